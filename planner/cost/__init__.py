@@ -1,0 +1,1 @@
+"""What a layer costs on a group of nodes: bytes, MACs, seconds and memory."""

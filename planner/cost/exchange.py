@@ -1,0 +1,117 @@
+"""Seconds that an exchange of bytes takes on the links of a group (docs/model.md, eq. 3 to 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.domain.cluster import Casting, Cluster, Medium
+
+
+@dataclass(frozen=True)
+class Links:
+    """The links of one group of n nodes.
+
+    Attributes
+    ----------
+    pair_bandwidth_bytes_per_s, pair_latency_s : float array, shape (n, n)
+    medium : full_duplex, half_duplex or shared
+    casting : unicast or broadcast
+    """
+
+    pair_bandwidth_bytes_per_s: NDArray[np.float64]
+    pair_latency_s: NDArray[np.float64]
+    medium: Medium
+    casting: Casting
+
+    @classmethod
+    def of(cls, cluster: Cluster, medium: Medium | None, casting: Casting | None) -> Links:
+        """Links of a cluster, with the medium and casting of the request where given."""
+        return cls(
+            cluster.pair_bandwidth_bytes_per_s(),
+            cluster.pair_latency_s(),
+            medium or cluster.medium,
+            casting or cluster.casting,
+        )
+
+    @property
+    def interface_bandwidth_bytes_per_s(self) -> NDArray[np.float64]:
+        """B of each node's interface, shape (n,): that of its fastest link."""
+        off_diagonal = np.where(
+            np.eye(len(self.pair_latency_s), dtype=np.bool_), 0.0, self.pair_bandwidth_bytes_per_s
+        )
+        fastest: NDArray[np.float64] = off_diagonal.max(axis=1)
+        return np.where(fastest > 0, fastest, 1.0)
+
+    @property
+    def slowest_bandwidth_bytes_per_s(self) -> float:
+        """B of a medium that all share."""
+        return float(self.pair_bandwidth_bytes_per_s.min())
+
+
+def bytes_on_wire(
+    selected: NDArray[np.int64], moved: NDArray[np.int64], casting: Casting
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Bytes that each node sends and receives.
+
+    Parameters
+    ----------
+    selected : int array, shape (..., n, n)
+        Bytes of the selected features, sender to receiver. On a broadcast medium the sender
+        transmits one subset, the largest of its receivers'.
+    moved : int array, shape (..., n, n)
+        Bytes that go to one receiver each, whatever the casting.
+
+    Returns
+    -------
+    sent, received : int array, shape (..., n)
+    """
+    out = selected.max(axis=-1) if casting == "broadcast" else selected.sum(axis=-1)
+    return out + moved.sum(axis=-1), (selected + moved).sum(axis=-2)
+
+
+def exchange_s(
+    selected: NDArray[np.int64], moved: NDArray[np.int64], links: Links
+) -> NDArray[np.float64]:
+    """Seconds of one exchange, L_comm of DISCO's latency model.
+
+    B belongs to a node's interface, each direction (full duplex), both directions together
+    (half duplex), or to all nodes together (shared). No pair is faster than its own link.
+
+    Parameters
+    ----------
+    selected, moved : int array, shape (..., n, n)
+        As in `bytes_on_wire`.
+
+    Returns
+    -------
+    float array, shape (...)
+    """
+    sent, received = bytes_on_wire(selected, moved, links.casting)
+    pairs = selected + moved
+    if links.medium == "shared":
+        transmission = sent.sum(axis=-1) / links.slowest_bandwidth_bytes_per_s
+    else:
+        full = links.medium == "full_duplex"
+        busy = np.maximum(sent, received) if full else sent + received
+        by_interface = (busy / links.interface_bandwidth_bytes_per_s).max(axis=-1)
+        by_pair = (pairs / links.pair_bandwidth_bytes_per_s).max(axis=(-2, -1))
+        transmission = np.maximum(by_interface, by_pair)
+    messages = np.where(pairs > 0, links.pair_latency_s, 0.0)
+    delay = np.maximum(messages.sum(axis=-1), messages.sum(axis=-2)).max(axis=-1)
+    result: NDArray[np.float64] = transmission + delay
+    return result
+
+
+def medium_s(
+    selected: NDArray[np.int64], moved: NDArray[np.int64], links: Links
+) -> NDArray[np.float64]:
+    """Seconds for which an exchange occupies a shared medium; 0 on any other."""
+    sent, _ = bytes_on_wire(selected, moved, links.casting)
+    total = sent.sum(axis=-1)
+    if links.medium != "shared":
+        return np.zeros(total.shape)
+    occupied: NDArray[np.float64] = total / links.slowest_bandwidth_bytes_per_s
+    return occupied

@@ -1,0 +1,224 @@
+"""Which node of a group holds which feature of every tensor.
+
+Every tensor's ownership is an integer per feature: the node that holds it, or ``REPLICATED``.
+A layer's contract (``LayerProfile.feature_flow``) says which ownership it needs of its inputs
+and which one it leaves; what does not match is moved, and the move is paid for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.domain.model_profile import LayerProfile, ModelProfile
+
+REPLICATED = -1
+Owners = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class FeatureShares:
+    """Ownership of all layers on one group of n nodes, as counts.
+
+    Attributes
+    ----------
+    owned : int array, shape (L, n)
+        Input features of a mixing layer that each node alone holds, I_i.
+    replicated : int array, shape (L,)
+        Input features of a mixing layer that every node holds (the input image).
+    outputs : int array, shape (L, n)
+        Output features that each node computes, O_j.
+    moved_bytes : int array, shape (L, n, n)
+        Bytes that change owner before the layer runs, sender to receiver; never sparsified.
+    live_bytes : int array, shape (L, n)
+        Activations that each node holds while the layer runs.
+    mixing, replicated_output : bool array, shape (L,)
+    """
+
+    owned: NDArray[np.int64]
+    replicated: NDArray[np.int64]
+    outputs: NDArray[np.int64]
+    moved_bytes: NDArray[np.int64]
+    live_bytes: NDArray[np.int64]
+    mixing: NDArray[np.bool_]
+    replicated_output: NDArray[np.bool_]
+
+
+def shares_by_speed(
+    features: int, speeds: NDArray[np.float64], granularity: int = 1
+) -> NDArray[np.int64]:
+    """Cut features into one share per node in proportion to its speed.
+
+    Shares are multiples of the granularity and differ by at most one such unit on equal
+    nodes; the largest remainders get the units that are left, earlier nodes first.
+
+    Returns
+    -------
+    int array, shape (n,), summing to ``features``
+    """
+    units = features // granularity
+    ideal = units * speeds / speeds.sum()
+    shares = np.floor(ideal + 1e-9).astype(np.int64)
+    by_remainder = np.argsort(-(ideal - shares), kind="stable")
+    shares[by_remainder[: units - int(shares.sum())]] += 1
+    return shares * granularity
+
+
+def owners_from_shares(shares: NDArray[np.int64]) -> Owners:
+    """Contiguous ownership: node 0's features first."""
+    return np.repeat(np.arange(len(shares), dtype=np.int16), shares)
+
+
+def count_owned(owners: Owners, nodes: int) -> NDArray[np.int64]:
+    """Features that each node alone holds, shape (n,)."""
+    return np.bincount(owners[owners != REPLICATED], minlength=nodes).astype(np.int64)
+
+
+def count_moves(current: Owners, needed: Owners, nodes: int) -> NDArray[np.int64]:
+    """Features that must go from each node to each other, shape (n, n)."""
+    moving = (current != REPLICATED) & (needed != REPLICATED) & (current != needed)
+    moves = np.zeros((nodes, nodes), dtype=np.int64)
+    np.add.at(moves, (current[moving], needed[moving]), 1)
+    # what every node needs goes from its owner to all others
+    to_all = (current != REPLICATED) & (needed == REPLICATED)
+    moves += count_owned(current[to_all], nodes)[:, None]
+    np.fill_diagonal(moves, 0)
+    return moves
+
+
+def feature_shares(profile: ModelProfile, speeds: NDArray[np.float64]) -> FeatureShares:
+    """Follow ownership through the graph for a group of nodes with the given speeds.
+
+    Parameters
+    ----------
+    profile : ModelProfile
+    speeds : float array, shape (n,)
+        MACs per second of each node; equal speeds give equal shares within one.
+    """
+    nodes = len(speeds)
+    count = len(profile.layers)
+    result = FeatureShares(
+        owned=np.zeros((count, nodes), dtype=np.int64),
+        replicated=np.zeros(count, dtype=np.int64),
+        outputs=np.zeros((count, nodes), dtype=np.int64),
+        moved_bytes=np.zeros((count, nodes, nodes), dtype=np.int64),
+        live_bytes=np.zeros((count, nodes), dtype=np.int64),
+        mixing=np.array([layer.feature_flow == "mixing" for layer in profile.layers]),
+        replicated_output=np.zeros(count, dtype=np.bool_),
+    )
+    owners: dict[str, Owners] = {
+        spec.name: np.full(spec.features, REPLICATED, dtype=np.int16) for spec in profile.inputs
+    }
+    sizes = {spec.name: spec.bytes for spec in profile.inputs}
+    for index, layer in enumerate(profile.layers):
+        sources = [owners[name] for name in layer.inputs]
+        output, needed = _contract(layer, sources, speeds)
+        for name, current, need in zip(layer.inputs, sources, needed, strict=True):
+            if need is not None:
+                feature_bytes = sizes[name] // len(current)
+                result.moved_bytes[index] += count_moves(current, need, nodes) * feature_bytes
+        if layer.feature_flow == "mixing":
+            result.owned[index] = count_owned(sources[0], nodes)
+            result.replicated[index] = np.count_nonzero(sources[0] == REPLICATED)
+        shared = np.count_nonzero(output == REPLICATED)
+        result.outputs[index] = count_owned(output, nodes) + shared
+        result.replicated_output[index] = shared == len(output)
+        if layer.statistics_bytes and not result.replicated_output[index]:
+            holders = result.outputs[index] > 0
+            told = np.outer(holders, holders) & ~np.eye(nodes, dtype=np.bool_)
+            result.moved_bytes[index] += told * layer.statistics_bytes
+        owners[layer.name] = output
+        sizes[layer.name] = layer.output_bytes
+    result.live_bytes[:] = _live_bytes(profile, owners, sizes, nodes)
+    return result
+
+
+def _contract(
+    layer: LayerProfile, sources: list[Owners], speeds: NDArray[np.float64]
+) -> tuple[Owners, list[Owners | None]]:
+    """Output ownership, and the ownership needed of each input (None: as it is)."""
+    as_it_is: list[Owners | None] = [None] * len(sources)
+    flow = layer.feature_flow
+    if flow == "mixing":
+        shares = shares_by_speed(layer.out_features, speeds, layer.granularity)
+        return owners_from_shares(shares), as_it_is
+    if flow == "grouped":
+        outputs_per_group = layer.out_features // layer.groups
+        shares = shares_by_speed(layer.out_features, speeds, outputs_per_group)
+        output = owners_from_shares(shares)
+        needed = np.repeat(output[::outputs_per_group], layer.in_features // layer.groups)
+        return output, [needed, *as_it_is[1:]]
+    if flow == "concat":
+        return np.concatenate(sources), as_it_is
+    if flow == "slice":
+        start = layer.feature_start
+        return sources[0][start : start + layer.out_features], as_it_is
+    if flow == "one-node":
+        first = np.zeros(layer.out_features, dtype=np.int16)
+        return first, [np.zeros(len(source), dtype=np.int16) for source in sources]
+    return _local_contract(layer, sources)
+
+
+def _local_contract(
+    layer: LayerProfile, sources: list[Owners]
+) -> tuple[Owners, list[Owners | None]]:
+    """Element-wise: all operands follow the first one that is split like the output."""
+    leader = next(
+        (
+            source
+            for source in sources
+            if len(source) == layer.in_features and np.any(source != REPLICATED)
+        ),
+        sources[0],
+    )
+    needed: list[Owners | None] = []
+    for source in sources:
+        if len(source) == len(leader):
+            needed.append(leader)
+        else:  # one value for all features: every node that has outputs needs it
+            needed.append(np.full(len(source), REPLICATED, dtype=np.int16))
+    if layer.out_features % len(leader):
+        return np.zeros(layer.out_features, dtype=np.int16), needed
+    return np.repeat(leader, layer.out_features // len(leader)), needed
+
+
+def last_uses(profile: ModelProfile) -> dict[str, int]:
+    """Index of the last layer that reads each tensor; outputs live to the end."""
+    last = {spec.name: -1 for spec in profile.inputs}
+    for index, layer in enumerate(profile.layers):
+        last[layer.name] = index
+        for name in layer.inputs:
+            last[name] = index
+    for name in profile.outputs:
+        last[name] = len(profile.layers)
+    return last
+
+
+def _live_bytes(
+    profile: ModelProfile, owners: dict[str, Owners], sizes: dict[str, int], nodes: int
+) -> NDArray[np.int64]:
+    """Bytes of activations on each node while each layer runs, shape (L, n).
+
+    A layer without MACs is fused with its producer, so that it writes in place when its first
+    input is not read again.
+    """
+
+    def held(name: str) -> NDArray[np.int64]:
+        features = count_owned(owners[name], nodes) + np.count_nonzero(owners[name] == REPLICATED)
+        return features * (sizes[name] // len(owners[name]))
+
+    last = last_uses(profile)
+    ending: dict[int, list[str]] = {}
+    for name, index in last.items():
+        ending.setdefault(index, []).append(name)
+    live = np.sum([held(spec.name) for spec in profile.inputs], axis=0)
+    table = np.zeros((len(profile.layers), nodes), dtype=np.int64)
+    for index, layer in enumerate(profile.layers):
+        output = held(layer.name)
+        first = layer.inputs[0]
+        in_place = layer.macs == 0 and last[first] == index and sizes[first] >= layer.output_bytes
+        table[index] = live if in_place else live + output
+        live = live + output - np.sum([held(name) for name in ending.get(index, [])] or [0 * live], axis=0)
+    return table

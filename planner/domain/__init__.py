@@ -1,0 +1,1 @@
+"""Frozen, validated types: the nouns that every other part speaks of."""

@@ -1,0 +1,39 @@
+"""Array fields for pydantic models: validated by dtype, dumped as nested lists."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+
+
+def _frozen_array(dtype: type) -> Any:
+    def convert(value: Any) -> NDArray[Any]:
+        array = np.array(value, dtype=dtype)
+        array.setflags(write=False)
+        return array
+
+    return convert
+
+
+def _annotations(dtype: type, item: str) -> tuple[Any, Any, Any]:
+    return (
+        BeforeValidator(_frozen_array(dtype)),
+        PlainSerializer(lambda array: array.tolist(), return_type=list),
+        WithJsonSchema({"type": "array", "description": f"nested arrays of {item}"}),
+    )
+
+
+FloatArray = Annotated[NDArray[np.float64], *_annotations(np.float64, "numbers")]
+IntArray = Annotated[NDArray[np.int64], *_annotations(np.int64, "integers")]
+BoolArray = Annotated[NDArray[np.bool_], *_annotations(np.bool_, "booleans")]
+
+
+class Frozen(BaseModel):
+    """Base of every domain type: immutable, no unknown fields, no NaN or infinity."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
+    )

@@ -1,0 +1,126 @@
+"""The nodes that run a network and the links between them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from planner.domain.arrays import Frozen
+
+CLUSTER_SCHEMA_VERSION = 1
+
+Medium = Literal["full_duplex", "half_duplex", "shared"]
+Casting = Literal["unicast", "broadcast"]
+Origin = Literal["measured", "derived", "assumed"]
+PositiveFloat = Annotated[float, Field(gt=0, lt=1e30)]
+NonNegativeFloat = Annotated[float, Field(ge=0, lt=1e30)]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Node(Frozen):
+    """One device."""
+
+    name: Name
+    macs_per_s: PositiveFloat = Field(description="C: multiply-accumulates per second")
+    memory_bytes: Annotated[int, Field(gt=0, lt=2**62)] | None = Field(
+        default=None, description="null: no limit known"
+    )
+    memory_bytes_per_s: PositiveFloat | None = Field(
+        default=None, description="memory bandwidth, for the roofline; null: not counted"
+    )
+    layer_overhead_s: NonNegativeFloat = 0.0
+    device_type: Name = "generic"
+    seconds_per_param: PositiveFloat | None = Field(
+        default=None, description="measured γ of AR-MDI; null: derived from macs_per_s"
+    )
+
+
+class Link(Frozen):
+    """B of an interface, each direction, and the delay of one message."""
+
+    bandwidth_bytes_per_s: PositiveFloat
+    latency_s: NonNegativeFloat = 0.0
+
+
+class PairLink(Link):
+    """A link between two nodes that differs from the default."""
+
+    between: tuple[Name, Name]
+
+
+class Figure(Frozen):
+    """Where a number of the cluster comes from."""
+
+    key: Name
+    origin: Origin
+    source: Name
+
+
+class Cluster(Frozen):
+    """Nodes in ring order, the source first unless ``source_node`` says otherwise."""
+
+    schema_version: Literal[1] = CLUSTER_SCHEMA_VERSION
+    name: Name
+    description: str = ""
+    nodes: tuple[Node, ...] = Field(min_length=1, max_length=256)
+    link: Link
+    pair_links: tuple[PairLink, ...] = ()
+    medium: Medium = "full_duplex"
+    casting: Casting = "unicast"
+    source_node: Name | None = None
+    figures: tuple[Figure, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        names = [node.name for node in self.nodes]
+        if len(set(names)) != len(names):
+            raise ValueError("nodes: two nodes have the same name")
+        for pair in self.pair_links:
+            for end in pair.between:
+                if end not in names:
+                    raise ValueError(f"pair_links: {end!r} is no node; nodes are {names}")
+            if pair.between[0] == pair.between[1]:
+                raise ValueError(f"pair_links: {pair.between[0]!r} is linked to itself")
+        if self.source_node is not None and self.source_node not in names:
+            raise ValueError(f"source_node: {self.source_node!r} is no node; nodes are {names}")
+        return self
+
+    def first(self, count: int) -> Cluster:
+        """The sub-cluster of ``count`` nodes in ring order from the source."""
+        start = self.source_index
+        kept = [self.nodes[(start + k) % len(self.nodes)] for k in range(count)]
+        names = {node.name for node in kept}
+        pairs = tuple(pair for pair in self.pair_links if set(pair.between) <= names)
+        return self.model_copy(
+            update={"nodes": tuple(kept), "pair_links": pairs, "source_node": kept[0].name}
+        )
+
+    @property
+    def source_index(self) -> int:
+        """Position of the node that holds the input."""
+        return [node.name for node in self.nodes].index(self.source_node or self.nodes[0].name)
+
+    def pair_bandwidth_bytes_per_s(self) -> NDArray[np.float64]:
+        """B of every ordered pair, shape (nodes, nodes)."""
+        return self._pairs(self.link.bandwidth_bytes_per_s, "bandwidth_bytes_per_s")
+
+    def pair_latency_s(self) -> NDArray[np.float64]:
+        """Delay of one message of every ordered pair, shape (nodes, nodes)."""
+        return self._pairs(self.link.latency_s, "latency_s")
+
+    def _pairs(self, default: float, field: str) -> NDArray[np.float64]:
+        index = {node.name: position for position, node in enumerate(self.nodes)}
+        matrix = np.full((len(self.nodes), len(self.nodes)), default)
+        for pair in self.pair_links:
+            a, b = (index[end] for end in pair.between)
+            matrix[a, b] = matrix[b, a] = getattr(pair, field)
+        return matrix
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether all nodes compute and remember alike and all links are alike."""
+        kinds = {node.model_copy(update={"name": "-"}).model_dump_json() for node in self.nodes}
+        return len(kinds) == 1 and not self.pair_links

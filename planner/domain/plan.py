@@ -1,0 +1,108 @@
+"""A plan: who runs which layer, what is sent, what it costs, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from planner.domain.arrays import Frozen
+from planner.domain.cluster import Cluster, Origin
+from planner.domain.problem import Certificate
+from planner.domain.settings import CostSettings, Limits, Objective
+
+PLAN_SCHEMA_VERSION = 1
+
+KeptCount = Annotated[int, Field(ge=0)]
+KeptFeatures = KeptCount | tuple[tuple[KeptCount, ...], ...]
+
+
+class LayerPlan(Frozen):
+    """One layer of a stage.
+
+    ``kept_features`` is what each node sends to each other one: an integer when all ordered
+    pairs agree, else a matrix (row: sender); null where nothing is exchanged by this layer.
+    """
+
+    name: str
+    nodes: Annotated[int, Field(ge=1)]
+    kept_features: KeptFeatures | None = None
+    sparsity: float | None = Field(default=None, description="S_comm that follows from it")
+
+
+class StagePlan(Frozen):
+    """Contiguous layers on a group of nodes."""
+
+    nodes: tuple[str, ...] = Field(min_length=1)
+    layers: tuple[LayerPlan, ...] = Field(min_length=1)
+
+
+class Predicted(Frozen):
+    """The cost model's word on a plan."""
+
+    latency_s: float
+    comm_s: float
+    compute_s: float
+    throughput_per_s: float
+    accuracy: float | None = None
+    accuracy_drop: float | None = Field(default=None, description="points of the task's metric")
+    memory_bytes: dict[str, int] = Field(description="per node, by name")
+    mean_comm_sparsity: float | None = None
+    mean_comp_sparsity: float | None = None
+    origin: dict[str, Origin]
+
+
+class ModelReference(Frozen):
+    """Enough to recognise the profile that a plan was made for."""
+
+    name: str
+    profile_sha256: str
+    macs: int
+    params: int
+
+
+class Alternative(Frozen):
+    """The best plan of another shape that was considered, and why it is not the answer."""
+
+    nodes: int
+    strategy: str
+    latency_s: float | None = None
+    throughput_per_s: float | None = None
+    reason: str
+
+
+class Plan(Frozen):
+    """Everything that is needed to run, train and re-evaluate a distribution."""
+
+    schema_version: Literal[1] = PLAN_SCHEMA_VERSION
+    strategy: str
+    model: ModelReference
+    cluster: Cluster
+    settings: CostSettings = CostSettings()
+    objective: Objective = "latency"
+    limits: Limits = Limits()
+    accuracy_model: str | None = None
+    stages: tuple[StagePlan, ...] = Field(min_length=1)
+    predicted: Predicted
+    certificate: Certificate | None = None
+    alternatives: tuple[Alternative, ...] = ()
+
+    @model_validator(mode="after")
+    def _nodes_are_known(self) -> Self:
+        names = {node.name for node in self.cluster.nodes}
+        for stage in self.stages:
+            for node in stage.nodes:
+                if node not in names:
+                    raise ValueError(f"stages: {node!r} is no node of the cluster")
+            for layer in stage.layers:
+                kept = layer.kept_features
+                if isinstance(kept, tuple) and any(
+                    len(row) != len(stage.nodes) for row in (*kept, kept)
+                ):
+                    raise ValueError(f"layer {layer.name!r}: kept_features is not square")
+        return self
+
+    @property
+    def node_count(self) -> int:
+        """Number of nodes that do any work."""
+        return len({node for stage in self.stages for node in stage.nodes})

@@ -1,0 +1,33 @@
+"""What a user may ask of a cost and of a plan."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from planner.domain.arrays import Frozen
+from planner.domain.cluster import Casting, Medium
+
+Parallelism = Literal["within-layer", "pipeline"]
+Objective = Literal["latency", "throughput"]
+
+DEFAULT_MAX_ACCURACY_DROP = 0.5  # points; without a limit the best plan cuts all communication
+
+
+class CostSettings(Frozen):
+    """Conventions of the cost model that change a latency. ``None``: the cluster's own."""
+
+    overlap: bool = Field(default=False, description="hide the shorter of L_comm and L_comp")
+    casting: Casting | None = None
+    medium: Medium | None = None
+    count_input: bool = Field(default=False, description="charge sending the input out")
+    count_output: bool = Field(default=False, description="charge sending the output back")
+
+
+class Limits(Frozen):
+    """Bounds that a plan must respect besides the nodes' memory."""
+
+    max_accuracy_drop: Annotated[float, Field(ge=0)] | None = None
+    max_latency_s: Annotated[float, Field(gt=0)] | None = None
+    min_throughput_per_s: Annotated[float, Field(gt=0)] | None = None

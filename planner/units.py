@@ -1,0 +1,104 @@
+"""The one place for unit conversions: SI inside, the field's usual units at the edges."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from planner.errors import BadInputError
+
+FLOP_PER_MAC = 2  # a data sheet's multiply and add; the papers' "op" is one MAC
+BITS_PER_BYTE = 8
+
+_PREFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15}
+_BINARY_PREFIX = {"ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30, "ti": 2.0**40}
+
+# unit -> (kind, SI value of one of it)
+_UNITS = {
+    "b/s": ("bandwidth", 1.0),
+    "bit/s": ("bandwidth", 1.0 / BITS_PER_BYTE),
+    "bps": ("bandwidth", 1.0 / BITS_PER_BYTE),
+    "mac/s": ("compute", 1.0),
+    "macs": ("compute", 1.0),
+    "flop/s": ("compute", 1.0 / FLOP_PER_MAC),
+    "flops": ("compute", 1.0 / FLOP_PER_MAC),
+    "b": ("memory", 1.0),
+    "s": ("time", 1.0),
+}
+_EXAMPLES = {
+    "bandwidth": "37.5MB/s, 300Mbit/s or a number of bytes per second",
+    "compute": "3.75GMAC/s, 7.5GFLOP/s or a number of MACs per second",
+    "memory": "512MB, 2GiB or a number of bytes",
+    "time": "0.25s, 40ms or a number of seconds",
+}
+_TIME_PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9}
+
+
+def parse_quantity(text: str, kind: str, *, where: str) -> float:
+    """Read a number with a unit into SI.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``37.5MB/s``; a bare number is taken as SI already.
+    kind : {"bandwidth", "compute", "memory", "time"}
+        What the unit must measure.
+    where : str
+        The option or field, for the message.
+
+    Raises
+    ------
+    BadInputError
+        The text is no finite positive number with a unit of that kind.
+    """
+    match = re.fullmatch(r"\s*([0-9.eE+-]+?)\s*([a-zA-Zµ/]*)\s*", text)
+    allowed = f"{where}: found {text!r}; give {_EXAMPLES[kind]}"
+    if not match:
+        raise BadInputError(allowed)
+    try:
+        value = float(match[1])
+    except ValueError as error:
+        raise BadInputError(allowed) from error
+    unit = match[2]
+    scale = 1.0 if not unit else _scale(unit, kind)
+    if scale is None or not math.isfinite(value * scale) or value <= 0:
+        raise BadInputError(allowed)
+    return value * scale
+
+
+def _scale(unit: str, kind: str) -> float | None:
+    if kind == "time":
+        return _TIME_PREFIX.get(unit[:-1]) if unit.endswith("s") else None
+    lowered = unit.lower()
+    for suffix, (suffix_kind, size) in sorted(_UNITS.items(), key=lambda item: -len(item[0])):
+        prefix = lowered.removesuffix(suffix)
+        known = _PREFIX | (_BINARY_PREFIX if kind == "memory" else {})
+        if suffix_kind == kind and lowered.endswith(suffix) and prefix in known:
+            return known[prefix] * size
+    return None
+
+
+def format_si(value: float, unit: str, digits: int = 3) -> str:
+    """Write a value with the prefix that leaves one to three digits before the point."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}"
+    for prefix, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= scale:
+            return f"{value / scale:.{digits}g} {prefix}{unit}" if abs(value) < 1e18 else f"{value:g}"
+    return f"{value:.{digits}g} {unit}"
+
+
+def format_seconds(value_s: float) -> str:
+    """Write a duration in seconds, milliseconds or microseconds, four digits."""
+    if value_s == 0:
+        return "0 ms"
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if abs(value_s) >= scale:
+            shown = value_s / scale
+            return f"{shown:,.0f} {unit}" if shown >= 1000 else f"{shown:.4g} {unit}"
+    return f"{value_s * 1e6:.3g} µs"
+
+
+def format_bytes(value_bytes: float) -> str:
+    """Write a size with decimal prefixes: 1 MB is 10^6 bytes."""
+    return format_si(value_bytes, "B")

@@ -1,0 +1,96 @@
+"""The graph that every front end hands over: operators by kind, with shapes and parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal[
+    "conv",
+    "conv_transpose",
+    "linear",
+    "matmul",
+    "embedding",
+    "elementwise",
+    "activation",
+    "batch_norm",
+    "norm",
+    "softmax",
+    "pool",
+    "reduce",
+    "concat",
+    "slice",
+    "reshape",
+    "transpose",
+    "identity",
+    "opaque",
+]
+"""Kinds that the planner understands; ``opaque`` is anything else and is never free of notice."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An activation."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    element_bytes: int = 4
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+    @property
+    def bytes(self) -> int:
+        """Size in bytes."""
+        return self.elements * self.element_bytes
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of the traced graph.
+
+    Attributes
+    ----------
+    inputs : names of the activations that it reads, the data input first
+    output : its (first) output
+    op : the name that the profile shows (``relu``, ``add``, ``conv``)
+    source_op : the front end's own name (``aten.conv2d``, ``Conv``)
+    weight_shape : (O, I/groups, *kernel) of a convolution, (I, O/groups, *kernel) transposed,
+        (O, I) of a linear layer
+    axes : dimensions that a norm, softmax, reduction, concat or slice works on
+    permutation : of a transpose
+    start : first index of a slice
+    module : path of the module that owns it, where there is one
+    """
+
+    name: str
+    kind: Kind
+    op: str
+    source_op: str
+    inputs: tuple[str, ...]
+    output: Tensor
+    weight_shape: tuple[int, ...] = ()
+    params: int = 0
+    param_bytes: int = 0
+    groups: int = 1
+    axes: tuple[int, ...] = ()
+    permutation: tuple[int, ...] = ()
+    start: int = 0
+    module: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operators in topological order."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    operators: tuple[Operator, ...]
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,64 @@
+"""The one table of MAC formulas, by shape. Every front end counts with it.
+
+To change what a layer costs, change its formula here; ``FREE_KINDS`` lists what has no
+multiply-accumulates by convention (the papers and fvcore's conv, linear and matmul counts agree).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+from profiles.graph import Operator, Tensor
+
+FREE_KINDS = frozenset(
+    {
+        "activation",
+        "batch_norm",
+        "concat",
+        "elementwise",
+        "embedding",
+        "identity",
+        "norm",
+        "pool",
+        "reduce",
+        "reshape",
+        "slice",
+        "softmax",
+        "transpose",
+    }
+)
+
+
+def conv_macs(operator: Operator, inputs: list[Tensor]) -> int:
+    """Each output element reads I/groups·kernel weights: |output| · I/g · Π kernel."""
+    return operator.output.elements * prod(operator.weight_shape[1:])
+
+
+def conv_transpose_macs(operator: Operator, inputs: list[Tensor]) -> int:
+    """Each input element feeds O/groups·kernel outputs: |input| · O/g · Π kernel."""
+    return inputs[0].elements * prod(operator.weight_shape[1:])
+
+
+def linear_macs(operator: Operator, inputs: list[Tensor]) -> int:
+    """Each output element reads all I inputs: |output| · I."""
+    return operator.output.elements * operator.weight_shape[1]
+
+
+def matmul_macs(operator: Operator, inputs: list[Tensor]) -> int:
+    """Each output element is a product over the contracted dimension K: |output| · K."""
+    return operator.output.elements * inputs[0].shape[-1]
+
+
+MAC_FORMULAS: dict[str, Callable[[Operator, list[Tensor]], int]] = {
+    "conv": conv_macs,
+    "conv_transpose": conv_transpose_macs,
+    "linear": linear_macs,
+    "matmul": matmul_macs,
+}
+
+
+def count_macs(operator: Operator, inputs: list[Tensor]) -> int:
+    """Multiply-accumulates of one operator; 0 for kinds without a formula."""
+    formula = MAC_FORMULAS.get(operator.kind)
+    return formula(operator, inputs) if formula else 0
