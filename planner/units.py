@@ -84,7 +84,9 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
         return f"{value:g} {unit}"
     for prefix, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= scale:
-            return f"{value / scale:.{digits}g} {prefix}{unit}" if abs(value) < 1e18 else f"{value:g}"
+            return (
+                f"{value / scale:.{digits}g} {prefix}{unit}" if abs(value) < 1e18 else f"{value:g}"
+            )
     return f"{value:.{digits}g} {unit}"
 
 

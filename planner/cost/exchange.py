@@ -115,3 +115,28 @@ def medium_s(
         return np.zeros(total.shape)
     occupied: NDArray[np.float64] = total / links.slowest_bandwidth_bytes_per_s
     return occupied
+
+
+def transfer_s(size_bytes: NDArray[np.int64], links: Links) -> NDArray[np.float64]:
+    """Seconds of one message between every ordered pair of nodes: bytes / B + latency.
+
+    The exchange of eq. 3 with a single sender and a single receiver, whatever the medium.
+
+    Parameters
+    ----------
+    size_bytes : int array, shape (...)
+
+    Returns
+    -------
+    float array, shape (n, n, ...), zero where sender and receiver are one
+    """
+    shape = (*links.pair_latency_s.shape, *([1] * size_bytes.ndim))
+    bandwidth = links.pair_bandwidth_bytes_per_s.reshape(shape)
+    if links.medium == "shared":
+        bandwidth = np.full(shape, links.slowest_bandwidth_bytes_per_s)
+    sent = np.where(
+        size_bytes > 0, size_bytes / bandwidth + links.pair_latency_s.reshape(shape), 0.0
+    )
+    same = np.eye(shape[0], dtype=np.bool_).reshape(shape)
+    result: NDArray[np.float64] = np.where(same, 0.0, sent)
+    return result

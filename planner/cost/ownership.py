@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.structure import last_uses
 
 REPLICATED = -1
 Owners = NDArray[np.int16]
@@ -63,7 +64,8 @@ def shares_by_speed(
     shares = np.floor(ideal + 1e-9).astype(np.int64)
     by_remainder = np.argsort(-(ideal - shares), kind="stable")
     shares[by_remainder[: units - int(shares.sum())]] += 1
-    return shares * granularity
+    cut: NDArray[np.int64] = shares * granularity
+    return cut
 
 
 def owners_from_shares(shares: NDArray[np.int64]) -> Owners:
@@ -184,18 +186,6 @@ def _local_contract(
     return np.repeat(leader, layer.out_features // len(leader)), needed
 
 
-def last_uses(profile: ModelProfile) -> dict[str, int]:
-    """Index of the last layer that reads each tensor; outputs live to the end."""
-    last = {spec.name: -1 for spec in profile.inputs}
-    for index, layer in enumerate(profile.layers):
-        last[layer.name] = index
-        for name in layer.inputs:
-            last[name] = index
-    for name in profile.outputs:
-        last[name] = len(profile.layers)
-    return last
-
-
 def _live_bytes(
     profile: ModelProfile, owners: dict[str, Owners], sizes: dict[str, int], nodes: int
 ) -> NDArray[np.int64]:
@@ -220,5 +210,9 @@ def _live_bytes(
         first = layer.inputs[0]
         in_place = layer.macs == 0 and last[first] == index and sizes[first] >= layer.output_bytes
         table[index] = live if in_place else live + output
-        live = live + output - np.sum([held(name) for name in ending.get(index, [])] or [0 * live], axis=0)
+        live = (
+            live
+            + output
+            - np.sum([held(name) for name in ending.get(index, [])] or [0 * live], axis=0)
+        )
     return table

@@ -12,7 +12,7 @@ from planner.cost.work import compute_s, node_macs, node_weight_bytes
 from planner.domain.cluster import Cluster
 from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
-from planner.domain.settings import CostSettings
+from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 
 DEFAULT_LEVELS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.99, 1.0)
 """Levels of S_comm that a plan may choose from, denser where published accuracy starts to fall."""
@@ -26,7 +26,7 @@ def group_shares(profile: ModelProfile, group: Cluster) -> FeatureShares:
 def cost_table(
     profile: ModelProfile,
     group: Cluster,
-    settings: CostSettings = CostSettings(),
+    settings: CostSettings = DEFAULT_SETTINGS,
     levels: tuple[float, ...] = DEFAULT_LEVELS,
 ) -> CostTable:
     """Cost every layer at every level of uniform sparsity on all nodes of a group.
@@ -75,9 +75,8 @@ def cost_of_counts(
         communicates=shares.mixing,
         kept_features=kept,
         comm_sparsity=comm_sparsity(kept, shares.owned, shares.outputs > 0),
-        comp_sparsity=1.0 - executed / np.maximum(layer_macs, 1)[:, None]
-        if len(layer_macs)
-        else executed,
+        comp_sparsity=1.0
+        - np.where(layer_macs[:, None] > 0, executed, 1.0) / np.maximum(layer_macs, 1)[:, None],
         macs=macs,
         wire_bytes=sent.sum(axis=2),
         comm_s=comm,
@@ -86,11 +85,10 @@ def cost_of_counts(
         medium_s=medium_s(selected, moved, links),
         weight_bytes=weight_bytes,
         live_bytes=shares.live_bytes[:, None, :] + received,
-        ends_s=_ends_s(profile, group, shares, settings, links),
+        input_s=_input_s(profile, group, links) if settings.count_input else 0.0,
+        output_s=_output_s(profile, group, shares, links) if settings.count_output else 0.0,
         measured=any(
-            node.device_type in layer.measured_s
-            for layer in profile.layers
-            for node in group.nodes
+            node.device_type in layer.measured_s for layer in profile.layers for node in group.nodes
         ),
     )
 
@@ -102,27 +100,21 @@ def _allowed(kept: NDArray[np.int64]) -> NDArray[np.bool_]:
     return allowed
 
 
-def _ends_s(
-    profile: ModelProfile,
-    group: Cluster,
-    shares: FeatureShares,
-    settings: CostSettings,
-    links: Links,
-) -> float:
-    """Seconds to hand the input to all nodes and to collect the output at the source."""
+def _input_s(profile: ModelProfile, group: Cluster, links: Links) -> float:
+    """Seconds to hand the input from the source to all other nodes."""
     nodes, source = len(group.nodes), group.source_index
-    nothing = np.zeros((nodes, nodes), dtype=np.int64)
-    total = 0.0
-    if settings.count_input:
-        to_all = nothing.copy()
-        to_all[source] = sum(spec.bytes for spec in profile.inputs)
-        to_all[source, source] = 0
-        total += float(exchange_s(to_all, nothing, links))
-    if settings.count_output:
-        back = nothing.copy()
-        for index, layer in enumerate(profile.layers):
-            if layer.name in profile.outputs and not shares.replicated_output[index]:
-                back[:, source] += shares.outputs[index] * (layer.output_bytes // layer.out_features)
-        back[source, source] = 0
-        total += float(exchange_s(nothing, back, links))
-    return total
+    to_all = np.zeros((nodes, nodes), dtype=np.int64)
+    to_all[source] = sum(spec.bytes for spec in profile.inputs)
+    to_all[source, source] = 0
+    return float(exchange_s(to_all, np.zeros_like(to_all), links))
+
+
+def _output_s(profile: ModelProfile, group: Cluster, shares: FeatureShares, links: Links) -> float:
+    """Seconds to collect the outputs at the source."""
+    nodes, source = len(group.nodes), group.source_index
+    back = np.zeros((nodes, nodes), dtype=np.int64)
+    for index, layer in enumerate(profile.layers):
+        if layer.name in profile.outputs and not shares.replicated_output[index]:
+            back[:, source] += shares.outputs[index] * (layer.output_bytes // layer.out_features)
+    back[source, source] = 0
+    return float(exchange_s(np.zeros_like(back), back, links))

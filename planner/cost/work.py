@@ -11,13 +11,17 @@ from planner.domain.model_profile import LayerProfile, ModelProfile
 
 
 def _column(profile: ModelProfile, field: str) -> NDArray[np.int64]:
-    return np.array([getattr(layer, field) for layer in profile.layers], dtype=np.int64)
+    column: NDArray[np.int64] = np.array(
+        [getattr(layer, field) for layer in profile.layers], dtype=np.int64
+    )
+    return column
 
 
 def available_inputs(shares: FeatureShares, kept: NDArray[np.int64]) -> NDArray[np.int64]:
     """Input features that node j reads: I_j + Σ k_ij + what all hold. Shape (L, K, n)."""
     held = shares.owned + shares.replicated[:, None]
-    return held[:, None, :] + kept.sum(axis=2)
+    available: NDArray[np.int64] = held[:, None, :] + kept.sum(axis=2)
+    return available
 
 
 def node_macs(
@@ -62,7 +66,8 @@ def node_weight_bytes(
     pairs = shares.outputs[:, None, :] * available_inputs(shares, kept)
     mixing = -(-(weight_bytes // (inputs * outputs))[:, None, None] * pairs)
     other = -(-(other_bytes[:, None] * shares.outputs) // outputs[:, None])
-    return mixing + other[:, None, :]
+    stored: NDArray[np.int64] = mixing + other[:, None, :]
+    return stored
 
 
 def compute_s(

@@ -11,17 +11,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 
 def _frozen_array(dtype: type) -> Any:
     def convert(value: Any) -> NDArray[Any]:
-        array = np.array(value, dtype=dtype)
+        array: NDArray[Any] = np.array(value, dtype=dtype)
         array.setflags(write=False)
         return array
 
     return convert
 
 
+def _as_list(array: NDArray[Any]) -> Any:
+    return array.tolist()
+
+
 def _annotations(dtype: type, item: str) -> tuple[Any, Any, Any]:
     return (
         BeforeValidator(_frozen_array(dtype)),
-        PlainSerializer(lambda array: array.tolist(), return_type=list),
+        PlainSerializer(_as_list, return_type=list),
         WithJsonSchema({"type": "array", "description": f"nested arrays of {item}"}),
     )
 

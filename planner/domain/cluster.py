@@ -10,8 +10,6 @@ from pydantic import Field, model_validator
 
 from planner.domain.arrays import Frozen
 
-CLUSTER_SCHEMA_VERSION = 1
-
 Medium = Literal["full_duplex", "half_duplex", "shared"]
 Casting = Literal["unicast", "broadcast"]
 Origin = Literal["measured", "derived", "assumed"]
@@ -62,7 +60,7 @@ class Figure(Frozen):
 class Cluster(Frozen):
     """Nodes in ring order, the source first unless ``source_node`` says otherwise."""
 
-    schema_version: Literal[1] = CLUSTER_SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: Name
     description: str = ""
     nodes: tuple[Node, ...] = Field(min_length=1, max_length=256)

@@ -35,15 +35,12 @@ class CostTable(Frozen):
     medium_s: FloatArray = Field(description="(L, K) occupation of a shared medium, else 0")
     weight_bytes: IntArray = Field(description="(L, K, n) parameters that each node stores")
     live_bytes: IntArray = Field(description="(L, K, n) activations and receive buffers")
-    ends_s: float = Field(default=0.0, description="sending the input out and the output back")
+    input_s: float = Field(default=0.0, description="handing the input to all nodes, if counted")
+    output_s: float = Field(default=0.0, description="collecting the output, if counted")
     measured: bool = Field(default=False, description="any layer's time was measured")
 
-    def chosen(self, values: NDArray[np.generic], choice: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Rows of a table column at one option per layer.
-
-        Parameters
-        ----------
-        values : array, shape (L, K, ...)
-        choice : integer array, shape (L,)
-        """
-        return values[np.arange(len(choice)), choice]
+    @property
+    def sparsifiable(self) -> NDArray[np.bool_]:
+        """Layers that exchange features, shape (L,); the reader of the image does not."""
+        exchanged: NDArray[np.bool_] = np.any(self.kept_features[:, 0] > 0, axis=(1, 2))
+        return exchanged

@@ -9,8 +9,6 @@ from pydantic import Field, computed_field, model_validator
 
 from planner.domain.arrays import Frozen
 
-PROFILE_SCHEMA_VERSION = 1
-
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Positive = Annotated[int, Field(ge=1, lt=2**62)]
 Name = Annotated[str, Field(min_length=1, max_length=512)]
@@ -127,7 +125,7 @@ class Totals(Frozen):
 class ModelProfile(Frozen):
     """A network as a graph of layers in topological order."""
 
-    schema_version: Literal[1] = PROFILE_SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: Name
     element_bytes: Positive = 4
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)

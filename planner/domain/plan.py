@@ -11,8 +11,6 @@ from planner.domain.cluster import Cluster, Origin
 from planner.domain.problem import Certificate
 from planner.domain.settings import CostSettings, Limits, Objective
 
-PLAN_SCHEMA_VERSION = 1
-
 KeptCount = Annotated[int, Field(ge=0)]
 KeptFeatures = KeptCount | tuple[tuple[KeptCount, ...], ...]
 
@@ -74,7 +72,7 @@ class Alternative(Frozen):
 class Plan(Frozen):
     """Everything that is needed to run, train and re-evaluate a distribution."""
 
-    schema_version: Literal[1] = PLAN_SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     strategy: str
     model: ModelReference
     cluster: Cluster

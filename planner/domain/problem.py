@@ -69,6 +69,7 @@ class AllocationProblem(Frozen):
     live_bytes: IntArray = Field(description="(U,) activations alive while the unit runs")
     memory_limit_bytes: tuple[int | None, ...]
     worker_names: tuple[str, ...]
+    all_workers: bool = Field(default=False, description="no worker may stay empty")
     max_latency_s: float | None = None
     max_bottleneck_s: float | None = None
 

@@ -25,9 +25,15 @@ class CostSettings(Frozen):
     count_output: bool = Field(default=False, description="charge sending the output back")
 
 
+DEFAULT_SETTINGS = CostSettings()
+
+
 class Limits(Frozen):
     """Bounds that a plan must respect besides the nodes' memory."""
 
     max_accuracy_drop: Annotated[float, Field(ge=0)] | None = None
     max_latency_s: Annotated[float, Field(gt=0)] | None = None
     min_throughput_per_s: Annotated[float, Field(gt=0)] | None = None
+
+
+NO_LIMITS = Limits()

@@ -1,0 +1,86 @@
+"""Print a result as a terminal table, as JSON or as CSV: data on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from app.tables import Cell, Table, to_csv
+
+console = Console(highlight=False)
+messages = Console(stderr=True, highlight=False)
+
+
+class Format(StrEnum):
+    """What stdout carries."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def emit(output: Format, table: Table, document: Any, *, heading: list[str] | None = None) -> None:
+    """Write one result in the chosen format.
+
+    Parameters
+    ----------
+    output : Format
+    table : Table
+        For ``table`` and ``csv``.
+    document : JSON-ready value
+        For ``json``.
+    heading : list of str, optional
+        Lines above a terminal table.
+    """
+    if output is Format.json:
+        sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    elif output is Format.csv:
+        sys.stdout.write(to_csv(table))
+    else:
+        for line in heading or []:
+            console.print(escape(line), soft_wrap=True)
+        console.print(terminal_table(table))
+
+
+def terminal_table(table: Table) -> RichTable:
+    """The table as rich draws it: numbers to the right, empty columns left out."""
+    shown = [
+        index
+        for index, _ in enumerate(table.columns)
+        if any(row[index] not in (None, "") for row in table.rows)
+    ]
+    drawn = RichTable(title=escape(table.title), title_justify="left", header_style="bold")
+    for index in shown:
+        numeric = all(isinstance(row[index], (int, float, type(None))) for row in table.rows)
+        drawn.add_column(
+            escape(table.columns[index]),
+            justify="right" if numeric else "left",
+            overflow="fold",
+        )
+    for row in table.rows:
+        drawn.add_row(*(escape(shown_cell(row[index])) for index in shown))
+    return drawn
+
+
+def shown_cell(cell: Cell) -> str:
+    """A value as a reader wants it: thousands apart, four significant digits."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, (bool, str)):
+        return str(cell)
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if abs(cell) >= 1000:
+        return f"{cell:,.0f}"
+    return f"{cell:.4g}"
+
+
+def say(text: str) -> None:
+    """A message for the reader, never mixed with data."""
+    messages.print(escape(text), soft_wrap=True)

@@ -1,0 +1,94 @@
+"""A plan in words, for the command line and the page alike."""
+
+from __future__ import annotations
+
+from planner.domain.plan import Plan
+from planner.units import format_seconds
+
+_STRATEGY_WORDS = {
+    "single-node": "the whole model on one node",
+    "optimal-sparsity": "every layer split over {nodes} nodes, sparsity chosen per layer",
+    "optimal-allocation": "a pipeline of {nodes} stages",
+}
+
+
+def headline(plan: Plan) -> str:
+    """What the plan does and what it achieves, one sentence."""
+    shape = _STRATEGY_WORDS.get(plan.strategy, plan.strategy)
+    if plan.strategy == "optimal-allocation" and plan.node_count == 1:
+        shape = _STRATEGY_WORDS["single-node"]
+    predicted = plan.predicted
+    text = (
+        f"{shape.format(nodes=plan.node_count)}: {format_seconds(predicted.latency_s)} per input, "
+        f"{predicted.throughput_per_s:.3g} inputs/s"
+    )
+    if predicted.accuracy_drop is not None:
+        text += f", {predicted.accuracy_drop:.2f} points lost"
+    return text[0].upper() + text[1:]
+
+
+def certificate_sentence(plan: Plan) -> str:
+    """How sure the plan is; ``optimal`` only with a proof, and for which set of plans."""
+    certificate = plan.certificate
+    if certificate is None:
+        return "A baseline as its paper defines it; nothing was optimised."
+    runtime = f"{certificate.solver}, {format_seconds(certificate.runtime_s)}"
+    under = f" under the accuracy model {plan.accuracy_model}" if plan.accuracy_model else ""
+    if certificate.status == "optimal":
+        return f"Optimal{under}, proven to gap 0 ({runtime}). Scope: {certificate.scope}."
+    gap = "unknown" if certificate.gap is None else f"{certificate.gap:.2%}"
+    return f"Feasible{under}, gap {gap} ({runtime}). Scope: {certificate.scope}."
+
+
+def fewer_nodes_sentence(plan: Plan) -> str:
+    """The best plan with fewer nodes, and why it is not the answer when it is not."""
+    smaller = [a for a in plan.alternatives if a.nodes < plan.node_count]
+    fitting = [a for a in smaller if a.latency_s is not None]
+    if plan.node_count == 1:
+        others = [a for a in plan.alternatives if a.nodes > 1]
+        if not others:
+            return "One node is all that was asked for."
+        return "One node is best: " + "; ".join(
+            f"{a.strategy} on {a.nodes} is {a.reason}" for a in others
+        )
+    if not smaller:
+        return "Plans with fewer nodes were not looked at (--max-nodes does)."
+    if not fitting:
+        return f"No plan with fewer nodes fits: {smaller[-1].strategy} on {smaller[-1].nodes} " + (
+            smaller[-1].reason
+        )
+    if plan.objective == "latency":
+        best = min(fitting, key=lambda a: a.latency_s or 0.0)
+    else:
+        best = max(fitting, key=lambda a: a.throughput_per_s or 0.0)
+    return (
+        f"Best with fewer nodes: {best.strategy} on {best.nodes}, "
+        f"{format_seconds(best.latency_s or 0.0)} per input ({best.reason})."
+    )
+
+
+def warnings(plan: Plan) -> list[str]:
+    """What a reader must know before trusting the plan."""
+    found = []
+    cut = [s for s in _sparsities(plan) if s == 1.0]
+    if plan.accuracy_model is None and cut:
+        found.append(
+            "no accuracy model: nothing keeps the plan from cutting all communication "
+            f"({len(cut)} layers exchange nothing); name one with --accuracy-model curve:NAME"
+        )
+    predicted = plan.predicted
+    if predicted.accuracy_drop and predicted.origin.get("accuracy_drop") == "assumed":
+        found.append(
+            "the accuracy drop is assumed: a published curve for uniform sparsity on two nodes, "
+            "spread over the layers; train the model before relying on it"
+        )
+    return found
+
+
+def _sparsities(plan: Plan) -> list[float]:
+    return [
+        layer.sparsity
+        for stage in plan.stages
+        for layer in stage.layers
+        if layer.sparsity is not None
+    ]

@@ -1,0 +1,45 @@
+"""Rules that share a network's loss out among its layers. Each is an assumption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.domain.model_profile import LayerProfile, ModelProfile
+
+SpreadingRule = Literal["equal", "activations", "weights", "macs"]
+SPREADING_RULES: tuple[SpreadingRule, ...] = get_args(SpreadingRule)
+DEFAULT_RULE: SpreadingRule = "equal"
+"""The rule that comes closest to the published split rows (docs/accuracy.md)."""
+
+
+def layer_weights(
+    rule: SpreadingRule, profile: ModelProfile, sparsifiable: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Share of each layer in the network's loss at uniform sparsity.
+
+    Parameters
+    ----------
+    rule : {"equal", "activations", "weights", "macs"}
+        Equal shares, or in proportion to input bytes, weights or MACs.
+    sparsifiable : bool array, shape (L,)
+
+    Returns
+    -------
+    float array, shape (L,), summing to 1 and 0 outside the sparsifiable layers
+    """
+    measure: dict[SpreadingRule, Callable[[LayerProfile], int]] = {
+        "equal": lambda layer: 1,
+        "activations": lambda layer: layer.input_bytes,
+        "weights": lambda layer: layer.weight_params,
+        "macs": lambda layer: layer.macs,
+    }
+    raw = np.array([float(measure[rule](layer)) for layer in profile.layers])
+    raw = np.where(sparsifiable, raw, 0.0)
+    if raw.sum() == 0:
+        raw = sparsifiable.astype(float)
+    shares: NDArray[np.float64] = raw / raw.sum()
+    return shares

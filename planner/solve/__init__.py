@@ -1,0 +1,1 @@
+"""Solvers: arrays in, a choice and its certificate out. They know no physics."""

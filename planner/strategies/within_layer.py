@@ -1,0 +1,196 @@
+"""Within-layer parallelism (DISCO) and its baselines as choices of one option per layer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.accuracy.scores import independent_layers
+from planner.domain.cost_table import CostTable
+from planner.domain.plan import Plan, StagePlan
+from planner.domain.problem import (
+    Certificate,
+    MemoryLimit,
+    Result,
+    SparsityProblem,
+    SumLimit,
+)
+from planner.domain.settings import NO_LIMITS, Limits, Objective
+from planner.errors import BadInputError
+from planner.solve.exhaustive import exhaustive_sparsity
+from planner.solve.sparsity import solve_sparsity
+from planner.strategies.evaluation import evaluate, layer_plans
+from planner.strategies.study import Study
+from planner.structure import block_groups
+
+_DENSE_OR_CUT = (0.0, 1.0)
+
+
+def plan_of_choice(
+    study: Study, table: CostTable, choice: NDArray[np.int64], strategy: str
+) -> Plan:
+    """A plan from one option per layer, evaluated."""
+    stages = (StagePlan(nodes=table.node_names, layers=layer_plans(table, choice)),)
+    return Plan(
+        strategy=strategy,
+        model=study.reference,
+        cluster=study.cluster,
+        settings=study.settings,
+        accuracy_model=study.accuracy.name if study.accuracy else None,
+        stages=stages,
+        predicted=evaluate(study, stages),
+    )
+
+
+def uniform(study: Study, nodes: int, sparsity: float, strategy: str = "disco-uniform") -> Plan:
+    """The same S_comm in every layer that exchanges features."""
+    table = study.table(nodes, (sparsity,))
+    return plan_of_choice(study, table, np.zeros(len(table.layer_names), np.int64), strategy)
+
+
+def single_node(study: Study) -> Plan:
+    """Everything on the source."""
+    return uniform(study, 1, 0.0, "single-node")
+
+
+def dense(study: Study, nodes: int) -> Plan:
+    """Every node gets every feature."""
+    return uniform(study, nodes, 0.0, "dense")
+
+
+def independent_branches(study: Study, nodes: int) -> Plan:
+    """Nothing is exchanged: N networks side by side."""
+    return uniform(study, nodes, 1.0, "independent-branches")
+
+
+def split_boundaries(study: Study, nodes: int) -> list[int]:
+    """Numbers of independent block groups for which the split baselines exist."""
+    return list(range(1, len(_groups(study, study.table(nodes, _DENSE_OR_CUT)))))
+
+
+def split_baseline(study: Study, nodes: int, strategy: str, groups: int) -> Plan:
+    """Dense up to a block-group boundary and independent behind it, or the other way round.
+
+    Parameters
+    ----------
+    strategy : {"dense-then-split", "split-then-aggregate"}
+    groups : int
+        How many block groups are independent: the last ones, or the first.
+    """
+    table = study.table(nodes, _DENSE_OR_CUT)
+    cut = independent_layers(strategy, _groups(study, table), groups, table.sparsifiable)
+    return plan_of_choice(study, table, cut.astype(np.int64), f"{strategy}@{groups}")
+
+
+def _groups(study: Study, table: CostTable) -> list[range]:
+    return block_groups(study.profile, table.sparsifiable, study.split_points)
+
+
+def sparsity_problem(
+    study: Study, nodes: int, objective: Objective, limits: Limits
+) -> SparsityProblem:
+    """The choice of one sparsity level per layer, as arrays.
+
+    Raises
+    ------
+    BadInputError
+        An accuracy limit without an accuracy model.
+    """
+    table = study.table(nodes)
+    ends = table.input_s + table.output_s
+    sums = []
+    if limits.max_accuracy_drop is not None:
+        if study.accuracy is None:
+            raise BadInputError(
+                f"max accuracy drop {limits.max_accuracy_drop:g}: {study.profile.name} has no "
+                "accuracy model; name one (--accuracy-model curve:NAME) or drop the limit"
+            )
+        loss = study.accuracy.layer_loss(table.comm_sparsity)
+        sums.append(
+            SumLimit(
+                name="accuracy drop", values=loss, limit=limits.max_accuracy_drop, unit="points"
+            )
+        )
+    if limits.max_latency_s is not None:
+        sums.append(
+            SumLimit(
+                name="latency",
+                values=table.latency_s,
+                limit=limits.max_latency_s - ends,
+                unit="s",
+            )
+        )
+    resources = _resources(study, table)
+    if limits.min_throughput_per_s is not None:
+        for name, values in resources.items():
+            sums.append(
+                SumLimit(
+                    name=f"throughput ({name} per input)",
+                    values=values,
+                    limit=1.0 / limits.min_throughput_per_s,
+                    unit="s",
+                )
+            )
+    busy = list(resources.values()) if objective == "throughput" else [table.latency_s]
+    return SparsityProblem(
+        objective_s=np.stack(busy),
+        allowed=table.allowed,
+        sum_limits=tuple(sums),
+        memory_limits=tuple(
+            MemoryLimit(
+                name=node.name,
+                weight_bytes=table.weight_bytes[:, :, index],
+                live_bytes=table.live_bytes[:, :, index],
+                limit_bytes=node.memory_bytes,
+            )
+            for index, node in enumerate(study.group(nodes).nodes)
+            if node.memory_bytes is not None
+        ),
+    )
+
+
+def _resources(study: Study, table: CostTable) -> dict[str, NDArray[np.float64]]:
+    """What a stage keeps busy per input: itself, or with overlap links and nodes apart."""
+    if study.settings.overlap:
+        return {"communication": table.comm_s, "computation": table.compute_s}
+    return {"latency": table.latency_s}
+
+
+def optimal_sparsity(
+    study: Study,
+    nodes: int,
+    objective: Objective = "latency",
+    limits: Limits = NO_LIMITS,
+    solver: str = "auto",
+    time_limit_s: float | None = None,
+) -> tuple[Plan | None, Result]:
+    """The best sparsity per layer on the first nodes; no plan when the result has none."""
+    problem = sparsity_problem(study, nodes, objective, limits)
+    if solver == "exhaustive":
+        result = exhaustive_sparsity(problem)
+    else:
+        result = solve_sparsity(problem, time_limit_s)
+    if result.choice is None:
+        return None, result
+    table = study.table(nodes)
+    plan = plan_of_choice(study, table, result.choice, "optimal-sparsity")
+    certificate = _certificate(result, objective, table, len(study.levels), nodes)
+    return plan.model_copy(
+        update={"certificate": certificate, "objective": objective, "limits": limits}
+    ), result
+
+
+def _certificate(
+    result: Result, objective: Objective, table: CostTable, levels: int, nodes: int
+) -> Certificate:
+    """The solver's certificate in units of the objective, with its scope in words."""
+    bound = result.certificate.bound
+    if bound is not None:
+        if objective == "latency":
+            bound += table.input_s + table.output_s
+        else:
+            bound = 1.0 / max(bound, table.input_s, table.output_s)
+    scope = f"{levels} levels of sparsity per layer on the first {nodes} nodes"
+    if nodes == 1:
+        scope = "the whole model on the source"
+    return result.certificate.model_copy(update={"bound": bound, "scope": scope})

@@ -1,0 +1,108 @@
+"""What the graph's shape alone says: live tensors, places to cut, block groups."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.domain.model_profile import ModelProfile
+from planner.errors import BadInputError
+
+
+def last_uses(profile: ModelProfile) -> dict[str, int]:
+    """Index of the last layer that reads each tensor; outputs live to the end."""
+    last = {spec.name: -1 for spec in profile.inputs}
+    for index, layer in enumerate(profile.layers):
+        last[layer.name] = index
+        for name in layer.inputs:
+            last[name] = index
+    for name in profile.outputs:
+        last[name] = len(profile.layers)
+    return last
+
+
+def tensors_across(profile: ModelProfile) -> list[list[str]]:
+    """Names of the tensors alive between layer i and layer i + 1, for every i but the last."""
+    last = last_uses(profile)
+    alive = [spec.name for spec in profile.inputs]
+    across = []
+    for index, layer in enumerate(profile.layers[:-1]):
+        alive = [name for name in [*alive, layer.name] if last[name] > index]
+        across.append(alive)
+    return across
+
+
+def allocation_units(profile: ModelProfile) -> list[range]:
+    """Layers that stay together when layers are allocated to nodes.
+
+    A unit is a layer with MACs and the layers without that follow it, which are fused with it;
+    what stands before the first layer with MACs belongs to the first unit.
+    """
+    starts = [i for i, layer in enumerate(profile.layers) if layer.macs > 0 or layer.measured_s]
+    if not starts:
+        return [range(len(profile.layers))]
+    edges = [0, *starts[1:], len(profile.layers)]
+    return [range(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def block_groups(
+    profile: ModelProfile,
+    sparsifiable: NDArray[np.bool_],
+    split_points: tuple[str, ...] = (),
+) -> list[range]:
+    """Split the layers where features are down-sampled, or where the user says.
+
+    What a network's authors call its stages (ResNet's four). A group starts at the block, the
+    stretch between two places where a single tensor is alive, in which the maps shrink; a
+    final pooling to one element is no such place. A group without sparsifiable layers joins
+    the next.
+
+    Parameters
+    ----------
+    profile : ModelProfile
+    sparsifiable : bool array, shape (L,)
+    split_points : names of layers at which a group starts, instead of the rule
+
+    Raises
+    ------
+    BadInputError
+        A split point is no layer.
+    """
+    starts = _named_starts(profile, split_points) if split_points else _shrinking_blocks(profile)
+    edges = sorted({0, *starts, len(profile.layers)})
+    groups: list[range] = []
+    begin = 0
+    for end in edges[1:]:
+        if np.any(sparsifiable[begin:end]) or end == edges[-1]:
+            groups.append(range(begin, end))
+            begin = end
+    if len(groups) > 1 and not np.any(sparsifiable[groups[-1].start :]):
+        tail = groups.pop()
+        groups[-1] = range(groups[-1].start, tail.stop)
+    return groups
+
+
+def _named_starts(profile: ModelProfile, names: tuple[str, ...]) -> list[int]:
+    index: Mapping[str, int] = {layer.name: i for i, layer in enumerate(profile.layers)}
+    for name in names:
+        if name not in index:
+            raise BadInputError(f"split point {name!r}: {profile.name} has no layer of that name")
+    return [index[name] for name in names]
+
+
+def _shrinking_blocks(profile: ModelProfile) -> list[int]:
+    across = tensors_across(profile)
+    ends = [i + 1 for i, names in enumerate(across) if len(names) == 1]
+    edges = [0, *ends, len(profile.layers)]
+    batch = profile.inputs[0].shape[0] if profile.inputs[0].shape else 1
+    size = profile.inputs[0].bytes // profile.element_bytes // profile.inputs[0].features
+    starts = []
+    for begin, end in itertools.pairwise(edges):
+        after = profile.layers[end - 1].output_elements_per_feature
+        if batch < after < size:
+            starts.append(begin)
+        size = after
+    return starts

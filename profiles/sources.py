@@ -1,0 +1,139 @@
+"""From what a user types or uploads to a model profile."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from planner.domain.model_profile import ModelProfile
+from planner.errors import BadInputError
+from profiles.catalog import load_model, model_names
+from profiles.files import read_document
+from profiles.onnx_frontend import profile_onnx
+from profiles.torch_frontend import import_torch, profile_module
+
+SOURCE_HELP = (
+    "a catalogue model (planner catalog models), an .onnx file, a profile .json, "
+    "or module:callable that returns a torch.nn.Module"
+)
+MAX_ONNX_BYTES = 2**31 - 1  # the format's own limit without external data
+
+
+def load_source(
+    source: str,
+    *,
+    input_shapes: dict[str, tuple[int, ...]] | None = None,
+    batch: int | None = None,
+    witness: bool = True,
+) -> ModelProfile:
+    """Profile whatever the text names.
+
+    Parameters
+    ----------
+    source : str
+        Catalogue name, path, or ``module:callable``. The latter imports and runs the user's
+        own code and is therefore never offered for uploads.
+    input_shapes : dict, optional
+        Shape per input name; needed for modules and for ONNX inputs with dynamic dimensions.
+    batch : int, optional
+        Replaces dimension 0 of every input.
+    witness : bool
+        Let fvcore count a module as well.
+
+    Raises
+    ------
+    BadInputError
+        Nothing of that name, or a file that is not what it says.
+    """
+    path = Path(source)
+    if source in model_names():
+        return _fixed(load_model(source), input_shapes, batch)
+    if path.suffix.lower() == ".onnx":
+        return load_onnx(
+            _read(path), name=path.stem, source=path.name, input_shapes=input_shapes, batch=batch
+        )
+    if path.suffix.lower() == ".json":
+        return _fixed(read_document(path, ModelProfile, what="profile"), input_shapes, batch)
+    if ":" in source and not path.exists():
+        return _load_module(source, input_shapes, batch, witness)
+    raise BadInputError(f"SOURCE {source!r}: no such model; give {SOURCE_HELP}")
+
+
+def load_onnx(
+    data: bytes,
+    *,
+    name: str,
+    source: str,
+    input_shapes: dict[str, tuple[int, ...]] | None = None,
+    batch: int | None = None,
+) -> ModelProfile:
+    """Profile the bytes of an ONNX file, in a limited child process."""
+    return profile_onnx(data, name=name, source=source, input_shapes=input_shapes, batch=batch)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_ONNX_BYTES:
+            raise BadInputError(f"{path.name}: {size:,} bytes; at most {MAX_ONNX_BYTES:,} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"{path.name}: cannot be read ({error.strerror})") from error
+
+
+def _fixed(
+    profile: ModelProfile,
+    input_shapes: dict[str, tuple[int, ...]] | None,
+    batch: int | None,
+) -> ModelProfile:
+    """A saved profile, which has its shapes already."""
+    has = {spec.name: spec.shape for spec in profile.inputs}
+    for name, shape in (input_shapes or {}).items():
+        if has.get(name) != shape:
+            raise BadInputError(
+                f"--input-shape {name}: a saved profile keeps its shapes {has}; "
+                "profile the model's file again for another one"
+            )
+    if batch is not None and any(shape[:1] != (batch,) for shape in has.values()):
+        raise BadInputError(f"--batch {batch}: a saved profile keeps its shapes {has}")
+    return profile
+
+
+def _load_module(
+    source: str,
+    input_shapes: dict[str, tuple[int, ...]] | None,
+    batch: int | None,
+    witness: bool,
+) -> ModelProfile:
+    torch = import_torch()
+    if not input_shapes:
+        raise BadInputError(
+            f"{source}: a module needs its input shapes, such as --input-shape image=1,3,224,224"
+        )
+    build = _callable(source)
+    with torch.device("meta"):
+        module = build()
+    if not isinstance(module, torch.nn.Module):
+        raise BadInputError(
+            f"{source}: returned {type(module).__name__}; a torch.nn.Module is needed"
+        )
+    if batch is not None:
+        input_shapes = {name: (batch, *shape[1:]) for name, shape in input_shapes.items()}
+    name = source.rpartition(":")[2]
+    return profile_module(module, input_shapes, name=name, source=source, witness=witness)
+
+
+def _callable(source: str) -> Callable[[], Any]:
+    module_name, _, attribute = source.rpartition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # modules beside the user, as python -m has it
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInputError(f"SOURCE {source!r}: {error}; give {SOURCE_HELP}") from error
+    if not callable(found):
+        raise BadInputError(f"SOURCE {source!r}: {attribute} is no callable")
+    return found  # type: ignore[no-any-return]
