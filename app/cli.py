@@ -106,6 +106,7 @@ def plan(
     overlap: options.Overlap = False,
     casting: options.CastingOption = None,
     medium: options.MediumOption = None,
+    share_inputs: options.ShareInputs = False,
     count_input: options.CountInput = False,
     count_output: options.CountOutput = False,
     bandwidth: options.Bandwidth = None,
@@ -130,7 +131,7 @@ def plan(
         model,
         cluster,
         nodes or max_nodes,
-        _settings(overlap, casting, medium, count_input, count_output),
+        _settings(overlap, casting, medium, share_inputs, count_input, count_output),
         accuracy,
         (bandwidth, compute, memory),
     )
@@ -186,6 +187,7 @@ def compare(
     overlap: options.Overlap = False,
     casting: options.CastingOption = None,
     medium: options.MediumOption = None,
+    share_inputs: options.ShareInputs = False,
     count_input: options.CountInput = False,
     count_output: options.CountOutput = False,
     bandwidth: options.Bandwidth = None,
@@ -207,7 +209,7 @@ def compare(
         model,
         cluster,
         max(counts),
-        _settings(overlap, casting, medium, count_input, count_output),
+        _settings(overlap, casting, medium, share_inputs, count_input, count_output),
         accuracy,
         (bandwidth, compute, memory),
         tuple(split_points or []),
@@ -309,12 +311,18 @@ def _quantity(text: str | None, kind: str) -> float | None:
 
 
 def _settings(
-    overlap: bool, casting: str | None, medium: str | None, count_input: bool, count_output: bool
+    overlap: bool,
+    casting: str | None,
+    medium: str | None,
+    share_inputs: bool,
+    count_input: bool,
+    count_output: bool,
 ) -> CostSettings:
     return CostSettings(
         overlap=overlap,
         casting=_choice("--casting", casting, ("unicast", "broadcast", None)),
         medium=_choice("--medium", medium, ("full_duplex", "half_duplex", "shared", None)),
+        share_inputs=share_inputs,
         count_input=count_input,
         count_output=count_output,
     )

@@ -61,6 +61,14 @@ MediumOption = Annotated[
     str | None,
     typer.Option("--medium", help="full_duplex, half_duplex or shared.", rich_help_panel=_COST),
 ]
+ShareInputs = Annotated[
+    bool,
+    typer.Option(
+        "--share-inputs",
+        help="Layers that read one tensor share its transmission.",
+        rich_help_panel=_COST,
+    ),
+]
 CountInput = Annotated[
     bool,
     typer.Option("--count-input", help="Charge sending the input out.", rich_help_panel=_COST),

@@ -1,4 +1,4 @@
-"""Integer feature counts of a sparsity level, and the sparsity of integer counts."""
+"""Integer feature counts of a sparsity level and back (docs/model.md, eq. 1 and 2)."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from planner.cost.exchange import Links, bytes_on_wire, exchange_s, medium_s
 from planner.cost.ownership import FeatureShares, feature_shares
+from planner.cost.sharing import newly_sent, readers_of_one_tensor, reserved_bytes
 from planner.cost.sparsity import comm_sparsity, kept_features
 from planner.cost.work import compute_s, node_macs, node_weight_bytes
 from planner.domain.cluster import Cluster
@@ -58,7 +59,8 @@ def cost_of_counts(
     """Cost given feature counts, shape (L, K, n, n), on all nodes of a group."""
     links = Links.of(group, settings.medium, settings.casting)
     feature_bytes = np.array([layer.input_feature_bytes for layer in profile.layers])
-    selected = kept * feature_bytes[:, None, None, None]
+    readers = readers_of_one_tensor(profile, shares) if settings.share_inputs else []
+    selected = newly_sent(kept, readers) * feature_bytes[:, None, None, None]
     moved = np.broadcast_to(shares.moved_bytes[:, None], selected.shape)
     macs = node_macs(profile, shares, kept)
     weight_bytes = node_weight_bytes(profile, shares, kept)
@@ -84,13 +86,23 @@ def cost_of_counts(
         latency_s=np.maximum(comm, comp) if settings.overlap else comm + comp,
         medium_s=medium_s(selected, moved, links),
         weight_bytes=weight_bytes,
-        live_bytes=shares.live_bytes[:, None, :] + received,
+        live_bytes=(shares.live_bytes + reserved_bytes(profile, shares, readers))[:, None, :]
+        + received,
+        decisions=_decisions(len(profile.layers), readers),
         input_s=_input_s(profile, group, links) if settings.count_input else 0.0,
         output_s=_output_s(profile, group, shares, links) if settings.count_output else 0.0,
         measured=any(
             node.device_type in layer.measured_s for layer in profile.layers for node in group.nodes
         ),
     )
+
+
+def _decisions(layers: int, readers: list[list[int]]) -> NDArray[np.int64]:
+    """Layers that share a transmission take the option of its first reader, shape (L,)."""
+    first = np.arange(layers)
+    for rows in readers:
+        first[rows] = rows[0]
+    return np.unique(first, return_inverse=True)[1].astype(np.int64)
 
 
 def _allowed(kept: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""MACs, weights and computing time of every node (docs/model.md, eq. 1, 2, 6 and 7)."""
+"""MACs, weights and computing time of every node (docs/model.md, eq. 6 to 8)."""
 
 from __future__ import annotations
 

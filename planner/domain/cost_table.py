@@ -23,6 +23,7 @@ class CostTable(Frozen):
     node_names: tuple[str, ...]
     levels: FloatArray = Field(description="(K,) nominal S_comm of each option")
     allowed: BoolArray = Field(description="(L, K)")
+    decisions: IntArray = Field(description="(L,) layers of equal number take one option together")
     communicates: BoolArray = Field(description="(L,) mixing layers, the image's reader included")
     kept_features: IntArray = Field(description="(L, K, n, n) sender i to receiver j")
     comm_sparsity: FloatArray = Field(description="(L, K) S_comm that follows from the counts")

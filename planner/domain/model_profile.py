@@ -133,6 +133,9 @@ class ModelProfile(Frozen):
     layers: tuple[LayerProfile, ...] = Field(min_length=1, max_length=200_000)
     provenance: Provenance
     coverage: Coverage = Coverage()
+    declared_totals: Totals | None = Field(
+        default=None, alias="totals", exclude=True, description="of a saved profile; checked"
+    )
 
     @computed_field  # type: ignore[prop-decorator]
     @cached_property
@@ -144,13 +147,6 @@ class ModelProfile(Frozen):
             param_bytes=sum(layer.param_bytes for layer in self.layers),
             layers=len(self.layers),
         )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _totals_are_derived(cls, data: object) -> object:
-        if isinstance(data, dict):
-            return {key: value for key, value in data.items() if key != "totals"}
-        return data
 
     @model_validator(mode="after")
     def _is_a_graph_in_order(self) -> Self:
@@ -165,6 +161,8 @@ class ModelProfile(Frozen):
         for output in self.outputs:
             if output not in known:
                 raise ValueError(f"outputs: {output!r} is no layer and no input")
+        if self.declared_totals not in (None, self.totals):
+            raise ValueError(f"totals: the layers add up to {self.totals}")
         return self
 
 

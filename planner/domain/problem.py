@@ -96,3 +96,9 @@ class Result(Frozen):
     objective_s: float | None
     certificate: Certificate
     binding: str = Field(default="", description="when infeasible: which limit, by how much")
+
+
+def infeasible(binding: str) -> Result:
+    """The answer to a problem that no solver needs to look at."""
+    certificate = Certificate(status="infeasible", solver="by inspection", runtime_s=0.0)
+    return Result(choice=None, objective_s=None, certificate=certificate, binding=binding)

@@ -21,6 +21,9 @@ class CostSettings(Frozen):
     overlap: bool = Field(default=False, description="hide the shorter of L_comm and L_comp")
     casting: Casting | None = None
     medium: Medium | None = None
+    share_inputs: bool = Field(
+        default=False, description="layers that read one tensor share its transmission"
+    )
     count_input: bool = Field(default=False, description="charge sending the input out")
     count_output: bool = Field(default=False, description="charge sending the output back")
 

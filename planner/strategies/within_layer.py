@@ -14,11 +14,13 @@ from planner.domain.problem import (
     Result,
     SparsityProblem,
     SumLimit,
+    infeasible,
 )
 from planner.domain.settings import NO_LIMITS, Limits, Objective
 from planner.errors import BadInputError
 from planner.solve.exhaustive import exhaustive_sparsity
 from planner.solve.sparsity import solve_sparsity
+from planner.solve.verify import exceeds
 from planner.strategies.evaluation import evaluate, layer_plans
 from planner.strategies.study import Study
 from planner.structure import block_groups
@@ -149,6 +151,47 @@ def sparsity_problem(
     )
 
 
+def tied(problem: SparsityProblem, decisions: NDArray[np.int64]) -> SparsityProblem:
+    """The problem with one row per decision, where several layers take one option together.
+
+    Parameters
+    ----------
+    problem : SparsityProblem
+    decisions : int array, shape (L,)
+        Number of the decision that each layer belongs to, from 0.
+    """
+    count = int(decisions.max()) + 1
+    if count == len(decisions):
+        return problem
+
+    def added(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        total = np.zeros((count, *values.shape[1:]), dtype=values.dtype)
+        np.add.at(total, decisions, values)
+        return total
+
+    def largest(values: NDArray[np.int64]) -> NDArray[np.int64]:
+        most = np.zeros((count, *values.shape[1:]), dtype=np.int64)
+        np.maximum.at(most, decisions, values)
+        return most
+
+    return SparsityProblem(
+        objective_s=np.stack([added(values) for values in problem.objective_s]),
+        allowed=largest(problem.allowed.astype(np.int64)) > 0,
+        sum_limits=tuple(
+            limit.model_copy(update={"values": added(limit.values)}) for limit in problem.sum_limits
+        ),
+        memory_limits=tuple(
+            limit.model_copy(
+                update={
+                    "weight_bytes": added(limit.weight_bytes),
+                    "live_bytes": largest(limit.live_bytes),
+                }
+            )
+            for limit in problem.memory_limits
+        ),
+    )
+
+
 def _resources(study: Study, table: CostTable) -> dict[str, NDArray[np.float64]]:
     """What a stage keeps busy per input: itself, or with overlap links and nodes apart."""
     if study.settings.overlap:
@@ -165,19 +208,35 @@ def optimal_sparsity(
     time_limit_s: float | None = None,
 ) -> tuple[Plan | None, Result]:
     """The best sparsity per layer on the first nodes; no plan when the result has none."""
-    problem = sparsity_problem(study, nodes, objective, limits)
+    table = study.table(nodes)
+    late = _ends_too_late(table, limits)
+    if late:
+        return None, infeasible(late)
+    problem = tied(sparsity_problem(study, nodes, objective, limits), table.decisions)
     if solver == "exhaustive":
         result = exhaustive_sparsity(problem)
     else:
         result = solve_sparsity(problem, time_limit_s)
     if result.choice is None:
         return None, result
-    table = study.table(nodes)
-    plan = plan_of_choice(study, table, result.choice, "optimal-sparsity")
+    choice = result.choice[table.decisions]
+    plan = plan_of_choice(study, table, choice, "optimal-sparsity")
     certificate = _certificate(result, objective, table, len(study.levels), nodes)
     return plan.model_copy(
         update={"certificate": certificate, "objective": objective, "limits": limits}
     ), result
+
+
+def _ends_too_late(table: CostTable, limits: Limits) -> str:
+    """Why no choice can help when the input's or the output's transfer alone is too slow."""
+    rate = limits.min_throughput_per_s
+    slowest = max(table.input_s, table.output_s)
+    if rate is None or not exceeds(slowest, 1.0 / rate):
+        return ""
+    return (
+        f"throughput binds: the limit is {rate:.6g} inputs/s, and handing over input or output "
+        f"allows at most {1.0 / slowest:.6g}"
+    )
 
 
 def _certificate(
