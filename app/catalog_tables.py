@@ -41,7 +41,6 @@ def _clusters() -> Table:
         cluster = load_cluster(name)
         node = cluster.nodes[0]
         memory = None if node.memory_bytes is None else node.memory_bytes / 1e6
-        origins = "; ".join(f"{figure.key} {figure.origin}" for figure in cluster.figures)
         rows.append(
             (
                 name,
@@ -50,11 +49,16 @@ def _clusters() -> Table:
                 cluster.link.bandwidth_bytes_per_s / 1e6,
                 memory,
                 cluster.medium,
-                origins,
+                cluster.description,
             )
         )
-    columns = ("cluster", "nodes", "C (GMAC/s)", "B (MB/s)", "memory (MB)", "medium", "figures")
-    return Table("clusters", columns, tuple(rows))
+    columns = ("cluster", "nodes", "C (GMAC/s)", "B (MB/s)", "memory (MB)", "medium", "description")
+    return Table(
+        "clusters",
+        columns,
+        tuple(rows),
+        footer="every figure with its source: planner catalog clusters --format json",
+    )
 
 
 def _curves() -> Table:

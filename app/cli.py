@@ -19,7 +19,7 @@ from app.inputs import (
     tuned_cluster,
 )
 from app.render import Format, emit, say
-from app.tables import comparison_table, plan_table, profile_table
+from app.tables import Table, comparison_table, plan_summary_table, plan_table, profile_table
 from app.words import certificate_sentence, fewer_nodes_sentence, headline, warnings
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
@@ -151,7 +151,8 @@ def plan(
         say(f"wrote {output_file}")
     for warning in warnings(best):
         say(f"note: {warning}")
-    emit(output, plan_table(best), best.model_dump(mode="json"), heading=_plan_heading(best))
+    table = plan_summary_table(best) if output is Format.table else plan_table(best)
+    emit(output, table, best.model_dump(mode="json"), heading=_plan_heading(best))
 
 
 def _plan_heading(best: Plan) -> list[str]:
@@ -237,9 +238,8 @@ def export(
     """Write what training needs: the plan and the features that each layer keeps."""
     found = read_document(plan_file, Plan, what="plan")
     written = export_plan(found, to)
-    for path in written:
-        say(f"wrote {path}")
-    emit(output, plan_table(found), [str(path) for path in written], heading=[headline(found)])
+    table = Table("written", ("file",), tuple((str(path),) for path in written))
+    emit(output, table, [str(path) for path in written], heading=[headline(found)])
 
 
 @cli.command()

@@ -7,13 +7,16 @@ import sys
 from enum import StrEnum
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 
 from app.tables import Cell, Table, to_csv
 
-console = Console(highlight=False)
+WIDEST = 150  # columns of a table in a narrower terminal, rather than numbers cut short
+
 messages = Console(stderr=True, highlight=False)
 
 
@@ -43,25 +46,39 @@ def emit(output: Format, table: Table, document: Any, *, heading: list[str] | No
     elif output is Format.csv:
         sys.stdout.write(to_csv(table))
     else:
+        console = Console(highlight=False)
         for line in heading or []:
             console.print(escape(line), soft_wrap=True)
-        console.print(terminal_table(table))
+        drawn = terminal_table(table)
+        natural = Measurement.get(console, console.options.update(max_width=WIDEST), drawn).maximum
+        Console(highlight=False, width=max(console.width, min(natural, WIDEST))).print(drawn)
+        if table.footer:
+            console.print(escape(table.footer), style="dim", soft_wrap=True)
 
 
 def terminal_table(table: Table) -> RichTable:
-    """The table as rich draws it: numbers to the right, empty columns left out."""
+    """The table as rich draws it: units under names, numbers right, no empty columns."""
     shown = [
         index
         for index, _ in enumerate(table.columns)
         if any(row[index] not in (None, "") for row in table.rows)
     ]
-    drawn = RichTable(title=escape(table.title), title_justify="left", header_style="bold")
+    drawn = RichTable(
+        title=escape(table.title),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        header_style="bold",
+    )
     for index in shown:
         numeric = all(isinstance(row[index], (int, float, type(None))) for row in table.rows)
+        last = index == shown[-1]
         drawn.add_column(
-            escape(table.columns[index]),
+            escape("\n".join(table.columns[index].rsplit(" ", 1))),
             justify="right" if numeric else "left",
-            overflow="fold",
+            no_wrap=not last,
+            overflow="fold" if last else "ellipsis",
         )
     for row in table.rows:
         drawn.add_row(*(escape(shown_cell(row[index])) for index in shown))

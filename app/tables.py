@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 
 from planner.domain.model_profile import ModelProfile
-from planner.domain.plan import Plan
+from planner.domain.plan import KeptFeatures, Plan
 from planner.strategies.compare import Comparison
 
 Cell = str | int | float | None
@@ -15,11 +15,12 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """Column names (with units) and rows of plain values."""
+    """Rows of plain values under columns named ``name`` or ``name (unit)``."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    footer: str = ""
 
 
 def to_csv(table: Table) -> str:
@@ -78,17 +79,47 @@ def plan_table(plan: Plan) -> Table:
     for stage in plan.stages:
         for layer in stage.layers:
             kept = layer.kept_features
-            text = (
-                "; ".join(" ".join(map(str, row)) for row in kept)
-                if isinstance(kept, tuple)
-                else kept
-            )
-            rows.append((layer.name, " ".join(stage.nodes), layer.nodes, text, layer.sparsity))
+            if isinstance(kept, tuple):
+                kept_cell: Cell = "; ".join(" ".join(map(str, row)) for row in kept)
+            else:
+                kept_cell = kept
+            rows.append((layer.name, " ".join(stage.nodes), layer.nodes, kept_cell, layer.sparsity))
     return Table(
         f"{plan.model.name}: plan",
         ("layer", "nodes", "node count", "kept features", "sparsity"),
         tuple(rows),
     )
+
+
+def plan_summary_table(plan: Plan) -> Table:
+    """What a reader wants first: the layers that exchange features, or the stages."""
+    if len(plan.stages) > 1 or plan.node_count == 1:
+        return _stage_table(plan)
+    exchanging = [layer for layer in plan.stages[0].layers if layer.kept_features is not None]
+    rows = tuple((layer.name, _span(layer.kept_features), layer.sparsity) for layer in exchanging)
+    quiet = len(plan.stages[0].layers) - len(exchanging)
+    return Table(
+        f"Features that each node sends to each other one ({' '.join(plan.stages[0].nodes)})",
+        ("layer", "kept features", "S_comm"),
+        rows,
+        footer=f"{quiet} layers exchange nothing by choice or by nature and are not shown",
+    )
+
+
+def _span(kept: KeptFeatures | None) -> Cell:
+    """A count, or the range of a matrix's counts between different nodes."""
+    if not isinstance(kept, tuple):
+        return kept
+    counts = [c for i, row in enumerate(kept) for j, c in enumerate(row) if i != j]
+    return f"{min(counts)} to {max(counts)}"
+
+
+def _stage_table(plan: Plan) -> Table:
+    rows = tuple(
+        (number, stage.nodes[0], len(stage.layers), stage.layers[0].name, stage.layers[-1].name)
+        for number, stage in enumerate(plan.stages, start=1)
+    )
+    return Table("Stages", ("stage", "node", "layers", "first layer", "last layer"), rows)
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -100,14 +131,15 @@ def comparison_table(comparison: Comparison) -> Table:
             "nodes",
             "S",
             "latency (ms)",
-            "communication (ms)",
-            "computation (ms)",
-            "throughput (1/s)",
-            "memory per node (MB)",
-            "mean S_comm (%)",
-            "mean S_comp (%)",
-            comparison.metric or "accuracy",
-            "accuracy is",
+            "comm. (ms)",
+            "comp. (ms)",
+            "rate (1/s)",
+            "memory (MB)",
+            "S_comm (%)",
+            "S_comp (%)",
+            "accuracy",
+            "drop",
+            "which is",
             "note",
         ),
         tuple(
@@ -123,11 +155,21 @@ def comparison_table(comparison: Comparison) -> Table:
                 _scaled(row.mean_comm_sparsity, 100),
                 _scaled(row.mean_comp_sparsity, 100),
                 row.accuracy,
+                row.accuracy_drop,
                 row.accuracy_origin,
                 row.note,
             )
             for row in comparison.rows
         ),
+        footer=_comparison_footer(comparison),
+    )
+
+
+def _comparison_footer(comparison: Comparison) -> str:
+    metric = f" accuracy: {comparison.metric};" if comparison.metric else ""
+    return (
+        f"S: nominal sparsity; comm., comp.: communication and computation; rate: throughput;"
+        f"{metric} memory: the fullest node; S_comm, S_comp: means over the layers"
     )
 
 

@@ -33,11 +33,15 @@ def certificate_sentence(plan: Plan) -> str:
     if certificate is None:
         return "A baseline as its paper defines it; nothing was optimised."
     runtime = f"{certificate.solver}, {format_seconds(certificate.runtime_s)}"
-    under = f" under the accuracy model {plan.accuracy_model}" if plan.accuracy_model else ""
+    under = f" under the accuracy model {plan.accuracy_model}" if _loses(plan) else ""
     if certificate.status == "optimal":
         return f"Optimal{under}, proven to gap 0 ({runtime}). Scope: {certificate.scope}."
     gap = "unknown" if certificate.gap is None else f"{certificate.gap:.2%}"
     return f"Feasible{under}, gap {gap} ({runtime}). Scope: {certificate.scope}."
+
+
+def _loses(plan: Plan) -> bool:
+    return bool(plan.predicted.accuracy_drop)
 
 
 def fewer_nodes_sentence(plan: Plan) -> str:

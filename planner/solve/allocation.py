@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from planner.domain.problem import FEASIBILITY_TOLERANCE, AllocationProblem, Result
 from planner.solve.milp import MEGA, MICRO, Milp
 from planner.solve.shares import cut_at_shares
-from planner.solve.verify import check_claim, evaluate_allocation
+from planner.solve.verify import check_claim, evaluate_allocation, memory_binds
 
 Terms = list[tuple[int, float]]
 
@@ -218,10 +218,7 @@ def _explain(problem: AllocationProblem) -> str:
         if name == "memory":
             limit, tightest = min(limited)
             more = int(np.ceil(slack * MEGA))
-            return (
-                f"memory of {tightest} binds: its limit is {limit:,} bytes, the smallest that "
-                f"works is {limit + more:,} ({more:,} more on each limited node)"
-            )
+            return memory_binds(tightest, limit, more)
         most = problem.max_latency_s if name == "latency" else problem.max_bottleneck_s
         least = (most or 0.0) + slack / MICRO
         return f"{name} binds: the limit is {most:.6g} s, the smallest that works is {least:.6g} s"

@@ -14,7 +14,7 @@ from planner.domain.problem import (
 )
 from planner.errors import InconsistentResultError
 from planner.solve.milp import MEGA, MICRO, Milp
-from planner.solve.verify import check_claim, evaluate_sparsity
+from planner.solve.verify import check_claim, evaluate_sparsity, memory_binds
 
 
 @dataclass(frozen=True)
@@ -179,11 +179,7 @@ def _explain(problem: SparsityProblem, groups: list[_Group]) -> str:
         if name == "memory":
             tightest = min(problem.memory_limits, key=lambda limit: limit.limit_bytes)
             more = int(np.ceil(slack * MEGA * (1 + FEASIBILITY_TOLERANCE)))
-            return (
-                f"memory of {tightest.name} binds: its limit is {tightest.limit_bytes:,} bytes, "
-                f"the smallest that works is {tightest.limit_bytes + more:,} "
-                f"({more:,} more on each limited node)"
-            )
+            return memory_binds(tightest.name, tightest.limit_bytes, more)
         limit = next(s for s in problem.sum_limits if s.name == name)
         least = limit.limit * (1 + slack) if limit.limit > 0 else slack
         return (

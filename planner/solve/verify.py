@@ -100,6 +100,14 @@ def allocation_loads(
     return loads, np.array([ends[0], *between, ends[1]])
 
 
+def memory_binds(node: str, limit_bytes: int, more_bytes: int) -> str:
+    """What to say when memory is the limit: the least relaxation that makes a plan fit."""
+    return (
+        f"memory of {node} binds: its limit is {limit_bytes:,} bytes, the smallest that works "
+        f"is {limit_bytes + more_bytes:,} ({more_bytes:,} more on each limited node)"
+    )
+
+
 def check_claim(evaluation: Evaluation, claimed_s: float, what: str) -> None:
     """Raise if a solver's point breaks a limit or its objective is not what it said.
 

@@ -222,7 +222,7 @@ def _broken(plan: Plan, limits: Limits, drop: float | None) -> list[str]:
             break
     most = limits.max_accuracy_drop
     if most is not None and drop is not None and drop > most + 1e-9:
-        notes.append(f"loses {drop:.2f} points, limit {most:g}")
+        notes.append("over the accuracy limit")
     latency = limits.max_latency_s
     if latency is not None and plan.predicted.latency_s > latency * (1 + 1e-9):
         notes.append("over the latency limit")

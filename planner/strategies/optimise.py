@@ -188,15 +188,15 @@ def _combined(best: _Candidate, candidates: list[_Candidate], request: Request) 
         value = best.plan.predicted.throughput_per_s
     proven = all(c.status == "optimal" for c in known)
     gap = None if bound is None else (0.0 if proven else abs(value - bound) / abs(value))
-    shapes = sorted({(c.strategy, c.nodes) for c in candidates})
+    shapes = sorted({(c.nodes, c.strategy) for c in candidates if c is not best})
+    others = ", ".join(f"{name} on {nodes}" for nodes, name in shapes)
     return best.plan.certificate.model_copy(
         update={
             "status": "optimal" if proven else "feasible",
             "bound": bound,
             "gap": gap,
             "runtime_s": sum(c.runtime_s for c in certificates if c is not None),
-            "scope": f"{best.plan.certificate.scope}; compared with "
-            + ", ".join(f"{name} on {nodes}" for name, nodes in shapes),
+            "scope": best.plan.certificate.scope + (f"; against {others}" if others else ""),
         }
     )
 
@@ -237,6 +237,8 @@ def _alternatives(
 def _why_not(candidates: list[_Candidate]) -> str:
     """The binding limit of the largest candidate of each kind."""
     last = {candidate.strategy: candidate for candidate in candidates}
+    if len(last) > 1:
+        last.pop("single-node", None)
     return "; ".join(
         f"{c.strategy} on {c.nodes} node{'s' if c.nodes > 1 else ''}: {c.result.binding}"
         for c in last.values()
