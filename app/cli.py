@@ -20,7 +20,13 @@ from app.inputs import (
 )
 from app.render import Format, emit, say
 from app.tables import Table, comparison_table, plan_summary_table, plan_table, profile_table
-from app.words import certificate_sentence, fewer_nodes_sentence, headline, warnings
+from app.words import (
+    NO_ACCURACY_MODEL,
+    certificate_sentence,
+    fewer_nodes_sentence,
+    headline,
+    warnings,
+)
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.settings import CostSettings, Limits
@@ -149,7 +155,7 @@ def plan(
     if output_file:
         write_atomically(output_file, plan_json(best))
         say(f"wrote {output_file}")
-    for warning in warnings(best):
+    for warning in [*filter(None, [accuracy.note]), *warnings(best)]:
         say(f"note: {warning}")
     table = plan_summary_table(best) if output is Format.table else plan_table(best)
     emit(output, table, best.model_dump(mode="json"), heading=_plan_heading(best))
@@ -226,6 +232,10 @@ def compare(
     if output_file:
         write_atomically(output_file, document_text(comparison))
         say(f"wrote {output_file}")
+    if accuracy.note:
+        say(f"note: {accuracy.note}")
+    if accuracy.model is None:
+        say(f"note: {NO_ACCURACY_MODEL}")
     emit(output, comparison_table(comparison), comparison.model_dump(mode="json"))
 
 

@@ -12,15 +12,26 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import DEFAULT_MAX_ACCURACY_DROP, CostSettings, Limits
 from planner.errors import BadInputError
 from planner.strategies.study import Study, sparsifiable_layers
-from profiles.catalog import curve_for_model, curve_names, load_curve
+from profiles.catalog import curve_for_model, curve_names, load_curve, load_model
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A curve and its spreading over a model, or neither."""
+    """What is known of a model's accuracy.
+
+    Attributes
+    ----------
+    model : AccuracyModel, optional
+        The loss of every layer.
+    curve : AccuracyCurve, optional
+        Published values, where they are this very model's.
+    note : str
+        What a reader must know of a curve that is another model's.
+    """
 
     curve: AccuracyCurve | None = None
     model: AccuracyModel | None = None
+    note: str = ""
 
 
 def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
@@ -111,9 +122,9 @@ def find_accuracy(text: str | None, profile: ModelProfile) -> Accuracy:
     """
     if text is None:
         published = curve_for_model(profile.name)
-        if published is None:
+        if published is None or not _speaks_of(published, profile):
             return Accuracy()
-        return Accuracy(published, curve_model(published, profile, sparsifiable_layers(profile)))
+        return _accuracy(published, profile, DEFAULT_RULE)
     if text == "none":
         return Accuracy()
     kind, _, rest = text.partition(":")
@@ -124,8 +135,27 @@ def find_accuracy(text: str | None, profile: ModelProfile) -> Accuracy:
             f"--accuracy-model {text!r}: give none, curve:NAME or curve:NAME/RULE with NAME in "
             f"{', '.join(curve_names())} and RULE in {', '.join(SPREADING_RULES)}"
         )
-    curve = load_curve(name)
-    return Accuracy(curve, curve_model(curve, profile, sparsifiable_layers(profile), chosen))
+    return _accuracy(load_curve(name), profile, chosen)
+
+
+def _accuracy(curve: AccuracyCurve, profile: ModelProfile, rule: SpreadingRule) -> Accuracy:
+    own = _speaks_of(curve, profile)
+    model = curve_model(curve, profile, sparsifiable_layers(profile), rule, own=own)
+    if own:
+        return Accuracy(curve, model)
+    note = (
+        f"the accuracy curve {curve.name} was not published for {profile.name}: "
+        "its losses are assumed to carry over, its absolute values are not shown"
+    )
+    return Accuracy(None, model, note)
+
+
+def _speaks_of(curve: AccuracyCurve, profile: ModelProfile) -> bool:
+    """Whether a profile is the model of a curve: its name alone proves nothing."""
+    return any(
+        load_model(name).totals.macs == profile.totals.macs and name == profile.name
+        for name in curve.models
+    )
 
 
 def _rule(text: str) -> SpreadingRule | None:

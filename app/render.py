@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 
 from app.tables import Cell, Table, to_csv
 
-WIDEST = 150  # columns of a table in a narrower terminal, rather than numbers cut short
+WIDEST = 180  # columns of a table in a narrower terminal, rather than numbers cut short
 
 messages = Console(stderr=True, highlight=False)
 

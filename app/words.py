@@ -5,6 +5,10 @@ from __future__ import annotations
 from planner.domain.plan import Plan
 from planner.units import format_seconds
 
+NO_ACCURACY_MODEL = (
+    "no accuracy model: nothing keeps a plan from cutting all communication; name one with "
+    "--accuracy-model curve:NAME"
+)
 _STRATEGY_WORDS = {
     "single-node": "the whole model on one node",
     "optimal-sparsity": "every layer split over {nodes} nodes, sparsity chosen per layer",
@@ -76,10 +80,7 @@ def warnings(plan: Plan) -> list[str]:
     found = []
     cut = [s for s in _sparsities(plan) if s == 1.0]
     if plan.accuracy_model is None and cut:
-        found.append(
-            "no accuracy model: nothing keeps the plan from cutting all communication "
-            f"({len(cut)} layers exchange nothing); name one with --accuracy-model curve:NAME"
-        )
+        found.append(f"{NO_ACCURACY_MODEL} ({len(cut)} layers exchange nothing)")
     predicted = plan.predicted
     if predicted.accuracy_drop and predicted.origin.get("accuracy_drop") == "assumed":
         found.append(

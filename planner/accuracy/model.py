@@ -26,8 +26,8 @@ class AccuracyModel:
         S_comm, rising from 0 to 1.
     loss_points : float array, shape (L, P)
         Loss of each layer at each knot, rising from 0; 0 for layers that are never sparsified.
-    dense_value : float
-        The metric of the dense model.
+    dense_value : float, optional
+        The metric of the dense model; None where the curve is another model's.
     metric : str
     nodes : int
         Node count that it was measured on; any other is tagged ``assumed``.
@@ -36,7 +36,7 @@ class AccuracyModel:
     name: str
     knots: NDArray[np.float64]
     loss_points: NDArray[np.float64]
-    dense_value: float
+    dense_value: float | None
     metric: str
     nodes: int
 
@@ -75,6 +75,8 @@ def curve_model(
     profile: ModelProfile,
     sparsifiable: NDArray[np.bool_],
     rule: SpreadingRule = DEFAULT_RULE,
+    *,
+    own: bool = True,
 ) -> AccuracyModel:
     """Spread a published uniform curve over the layers of a model.
 
@@ -86,6 +88,9 @@ def curve_model(
         Layers that share the loss.
     rule : str
         How it is shared; an assumption, scored in `planner.accuracy.scores`.
+    own : bool
+        Whether the curve was published for this very model. Another model's curve says
+        something about losses at best, and nothing about absolute values.
 
     Raises
     ------
@@ -102,7 +107,7 @@ def curve_model(
         name=f"curve:{curve.name}/{rule}",
         knots=knots,
         loss_points=weights[:, None] * loss,
-        dense_value=curve.dense,
+        dense_value=curve.dense if own else None,
         metric=curve.metric,
         nodes=curve.nodes,
     )

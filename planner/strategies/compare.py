@@ -91,7 +91,7 @@ def compare(
     return Comparison(
         model=study.profile.name,
         cluster=study.cluster.name,
-        metric=study.accuracy.metric if study.accuracy else None,
+        metric=study.curve.metric if study.curve else None,
         objective=objective,
         limits=limits,
         rows=tuple(rows),
@@ -186,9 +186,9 @@ def _row(
         if modelled
         else (None, None, predicted.origin["accuracy"])
     )
-    if accuracy is not None and study.accuracy is not None:
+    if accuracy is not None and study.curve is not None:
         value, origin = accuracy
-        drop = study.accuracy.dense_value - value
+        drop = study.curve.dense - value
     notes = _broken(plan, limits, drop)
     return ComparisonRow(
         strategy=plan.strategy,

@@ -112,7 +112,8 @@ def _accuracy(
         return None, None, "assumed"
     drop = float(model.layer_loss(sparsity[:, None]).sum()) if nodes > 1 else 0.0
     untouched = not np.any(sparsity[table.sparsifiable] > 0)
-    return drop, model.dense_value - drop, "measured" if untouched else "assumed"
+    accuracy = None if model.dense_value is None else model.dense_value - drop
+    return drop, accuracy, "measured" if untouched else "assumed"
 
 
 def _origins(measured: bool, accuracy: Origin) -> dict[str, Origin]:

@@ -24,6 +24,7 @@ from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 class Study:
     """Model, cluster, cost conventions and accuracy model that plans are compared under.
 
+    ``curve`` holds the published values of the baselines where it speaks of this very model.
     Cost tables are computed on first use and kept.
     """
 

@@ -1,0 +1,22 @@
+"""Names and messages that others chose, made safe for markdown and for chart labels."""
+
+from __future__ import annotations
+
+import html
+import re
+
+_LONGEST = 80  # characters of a name on a chart
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def plain(text: str) -> str:
+    """Markdown that shows the text as it is: no link, image, emoji, formula or HTML."""
+    return _PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
+
+
+def label(text: str) -> str:
+    """Text for plotly, which reads some HTML: shown as it is, its middle cut when long."""
+    if len(text) > _LONGEST:
+        half = _LONGEST // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return html.escape(text, quote=False)
