@@ -36,12 +36,17 @@ _SMALLEST = 1e-6  # of a bandwidth or speed, in the unit that is shown
 
 @dataclass(frozen=True)
 class Asked:
-    """The question and its model; without a model, a message that says why."""
+    """The question and its model; without a model, a message that says why.
+
+    ``catalogue_model`` is null for an upload. ``is_error``: should there be no plan, something
+    is wrong, and not merely missing.
+    """
 
     question: Question
     profile: ModelProfile | None
-    message: str = ""
-    is_error: bool = False
+    catalogue_model: str | None
+    message: str
+    is_error: bool
 
 
 def side_bar() -> Asked:
@@ -53,7 +58,8 @@ def side_bar() -> Asked:
         _fill_from_model()
     with st.sidebar:
         st.subheader("Model")
-        profile, message, is_error = _model()
+        is_upload = _source_is_upload()
+        profile, message = _uploaded_model() if is_upload else (_catalogue_model(), "")
         st.subheader("Cluster")
         cluster = _cluster()
         st.subheader("Plan")
@@ -85,11 +91,16 @@ def side_bar() -> Asked:
         accuracy_model=accuracy_model,
         max_accuracy_drop=limit,
     )
-    return Asked(question, profile, message, is_error)
+    return Asked(
+        question,
+        profile,
+        catalogue_model=None if is_upload else state.model,
+        message=message or "Choose an .onnx file in the side bar.",
+        is_error=profile is not None or bool(message),
+    )
 
 
-def _model() -> tuple[ModelProfile | None, str, bool]:
-    state = st.session_state
+def _source_is_upload() -> bool:
     st.segmented_control(
         "Where the model comes from",
         _SOURCES,
@@ -97,34 +108,53 @@ def _model() -> tuple[ModelProfile | None, str, bool]:
         required=True,
         on_change=_fill_from_model,
         label_visibility="collapsed",
+        width="stretch",
     )
-    if state.source == _SOURCES[0]:
-        st.selectbox("Catalogue model", model_names(), key="model", on_change=_fill_from_model)
-        return load_model(state.model), "", False
+    return bool(st.session_state.source == _SOURCES[1])
+
+
+def _catalogue_model() -> ModelProfile:
+    st.selectbox(
+        "Catalogue model",
+        model_names(),
+        key="model",
+        on_change=_fill_from_model,
+        persist_state="session",
+    )
+    return load_model(st.session_state.model)
+
+
+def _uploaded_model() -> tuple[ModelProfile | None, str]:
+    """The upload's profile, or a message; both are empty without a file."""
     file = st.file_uploader(
         "ONNX file",
         type="onnx",
         key="upload",
-        help="It is read on this machine, in a process with limits, and leaves with your session.",
+        on_change=_forget_shapes,
+        help="Read on this machine, in a process with limits; forgotten with your session.",
     )
     if file is None:
-        return None, "Choose an .onnx file in the side bar.", False
-    shapes = state.get("shapes", "")
-    problem = ""
+        return None, ""
+    shapes = st.session_state.setdefault("shapes", "")
+    profile, message = None, ""
     try:
-        return read_upload(file, shapes), "", False
+        profile = read_upload(file, shapes)
     except BadInputError as error:
-        problem = str(error)
-        return None, problem, True
-    finally:
-        if shapes or wants_shapes(problem):
-            st.text_input(
-                "Input shapes",
-                key="shapes",
-                placeholder="image=1,3,224,224",
-                help="NAME=DIM,DIM,… for every input with open dimensions, parted by spaces "
-                "(--input-shape on the command line).",
-            )
+        message = str(error)
+    if shapes or wants_shapes(message):
+        st.text_input(
+            "Input shapes",
+            key="shapes",
+            placeholder="image=1,3,224,224",
+            help="NAME=DIM,DIM,… for every input with open dimensions, parted by spaces "
+            "(--input-shape on the command line).",
+            persist_state="session",
+        )
+    return profile, message
+
+
+def _forget_shapes() -> None:
+    st.session_state.shapes = ""
 
 
 def _cluster() -> Cluster:
@@ -163,7 +193,9 @@ def _cluster() -> Cluster:
         step=64.0,
         format="%.6g",
         key="memory",
-        placeholder="no limit" if preset is None else f"{preset / 1e6:g} (preset)",
+        placeholder="no limit"
+        if preset is None
+        else f"{MEMORY.from_si(preset, MEMORY.units[0]):g} (preset)",
         help="Weights, receive buffers and activations must fit. 1 MB = 10⁶ bytes.",
     )
     left, right = st.columns(2)
@@ -201,6 +233,7 @@ def _accuracy() -> tuple[str | None, float | None]:
             "Spread over the layers by",
             SPREADING_RULES,
             key="rule",
+            persist_state="session",
             format_func=lambda rule: {"equal": "equal shares", "macs": "MACs"}.get(rule, rule),
             help="An assumption: the curve was measured for the whole network on two nodes.",
         )

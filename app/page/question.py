@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from app.export import plan_json
 from app.inputs import Accuracy, build_study, default_limits, find_accuracy, tuned_cluster
@@ -16,7 +16,7 @@ from planner.strategies.compare import Comparison, compare
 from planner.strategies.optimise import Request, optimise
 from planner.strategies.study import Study
 from planner.units import format_bytes, format_si
-from profiles.catalog import load_cluster
+from profiles.catalog import load_cluster, load_model
 from profiles.files import document_text
 
 UNIFORM_LEVELS = (0.8, 0.9)
@@ -145,6 +145,12 @@ class Answer:
                 "no accuracy model" if limit is None else f"at most {limit:g} points lost",
             )
         )
+
+
+@lru_cache(maxsize=8)
+def catalogue_answer(model: str, question: Question) -> Answer:
+    """The answer about a catalogue model, shared by all who ask the same."""
+    return Answer(load_model(model), question)
 
 
 def count(number: int, noun: str) -> str:

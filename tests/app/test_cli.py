@@ -1,0 +1,243 @@
+"""The command line as a user types it: output, messages and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from planner.domain.model_profile import ModelProfile
+from planner.domain.plan import Plan
+from planner.strategies.compare import Comparison
+
+STRATEGIES = {
+    "single-node",
+    "dense",
+    "independent-branches",
+    "disco-uniform",
+    "random",
+    "dense-then-split@1",
+    "dense-then-split@2",
+    "dense-then-split@3",
+    "split-then-aggregate@1",
+    "split-then-aggregate@2",
+    "split-then-aggregate@3",
+    "pipeline-equal",
+    "ar-mdi",
+    "optimal-allocation",
+    "optimal-sparsity",
+    "optimal",
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+def planner(*words: str, cwd: Path | None = None) -> Done:
+    command = [sys.executable, "-c", "from app.cli import main; main()", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def one_line(done: Done) -> str:
+    """The single message of a command that failed, without a traceback."""
+    lines = [line for line in done.err.splitlines() if line.strip()]
+    assert "Traceback" not in done.err
+    assert len(lines) == 1, done.err
+    assert done.out == ""
+    return lines[0]
+
+
+def test_help_names_every_command_and_exit_code() -> None:
+    done = planner("--help")
+    assert done.code == 0
+    for word in ("profile", "plan", "compare", "export", "catalog", "app", "Exit codes"):
+        assert word in done.out
+
+
+def test_plan_json_is_alone_on_stdout_and_a_plan() -> None:
+    done = planner(
+        "plan", "resnet50", "--cluster", "head-mounted", "--nodes", "2", "--format", "json"
+    )
+    assert done.code == 0
+    plan = Plan.model_validate_json(done.out)
+    assert plan.node_count == 2
+    assert plan.certificate is not None and plan.certificate.status == "optimal"
+    assert plan.predicted.accuracy_drop is not None and plan.predicted.accuracy_drop <= 0.5
+    assert "assumed" in done.err  # the note goes beside the data, not into it
+    document = json.loads(done.out)
+    assert {"stages", "predicted", "certificate", "schema_version"} <= document.keys()
+    layer = next(x for x in document["stages"][0]["layers"] if x["kept_features"] is not None)
+    assert layer.keys() >= {"name", "nodes", "kept_features", "sparsity"}
+
+
+def test_plan_export_round_trip(tmp_path: Path) -> None:
+    saved = tmp_path / "plan.json"
+    assert planner("plan", "resnet50", "--max-nodes", "2", "-o", str(saved)).code == 0
+    folder = tmp_path / "deep" / "out"
+    done = planner("export", str(saved), "--to", str(folder), "--format", "json")
+    assert done.code == 0
+    assert json.loads(done.out) == [str(folder / "plan.json"), str(folder / "layers.csv")]
+    plan = Plan.model_validate_json(saved.read_text(encoding="utf-8"))
+    assert Plan.model_validate_json((folder / "plan.json").read_text(encoding="utf-8")) == plan
+    rows = list(csv.DictReader(io.StringIO((folder / "layers.csv").read_text(encoding="utf-8"))))
+    assert [row["layer"] for row in rows] == [layer.name for layer in plan.stages[0].layers]
+    assert set(rows[0]) == {"layer", "nodes", "node count", "kept features", "sparsity"}
+
+
+def test_compare_shows_every_strategy() -> None:
+    done = planner("compare", "resnet50", "--nodes", "2", "--format", "json")
+    assert done.code == 0
+    comparison = Comparison.model_validate_json(done.out)
+    assert {row.strategy for row in comparison.rows} == STRATEGIES
+    uniform = [r for r in comparison.rows if r.strategy == "disco-uniform"]
+    assert [(r.nominal_sparsity, r.accuracy, r.accuracy_origin) for r in uniform] == [
+        (0.8, 76.84, "measured"),
+        (0.9, 76.50, "measured"),
+    ]
+
+
+def test_profile_round_trip_through_a_file(tmp_path: Path) -> None:
+    saved = tmp_path / "model.json"
+    done = planner("profile", "mobilenetv2-224", "-o", str(saved), "--format", "csv")
+    assert done.code == 0
+    assert len(list(csv.reader(io.StringIO(done.out)))) > 100
+    again = planner("profile", str(saved), "--format", "json")
+    assert ModelProfile.model_validate_json(again.out).totals.macs == 300_774_272
+
+
+def test_catalog_in_every_format() -> None:
+    document = json.loads(planner("catalog", "--format", "json").out)
+    assert document.keys() == {"models", "clusters", "accuracy"}
+    assert "resnet50" in planner("catalog", "models").out
+    assert "head-mounted" in planner("catalog", "clusters", "--format", "csv").out
+
+
+def test_tuning_the_cluster_changes_the_plan() -> None:
+    def latency(*words: str) -> float:
+        done = planner("plan", "resnet50", "--nodes", "2", "--format", "json", *words)
+        return Plan.model_validate_json(done.out).predicted.latency_s
+
+    base = latency()
+    assert latency("--bandwidth", "300Mbit/s") == pytest.approx(base)  # 37.5 MB/s
+    assert latency("--compute", "7.5GFLOP/s") == pytest.approx(base)  # 3.75 GMAC/s
+    assert latency("--bandwidth", "75MB/s") < base
+    assert latency("--compute", "7.5GMAC/s") < base
+
+
+def test_where_one_node_is_enough_the_planner_says_so() -> None:
+    done = planner("plan", "resnet50", "--bandwidth", "1MB/s", "--max-accuracy-drop", "0.1")
+    assert done.code == 0
+    assert "The whole model on one node" in done.out
+    assert "One node is best" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "needles"),
+    [
+        (["plan", "nosuch"], 2, ["nosuch", "catalogue model"]),
+        (["plan", "gone.onnx"], 2, ["gone.onnx", "cannot be read"]),
+        (["plan", "resnet50", "--cluster", "nosuch"], 2, ["nosuch", "small-nodes"]),
+        (["plan", "resnet50", "--nodes", "9"], 2, ["9", "8 nodes"]),
+        (["plan", "resnet50", "--nodes", "2", "--max-nodes", "3"], 2, ["--max-nodes"]),
+        (["plan", "resnet50", "--bandwidth", "0"], 2, ["--bandwidth", "37.5MB/s"]),
+        (["plan", "resnet50", "--compute", "nan"], 2, ["--compute", "GMAC/s"]),
+        (["plan", "resnet50", "--bandwidth", "3GMAC/s"], 2, ["--bandwidth"]),
+        (["plan", "resnet50", "--objective", "speed"], 2, ["speed", "latency, throughput"]),
+        (["plan", "resnet50", "--medium", "wifi"], 2, ["wifi", "shared"]),
+        (["plan", "resnet50", "--accuracy-model", "curve:x"], 2, ["resnet50-imagenet"]),
+        (["plan", "mobilenetv2-224", "--max-accuracy-drop", "1"], 2, ["no accuracy model"]),
+        (["plan", "resnet50", "--input-shape", "image=1,3,0,224"], 2, ["--input-shape"]),
+        (["plan", "resnet50", "--input-shape", "image=1,3,96,96"], 2, ["keeps its shapes"]),
+        (["plan", "resnet50", "--memory", "1MB"], 3, ["memory of node-1", "1,000,000", "smallest"]),
+        (["plan", "resnet50", "--max-latency", "1ms"], 3, ["latency", "0.001", "smallest"]),
+        (["export", "gone.json", "--to", "x"], 2, ["gone.json"]),
+        (["catalog", "cars"], 2, ["cars", "models, clusters, accuracy"]),
+        (["profile", "nosuchmodule:build", "--input-shape", "x=1,3"], 2, ["nosuchmodule"]),
+        (["profile", "os:getcwd"], 2, ["--input-shape"]),
+    ],
+)
+def test_bad_input_is_one_line_and_an_exit_code(
+    words: list[str], code: int, needles: list[str], tmp_path: Path
+) -> None:
+    done = planner(*words, cwd=tmp_path)
+    assert done.code == code, done.err
+    message = one_line(done)
+    for needle in needles:
+        assert needle in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "needles"),
+    [
+        ('"bandwidth_bytes_per_s": 1e6', '"bandwidth_bytes_per_s": 0', ["bandwidth", "greater"]),
+        ('"bandwidth_bytes_per_s": 1e6', '"bandwidth_bytes_per_s": NaN', ["bandwidth"]),
+        ('"macs_per_s": 1e9', '"macs_per_s": -1', ["macs_per_s", "greater"]),
+        ('"macs_per_s": 1e9', '"macs_per_s": "fast"', ["macs_per_s"]),
+        ('"medium": "shared"', '"medium": "air"', ["medium", "shared"]),
+        ('"schema_version": 1', '"schema_version": 2', ["schema_version"]),
+        ('"name": "mine"', '"nam": "mine"', ["nam"]),
+    ],
+)
+def test_a_cluster_file_with_a_mistake(
+    tmp_path: Path, field: str, value: str, needles: list[str]
+) -> None:
+    text = (
+        '{"schema_version": 1, "name": "mine", "nodes": [{"name": "a", "macs_per_s": 1e9}], '
+        '"link": {"bandwidth_bytes_per_s": 1e6}, "medium": "shared"}'
+    )
+    assert field in text
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(text, encoding="utf-8")
+    bad.write_text(text.replace(field, value), encoding="utf-8")
+    assert planner("plan", "resnet50", "--cluster", str(good)).code == 0
+    done = planner("plan", "resnet50", "--cluster", str(bad))
+    assert done.code == 2
+    message = one_line(done)
+    assert "bad.json" in message
+    for needle in needles:
+        assert needle in message
+
+
+def test_a_spreadsheet_runs_no_layer_name() -> None:
+    from app.tables import Table, to_csv
+
+    text = to_csv(Table("t", ("layer", "n"), (("=cmd()", 1), ("+1", -2), ("@x", 3), ("ok", 4))))
+    assert [row[0] for row in csv.reader(io.StringIO(text))] == [
+        "layer",
+        "'=cmd()",
+        "'+1",
+        "'@x",
+        "ok",
+    ]
+
+
+def test_a_module_of_the_user_is_profiled(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "def build():\n"
+        "    return torch.nn.Sequential(\n"
+        "        torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 1)\n"
+        "    )\n",
+        encoding="utf-8",
+    )
+    words = ("profile", "mine:build", "--input-shape", "image=1,3,10,10", "--format", "json")
+    done = planner(*words, cwd=tmp_path)
+    assert done.code == 0, done.err
+    profile = ModelProfile.model_validate_json(done.out)
+    assert profile.totals.macs == 100 * 8 * 3 * 9 + 100 * 4 * 8
+    assert profile.coverage.witness is not None
+    assert profile.coverage.witness.total_macs == profile.totals.macs
+    alone = planner(*words, "--no-witness", cwd=tmp_path)
+    assert ModelProfile.model_validate_json(alone.out).coverage.witness is None
