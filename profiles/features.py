@@ -73,7 +73,7 @@ def contract(
     if kind == "reduce":
         return _reduce(operator, inputs[0], features[0])
     if kind == "concat":
-        return _concat(operator, features)
+        return _concat(operator, inputs, features)
     if kind == "slice":
         return _slice(operator, inputs[0], features[0])
     if kind == "transpose":
@@ -113,7 +113,8 @@ def _elementwise(operator: Operator, inputs: list[Tensor], features: list[Featur
     full = [
         (source, tensor)
         for source, tensor in zip(aligned, inputs, strict=True)
-        if tensor.elements and output.shape[source.axis] == tensor.shape[source.axis - len(output.shape)]
+        if tensor.shape
+        and output.shape[source.axis] == tensor.shape[source.axis - len(output.shape)]
     ]
     if not full:
         return one_node(output)
@@ -135,12 +136,14 @@ def _reduce(operator: Operator, tensor: Tensor, source: Features) -> Contract:
     return Contract("local", Features(source.axis - gone, source.count))
 
 
-def _concat(operator: Operator, features: list[Features]) -> Contract:
+def _concat(operator: Operator, inputs: list[Tensor], features: list[Features]) -> Contract:
     axes = {source.axis for source in features}
     axis = features[0].axis
-    if len(axes) > 1:
+    joined = operator.axes[0]
+    partly_constant = sum(t.shape[joined] for t in inputs) != operator.output.shape[joined]
+    if len(axes) > 1 or (joined == axis and partly_constant):
         return one_node(operator.output)
-    if operator.axes[0] == axis:
+    if joined == axis:
         return Contract("concat", Features(axis, sum(source.count for source in features)))
     if len({source.count for source in features}) > 1:
         return one_node(operator.output)
@@ -162,7 +165,7 @@ def _slice(operator: Operator, tensor: Tensor, source: Features) -> Contract:
 def _reshape(tensor: Tensor, source: Features, output: Tensor) -> Contract:
     """Follow the feature axis where what stands before it stays as it is."""
     before = prod(tensor.shape[: source.axis])
-    size = tensor.shape[source.axis]
+    size = tensor.shape[source.axis] if tensor.shape else 1
     for axis in range(len(output.shape)):
         if prod(output.shape[:axis]) == before and output.shape[axis] % size == 0:
             if output.shape[axis] == 1 and size == 1 and axis + 1 < len(output.shape):

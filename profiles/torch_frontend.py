@@ -5,14 +5,21 @@ No weights are read or held: a module built under ``torch.device("meta")`` costs
 
 from __future__ import annotations
 
+import io
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from planner.domain.model_profile import ModelProfile, Provenance
 from planner.errors import BadInputError
 from profiles.build import build_profile
-from profiles.graph import Graph, Operator, Tensor
-from profiles.torch_ops import ATEN_KINDS, aten_name
+from profiles.files import first_problem
+from profiles.graph import Graph, Kind, Operator, Tensor
+from profiles.torch_ops import ATEN_KINDS, WEIGHT_POSITION, aten_name, attributes
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +31,7 @@ def import_torch() -> Any:
         import torch
     except ImportError as error:
         raise BadInputError(
-            "torch is not installed; a PyTorch model needs the extra: pip install 'planner[torch]'"
+            "torch is not installed; a PyTorch model needs it: pip install 'disco-planner[torch]'"
         ) from error
     return torch
 
@@ -44,7 +51,7 @@ def profile_module(
     module : torch.nn.Module
         On any device, the meta device included; it is not changed.
     input_shapes : dict of str to tuple of int
-        Positional inputs of ``forward`` in order.
+        Positional inputs of ``forward`` in order, all float32.
     name, source : str
         For the profile's name and provenance.
     witness : bool
@@ -53,14 +60,21 @@ def profile_module(
     Raises
     ------
     BadInputError
-        torch.export cannot trace the module, or the witness contradicts the count.
+        A shape is empty, torch.export cannot trace the module, its graph holds nothing to plan,
+        or the witness contradicts the count.
     """
     torch = import_torch()
     graph = trace_graph(module, input_shapes, name=name)
     provenance = Provenance(
         front_end="torch.export", source=source, tools={"torch": torch.__version__}
     )
-    profile = build_profile(graph, provenance)
+    try:
+        profile = build_profile(graph, provenance)
+    except ValidationError as error:
+        raise BadInputError(
+            f"{name}: its graph does not fit the planner's layers: "
+            f"{first_problem(error, ModelProfile)}"
+        ) from error
     from profiles.witness import add_witness, without_witness
 
     if not witness:
@@ -71,25 +85,72 @@ def profile_module(
 def trace_graph(
     module: torch.nn.Module, input_shapes: dict[str, tuple[int, ...]], *, name: str
 ) -> Graph:
-    """Export a module on meta tensors and translate its ATen graph."""
+    """Export a module on meta tensors and translate its ATen graph.
+
+    Raises
+    ------
+    BadInputError
+        As `profile_module`.
+    """
     torch = import_torch()
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    was_training = module.training
-    module.eval()
-    logging.getLogger("torch").setLevel(logging.ERROR)
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    for label, shape in input_shapes.items():
+        if any(size < 1 for size in shape):
+            raise BadInputError(f"{name}: input {label!r} has shape {shape}; sizes start at 1")
+    with FakeTensorMode(allow_non_fake_inputs=True), evaluation_mode(module):
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
         arguments = tuple(torch.empty(shape, device=device) for shape in input_shapes.values())
         try:
-            exported = torch.export.export(module, arguments, strict=False)
+            with _quiet():
+                exported = torch.export.export(module, arguments, strict=False)
         except Exception as error:
             raise BadInputError(
-                f"{name}: torch.export cannot trace it: {str(error).splitlines()[0][:300]}"
+                f"{name}: torch.export cannot trace it: {first_line(error)}"
             ) from error
-        finally:
-            module.train(was_training)
-    return _Translator(exported, tuple(input_shapes)).graph(name)
+    graph = _Translator(exported, tuple(input_shapes)).graph(name)
+    if not graph.operators:
+        raise BadInputError(f"{name}: no operator reads its inputs, there is nothing to plan")
+    if not graph.outputs:
+        raise BadInputError(f"{name}: its output does not depend on its inputs")
+    for operator in graph.operators:
+        if not operator.output.elements:
+            raise BadInputError(
+                f"{name}: {operator.name!r} has the empty shape {operator.output.shape}"
+            )
+    return graph
+
+
+@contextmanager
+def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every submodule has its own mode back."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's tracebacks, graph listings and warnings from the user: the error says all."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
 
 
 def _tensor(name: str, value: torch.Tensor) -> Tensor:
@@ -113,6 +174,7 @@ class _Translator:
         )
         self._user_inputs = dict(zip(signature.user_inputs, input_names, strict=False))
         self._names: dict[str, str] = {}  # fx node -> activation name
+        self._made_of: dict[str, list[Any]] = {}  # fx node -> the parameters it is made of
         self._counted_params: set[str] = set()
         self._used: set[str] = set()
 
@@ -141,39 +203,72 @@ class _Translator:
         value = node.meta.get("val")
         if isinstance(value, (tuple, list)):
             value = value[0] if value else None
-        arguments = [item for item in _flatten([*node.args, *node.kwargs.values()]) if hasattr(item, "name")]
+        arguments = [
+            item for item in _flatten([*node.args, *node.kwargs.values()]) if hasattr(item, "name")
+        ]
         activations = tuple(self._names[a.name] for a in arguments if a.name in self._names)
-        if "getitem" in str(node.target) and activations:
+        weights = self._weights(arguments)
+        if not activations:  # a view of a parameter, a weight norm: stands for what it is made of
+            self._made_of[node.name] = weights
+            return None
+        if "getitem" in str(node.target):
             self._names[node.name] = activations[0]
             return None
-        if not hasattr(value, "shape") or not activations:
-            return None  # symbolic sizes, constants and what follows from them
-        aten = aten_name(node.target)
-        kind, op = ATEN_KINDS.get(aten, ("opaque", aten))
-        weights = [a for a in arguments if a.name in self._params or a.name in self._constants]
-        if kind in ("conv", "conv_transpose", "linear", "embedding") and not weights:
-            kind = "opaque"
+        if not hasattr(value, "shape"):
+            return None  # a symbolic size
+        kind, op = self._kind(node)
         label = self._unique(node, op)
-        shape = tuple(node.args[0].meta["val"].shape) if hasattr(node.args[0], "meta") else ()
-        attributes = _attributes(kind, aten, node, len(shape))
         self._names[node.name] = label
         return Operator(
             name=label,
             kind=kind,
             op=op,
-            source_op=f"aten.{aten}",
+            source_op=f"aten.{aten_name(node.target)}",
             inputs=activations,
             output=_tensor(label, value),
-            weight_shape=tuple(int(s) for s in weights[0].meta["val"].shape) if weights else (),
+            weight_shape=self._weight_shape(kind, node),
             params=self._count_params(weights),
             param_bytes=sum(a.meta["val"].numel() * a.meta["val"].dtype.itemsize for a in weights),
             module=_module_path(node),
-            **attributes,
+            **attributes(kind, node),
         )
+
+    def _kind(self, node: Any) -> tuple[Kind, str]:
+        """The kind, or opaque where the call does not take its weight as the kind expects."""
+        aten = aten_name(node.target)
+        kind, op = ATEN_KINDS.get(aten, ("opaque", aten))
+        if kind in WEIGHT_POSITION:
+            known = not self._is_activation(node.args[WEIGHT_POSITION[kind]])
+        elif kind == "matmul":  # its formula takes the contracted size from the first activation
+            *added, left, _ = node.args[:3] if aten == "addmm" else node.args[:2]
+            known = self._is_activation(left) and not any(map(self._is_activation, added))
+        else:
+            known = True
+        return (kind, op) if known else ("opaque", op)
+
+    def _is_activation(self, argument: Any) -> bool:
+        return getattr(argument, "name", None) in self._names
+
+    def _weights(self, arguments: list[Any]) -> list[Any]:
+        """The parameters and constants that the arguments are made of, each once."""
+        found: dict[str, Any] = {}
+        for argument in arguments:
+            if argument.name in self._params or argument.name in self._constants:
+                found[argument.name] = argument
+            found.update((part.name, part) for part in self._made_of.get(argument.name, ()))
+        return list(found.values())
+
+    def _weight_shape(self, kind: Kind, node: Any) -> tuple[int, ...]:
+        if kind not in WEIGHT_POSITION:
+            return ()
+        weight = node.args[WEIGHT_POSITION[kind]]
+        return tuple(int(size) for size in weight.meta["val"].shape)
 
     def _count_params(self, weights: list[Any]) -> int:
         """Trainable parameters, each counted once where layers share it."""
-        fresh = [w for w in weights if w.name in self._params and w.name not in self._counted_params]
+        fresh = [
+            w for w in weights if w.name in self._params and w.name not in self._counted_params
+        ]
         self._counted_params.update(w.name for w in fresh)
         return sum(int(w.meta["val"].numel()) for w in fresh)
 
@@ -197,39 +292,3 @@ def _flatten(items: Any) -> list[Any]:
     if isinstance(items, (tuple, list)):
         return [leaf for item in items for leaf in _flatten(item)]
     return [items]
-
-
-def _attributes(kind: str, aten: str, node: Any, rank: int) -> dict[str, Any]:
-    """Groups, axes and the like, from an ATen call's positional arguments."""
-
-    def argument(position: int, default: Any) -> Any:
-        return node.args[position] if len(node.args) > position else default
-
-    def axis(value: int) -> int:
-        return value % rank if rank else 0
-
-    if kind == "conv":
-        return {"groups": int(argument(8 if aten == "convolution" else 6, 1))}
-    if kind == "conv_transpose":
-        return {"groups": int(argument(6, 1))}
-    if kind == "norm":
-        return {"axes": tuple(range(rank - len(argument(1, [0])), rank))}
-    if kind == "softmax":
-        return {"axes": (axis(argument(1, -1)),)}
-    if kind == "reduce":
-        dims = argument(1, None)
-        return {"axes": tuple(axis(d) for d in dims) if dims else tuple(range(rank))}
-    if kind == "concat":
-        first = node.args[0][0].meta["val"]
-        return {"axes": (argument(1, 0) % len(first.shape),)}
-    if kind == "slice":
-        start = argument(2, 0) or 0
-        return {"axes": (axis(argument(1, 0)),), "start": int(start) if argument(4, 1) == 1 else -1}
-    if aten == "transpose.int":
-        order = list(range(rank))
-        a, b = axis(node.args[1]), axis(node.args[2])
-        order[a], order[b] = order[b], order[a]
-        return {"permutation": tuple(order)}
-    if aten == "permute":
-        return {"permutation": tuple(axis(d) for d in node.args[1])}
-    return {}

@@ -1,0 +1,268 @@
+"""Read and write the planner's JSON documents; every failure is one plain line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from planner.errors import BadInputError
+
+MAX_DOCUMENT_BYTES = 64 * 2**20
+_SHOWN_CHARACTERS = 60  # of a value that was found
+_EXACT_INTEGERS = 2**53  # a float beyond may not be the integer that was written
+
+Document = TypeVar("Document", bound=BaseModel)
+Location = tuple[int | str, ...]
+
+
+def read_document(
+    source: str | os.PathLike[str] | bytes, model_type: type[Document], *, what: str
+) -> Document:
+    """Read and validate a JSON document.
+
+    Parameters
+    ----------
+    source : path or bytes
+        A file, or the content of one (an upload).
+    model_type : type of pydantic.BaseModel
+        What the document must describe.
+    what : str
+        For the message: ``cluster``; with bytes, say the upload's name here.
+
+    Raises
+    ------
+    BadInputError
+        The file cannot be read, is no UTF-8 JSON of finite numbers with distinct keys and sane
+        depth, or does not describe what it should. One line: file, field, found, allowed.
+    """
+    content = source if isinstance(source, bytes) else _content(Path(source), what)
+    label = one_line(what if isinstance(source, bytes) else f"{what} {os.fspath(source)}")
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise BadInputError(
+            f"{label}: is larger than {MAX_DOCUMENT_BYTES // 2**20} MiB, the most that is read"
+        )
+    try:
+        data = _parsed(content)
+        _check_version(data, model_type)
+        # Strict: "3" is no number and true is no 1. From JSON, so that a list may be a tuple.
+        return model_type.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        raise BadInputError(f"{label}: {first_problem(error, model_type)}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadInputError(f"{label}: {one_line(str(error))}") from error
+    except RecursionError as error:
+        raise BadInputError(f"{label}: is nested too deeply for any document of ours") from error
+
+
+def document_text(document: BaseModel) -> str:
+    """JSON with one line per field, and one per item where a field lists objects."""
+    lines = []
+    for key, value in document.model_dump(mode="json").items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            items = ",\n".join(f"  {_compact(item)}" for item in value)
+            lines.append(f" {_compact(key)}: [\n{items}\n ]")
+        else:
+            lines.append(f" {_compact(key)}: {_compact(value)}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file whole or not at all; a link keeps pointing where it did.
+
+    Raises
+    ------
+    BadInputError
+        The path is no place for a file: its folder is missing or read-only, the disk is full.
+    """
+    label = one_line(os.fspath(path))
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            raise BadInputError(f"{label}: is a folder or a device; name a file to write")
+        temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            with suppress(OSError):  # the first failure is the one to tell
+                temporary.unlink()
+            raise
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{label}: cannot be written: {_reason(error)}") from error
+
+
+def first_problem(error: ValidationError, model_type: type[BaseModel]) -> str:
+    """Say the first of a validation's problems: field, what was found, what is allowed."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    location = first["loc"]
+    where = f"{field_path(location)}: " if location else ""
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        text = "is missing"
+    elif first["type"] == "extra_forbidden":
+        text = f"no such field; {allowed_names(str(location[-1]), _fields(model_type, location))}"
+    elif first["type"] == "value_error":
+        text = message
+    elif first["type"] == "json_invalid":  # parsed once already: a lone surrogate, deep nesting
+        reason = first["ctx"]["error"].partition(" at line")[0]
+        text = f"holds broken text or is nested too deeply: {reason}"
+    else:
+        text = f"found {_shown(first['input'])}; {message[:1].lower()}{message[1:]}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return one_line(f"{where}{text}{more}")
+
+
+def allowed_names(name: str, allowed: Iterable[str]) -> str:
+    """Say the nearest match, if any, and all names that are allowed."""
+    names = list(allowed)
+    near = get_close_matches(name, names, n=1)
+    question = f"did you mean {near[0]!r}? " if near else ""
+    return f"{question}there are {', '.join(names)}"
+
+
+def one_line(text: str) -> str:
+    """The text with line breaks and other characters that do not print escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def field_path(location: Location) -> str:
+    """``("nodes", 0, "name")`` as ``nodes[0].name``."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _content(path: Path, what: str) -> bytes:
+    label = one_line(f"{what} {path}")
+    try:
+        if path.exists() and not path.is_file():
+            raise BadInputError(f"{label}: is a folder or a device; name a JSON file")
+        with open(path, "rb") as file:
+            return file.read(MAX_DOCUMENT_BYTES + 1)
+    except FileNotFoundError as error:
+        raise BadInputError(f"{label}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{label}: cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return one_line(getattr(error, "strerror", None) or str(error))
+
+
+def _parsed(content: bytes) -> Any:
+    """The JSON value.
+
+    Raises
+    ------
+    ValueError
+        With a message that says where and what.
+    """
+    endless: list[str] = []
+
+    def number(text: str) -> float | int:
+        value = float(text)
+        if not math.isfinite(value):
+            endless.append(text)
+        elif value.is_integer() and abs(value) < _EXACT_INTEGERS:
+            return int(value)  # 8e9 is a fine number of bytes
+        return value
+
+    try:
+        data = json.loads(
+            content.decode("utf-8-sig"),
+            parse_float=number,
+            parse_constant=number,
+            object_pairs_hook=_distinct,
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"byte {error.start} is not UTF-8; a JSON file in UTF-8 is needed"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"line {error.lineno}, column {error.colno} is not JSON: {error.msg}"
+        ) from error
+    if endless:
+        raise ValueError(f"{_path_to_endless(data)}: found {endless[0]}; numbers must be finite")
+    return data
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in fields if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} is there twice in one object")
+    return fields
+
+
+def _path_to_endless(data: Any) -> str:
+    """Where the first NaN or infinity of the value stands, in the document's order."""
+    stack: list[tuple[Location, Any]] = [((), data)]
+    while stack:
+        location, value = stack.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            return field_path(location) or "the document"
+        if isinstance(value, dict):
+            stack += reversed([((*location, key), item) for key, item in value.items()])
+        elif isinstance(value, list):
+            stack += reversed([((*location, index), item) for index, item in enumerate(value)])
+    raise AssertionError("unreachable: the parser saw one")
+
+
+def _check_version(data: Any, model_type: type[BaseModel]) -> None:
+    field = model_type.model_fields.get("schema_version")
+    if field is None or not isinstance(data, dict):
+        return
+    version = data.get("schema_version")
+    if isinstance(version, int) and not isinstance(version, bool) and version > field.default:
+        raise ValueError(
+            f"schema_version: found {version}; this planner reads up to {field.default}, "
+            "the document needs a newer one"
+        )
+
+
+def _fields(model_type: type[BaseModel], location: Location) -> list[str]:
+    """Names of the fields beside the one at a location."""
+    current = model_type
+    for part in location[:-1]:
+        if isinstance(part, str) and part in current.model_fields:
+            current = _model_in(current.model_fields[part].annotation) or current
+    return list(current.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(argument) for argument in get_args(annotation))
+    return next((model for model in found if model is not None), None)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    text = value if isinstance(value, str) else _compact(value)
+    short = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return repr(short) if isinstance(value, str) else short
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+
+from planner.domain.model_profile import ModelProfile, Witness
+from planner.errors import BadInputError
+from profiles.macs import MAC_FORMULAS
+from profiles.torch_frontend import profile_module
+
+
+def witnessed(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> ModelProfile:
+    with torch.device("meta"):
+        module = build()
+    return profile_module(module, {"x": shape}, name="small")
+
+
+def witness_of(profile: ModelProfile) -> Witness:
+    assert profile.coverage.witness is not None, profile.coverage.witness_note
+    return profile.coverage.witness
+
+
+def resnet() -> nn.Module:
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[32, 64], depths=[2, 1], num_labels=10
+    )
+    return transformers.ResNetForImageClassification(config)
+
+
+def mobilenet() -> nn.Module:
+    config = transformers.MobileNetV2Config(num_labels=10, tf_padding=False, depth_multiplier=0.25)
+    return transformers.MobileNetV2ForImageClassification(config)
+
+
+@pytest.mark.parametrize("build", [resnet, mobilenet])
+def test_both_counts_agree_layer_by_layer(build: Callable[[], nn.Module]) -> None:
+    profile = witnessed(build, (1, 3, 64, 64))
+    counted = [layer for layer in profile.layers if layer.macs]
+    assert len(counted) > 8
+    assert all(layer.witness_macs == layer.macs for layer in counted)
+    assert all(layer.witness_macs is None for layer in profile.layers if not layer.macs)
+    assert witness_of(profile).total_macs == profile.totals.macs
+    assert witness_of(profile).tool.startswith("fvcore 0.")
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[Callable[[], nn.Module], tuple[int, ...]]:
+    rank = draw(st.integers(1, 3))
+    groups = draw(st.sampled_from([1, 2, 4]))
+    inputs, outputs = (groups * draw(st.integers(1, 4)) for _ in range(2))
+    kernel = draw(st.integers(1, 3))
+    options: dict[str, Any] = {
+        "stride": draw(st.integers(1, 2)),
+        "padding": draw(st.integers(0, kernel - 1)),
+        "dilation": draw(st.integers(1, 2)),
+        "bias": draw(st.booleans()),
+        "groups": groups,
+    }
+    transposed = draw(st.booleans())
+    layer = getattr(nn, f"Conv{'Transpose' if transposed else ''}{rank}d")
+    sizes = draw(st.lists(st.integers(6, 9), min_size=rank, max_size=rank))
+    batch = draw(st.integers(1, 2))
+    return lambda: layer(inputs, outputs, kernel, **options), (batch, inputs, *sizes)
+
+
+@given(case=convolutions())
+@settings(max_examples=25)
+def test_any_convolution_has_fvcores_count(
+    case: tuple[Callable[[], nn.Module], tuple[int, ...]],
+) -> None:
+    build, shape = case
+    profile = witnessed(build, shape)
+    (layer,) = profile.layers
+    assert layer.macs == layer.witness_macs
+    assert layer.params == sum(prod(p.shape) for p in build().parameters())
+
+
+def test_attention_that_fvcore_skips_is_named() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.project = nn.Linear(16, 16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.project(x)
+            return functional.scaled_dot_product_attention(y, y, y)
+
+    profile = witnessed(Block, (1, 4, 7, 16))
+    assert witness_of(profile).skipped_ops == {"aten::scaled_dot_product_attention": 1}
+    assert witness_of(profile).total_macs == profile.totals.macs == 4 * 7 * 16 * 16
+    assert profile.coverage.uncounted == {"aten.scaled_dot_product_attention": 1}
+
+
+def test_same_padding_that_fvcore_skips_explains_the_difference() -> None:
+    profile = witnessed(lambda: nn.Conv2d(4, 4, 3, padding="same"), (1, 4, 8, 8))
+    (layer,) = profile.layers
+    assert layer.macs == 4 * 64 * 4 * 9
+    assert layer.witness_macs is None, "a count that fvcore never made is no zero"
+    assert witness_of(profile).total_macs == 0
+    assert witness_of(profile).skipped_ops == {"aten::_convolution_mode": 1}
+
+
+def test_what_only_fvcore_counts_is_no_contradiction() -> None:
+    """An LSTM cell is one unknown operator here and two linear layers there."""
+
+    class Cell(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.LSTMCell(8, 16)
+
+        def forward(self, x: Tensor) -> Tensor:
+            state: Tensor = self.cell(x)[0]
+            return state
+
+    profile = witnessed(Cell, (1, 8))
+    assert profile.coverage.uncounted == {"aten.lstm_cell": 1}
+    assert witness_of(profile).total_macs == profile.totals.macs == 0
+
+
+def test_a_module_that_runs_twice_is_held_against_both_runs() -> None:
+    def build() -> nn.Module:
+        layer = nn.Linear(8, 8)
+        return nn.Sequential(layer, nn.ReLU(), layer)
+
+    profile = witnessed(build, (1, 8))
+    assert witness_of(profile).total_macs == profile.totals.macs == 2 * 64
+
+
+def tampered(kind: str, factor: int) -> Callable[..., int]:
+    true = MAC_FORMULAS[kind]
+    return lambda operator, inputs: factor * true(operator, inputs)
+
+
+class InOneModule(nn.Module):
+    """Every operator in the root module, with some that fvcore skips though they are free."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(8, 8, 1, 1))
+        self.head = nn.Parameter(torch.zeros(4, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.hardtanh(functional.conv2d(x, self.weight))
+        y += x
+        y = functional.max_pool2d(y, 2).mean((2, 3))
+        return functional.linear(y * 2, self.head)
+
+
+@pytest.mark.parametrize("factor", [0, 2])
+@pytest.mark.parametrize(
+    ("build", "kind", "where"),
+    [
+        (resnet, "conv", "resnet.embedder.embedder.convolution"),
+        (resnet, "linear", "classifier.1"),
+        (InOneModule, "conv", "small"),
+        (InOneModule, "linear", "small"),
+    ],
+)
+def test_a_wrong_formula_is_an_error(
+    build: Callable[[], nn.Module],
+    kind: str,
+    where: str,
+    factor: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shape = (1, 8, 8, 8) if build is InOneModule else (1, 3, 64, 64)
+    monkeypatch.setitem(MAC_FORMULAS, kind, tampered(kind, factor))
+    with pytest.raises(BadInputError) as caught:
+        witnessed(build, shape)
+    assert f": {kind} counts " in str(caught.value)
+    assert "\n" not in str(caught.value)
+    if kind == "linear" or build is InOneModule:
+        assert str(caught.value).startswith(f"{where}: ")
+
+
+def test_a_wrong_product_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Product(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ x.transpose(-1, -2)
+
+    assert witnessed(Product, (1, 2, 5, 7)).layers[-1].witness_macs == 2 * 5 * 7 * 5
+    monkeypatch.setitem(MAC_FORMULAS, "matmul", tampered("matmul", 2))
+    with pytest.raises(BadInputError, match="matmul counts 700 MACs here and 350 by fvcore"):
+        witnessed(Product, (1, 2, 5, 7))
+
+
+def test_weights_that_do_not_fit_in_memory_go_unwitnessed() -> None:
+    profile = witnessed(lambda: nn.Linear(2**20, 2**21), (1, 2**20))
+    assert profile.coverage.witness is None
+    assert profile.coverage.witness_note == "the weights would not fit in memory"
+    assert profile.totals.macs == 2**41
+
+
+def test_a_module_that_fvcore_cannot_run_goes_unwitnessed() -> None:
+    class NotTwice(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.jit.is_tracing():
+                raise RuntimeError("only once\nplease")
+            return torch.relu(x)
+
+    profile = witnessed(NotTwice, (1, 4))
+    assert profile.coverage.witness is None
+    assert profile.coverage.witness_note == "fvcore cannot run it: only once"
+
+
+def test_indices_in_meta_buffers_stay_in_range() -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(9, 16)
+            self.register_buffer("index", torch.arange(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(x + self.table(self.index))
+
+    assert witness_of(witnessed(Positions, (1, 4, 16))).total_macs == 0
+
+
+def test_no_witness_when_it_is_turned_off() -> None:
+    profile = profile_module(nn.Linear(4, 4), {"x": (1, 4)}, name="small", witness=False)
+    assert profile.coverage.witness is None
+    assert profile.coverage.witness_note == "turned off"
+    assert profile.layers[0].witness_macs is None
