@@ -48,9 +48,7 @@ def one_node(output: Tensor) -> Contract:
     return Contract("one-node", input_features(output))
 
 
-def contract(
-    operator: Operator, inputs: list[Tensor], features: list[Features]
-) -> Contract:
+def contract(operator: Operator, inputs: list[Tensor], features: list[Features]) -> Contract:
     """Contract of an operator whose inputs carry their features as given."""
     output = operator.output
     kind = operator.kind

@@ -47,8 +47,9 @@ class Links:
 
     @property
     def slowest_bandwidth_bytes_per_s(self) -> float:
-        """B of a medium that all share."""
-        return float(self.pair_bandwidth_bytes_per_s.min())
+        """B of a medium that all share: that of its slowest link."""
+        between_two = ~np.eye(len(self.pair_latency_s), dtype=np.bool_)
+        return float(self.pair_bandwidth_bytes_per_s.min(where=between_two, initial=np.inf))
 
 
 def bytes_on_wire(

@@ -43,5 +43,6 @@ class CostTable(Frozen):
     @property
     def sparsifiable(self) -> NDArray[np.bool_]:
         """Layers that exchange features, shape (L,); the reader of the image does not."""
-        exchanged: NDArray[np.bool_] = np.any(self.kept_features[:, 0] > 0, axis=(1, 2))
+        sent = np.any(self.kept_features[:, 0] > 0, axis=(1, 2))
+        exchanged: NDArray[np.bool_] = sent | (self.comm_sparsity[:, 0] > 0)  # at S = 1 none is
         return exchanged

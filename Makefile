@@ -1,0 +1,43 @@
+# Two commands matter: `make app` and `make test`. Each makes its own environment, so that one
+# never changes what the other runs on.
+PORT ?= 8501
+WORKERS ?= 2
+TEST_BIN := .venv-test/bin
+
+# A path from outside would hide the installed project.
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help app test slow lint wheel clean environment test-environment
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
+
+app: environment ## open the what-if page on 127.0.0.1 (PORT=8501)
+	@.venv/bin/planner app --port $(PORT)
+
+test: lint ## check style, types and layers, then run the tests (WORKERS=2)
+	@scripts/ensure_browser.sh $(TEST_BIN)/python
+	$(TEST_BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+slow: test-environment ## run the tests that take minutes
+	$(TEST_BIN)/python -m pytest -m slow
+
+lint: test-environment ## check style, types and layers
+	$(TEST_BIN)/ruff check
+	$(TEST_BIN)/ruff format --check
+	$(TEST_BIN)/mypy planner profiles app
+	$(TEST_BIN)/lint-imports --no-logo
+
+wheel: test-environment ## build the wheel and the source archive into dist/
+	$(TEST_BIN)/python -m build --no-isolation
+
+clean: ## remove the environments, builds and caches
+	rm -rf .venv .venv-test dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find planner profiles app tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+environment:
+	@scripts/environment.sh app
+
+test-environment:
+	@scripts/environment.sh test
