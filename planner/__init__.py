@@ -6,5 +6,3 @@ Data flows one way: a ``ModelProfile``, a ``Cluster`` and an ``AccuracyModel`` g
 
 Sources: DISCO (Qin et al., WACV 2024), AR-MDI (Li et al., 2022), MS-MDI (Li et al., 2023).
 """
-
-__version__ = "0.1.0"

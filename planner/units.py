@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import ROUND_CEILING, Context
 
 from planner.errors import BadInputError
 
@@ -76,6 +77,15 @@ def _scale(unit: str, kind: str) -> float | None:
         if suffix_kind == kind and lowered.endswith(suffix) and prefix in known:
             return known[prefix] * size
     return None
+
+
+def round_up(value: float, digits: int = 6) -> str:
+    """Write a number with so many digits, never below it by more than float noise."""
+    text = f"{value:.{digits}g}"
+    if value - float(text) > 1e-9 * abs(value):
+        above = Context(prec=digits, rounding=ROUND_CEILING).create_decimal_from_float(value)
+        text = f"{float(above):.{digits}g}"
+    return text
 
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:

@@ -78,8 +78,6 @@ def _layer(
             (source.count for source in sources if found.features.count % source.count == 0),
             default=1,
         )
-    if found.flow == "one-node":  # inputs may have unlike features, and the bytes must divide
-        in_features = gcd(in_features, sum(tensor.bytes for tensor in data))
     weights = prod(operator.weight_shape) if mixing and operator.kind != "embedding" else 0
     output = operator.output
     statistics = 0

@@ -12,14 +12,13 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.catalog import load_model, model_names
 from profiles.files import read_document
-from profiles.onnx_frontend import profile_onnx
+from profiles.onnx_frontend import MAX_ONNX_BYTES, profile_onnx
 from profiles.torch_frontend import import_torch, profile_module
 
 SOURCE_HELP = (
     "a catalogue model (planner catalog models), an .onnx file, a profile .json, "
     "or module:callable that returns a torch.nn.Module"
 )
-MAX_ONNX_BYTES = 2**31 - 1  # the format's own limit without external data
 
 
 def load_source(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,16 @@ class ChainCosts:
     macs: NDArray[np.int64]
     weight_bytes: NDArray[np.int64]
     live_bytes: NDArray[np.int64]
+
+    def first(self, nodes: int) -> ChainCosts:
+        """The same chain on the first nodes of the ring."""
+        return replace(
+            self,
+            compute_s=self.compute_s[:nodes],
+            transfer_s=self.transfer_s[:nodes, :nodes],
+            input_s=self.input_s[:nodes],
+            output_s=self.output_s[:nodes],
+        )
 
 
 def chain_costs(profile: ModelProfile, ring: Cluster, settings: CostSettings) -> ChainCosts:

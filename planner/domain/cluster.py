@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from planner.domain.arrays import Frozen
+from planner.errors import BadInputError
 
 Medium = Literal["full_duplex", "half_duplex", "shared"]
 Casting = Literal["unicast", "broadcast"]
@@ -87,7 +88,15 @@ class Cluster(Frozen):
         return self
 
     def first(self, count: int) -> Cluster:
-        """The sub-cluster of ``count`` nodes in ring order from the source."""
+        """The sub-cluster of ``count`` nodes in ring order from the source.
+
+        Raises
+        ------
+        BadInputError
+            The cluster has fewer.
+        """
+        if not 1 <= count <= len(self.nodes):
+            raise BadInputError(f"{count} nodes: cluster {self.name} has 1 to {len(self.nodes)}")
         start = self.source_index
         kept = [self.nodes[(start + k) % len(self.nodes)] for k in range(count)]
         names = {node.name for node in kept}

@@ -154,6 +154,8 @@ class ModelProfile(Frozen):
         for spec in self.inputs:
             if spec.name in known:
                 raise ValueError(f"inputs: {spec.name!r} is there twice")
+            if spec.bytes % spec.features:
+                raise ValueError(f"inputs: bytes of {spec.name!r} are no multiple of its features")
             known[spec.name] = spec.features
         for layer in self.layers:
             _check_layer(layer, known)
@@ -185,6 +187,8 @@ def _check_layer(layer: LayerProfile, known: dict[str, int]) -> None:
         )
     if layer.feature_flow == "concat" and sum(features) != layer.out_features:
         raise ValueError(f"{where}: the inputs' features do not add up to its output's")
+    if layer.feature_flow == "local" and layer.in_features not in features:
+        raise ValueError(f"{where}: none of its inputs has the {layer.in_features} it declares")
     if layer.feature_flow == "local" and layer.out_features % layer.in_features:
         raise ValueError(f"{where}: output features are no multiple of input features")
     if layer.feature_flow == "slice" and (
@@ -195,5 +199,11 @@ def _check_layer(layer: LayerProfile, known: dict[str, int]) -> None:
         raise ValueError(f"{where}: output features are no multiple of the granularity")
     if layer.weight_params > layer.params:
         raise ValueError(f"{where}: more weights than parameters")
-    if layer.input_bytes % layer.in_features:
+    if layer.feature_flow in ("mixing", "grouped") and layer.input_bytes % layer.in_features:
         raise ValueError(f"{where}: input bytes are no multiple of input features")
+    if layer.output_bytes % layer.out_features:
+        raise ValueError(f"{where}: output bytes are no multiple of output features")
+    if layer.feature_flow == "grouped" and (
+        layer.in_features % layer.groups or layer.out_features % layer.groups
+    ):
+        raise ValueError(f"{where}: its groups do not divide its features")

@@ -15,7 +15,10 @@ FEASIBILITY_TOLERANCE = 1e-9
 
 
 class SumLimit(Frozen):
-    """An upper limit on the sum of one value per layer."""
+    """An upper limit on the sum of one value per layer.
+
+    Limits of one name are one limit on several sums, such as on every resource of a throughput.
+    """
 
     name: str
     values: FloatArray = Field(description="(L, K)")
@@ -65,6 +68,7 @@ class AllocationProblem(Frozen):
     medium_s: FloatArray = Field(description="(U - 1,) a shared medium's occupation, else 0")
     input_s: FloatArray = Field(description="(N,) if the first unit is on worker n")
     output_s: FloatArray = Field(description="(N,) if the last unit is on worker n")
+    shared_medium: bool = Field(default=False, description="input and output occupy it as well")
     weight_bytes: IntArray = Field(description="(U,)")
     live_bytes: IntArray = Field(description="(U,) activations alive while the unit runs")
     memory_limit_bytes: tuple[int | None, ...]

@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import FEASIBILITY_TOLERANCE, AllocationProblem, Result
-from planner.solve.milp import MEGA, MICRO, Milp
+from planner.domain.problem import AllocationProblem, Result
+from planner.solve.milp import MEGA, Milp, units_per_second
 from planner.solve.shares import cut_at_shares
-from planner.solve.verify import check_claim, evaluate_allocation, memory_binds
+from planner.solve.verify import (
+    allocation_times,
+    check_claim,
+    evaluate_allocation,
+    limit_binds,
+    memory_binds,
+    worker_bytes,
+)
 
 Terms = list[tuple[int, float]]
 
@@ -26,12 +33,14 @@ def solve_allocation(problem: AllocationProblem, time_limit_s: float | None = No
     program = _Program(problem, windows=_windows(problem))
     program.minimise_objective()
     outcome = program.milp.solve(time_limit_s)
-    certificate = outcome.certificate()
+    certificate = outcome.certificate(program.units)
     if outcome.values is None or outcome.objective is None:
         binding = _explain(problem) if outcome.status == "infeasible" else ""
         return Result(choice=None, objective_s=None, certificate=certificate, binding=binding)
     workers = program.workers(outcome.values)
-    check_claim(evaluate_allocation(problem, workers), outcome.objective / MICRO, "allocation")
+    check_claim(
+        evaluate_allocation(problem, workers), outcome.objective / program.units, "allocation"
+    )
     workers = _towards_source(problem, workers)
     evaluation = evaluate_allocation(problem, workers)
     return Result(choice=workers, objective_s=evaluation.objective_s, certificate=certificate)
@@ -78,6 +87,12 @@ def _reach(compute_s: NDArray[np.float64], bound: float) -> NDArray[np.int64]:
     return np.array(ends, dtype=np.int64)
 
 
+def _longest_s(problem: AllocationProblem) -> float:
+    """A latency that no plan exceeds."""
+    slowest = problem.compute_s.max(axis=0).sum() + problem.transfer_s.max(axis=(0, 1)).sum()
+    return float(slowest + problem.input_s.max() + problem.output_s.max())
+
+
 class _Program:
     """A flow along the chain: x[n, u] unit u is on worker n, t[n, m, u] the step to u + 1."""
 
@@ -88,6 +103,7 @@ class _Program:
         windows: NDArray[np.bool_] | None = None,
     ) -> None:
         self._problem = problem
+        self.units = units_per_second(_longest_s(problem))
         self.milp = Milp()
         workers, units = problem.compute_s.shape
         may = np.ones((workers, units), dtype=np.bool_) if windows is None else windows
@@ -129,7 +145,7 @@ class _Program:
 
     def _add_limit(self, terms: Terms, limit_s: float, name: str) -> None:
         slack = [(self.slack, -1.0)] if self.slack is not None and self._soft == name else []
-        self.milp.add_row([*terms, *slack], "<=", limit_s * MICRO)
+        self.milp.add_row([*terms, *slack], "<=", limit_s * self.units)
 
     def _add_memory(self) -> None:
         """Eq. 20: stored weights add up, the largest live activations count once."""
@@ -147,20 +163,21 @@ class _Program:
 
     def _transfers(self, unit: int) -> Terms:
         return [
-            (step, float(self._problem.transfer_s[n, m, u]) * MICRO)
+            (step, float(self._problem.transfer_s[n, m, u]) * self.units)
             for (n, m, u), step in self._step.items()
             if u == unit and n != m
         ]
 
     def _ends(self) -> tuple[Terms, Terms]:
-        problem = self._problem
-        first = [(row[0], s * MICRO) for row, s in zip(self._on, problem.input_s, strict=True)]
-        last = [(row[-1], s * MICRO) for row, s in zip(self._on, problem.output_s, strict=True)]
+        first, last = (
+            [(row[end], float(s) * self.units) for row, s in zip(self._on, seconds, strict=True)]
+            for end, seconds in ((0, self._problem.input_s), (-1, self._problem.output_s))
+        )
         return first, last
 
     def _loads(self) -> list[Terms]:
         return [
-            [(x, float(s) * MICRO) for x, s in zip(row, seconds, strict=True)]
+            [(x, float(s) * self.units) for x, s in zip(row, seconds, strict=True)]
             for row, seconds in zip(self._on, self._problem.compute_s, strict=True)
         ]
 
@@ -178,11 +195,14 @@ class _Program:
         units = self._problem.compute_s.shape[1]
         transfers = [self._transfers(u) for u in range(units - 1)]
         medium = [
-            (step, float(self._problem.medium_s[u]) * MICRO)
+            (step, float(self._problem.medium_s[u]) * self.units)
             for (n, m, u), step in self._step.items()
             if n != m
         ]
-        return [terms for terms in [*self._loads(), *transfers, *self._ends(), medium] if terms]
+        ends = self._ends()
+        if self._problem.shared_medium:
+            medium += [*ends[0], *ends[1]]
+        return [terms for terms in [*self._loads(), *transfers, *ends, medium] if terms]
 
     def minimise_objective(self) -> None:
         """Eq. 21 or, for the bottleneck, eq. 23."""
@@ -212,16 +232,19 @@ def _explain(problem: AllocationProblem) -> str:
     for name in candidates:
         program = _Program(problem, soft=name)
         outcome = program.milp.solve()
-        if outcome.values is None or program.slack is None:
+        if outcome.values is None:
             continue
-        slack = float(outcome.values[program.slack]) * (1 + FEASIBILITY_TOLERANCE)
+        workers = program.workers(outcome.values)
         if name == "memory":
             limit, tightest = min(limited)
-            more = int(np.ceil(slack * MEGA))
-            return memory_binds(tightest, limit, more)
-        most = problem.max_latency_s if name == "latency" else problem.max_bottleneck_s
-        least = (most or 0.0) + slack / MICRO
-        return f"{name} binds: the limit is {most:.6g} s, the smallest that works is {least:.6g} s"
+            needed = zip(worker_bytes(problem, workers), problem.memory_limit_bytes, strict=True)
+            return memory_binds(
+                tightest, limit, max(b - most for b, most in needed if most is not None)
+            )
+        latency_s, bottleneck_s = allocation_times(problem, workers)
+        if name == "latency":
+            return limit_binds(name, problem.max_latency_s or 0.0, latency_s, "s")
+        return limit_binds(name, problem.max_bottleneck_s or 0.0, bottleneck_s, "s")
     if problem.all_workers and problem.compute_s.shape[1] < len(problem.worker_names):
         return (
             f"{len(problem.worker_names)} nodes cannot each have one of "

@@ -5,6 +5,7 @@ HiGHS runs inside this process (highspy), so that no child process or file can b
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -12,17 +13,25 @@ import numpy as np
 import pulp
 
 from planner.domain.problem import Certificate, Status
+from planner.errors import InconsistentResultError
 
-MICRO = 1e6  # seconds are given to the solver in microseconds,
-MEGA = 1e6  # bytes in megabytes: raw SI units gave wrong optima
+MEGA = 1e6  # bytes are given to the solver in megabytes: raw SI units gave wrong optima
+_LARGEST = (
+    2.0**13
+)  # in solver units; tolerances are absolute, so times must be neither tiny nor huge
 
 SOLVER_NAME = "PuLP + HiGHS"
 _TOLERANCE = 1e-9  # HiGHS's own 1e-6 would let limits slip by more than our checks allow
 
 
+def units_per_second(longest_s: float) -> float:
+    """Solver units in a second, a power of two, for times that add up to at most ``longest_s``."""
+    return 2.0 ** math.floor(math.log2(_LARGEST / longest_s)) if longest_s > 0 else 1.0
+
+
 @dataclass(frozen=True)
 class MilpOutcome:
-    """What the solver said; ``values`` only with a feasible point."""
+    """What the solver said, in its own units; ``values`` only with a feasible point."""
 
     status: Status
     values: np.ndarray | None
@@ -30,14 +39,14 @@ class MilpOutcome:
     bound: float | None
     runtime_s: float
 
-    def certificate(self) -> Certificate:
-        """Status, bound and gap of an objective in microseconds, in seconds."""
+    def certificate(self, units_per_second: float) -> Certificate:
+        """Status, bound and gap of an objective that is a time, in seconds."""
         gap = None
         if self.objective is not None and self.bound is not None:
             gap = max(self.objective - self.bound, 0.0) / max(abs(self.objective), 1e-12)
         return Certificate(
             status=self.status,
-            bound=None if self.bound is None else self.bound / MICRO,
+            bound=None if self.bound is None else self.bound / units_per_second,
             gap=gap,
             solver=SOLVER_NAME,
             runtime_s=self.runtime_s,
@@ -48,7 +57,7 @@ class MilpOutcome:
 class Milp:
     """A minimisation program that grows row by row.
 
-    Coefficients should be near one: callers give microseconds and megabytes.
+    Coefficients should be near one: see `units_per_second` and ``MEGA``.
     """
 
     costs: list[float] = field(default_factory=list)
@@ -77,7 +86,13 @@ class Milp:
         self._rows.append(pulp.LpConstraint(expression, code, rhs=right))
 
     def solve(self, time_limit_s: float | None = None) -> MilpOutcome:
-        """Minimise to gap 0 and read HiGHS's own status, bound and point."""
+        """Minimise to gap 0 and read HiGHS's own status, bound and point.
+
+        Raises
+        ------
+        InconsistentResultError
+            HiGHS gave up for another reason than its time limit.
+        """
         problem = pulp.LpProblem("planner", pulp.LpMinimize)
         problem += pulp.LpAffineExpression(
             (v, c) for v, c in zip(self._variables, self.costs, strict=True)
@@ -111,6 +126,8 @@ class Milp:
             return MilpOutcome("infeasible", None, None, None, runtime_s)
         bound = float(info.mip_dual_bound) if integer else None
         if not has_point:
+            if termination != "Time limit reached":
+                raise InconsistentResultError(f"HiGHS ended without an answer: {termination}")
             return MilpOutcome("timeout", None, None, _finite(bound), runtime_s)
         values = np.array([v.varValue or 0.0 for v in self._variables])
         objective = float(np.dot(values, self.costs))

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import (
-    FEASIBILITY_TOLERANCE,
-    Result,
-    SparsityProblem,
-)
+from planner.domain.problem import Result, SparsityProblem
 from planner.errors import InconsistentResultError
-from planner.solve.milp import MEGA, MICRO, Milp
-from planner.solve.verify import check_claim, evaluate_sparsity, memory_binds
+from planner.solve.milp import MEGA, Milp, units_per_second
+from planner.solve.verify import (
+    check_claim,
+    evaluate_sparsity,
+    limit_binds,
+    memory_binds,
+    memory_bytes,
+)
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,14 @@ def solve_sparsity(problem: SparsityProblem, time_limit_s: float | None = None) 
     program = _Program(problem, groups)
     program.minimise_objective()
     outcome = program.milp.solve(time_limit_s)
-    certificate = outcome.certificate()
+    certificate = outcome.certificate(program.units)
     if outcome.values is None:
         binding = _explain(problem, groups) if outcome.status == "infeasible" else ""
         return Result(choice=None, objective_s=None, certificate=certificate, binding=binding)
     choice = program.choice(outcome.values)
     evaluation = evaluate_sparsity(problem, choice)
     assert outcome.objective is not None
-    check_claim(evaluation, outcome.objective / MICRO, "sparsity")
+    check_claim(evaluation, outcome.objective / program.units, "sparsity")
     return Result(choice=choice, objective_s=evaluation.objective_s, certificate=certificate)
 
 
@@ -89,6 +91,7 @@ class _Program:
     ) -> None:
         self._problem = problem
         self._groups = groups
+        self.units = units_per_second(float(problem.objective_s.max(axis=2).sum(axis=1).max()))
         self.milp = Milp()
         self._counts = [
             [self.milp.add_variable(upper=len(group.layers), integer=True) for _ in group.options]
@@ -99,13 +102,13 @@ class _Program:
         self.slack = self.milp.add_variable(cost=1.0) if soft else None
         for limit in problem.sum_limits:  # eq. 14
             terms = self._sum(limit.values)
-            scale = 1.0 / limit.limit if limit.limit > 0 else 1.0
-            right = limit.limit * scale
-            # HiGHS keeps rows within 1e-9; the checks allow as much
+            # HiGHS keeps rows within 1e-9, the checks within as much of the limit; what is above
+            # a limit of zero must stand out
+            scale = 1.0 / (abs(limit.limit) or min((abs(c) for _, c in terms if c), default=1.0))
             row = [(y, c * scale) for y, c in terms]
             if soft == limit.name:
                 row.append((self.slack or 0, -1.0))
-            self.milp.add_row(row, "<=", right)
+            self.milp.add_row(row, "<=", limit.limit * scale)
         for memory in problem.memory_limits:  # eq. 15 and 16
             self._add_memory(memory.weight_bytes, memory.live_bytes, memory.limit_bytes, soft)
 
@@ -148,12 +151,12 @@ class _Program:
         """Eq. 13: a sum, or the largest of several sums."""
         resources = self._problem.objective_s
         if len(resources) == 1:
-            for y, cost in self._sum(resources[0], MICRO):
+            for y, cost in self._sum(resources[0], self.units):
                 self.milp.costs[y] = cost
             return
         largest = self.milp.add_variable(cost=1.0)
         for values in resources:
-            row = [*self._sum(values, MICRO), (largest, -1.0)]
+            row = [*self._sum(values, self.units), (largest, -1.0)]
             self.milp.add_row(row, "<=", 0.0)
 
     def choice(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -170,20 +173,20 @@ class _Program:
 def _explain(problem: SparsityProblem, groups: list[_Group]) -> str:
     """Which limit binds and the least relaxation that makes the problem feasible."""
     names = (["memory"] if problem.memory_limits else []) + [s.name for s in problem.sum_limits]
-    for name in names:
+    for name in dict.fromkeys(names):
         program = _Program(problem, groups, soft=name)
         outcome = program.milp.solve()
-        if outcome.values is None or program.slack is None:
+        if outcome.values is None:
             continue
-        slack = float(outcome.values[program.slack])
+        choice = program.choice(outcome.values)
         if name == "memory":
             tightest = min(problem.memory_limits, key=lambda limit: limit.limit_bytes)
-            more = int(np.ceil(slack * MEGA * (1 + FEASIBILITY_TOLERANCE)))
+            more = max(
+                memory_bytes(limit.weight_bytes, limit.live_bytes, choice) - limit.limit_bytes
+                for limit in problem.memory_limits
+            )
             return memory_binds(tightest.name, tightest.limit_bytes, more)
-        limit = next(s for s in problem.sum_limits if s.name == name)
-        least = limit.limit * (1 + slack) if limit.limit > 0 else slack
-        return (
-            f"{name} binds: the limit is {limit.limit:.6g} {limit.unit}, "
-            f"the smallest that works is {least:.6g} {limit.unit}"
-        )
+        bound = [s for s in problem.sum_limits if s.name == name]  # several of one name are alike
+        least = max(float(s.values[np.arange(len(choice)), choice].sum()) for s in bound)
+        return limit_binds(name, bound[0].limit, least, bound[0].unit)
     return "several limits exclude each other: relaxing one of them alone is not enough"

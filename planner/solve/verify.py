@@ -13,6 +13,7 @@ from planner.domain.problem import (
     SparsityProblem,
 )
 from planner.errors import InconsistentResultError
+from planner.units import round_up
 
 _OBJECTIVE_TOLERANCE = 1e-6  # relative: HiGHS sums in another order and in other units
 
@@ -27,7 +28,7 @@ class Evaluation:
 
 def exceeds(value: float, limit: float) -> bool:
     """Whether a sum of floats is above its limit by more than the tolerance."""
-    return value > limit + FEASIBILITY_TOLERANCE * max(1.0, abs(limit))
+    return value > limit + FEASIBILITY_TOLERANCE * abs(limit)
 
 
 def evaluate_sparsity(problem: SparsityProblem, choice: NDArray[np.int64]) -> Evaluation:
@@ -61,19 +62,17 @@ def evaluate_allocation(problem: AllocationProblem, workers: NDArray[np.int64]) 
     violations = []
     if np.any(np.diff(workers) < 0):
         violations.append("units are not in ring order")
-    loads, transfers = allocation_loads(problem, workers)
-    for worker, limit in enumerate(problem.memory_limit_bytes):
-        mine = workers == worker
-        if limit is not None and mine.any():
-            needed = int(problem.weight_bytes[mine].sum() + problem.live_bytes[mine].max())
-            if needed > limit:
-                name = problem.worker_names[worker]
-                violations.append(f"memory of {name}: {needed} > {limit} bytes")
+    for name, needed, limit in zip(
+        problem.worker_names,
+        worker_bytes(problem, workers),
+        problem.memory_limit_bytes,
+        strict=True,
+    ):
+        if limit is not None and needed > limit:
+            violations.append(f"memory of {name}: {needed} > {limit} bytes")
     if problem.all_workers and len(np.unique(workers)) < len(problem.worker_names):
         violations.append("a worker is empty")
-    medium = float(problem.medium_s[np.diff(workers) != 0].sum())
-    latency = float(loads.sum() + transfers.sum())
-    bottleneck = max(float(loads.max()), float(transfers.max(initial=0.0)), medium)
+    latency, bottleneck = allocation_times(problem, workers)
     for name, value, most in (
         ("latency", latency, problem.max_latency_s),
         ("bottleneck", bottleneck, problem.max_bottleneck_s),
@@ -82,6 +81,25 @@ def evaluate_allocation(problem: AllocationProblem, workers: NDArray[np.int64]) 
             violations.append(f"{name}: {value:.9g} > {most:.9g} s")
     objective = latency if problem.objective == "latency" else bottleneck
     return Evaluation(objective, tuple(violations))
+
+
+def worker_bytes(problem: AllocationProblem, workers: NDArray[np.int64]) -> list[int]:
+    """Memory that each worker needs, 0 of one without units."""
+    mine = [workers == worker for worker in range(len(problem.worker_names))]
+    return [
+        int(problem.weight_bytes[units].sum() + problem.live_bytes[units].max(initial=0))
+        for units in mine
+    ]
+
+
+def allocation_times(problem: AllocationProblem, workers: NDArray[np.int64]) -> tuple[float, float]:
+    """Latency, and the time of the busiest worker, transfer or shared medium."""
+    loads, transfers = allocation_loads(problem, workers)
+    medium = float(problem.medium_s[np.diff(workers) != 0].sum())
+    if problem.shared_medium:
+        medium += float(transfers[0] + transfers[-1])
+    latency = float(loads.sum() + transfers.sum())
+    return latency, max(float(loads.max()), float(transfers.max(initial=0.0)), medium)
 
 
 def allocation_loads(
@@ -105,6 +123,14 @@ def memory_binds(node: str, limit_bytes: int, more_bytes: int) -> str:
     return (
         f"memory of {node} binds: its limit is {limit_bytes:,} bytes, the smallest that works "
         f"is {limit_bytes + more_bytes:,} ({more_bytes:,} more on each limited node)"
+    )
+
+
+def limit_binds(name: str, limit: float, least: float, unit: str) -> str:
+    """What to say when a sum is the limit: the least relaxation that makes a plan fit."""
+    return (
+        f"{name} binds: the limit is {limit:.6g} {unit}, "
+        f"the smallest that works is {round_up(least)} {unit}"
     )
 
 

@@ -41,6 +41,11 @@ def evaluate(study: Study, stages: tuple[StagePlan, ...]) -> Predicted:
             f"stages: the plan has {found!r} where {study.profile.name} has {wanted!r}"
         )
     ring = [node.name for node in study.group(len(study.cluster.nodes)).nodes]
+    unknown = [name for stage in stages for name in stage.nodes if name not in ring]
+    if unknown:
+        raise BadInputError(
+            f"stages: {unknown[0]!r} is no node of {study.cluster.name}; nodes are {ring}"
+        )
     if all(len(stage.nodes) == 1 for stage in stages):
         return _pipeline(study, stages, ring)
     if len(stages) > 1:
@@ -65,7 +70,8 @@ def _one_group(study: Study, stage: StagePlan) -> Predicted:
     )
     ends = table.input_s + table.output_s
     busiest = max(comm, compute) if study.settings.overlap else latency
-    bottleneck = max(busiest, medium + ends * (medium > 0), table.input_s, table.output_s)
+    occupied = medium + ends if study.medium == "shared" else 0.0
+    bottleneck = max(busiest, occupied, table.input_s, table.output_s)
     stored = table.weight_bytes[:, 0].sum(axis=0) + table.live_bytes[:, 0].max(axis=0)
     sparsity = table.comm_sparsity[:, 0]
     drop, accuracy, origin = _accuracy(study, nodes, sparsity, table)
@@ -161,7 +167,7 @@ def _pipeline(study: Study, stages: tuple[StagePlan, ...], ring: list[str]) -> P
     transfers = chain.transfer_s[workers[:-1], workers[1:], units[:-1]][crossed]
     ends = [float(chain.input_s[workers[0]]), float(chain.output_s[workers[-1]])]
     comm = float(transfers.sum()) + sum(ends)
-    medium = float(chain.medium_s[crossed].sum())
+    medium = float(chain.medium_s[crossed].sum()) + sum(ends) * (study.medium == "shared")
     bottleneck = max(float(loads.max()), float(transfers.max(initial=0.0)), medium, *ends)
     memory = {
         stage.nodes[0]: int(
@@ -170,7 +176,8 @@ def _pipeline(study: Study, stages: tuple[StagePlan, ...], ring: list[str]) -> P
         for stage, n in zip(stages, positions, strict=True)
     }
     model = study.accuracy
-    measured = any(layer.measured_s for layer in study.profile.layers)
+    kinds = {study.group(len(ring)).nodes[position].device_type for position in positions}
+    measured = any(not kinds.isdisjoint(layer.measured_s) for layer in study.profile.layers)
     return Predicted(
         latency_s=float(loads.sum()) + comm,
         comm_s=comm,

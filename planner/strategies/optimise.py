@@ -67,7 +67,7 @@ def optimise(study: Study, request: Request) -> Plan:
         A plan's cost is not what the solver said.
     """
     candidates = _candidates(study, request)
-    found = [candidate for candidate in candidates if candidate.plan is not None]
+    found = sorted((c for c in candidates if c.plan is not None), key=lambda c: c.nodes)
     if not found:
         stopped = [c for c in candidates if c.result.certificate.status == "timeout"]
         if stopped:

@@ -80,6 +80,7 @@ def allocation_problem(
         medium_s=chain.medium_s,
         input_s=chain.input_s,
         output_s=chain.output_s,
+        shared_medium=study.medium == "shared",
         weight_bytes=chain.weight_bytes,
         live_bytes=chain.live_bytes,
         memory_limit_bytes=tuple(node.memory_bytes for node in ring),
@@ -120,7 +121,7 @@ def optimal_allocation(
     plan = plan_of_workers(study, nodes, workers, "optimal-allocation")
     bound = result.certificate.bound
     if bound is not None and objective == "throughput":
-        bound = 1.0 / bound
+        bound = 1.0 / bound if bound > 0 else None
     certificate = result.certificate.model_copy(
         update={
             "bound": bound,

@@ -13,7 +13,7 @@ from planner.cost.chain import ChainCosts, chain_costs
 from planner.cost.ownership import FeatureShares, feature_shares
 from planner.cost.table import DEFAULT_LEVELS, cost_of_counts, cost_table, group_shares
 from planner.domain.accuracy import AccuracyCurve
-from planner.domain.cluster import Cluster
+from planner.domain.cluster import Cluster, Medium
 from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import ModelReference
@@ -36,6 +36,11 @@ class Study:
     split_points: tuple[str, ...] = ()
     levels: tuple[float, ...] = DEFAULT_LEVELS
     _cache: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def medium(self) -> Medium:
+        """The medium of the request, else the cluster's."""
+        return self.settings.medium or self.cluster.medium
 
     def group(self, nodes: int) -> Cluster:
         """The first nodes of the ring, from the source."""
@@ -73,13 +78,14 @@ class Study:
         )
 
     def chain(self, nodes: int) -> ChainCosts:
-        """Costs of stages on the first nodes."""
-        key = ("chain", nodes)
+        """Costs of stages on the first nodes; a shared medium is the whole cluster's."""
+        key = "chain"
         if key not in self._cache:
-            self._cache[key] = chain_costs(self.profile, self.group(nodes), self.settings)
+            ring = self.group(len(self.cluster.nodes))
+            self._cache[key] = chain_costs(self.profile, ring, self.settings)
         found = self._cache[key]
         assert isinstance(found, ChainCosts)
-        return found
+        return found.first(nodes)
 
     @property
     def reference(self) -> ModelReference:

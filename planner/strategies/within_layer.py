@@ -117,23 +117,19 @@ def sparsity_problem(
         sums.append(
             SumLimit(
                 name="latency",
-                values=table.latency_s,
-                limit=limits.max_latency_s - ends,
+                values=_with(ends, table.latency_s),
+                limit=limits.max_latency_s,
                 unit="s",
             )
         )
     resources = _resources(study, table)
     if limits.min_throughput_per_s is not None:
-        for name, values in resources.items():
-            sums.append(
-                SumLimit(
-                    name=f"throughput ({name} per input)",
-                    values=values,
-                    limit=1.0 / limits.min_throughput_per_s,
-                    unit="s",
-                )
-            )
-    busy = list(resources.values()) if objective == "throughput" else [table.latency_s]
+        most_s = 1.0 / limits.min_throughput_per_s
+        sums += [
+            SumLimit(name="throughput", values=values, limit=most_s, unit="s per input")
+            for values in resources
+        ]
+    busy = resources if objective == "throughput" else [table.latency_s]
     return SparsityProblem(
         objective_s=np.stack(busy),
         allowed=table.allowed,
@@ -192,11 +188,20 @@ def tied(problem: SparsityProblem, decisions: NDArray[np.int64]) -> SparsityProb
     )
 
 
-def _resources(study: Study, table: CostTable) -> dict[str, NDArray[np.float64]]:
-    """What a stage keeps busy per input: itself, or with overlap links and nodes apart."""
-    if study.settings.overlap:
-        return {"communication": table.comm_s, "computation": table.compute_s}
-    return {"latency": table.latency_s}
+def _resources(study: Study, table: CostTable) -> list[NDArray[np.float64]]:
+    """What is busy per input: the stage, with overlap links and nodes apart, a shared medium."""
+    stage = [table.comm_s, table.compute_s] if study.settings.overlap else [table.latency_s]
+    ends = table.input_s + table.output_s
+    if study.medium == "shared" and ends > 0:  # without ends the stage is busier than the medium
+        return [*stage, _with(ends, table.medium_s)]
+    return stage
+
+
+def _with(seconds: float, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of which every choice of options sums up to so many seconds more."""
+    more = values.copy()
+    more[0] += seconds
+    return more
 
 
 def optimal_sparsity(
@@ -248,7 +253,8 @@ def _certificate(
         if objective == "latency":
             bound += table.input_s + table.output_s
         else:
-            bound = 1.0 / max(bound, table.input_s, table.output_s)
+            slowest = max(bound, table.input_s, table.output_s)
+            bound = 1.0 / slowest if slowest > 0 else None
     scope = f"{levels} levels of sparsity per layer on the first {nodes} nodes"
     if nodes == 1:
         scope = "the whole model on the source"

@@ -1,0 +1,74 @@
+"""The part of the ONNX front end that runs in a limited child process (see `sandbox`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+from pydantic import ValidationError
+
+from planner.domain.model_profile import ModelProfile, Provenance
+from planner.errors import BadInputError
+from profiles.build import build_profile
+from profiles.files import first_problem
+from profiles.onnx_file import read_model
+from profiles.onnx_graph import translate
+from profiles.onnx_inputs import fix_inputs
+from profiles.onnx_shapes import STANDARD_DOMAINS, infer
+
+_PRODUCER_CHARACTERS = 100
+
+
+def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
+    """Profile the bytes of an ONNX file.
+
+    Parameters
+    ----------
+    request : dict
+        ``name``, ``input_shapes`` and ``batch`` as in `onnx_frontend.profile_onnx`.
+    data : bytes
+        The file.
+
+    Returns
+    -------
+    dict
+        A `ModelProfile` as JSON.
+
+    Raises
+    ------
+    BadInputError
+        As `onnx_frontend.profile_onnx`.
+    """
+    model = read_model(data)
+    model = _inlined(model)
+    given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
+    declared = fix_inputs(model, given, request["batch"])
+    graph = translate(model, infer(model, declared), request["name"])
+    provenance = Provenance(front_end="onnx", source="", tools=_tools(model))
+    try:
+        profile = build_profile(graph, provenance)
+    except ValidationError as error:
+        raise BadInputError(
+            f"its graph does not fit the planner's layers: {first_problem(error, ModelProfile)}"
+        ) from error
+    return profile.model_dump(mode="json")
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its local functions' nodes in place of their calls."""
+    if not model.functions:
+        return model
+    import onnx.inliner
+
+    return onnx.inliner.inline_local_functions(model)
+
+
+def _tools(model: onnx.ModelProto) -> dict[str, str]:
+    tools = {"onnx": onnx.__version__, "ir": str(model.ir_version)}
+    for entry in model.opset_import:
+        standard = entry.domain in STANDARD_DOMAINS
+        tools["opset" if standard else f"opset {entry.domain}"] = str(entry.version)
+    if model.producer_name:
+        producer = f"{model.producer_name} {model.producer_version}".strip()
+        tools["producer"] = producer[:_PRODUCER_CHARACTERS]
+    return tools

@@ -1,0 +1,123 @@
+"""From an ONNX model with known shapes to the graph that every front end hands over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from math import prod
+
+import onnx
+
+from planner.errors import BadInputError
+from profiles.graph import Graph
+from profiles.onnx_emitter import Emitter, Made, Node
+from profiles.onnx_handlers import HANDLERS, opaque, simple
+from profiles.onnx_inputs import graph_inputs
+from profiles.onnx_ops import DATA_FIRST, shown_name
+from profiles.onnx_shapes import STANDARD_DOMAINS, Inferred
+
+_NAME_CHARACTERS = 400  # of a node, that may name its layer
+
+
+def translate(model: onnx.ModelProto, inferred: Inferred, name: str) -> Graph:
+    """Translate a model, node by node in the file's order, which is topological.
+
+    Raises
+    ------
+    BadInputError
+        A layer's shape is not known, its tensors do not fit each other, or nothing depends on
+        the inputs.
+    """
+    opset = max((o.version for o in model.opset_import if o.domain in STANDARD_DOMAINS), default=1)
+    emitter = Emitter(inferred, opset)
+    inputs = tuple(
+        emitter.described(value.name, f"input {value.name!r}") for value in graph_inputs(model)
+    )
+    for tensor in inputs:
+        emitter.bind(tensor.name, tensor)
+        emitter.label(tensor.name)
+    for weight in model.graph.initializer:
+        emitter.store(weight.name, weight.data_type, tuple(weight.dims), prod(weight.dims))
+    for sparse in model.graph.sparse_initializer:
+        values = sparse.values
+        emitter.store(values.name, values.data_type, tuple(sparse.dims), prod(values.dims))
+    nodes = list(_labelled(model.graph, emitter))
+    used = {name for node in nodes for name in node.reads}
+    used |= {value.name for value in model.graph.output}
+    for node in nodes:
+        if node.op_type in ("Shape", "Size"):
+            for output in node.outputs:
+                emitter.derive(output, (), from_shape=True)
+        elif emitter.activations(node):
+            _translate_node(emitter, node, used)
+        else:
+            _keep_constant(emitter, inferred, node)
+    made = [emitter.tensor(value.name) for value in model.graph.output]
+    outputs = tuple(dict.fromkeys(tensor.name for tensor in made if tensor is not None))
+    if not emitter.operators or not outputs:
+        raise BadInputError("has no output that depends on its inputs: there is nothing to plan")
+    return Graph(name, inputs, outputs, tuple(emitter.operators))
+
+
+def _labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Node]:
+    """The nodes under their names, or ``optype_k`` where they have none of their own."""
+    names = Counter(proto.name for proto in graph.node)
+    taken = {value.name for value in graph.input}
+    own = {
+        name
+        for name, count in names.items()
+        if name and count == 1 and len(name) <= _NAME_CHARACTERS and name not in taken
+    }
+    for name in own:
+        emitter.label(name)
+    numbers: Counter[str] = Counter()
+    for proto in graph.node:
+        if proto.name in own:
+            yield Node(proto, proto.name)
+            continue
+        operator = shown_name(proto.op_type)[:_NAME_CHARACTERS]
+        numbers[operator] += 1
+        yield Node(proto, emitter.label(f"{operator}_{numbers[operator]}"))
+
+
+def _translate_node(emitter: Emitter, node: Node, used: set[str]) -> None:
+    wanted = [name for name in node.outputs if name in used] or [n for n in node.outputs if n]
+    if not wanted:
+        return
+    made: Made | None = None
+    if wanted[0] == node.outputs[0] or node.op_type == "Split":
+        made = HANDLERS.get(node.op_type, simple)(emitter, node)
+    if made is None:
+        made = opaque(emitter, node, node.outputs.index(wanted[0]))
+    source = next(tensor for tensor in made if tensor is not None)
+    for position, name in enumerate(node.outputs):
+        tensor = made[position] if position < len(made) else None
+        if tensor is None and name in used and name:
+            output = emitter.output(node, position, emitter.label(f"{node.label}:{position}"))
+            tensor = emitter.emit(node, "opaque", [source], output, step=f"output {position}")
+        if tensor is not None and name:
+            emitter.bind(name, tensor)
+
+
+def _keep_constant(emitter: Emitter, inferred: Inferred, node: Node) -> None:
+    """A node without activations: its outputs are constants too."""
+    reads = emitter.constants(node)
+    from_shape = any(constant.from_shape for constant in reads)
+    if node.op_type == "DequantizeLinear":
+        made_of = reads
+        emitter.mark_settings(reads[1:])
+    elif node.op_type in DATA_FIRST:
+        made_of = reads[:1]
+    else:
+        made_of = [constant for constant in reads if constant.is_weight]
+    stores = node.op_type in ("Constant", "ConstantOfShape") or not reads
+    for name in filter(None, node.outputs):
+        shape, data_type = inferred.shapes.get(name), inferred.element_types.get(name, 0)
+        if stores and not from_shape and shape is not None and _is_number(data_type):
+            emitter.store(name, data_type, shape, prod(shape))
+        else:
+            emitter.derive(name, made_of, from_shape)
+
+
+def _is_number(data_type: int) -> bool:
+    return data_type not in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING)

@@ -1,0 +1,439 @@
+"""Files that mean harm, and readers that die: one plain line each, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from textwrap import dedent
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from planner.errors import BadInputError
+from profiles.onnx_frontend import MAX_ONNX_BYTES, profile_onnx
+from profiles.sandbox import Limits, run_limited
+from tests.profiles import onnx_models
+from tests.profiles.onnx_models import file, node, numbers, proto, small_net, weight
+
+REPO = Path(__file__).parents[2]
+
+
+def readers(caller: int) -> list[int]:
+    """Processes that read a file for the caller, and its dead ones that nobody waited for."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+        if f'"parent": {caller},'.encode() in command or (state, parent) == ("Z", str(caller)):
+            found.append(int(folder.name))
+    return found
+
+
+def refused(data: bytes, limits: Limits | None = None) -> str:
+    """The message for a file that is refused, held against what all messages promise."""
+    with pytest.raises(BadInputError) as caught:
+        profile_onnx(data, name="model", source="/home/someone/model.onnx", limits=limits)
+    message = str(caught.value)
+    assert message.startswith("model.onnx: ")
+    assert message.isprintable()
+    assert len(message) < 500
+    assert "Traceback" not in message
+    for place in (sys.prefix, str(REPO), str(Path(onnx.__file__).parent), "/home", ".py", ".cc"):
+        assert place not in message
+    assert readers(os.getpid()) == []
+    return message
+
+
+def huge_dims() -> bytes:
+    return file([node("Relu", "x", "y")], {"x": [2**62] * 4}, "y")
+
+
+def cyclic() -> bytes:
+    nodes = [node("Add", "x b", "a", name="first"), node("Relu", "a", "b", name="second")]
+    return file(nodes, {"x": [1, 3]}, "b")
+
+
+def sized(size_bytes: int) -> bytes:
+    """A weight that declares 432 bytes."""
+    model = onnx.load_model_from_string(small_net())
+    model.graph.initializer[0].raw_data = bytes(size_bytes)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def not_a_number() -> bytes:
+    operator = node("Resize", "x - s", "y")
+    factors = helper.make_tensor("s", TensorProto.FLOAT, [4], [1, 1, float("nan"), float("inf")])
+    return file([operator], {"x": [1, 3, 8, 8]}, "y", [factors])
+
+
+def without_names() -> bytes:
+    return file([node("Relu", "x", "y", name="NAME")], {"x": [1, 3]}, "y").replace(
+        b"NAME", b"\xff\xfe\xfd\n"
+    )
+
+
+def ugly_names() -> bytes:
+    return file(
+        [node("Foo", "x", "y", domain="a\nb\x1b[31m\u202e", name="n" * 5000)],
+        {"x": [1, 3]},
+        "y",
+        domains=["a\nb\x1b[31m\u202e"],
+    )
+
+
+def huge_constant() -> bytes:
+    nodes = [node("ConstantOfShape", "s", "w"), node("MatMul", "x w", "y")]
+    return file(nodes, {"x": [1, 2**31]}, "y", [numbers("s", [2**31, 2**31])])
+
+
+def many_dimensions() -> bytes:
+    return file([node("Relu", "x", "y")], {"x": [1] * 50_000}, "y")
+
+
+def no_work() -> bytes:
+    return file([node("Identity", "w", "y")], {"x": [1, 3]}, "y", [weight("w", 3)])
+
+
+def sequence_input() -> bytes:
+    model = proto([node("ConcatFromSequence", "x", "y", axis=0)], {"x": [1]}, "y")
+    model.graph.input[0].CopyFrom(
+        helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, [1])
+    )
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def text_output() -> bytes:
+    model = proto([node("Cast", "x", "y", to=TensorProto.STRING)], {"x": [1, 3]}, "y")
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.STRING
+    data: bytes = model.SerializeToString()
+    return data
+
+
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "is empty"),
+    "text": (lambda: b"this is no model\n" * 40, "is no ONNX model"),
+    "cut in half": (lambda: small_net()[:200], "a part of one is missing"),
+    "last bytes missing": (lambda: small_net()[:-3], "a part of one is missing"),
+    "another protobuf": (lambda: b"\x0a\x03abc\x12\x05hello", "is no valid ONNX model"),
+    "no graph": (lambda: b"\x08\x09", "is no valid ONNX model"),
+    "names of no text": (without_names, "not UTF-8"),
+    "ugly names": (ugly_names, "shape inference left no shape"),
+    "open dimensions": (
+        lambda: file([node("Relu", "x", "y")], {"x": ["N", 3, None, 8]}, "y"),
+        r"'x' has open dimensions, (N, 3, ?, 8)",
+    ),
+    "huge dimensions": (huge_dims, "4611686018427387904"),
+    "many dimensions": (many_dimensions, "50000 dimensions"),
+    "negative dimension": (
+        lambda: file([node("Relu", "x", "y")], {"x": [1, -3, 8, 8]}, "y"),
+        "(1, ?, 8, 8)",
+    ),
+    "cycle": (cyclic, "topologically sorted"),
+    "unknown operator": (
+        lambda: file([node("Fooo", "x", "y")], {"x": [1, 3]}, "y"),
+        "No Op registered for Fooo",
+    ),
+    "too few values": (lambda: sized(428), "too small for the declared shape"),
+    "too many values": (lambda: sized(436), "'w' holds more values than its shape (4, 3, 3, 3)"),
+    "not a number": (not_a_number, "shape"),
+    "doubling shape": (lambda: onnx_models.doubling_shape(14), "65536 dimensions"),
+    "doubling features": (lambda: onnx_models.doubling_features(45), "at most 1,099,511,627,776"),
+    "doubling past 64 bits": (lambda: onnx_models.doubling_features(70), "verflow"),
+    "growing tile": (lambda: onnx_models.growing_tile(2), "at most 1,099,511,627,776"),
+    "tile past 64 bits": (lambda: onnx_models.growing_tile(9), "verflow"),
+    "huge constant": (huge_constant, "(2147483648, 2147483648)"),
+    "nested graphs": (lambda: onnx_models.nested_graphs(5_000), "is no ONNX model"),
+    "recursive function": (
+        lambda: file(
+            [node("F", "x", "y", domain="own")],
+            {"x": [1, 3]},
+            "y",
+            domains=["own"],
+            functions=[
+                helper.make_function(
+                    "own",
+                    "F",
+                    ["a"],
+                    ["b"],
+                    [node("F", "a", "b", domain="own")],
+                    [helper.make_opsetid("own", 1)],
+                )
+            ],
+        ),
+        "recursive",
+    ),
+    "no work": (no_work, "nothing to plan"),
+    "no inputs": (lambda: file([node("Identity", "w", "y")], {}, "y", [weight("w", 3)]), "inputs"),
+    "sequence": (sequence_input, "'x' is sequence; only dense tensors"),
+    "text inside": (text_output, "holds text"),
+    "impossible stride": (
+        lambda: file(
+            [node("MaxPool", "x", "y", kernel_shape=[2, 2], strides=[0, 0])],
+            {"x": [1, 3, 8, 8]},
+            "y",
+        ),
+        "positive",
+    ),
+    "no groups": (
+        lambda: file(
+            [node("Conv", "x w", "y", group=0)], {"x": [1, 3, 8, 8]}, "y", [weight("w", 4, 3, 3, 3)]
+        ),
+        "0 groups",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_files_are_refused_in_one_line(case: str) -> None:
+    build, says = HOSTILE[case]
+    data = build()
+    started = time.monotonic()
+    assert says in refused(data)
+    assert time.monotonic() - started < 10
+
+
+def test_deep_nesting_is_no_harm() -> None:
+    profile = profile_onnx(onnx_models.nested_if(20), name="m", source="m.onnx")
+    assert profile.coverage.uncounted == {"If": 1}
+
+
+def test_values_are_not_looked_at() -> None:
+    model = onnx.load_model_from_string(small_net())
+    model.graph.initializer[0].raw_data = b"\xff" * 432  # NaN, 108 times
+    profile = profile_onnx(model.SerializeToString(), name="m", source="m.onnx")
+    assert profile.totals.macs == 4 * 36 * 27
+
+
+# External data is never followed, wherever it is.
+
+
+def outside(name: str, *shape: int) -> onnx.TensorProto:
+    tensor = TensorProto(
+        name=name, dims=shape, data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL
+    )
+    for key, value in (("location", "../../etc/passwd"), ("length", "432")):
+        tensor.external_data.add(key=key, value=value)
+    return tensor
+
+
+def external_in_a_branch() -> bytes:
+    graph = helper.make_graph(
+        [node("Add", "x far", "o")],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("o", TensorProto.FLOAT, [1, 3])],
+        [outside("far", 1, 3)],
+    )
+    operator = node("If", "yes", "y", then_branch=graph, else_branch=graph)
+    yes = onnx.numpy_helper.from_array(onnx.numpy_helper.np.array(True), "yes")
+    return file([operator], {"x": [1, 3]}, "y", [yes])
+
+
+EXTERNAL: dict[str, Callable[[], bytes]] = {
+    "initializer": lambda: file(
+        [node("Conv", "x far", "y")], {"x": [1, 3, 8, 8]}, "y", [outside("far", 4, 3, 3, 3)]
+    ),
+    "constant": lambda: file(
+        [node("Constant", "", "w", value=outside("far", 3)), node("Add", "x w", "y")],
+        {"x": [1, 3]},
+        "y",
+    ),
+    "branch": external_in_a_branch,
+    "function": lambda: file(
+        [node("F", "x", "y", domain="own")],
+        {"x": [1, 3]},
+        "y",
+        domains=["own"],
+        functions=[
+            helper.make_function(
+                "own",
+                "F",
+                ["a"],
+                ["b"],
+                [node("Constant", "", "w", value=outside("far", 3)), node("Add", "a w", "b")],
+                [helper.make_opsetid("", 18)],
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EXTERNAL)
+def test_external_data_is_refused(case: str) -> None:
+    message = refused(EXTERNAL[case]())
+    assert "'far' in another file, which is not read" in message
+    assert "passwd" not in message
+
+
+# Limits
+
+
+def test_a_shape_bomb_meets_the_memory_limit() -> None:
+    data = onnx_models.doubling_shape(40)
+    assert len(data) < 2_500
+    assert "needs more than 2 GiB of memory to read" in refused(data)
+
+
+def test_a_large_file_meets_the_memory_limit() -> None:
+    data = file([node("MatMul", "x w", "y")], {"x": [1, 2**20]}, "y", [weight("w", 2**20, 32)])
+    message = refused(data, Limits(memory_bytes=2**28))
+    assert "needs more than 0.25 GiB of memory to read" in message
+
+
+def test_a_file_over_the_size_limit_is_not_even_sent() -> None:
+    data = bytes(MAX_ONNX_BYTES + 1)
+    assert "at most 536,870,912 are read" in refused(data)
+
+
+def test_the_time_limit() -> None:
+    started = time.monotonic()
+    message = refused(onnx_models.exploding_functions(40), Limits(wall_s=1.5))
+    assert "takes more than 1.5 s to read" in message
+    assert time.monotonic() - started < 5
+
+
+def test_the_processor_time_limit() -> None:
+    message = refused(onnx_models.exploding_functions(40), Limits(cpu_s=1, wall_s=60))
+    assert "takes more than 1 s of processor time" in message
+
+
+def test_the_output_limit() -> None:
+    assert "larger than 100 bytes" in refused(small_net(), Limits(output_bytes=100))
+
+
+# The child process
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Install a reader with the given body; returns the module's name."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(body: str) -> str:
+        source = "import os, signal, sys\ndef main(request, data):\n    " + body
+        (tmp_path / "odd_reader.py").write_text(source)
+        return "odd_reader"
+
+    return install
+
+
+DEATHS = {
+    "os.kill(os.getpid(), signal.SIGSEGV)": "file: crashes its reader (SIGSEGV)",
+    "os.abort()": "file: crashes its reader (SIGABRT)",
+    "raise MemoryError": "file: needs more than 2 GiB of memory to read",
+    "sys.exit(3)": "file: its reader fails (exit status 3)",
+    "raise IndexError('/secret/place\\nis here')": "file: its reader fails (IndexError)",
+    "open('left', 'wb').write(b'x' * 10**6)": "file: its reader fails (OSError)",
+}
+
+
+@pytest.mark.parametrize("body", DEATHS)
+def test_deaths_of_the_child(
+    body: str, reader: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(BadInputError) as caught:
+        run_limited(reader(body), {}, b"", what="file")
+    assert str(caught.value) == DEATHS[body]
+    assert readers(os.getpid()) == []
+    assert sum(path.stat().st_size for path in Path.cwd().iterdir()) == 0
+
+
+def test_what_a_reader_prints_is_no_answer(reader: Callable[[str], str]) -> None:
+    module = reader("os.write(1, b'{}'); print('noise'); return [request, len(data)]")
+    data = bytes(3_000_000)  # more than a pipe holds, while the child also writes
+    assert run_limited(module, {"a": 1}, data, what="file") == [{"a": 1}, 3_000_000]
+
+
+def test_the_limits_hold_before_the_reader_is_imported(
+    tmp_path: Path, reader: Callable[[str], str]
+) -> None:
+    module = reader("return LIMITS")
+    path = tmp_path / "odd_reader.py"
+    kinds = "RLIMIT_AS RLIMIT_CPU RLIMIT_CORE RLIMIT_FSIZE"
+    listed = f"LIMITS = [resource.getrlimit(getattr(resource, n))[0] for n in {kinds!r}.split()]"
+    path.write_text(f"import resource\n{listed}\n{path.read_text()}")
+    limits = Limits(memory_bytes=10**9, cpu_s=7)
+    assert run_limited(module, {}, b"", what="file", limits=limits) == [10**9, 7, 0, 0]
+
+
+def test_threads_may_read_at_once() -> None:
+    def read(number: int) -> int:
+        return profile_onnx(small_net(), name=f"m{number}", source="m.onnx").totals.macs
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(read, range(6))) == [4 * 36 * 27] * 6
+    assert readers(os.getpid()) == []
+
+
+def test_a_module_in_the_current_folder_is_not_taken(tmp_path: Path) -> None:
+    for name in ("onnx", "numpy", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken from the current folder')")
+    (tmp_path / "model").write_bytes(small_net())
+    program = f"""
+        import sys
+        sys.path.remove("")
+        sys.path.insert(0, {str(REPO)!r})
+        from profiles.onnx_frontend import profile_onnx
+        sys.path.insert(0, "")  # as an interactive session has it
+        data = open("model", "rb").read()
+        print(profile_onnx(data, name="m", source="m").totals.macs)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(program)],
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"{4 * 36 * 27}\n", "")
+
+
+@pytest.fixture
+def busy_caller(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process whose child has work for a minute."""
+    (tmp_path / "model").write_bytes(onnx_models.exploding_functions(40))
+    program = f"""
+        import sys
+        sys.path.insert(0, {str(REPO)!r})
+        from profiles.onnx_frontend import profile_onnx
+        from profiles.sandbox import Limits
+        data = open({str(tmp_path / "model")!r}, "rb").read()
+        profile_onnx(data, name="m", source="m", limits=Limits(cpu_s=60, wall_s=60))
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", dedent(program)], stderr=subprocess.PIPE, text=True
+    ) as caller:
+        yield caller
+        caller.kill()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_child_ends_with_its_caller(
+    busy_caller: subprocess.Popen[str], sign: signal.Signals
+) -> None:
+    def until(wanted: bool) -> None:
+        deadline = time.monotonic() + 10
+        while bool(readers(busy_caller.pid)) != wanted:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    until(True)
+    time.sleep(0.5)  # into the work
+    os.kill(busy_caller.pid, sign)
+    busy_caller.wait(10)
+    until(False)
