@@ -63,9 +63,7 @@ def _plain(size: int) -> Dimension:
 
 def channels(shape: tuple[int, ...], axis: int) -> Layout:
     """The layout of a tensor whose features are one dimension."""
-    return Layout(
-        tuple(_whole(n) if index == axis else _plain(n) for index, n in enumerate(shape))
-    )
+    return Layout(tuple(_whole(n) if index == axis else _plain(n) for index, n in enumerate(shape)))
 
 
 def transposed(layout: Layout, permutation: tuple[int, ...]) -> Layout:
@@ -126,8 +124,7 @@ def numbered(dimensions: tuple[Dimension, ...], order: tuple[Atom, ...]) -> Layo
     return Layout(
         tuple(
             tuple(
-                Atom(atom.size, strides.get(atom, 0)) if atom.stride else atom
-                for atom in dimension
+                Atom(atom.size, strides.get(atom, 0)) if atom.stride else atom for atom in dimension
             )
             for dimension in dimensions
         )

@@ -12,8 +12,9 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.catalog import load_model, model_names
 from profiles.files import read_document
-from profiles.onnx_frontend import MAX_ONNX_BYTES, profile_onnx
-from profiles.torch_frontend import import_torch, profile_module
+from profiles.from_onnx.frontend import MAX_ONNX_BYTES, profile_onnx
+from profiles.from_torch.frontend import profile_module
+from profiles.from_torch.hygiene import import_torch
 
 SOURCE_HELP = (
     "a catalogue model (planner catalog models), an .onnx file, a profile .json, "

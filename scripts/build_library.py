@@ -18,7 +18,7 @@ import transformers
 
 from planner.domain.model_profile import ModelProfile
 from profiles.files import document_text, write_atomically
-from profiles.torch_frontend import profile_module
+from profiles.from_torch.frontend import profile_module
 
 MODELS_FOLDER = Path(__file__).parents[1] / "profiles" / "library" / "models"
 

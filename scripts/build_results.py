@@ -155,8 +155,9 @@ def small_nodes() -> str:
     return "\n\n".join(
         [
             "## ResNet-50 on small nodes",
-            "3.75 GMAC/s and 37.5 MB/s per node, full duplex, no overlap. `optimal` rows are "
-            "proven to gap 0 over 14 levels of sparsity per layer, under the default spreading rule.",
+            "3.75 GMAC/s and 37.5 MB/s per node, full duplex, no overlap. `optimal` "
+            "rows are proven to gap 0 over 14 levels of sparsity per layer, under the default "
+            "spreading rule.",
             table(header, rows),
         ]
     )

@@ -21,9 +21,9 @@ from transformers import (
 
 from planner.domain.model_profile import LayerProfile, ModelProfile
 from planner.errors import BadInputError
-from profiles import onnx_child
-from profiles.onnx_frontend import profile_onnx
-from profiles.torch_frontend import profile_module
+from profiles.from_onnx import child as onnx_child
+from profiles.from_onnx.frontend import profile_onnx
+from profiles.from_torch.frontend import profile_module
 from tests.profiles.onnx_models import file, node, numbers, proto, small_net, weight
 
 LIGHT_MODELS = Path(onnx.__file__).parent / "backend/test/data/light"

@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from planner.errors import BadInputError
-from profiles.onnx_frontend import MAX_ONNX_BYTES, profile_onnx
+from profiles.from_onnx.frontend import MAX_ONNX_BYTES, profile_onnx
 from profiles.sandbox import Limits, run_limited
 from tests.profiles import onnx_models
 from tests.profiles.onnx_models import file, node, numbers, proto, small_net, weight
@@ -387,7 +387,7 @@ def test_a_module_in_the_current_folder_is_not_taken(tmp_path: Path) -> None:
         import sys
         sys.path.remove("")
         sys.path.insert(0, {str(REPO)!r})
-        from profiles.onnx_frontend import profile_onnx
+        from profiles.from_onnx.frontend import profile_onnx
         sys.path.insert(0, "")  # as an interactive session has it
         data = open("model", "rb").read()
         print(profile_onnx(data, name="m", source="m").totals.macs)
@@ -410,7 +410,7 @@ def busy_caller(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     program = f"""
         import sys
         sys.path.insert(0, {str(REPO)!r})
-        from profiles.onnx_frontend import profile_onnx
+        from profiles.from_onnx.frontend import profile_onnx
         from profiles.sandbox import Limits
         data = open({str(tmp_path / "model")!r}, "rb").read()
         profile_onnx(data, name="m", source="m", limits=Limits(cpu_s=60, wall_s=60))

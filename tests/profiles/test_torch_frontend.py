@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from planner.domain.model_profile import LayerProfile, ModelProfile
 from planner.errors import BadInputError
-from profiles.torch_frontend import profile_module
+from profiles.from_torch.frontend import profile_module
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from planner.domain.model_profile import ModelProfile, Witness
 from planner.errors import BadInputError
+from profiles.from_torch.frontend import profile_module
 from profiles.macs import MAC_FORMULAS
-from profiles.torch_frontend import profile_module
 
 
 def witnessed(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> ModelProfile:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from planner.domain.model_profile import ModelProfile, Witness
 from planner.errors import BadInputError
+from profiles.from_torch.hygiene import evaluation_mode, first_line
+from profiles.from_torch.ops import ATEN_KINDS
 from profiles.graph import Graph, Operator
 from profiles.macs import FREE_KINDS, MAC_FORMULAS
-from profiles.torch_frontend import evaluation_mode, first_line
-from profiles.torch_ops import ATEN_KINDS
 
 if TYPE_CHECKING:
     import torch

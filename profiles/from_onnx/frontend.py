@@ -56,7 +56,7 @@ def profile_onnx(
     if len(data) > MAX_ONNX_BYTES:
         raise BadInputError(f"{what}: is {len(data):,} bytes; at most {MAX_ONNX_BYTES:,} are read")
     request = {"name": name, "input_shapes": input_shapes or {}, "batch": batch}
-    result = run_limited("profiles.onnx_child", request, data, what=what, limits=limits)
+    result = run_limited("profiles.from_onnx.child", request, data, what=what, limits=limits)
     try:
         profile = ModelProfile.model_validate(result)
     except ValidationError as error:

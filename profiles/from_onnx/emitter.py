@@ -11,10 +11,10 @@ from typing import Any
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.inputs import MAX_DIMENSIONS, MAX_ELEMENTS
+from profiles.from_onnx.ops import shown_name
+from profiles.from_onnx.shapes import STANDARD_DOMAINS, Inferred
 from profiles.graph import Kind, Operator, Tensor
-from profiles.onnx_inputs import MAX_DIMENSIONS, MAX_ELEMENTS
-from profiles.onnx_ops import shown_name
-from profiles.onnx_shapes import STANDARD_DOMAINS, Inferred
 
 Made = list[Tensor | None]
 """The activations that a node makes, one per output as far as its handler knows them."""

@@ -1,4 +1,4 @@
-"""ONNX operators by kind: those that need no more than a table (see `onnx_handlers`)."""
+"""ONNX operators by kind: those that need no more than a table (the rest: `handlers`)."""
 
 from __future__ import annotations
 

@@ -11,10 +11,10 @@ from planner.domain.model_profile import ModelProfile, Provenance
 from planner.errors import BadInputError
 from profiles.build import build_profile
 from profiles.files import first_problem
-from profiles.onnx_file import read_model
-from profiles.onnx_graph import translate
-from profiles.onnx_inputs import fix_inputs
-from profiles.onnx_shapes import STANDARD_DOMAINS, infer
+from profiles.from_onnx.file import read_model
+from profiles.from_onnx.graph import translate
+from profiles.from_onnx.inputs import fix_inputs
+from profiles.from_onnx.shapes import STANDARD_DOMAINS, infer
 
 _PRODUCER_CHARACTERS = 100
 
@@ -25,7 +25,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     Parameters
     ----------
     request : dict
-        ``name``, ``input_shapes`` and ``batch`` as in `onnx_frontend.profile_onnx`.
+        ``name``, ``input_shapes`` and ``batch`` as in `profiles.from_onnx.frontend.profile_onnx`.
     data : bytes
         The file.
 
@@ -37,7 +37,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     Raises
     ------
     BadInputError
-        As `onnx_frontend.profile_onnx`.
+        As `profiles.from_onnx.frontend.profile_onnx`.
     """
     model = read_model(data)
     model = _inlined(model)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import prod
 
 from planner.errors import BadInputError
+from profiles.from_onnx.emitter import Constant, Emitter, Made, Node
 from profiles.graph import Tensor
-from profiles.onnx_emitter import Constant, Emitter, Made, Node
 
 Shape = tuple[int, ...]
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from math import prod
 
 from planner.errors import BadInputError
+from profiles.from_onnx.emitter import Constant, Emitter, Made, Node
+from profiles.from_onnx.file import tensors
+from profiles.from_onnx.ops import SIMPLE_KINDS, WEIGHTLESS
+from profiles.from_onnx.products import gemm, matmul
 from profiles.graph import Kind, Tensor
-from profiles.onnx_emitter import Constant, Emitter, Made, Node
-from profiles.onnx_file import tensors
-from profiles.onnx_ops import SIMPLE_KINDS, WEIGHTLESS
-from profiles.onnx_products import gemm, matmul
 
 Handler = Callable[[Emitter, Node], Made | None]
 

@@ -9,12 +9,12 @@ from math import prod
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.emitter import Emitter, Made, Node
+from profiles.from_onnx.handlers import HANDLERS, opaque, simple
+from profiles.from_onnx.inputs import graph_inputs
+from profiles.from_onnx.ops import DATA_FIRST, shown_name
+from profiles.from_onnx.shapes import STANDARD_DOMAINS, Inferred
 from profiles.graph import Graph
-from profiles.onnx_emitter import Emitter, Made, Node
-from profiles.onnx_handlers import HANDLERS, opaque, simple
-from profiles.onnx_inputs import graph_inputs
-from profiles.onnx_ops import DATA_FIRST, shown_name
-from profiles.onnx_shapes import STANDARD_DOMAINS, Inferred
 
 _NAME_CHARACTERS = 400  # of a node, that may name its layer
 

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from planner.errors import BadInputError
-from profiles.onnx_file import KEPT_ELEMENTS
+from profiles.from_onnx.file import KEPT_ELEMENTS
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 _ARITHMETIC = frozenset(

@@ -5,11 +5,6 @@ No weights are read or held: a module built under ``torch.device("meta")`` costs
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -18,22 +13,13 @@ from planner.domain.model_profile import ModelProfile, Provenance
 from planner.errors import BadInputError
 from profiles.build import build_profile
 from profiles.files import first_problem
+from profiles.from_torch.hygiene import evaluation_mode, first_line, import_torch, quiet
+from profiles.from_torch.ops import ATEN_KINDS, WEIGHT_POSITION, aten_name, attributes
+from profiles.from_torch.witness import add_witness, without_witness
 from profiles.graph import Graph, Kind, Operator, Tensor
-from profiles.torch_ops import ATEN_KINDS, WEIGHT_POSITION, aten_name, attributes
 
 if TYPE_CHECKING:
     import torch
-
-
-def import_torch() -> Any:
-    """The torch module, or one line that says how to get it."""
-    try:
-        import torch
-    except ImportError as error:
-        raise BadInputError(
-            "torch is not installed; a PyTorch model needs it: pip install 'disco-planner[torch]'"
-        ) from error
-    return torch
 
 
 def profile_module(
@@ -55,7 +41,7 @@ def profile_module(
     name, source : str
         For the profile's name and provenance.
     witness : bool
-        Let fvcore count the module as well (see `profiles.witness`).
+        Let fvcore count the module as well (see `profiles.from_torch.witness`).
 
     Raises
     ------
@@ -75,8 +61,6 @@ def profile_module(
             f"{name}: its graph does not fit the planner's layers: "
             f"{first_problem(error, ModelProfile)}"
         ) from error
-    from profiles.witness import add_witness, without_witness
-
     if not witness:
         return without_witness(profile, "turned off")
     return add_witness(profile, graph, module, input_shapes)
@@ -102,7 +86,7 @@ def trace_graph(
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
         arguments = tuple(torch.empty(shape, device=device) for shape in input_shapes.values())
         try:
-            with _quiet():
+            with quiet():
                 exported = torch.export.export(module, arguments, strict=False)
         except Exception as error:
             raise BadInputError(
@@ -119,38 +103,6 @@ def trace_graph(
                 f"{name}: {operator.name!r} has the empty shape {operator.output.shape}"
             )
     return graph
-
-
-@contextmanager
-def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards every submodule has its own mode back."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch's tracebacks, graph listings and warnings from the user: the error says all."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def _tensor(name: str, value: torch.Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""ONNX bytes to a profile, parsed in a limited child process."""

@@ -1,0 +1,58 @@
+"""Using torch and its modules without side effects: import, mode, silence, error lines."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import BadInputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def import_torch() -> Any:
+    """The torch module, or one line that says how to get it."""
+    try:
+        import torch
+    except ImportError as error:
+        raise BadInputError(
+            "torch is not installed; a PyTorch model needs it: pip install 'disco-planner[torch]'"
+        ) from error
+    return torch
+
+
+@contextmanager
+def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every submodule has its own mode back."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep torch's tracebacks, graph listings and warnings from the user: the error says all."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
