@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from math import gcd, prod
+from math import prod
 
 from planner.domain.model_profile import (
     Coverage,
@@ -12,8 +12,9 @@ from planner.domain.model_profile import (
     Provenance,
     TensorSpec,
 )
-from profiles.features import Contract, Features, contract, input_features
-from profiles.graph import Graph, Operator, Tensor
+from profiles.alignment import Alignment, alignments
+from profiles.contracts import Contract, Operand, contract, input_layout
+from profiles.graph import Graph, Operator
 from profiles.macs import FREE_KINDS, MAC_FORMULAS, count_macs
 
 
@@ -25,15 +26,22 @@ def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
     pydantic.ValidationError
         The graph breaks a layer contract; a front end's defect.
     """
-    tensors = {tensor.name: tensor for tensor in graph.inputs}
-    features = {tensor.name: input_features(tensor) for tensor in graph.inputs}
-    layers = []
+    operands = {
+        tensor.name: Operand(tensor, input_layout(tensor), replicated=True)
+        for tensor in graph.inputs
+    }
+    contracts = []
     for operator in graph.operators:
-        inputs = [tensors[name] for name in operator.inputs]
-        found = contract(operator, inputs, [features[name] for name in operator.inputs])
-        layers.append(_layer(operator, inputs, found, [features[n] for n in operator.inputs]))
-        tensors[operator.name] = operator.output
-        features[operator.name] = found.features
+        inputs = [operands[name] for name in operator.inputs]
+        found = contract(operator, inputs)
+        contracts.append(found)
+        replicated = found.flow not in ("mixing", "grouped") and all(i.replicated for i in inputs)
+        operands[operator.name] = Operand(operator.output, found.layout, replicated)
+    aligned = alignments(graph.operators, contracts, operands)
+    layers = [
+        _layer(operator, [operands[name] for name in operator.inputs], found, alignment)
+        for operator, found, alignment in zip(graph.operators, contracts, aligned, strict=True)
+    ]
     return ModelProfile(
         name=graph.name,
         element_bytes=graph.inputs[0].element_bytes,
@@ -42,7 +50,7 @@ def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
                 name=tensor.name,
                 shape=tensor.shape,
                 bytes=tensor.bytes,
-                features=features[tensor.name].count,
+                features=operands[tensor.name].count,
                 dtype=tensor.dtype,
             )
             for tensor in graph.inputs
@@ -68,38 +76,41 @@ def coverage(operators: tuple[Operator, ...]) -> Coverage:
 
 
 def _layer(
-    operator: Operator, inputs: list[Tensor], found: Contract, sources: list[Features]
+    operator: Operator, inputs: list[Operand], found: Contract, alignment: Alignment
 ) -> LayerProfile:
     mixing = found.flow == "mixing"
     data = inputs[:1] if mixing or found.flow == "grouped" else inputs
-    in_features = sources[0].count
-    if found.flow == "local":
-        in_features = max(
-            (source.count for source in sources if found.features.count % source.count == 0),
-            default=1,
-        )
+    source = _leader(found, inputs)
     weights = prod(operator.weight_shape) if mixing and operator.kind != "embedding" else 0
     output = operator.output
-    statistics = 0
-    if found.shares_statistics:
-        statistics = 2 * output.bytes // output.shape[found.features.axis]
+    count = found.layout.count
+    statistics = 2 * output.bytes // count if found.shares_statistics else 0
     return LayerProfile(
         name=operator.name,
         op=operator.op,
         inputs=operator.inputs,
         feature_flow=found.flow,
-        macs=count_macs(operator, inputs),
+        macs=count_macs(operator, [item.tensor for item in inputs]),
         params=operator.params,
         weight_params=min(weights, operator.params),
         param_bytes=operator.param_bytes,
-        in_features=in_features,
-        out_features=found.features.count,
-        elements_per_feature=max(inputs[0].elements // sources[0].count, 1),
-        output_elements_per_feature=max(output.elements // found.features.count, 1),
-        groups=operator.groups,
-        granularity=gcd(found.granularity, found.features.count),
+        in_features=source.count,
+        out_features=count,
+        elements_per_feature=max(source.tensor.elements // source.count, 1),
+        output_elements_per_feature=max(output.elements // count, 1),
+        groups=found.groups if found.flow in ("grouped", "shuffle") else operator.groups,
+        granularity=alignment.granularity,
+        segments=alignment.segments,
         feature_start=found.start,
         statistics_bytes=statistics,
-        input_bytes=sum(tensor.bytes for tensor in data),
+        input_bytes=sum(item.tensor.bytes for item in data),
         output_bytes=output.bytes,
     )
+
+
+def _leader(found: Contract, inputs: list[Operand]) -> Operand:
+    """The input whose features a layer's own are counted by."""
+    if found.flow != "local":
+        return inputs[0]
+    owned = [item for item in inputs if not item.replicated] or inputs
+    return max(owned, key=lambda item: item.count)

@@ -10,6 +10,8 @@ Kind = Literal[
     "conv_transpose",
     "linear",
     "matmul",
+    "attention",
+    "recurrent",
     "embedding",
     "elementwise",
     "activation",
@@ -65,6 +67,7 @@ class Operator:
         (O, I) of a linear layer
     axes : dimensions that a norm, softmax, reduction, concat or slice works on
     permutation : of a transpose
+    contracted : size that a product sums over, where it is not the first input's last dimension
     start : first index of a slice
     module : path of the module that owns it, where there is one
     """
@@ -82,6 +85,7 @@ class Operator:
     axes: tuple[int, ...] = ()
     permutation: tuple[int, ...] = ()
     start: int = 0
+    contracted: int = 0
     module: str = ""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -114,18 +115,112 @@ def restricted(layout: Layout, axis: int, size: int) -> Layout:
     return Layout(tuple(dimensions))
 
 
-def numbered(dimensions: tuple[Dimension, ...], order: tuple[Atom, ...]) -> Layout:
-    """Number features anew: ``order`` lists the feature atoms kept, the outermost first."""
-    strides: dict[Atom, int] = {}
-    stride = 1
-    for atom in reversed(order):
-        strides[atom] = stride
-        stride *= atom.size
+def strides_of(atoms: list[Atom], inner: int = 1) -> dict[int, int]:
+    """Old stride to new one when these atoms, the outermost first, hold ``inner`` features each."""
+    strides = {}
+    for atom in reversed(atoms):
+        strides[atom.stride] = inner
+        inner *= atom.size
+    return strides
+
+
+def numbered(dimensions: tuple[Dimension, ...], strides: dict[int, int]) -> Layout:
+    """Number features anew: an atom whose stride is not named counts features no longer."""
     return Layout(
         tuple(
-            tuple(
-                Atom(atom.size, strides.get(atom, 0)) if atom.stride else atom for atom in dimension
-            )
+            tuple(_fused([Atom(a.size, strides.get(a.stride, 0)) for a in dimension]))
             for dimension in dimensions
         )
     )
+
+
+@dataclass(frozen=True)
+class Change:
+    """What makes a layout one that channel-wise layers can read, as a flow between features."""
+
+    flow: Literal["local", "grouped", "shuffle"]
+    layout: Layout
+    groups: int = 1
+
+
+def normalised(layout: Layout) -> Change:
+    """Make whole dimensions out of dimensions that mix features and positions.
+
+    Positions inside a feature (a flattened map, a repeated head) become features of their own;
+    the innermost features that stand inside positions (a pixel shuffle) are taken together;
+    features in another order (a channel shuffle) are numbered anew. What fits none of these
+    stays as it is.
+    """
+    late = [atom for dimension in layout.dimensions for atom in _after(dimension, plain=True)]
+    inside = [atom for dimension in layout.dimensions for atom in _after(dimension, plain=False)]
+    if inside and not late:
+        return _split_up(layout)
+    if late and not inside:
+        return _taken_together(layout, late)
+    return _reordered(layout)
+
+
+def _after(dimension: Dimension, *, plain: bool) -> list[Atom]:
+    """Feature atoms behind a plain one (``plain``), or plain atoms behind a feature atom."""
+    found, seen = [], False
+    for atom in dimension:
+        if bool(atom.stride) is plain and seen:
+            found.append(atom)
+        seen = seen or (bool(atom.stride) is not plain)
+    return found
+
+
+def _split_up(layout: Layout) -> Change:
+    behind = {
+        atom.stride: prod(inner.size for inner in dimension[index + 1 :])
+        for dimension in layout.dimensions
+        for index, atom in enumerate(dimension)
+        if atom.stride and _is_last_feature(dimension, index)
+    }
+    ordered = sorted(layout.feature_atoms, key=lambda atom: -atom.stride)
+    innermost = min(stride for stride, size in behind.items() if size > 1)
+    groups = prod(atom.size for atom in ordered if atom.stride >= innermost)
+    strides, stride = {}, 1
+    for atom in reversed(ordered):
+        inner = behind.get(atom.stride, 1)
+        strides[atom.stride] = stride * inner
+        stride *= inner * atom.size
+    dimensions = []
+    for dimension in layout.dimensions:
+        features = [a for a in dimension if a.stride]
+        if features and dimension[-1].stride == 0:
+            last = strides[features[-1].stride]
+            size = behind[features[-1].stride]
+            kept = [Atom(a.size, strides[a.stride]) for a in features]
+            dimensions.append(tuple(_fused([*kept, Atom(size, last // size)])))
+        else:
+            dimensions.append(tuple(Atom(a.size, strides.get(a.stride, 0)) for a in dimension))
+    result = Layout(tuple(dimensions))
+    whole = groups == layout.count
+    return Change("local" if whole else "grouped", result, 1 if whole else groups)
+
+
+def _is_last_feature(dimension: Dimension, index: int) -> bool:
+    return not any(atom.stride for atom in dimension[index + 1 :])
+
+
+def _taken_together(layout: Layout, late: list[Atom]) -> Change:
+    ordered = sorted(layout.feature_atoms, key=lambda atom: -atom.stride)
+    kept = [atom for atom in ordered if atom not in late]
+    if not kept or ordered[: len(kept)] != kept:
+        return _reordered(layout)
+    return Change(
+        "grouped",
+        numbered(layout.dimensions, strides_of(kept)),
+        prod(atom.size for atom in kept),
+    )
+
+
+def _reordered(layout: Layout) -> Change:
+    for axis in layout.axes:
+        dimension = layout.dimensions[axis]
+        if layout.axes == (axis,) and len(dimension) == 2 and all(a.stride for a in dimension):
+            dimensions = list(layout.dimensions)
+            dimensions[axis] = _whole(layout.count)
+            return Change("shuffle", Layout(tuple(dimensions)), dimension[1].size)
+    return Change("local", layout)

@@ -47,7 +47,18 @@ def linear_macs(operator: Operator, inputs: list[Tensor]) -> int:
 
 def matmul_macs(operator: Operator, inputs: list[Tensor]) -> int:
     """Each output element is a product over the contracted dimension K: |output| · K."""
-    return operator.output.elements * inputs[0].shape[-1]
+    return operator.output.elements * (operator.contracted or inputs[0].shape[-1])
+
+
+def attention_macs(operator: Operator, inputs: list[Tensor]) -> int:
+    """Every key meets every query twice: (|q| + |output|) · keys. Masks skip nothing."""
+    query, key = inputs[0], inputs[1]
+    return (query.elements + operator.output.elements) * key.shape[-2]
+
+
+def recurrent_macs(operator: Operator, inputs: list[Tensor]) -> int:
+    """Every step of every sequence reads all weight matrices once; ``contracted``: their size."""
+    return inputs[0].elements // inputs[0].shape[-1] * operator.contracted
 
 
 MAC_FORMULAS: dict[str, Callable[[Operator, list[Tensor]], int]] = {
@@ -55,6 +66,8 @@ MAC_FORMULAS: dict[str, Callable[[Operator, list[Tensor]], int]] = {
     "conv_transpose": conv_transpose_macs,
     "linear": linear_macs,
     "matmul": matmul_macs,
+    "attention": attention_macs,
+    "recurrent": recurrent_macs,
 }
 
 

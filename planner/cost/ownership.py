@@ -144,23 +144,55 @@ def _contract(
     as_it_is: list[Owners | None] = [None] * len(sources)
     flow = layer.feature_flow
     if flow == "mixing":
-        shares = shares_by_speed(layer.out_features, speeds, layer.granularity)
-        return owners_from_shares(shares), as_it_is
+        return _shared_out(layer, speeds), as_it_is
     if flow == "grouped":
-        outputs_per_group = layer.out_features // layer.groups
-        shares = shares_by_speed(layer.out_features, speeds, outputs_per_group)
-        output = owners_from_shares(shares)
-        needed = np.repeat(output[::outputs_per_group], layer.in_features // layer.groups)
-        return output, [needed, *as_it_is[1:]]
+        return _grouped_contract(layer, sources, speeds)
     if flow == "concat":
         return np.concatenate(sources), as_it_is
     if flow == "slice":
         start = layer.feature_start
         return sources[0][start : start + layer.out_features], as_it_is
+    if flow == "shuffle":
+        return sources[0].reshape(layer.groups, -1).T.ravel(), as_it_is
+    if all(np.all(source == REPLICATED) for source in sources):
+        # what every node holds, every node works out for itself
+        return np.full(layer.out_features, REPLICATED, dtype=np.int16), as_it_is
     if flow == "one-node":
         first = np.zeros(layer.out_features, dtype=np.int16)
         return first, [np.zeros(len(source), dtype=np.int16) for source in sources]
     return _local_contract(layer, sources)
+
+
+def _shared_out(layer: LayerProfile, speeds: NDArray[np.float64]) -> Owners:
+    """Each segment of the outputs cut by speed at multiples of the granularity."""
+    run = layer.out_features // layer.segments
+    return np.tile(
+        owners_from_shares(shares_by_speed(run, speeds, layer.granularity)), layer.segments
+    )
+
+
+def _grouped_contract(
+    layer: LayerProfile, sources: list[Owners], speeds: NDArray[np.float64]
+) -> tuple[Owners, list[Owners | None]]:
+    """Groups stay with the node that holds all of their inputs, or are shared out by speed."""
+    runs = sources[0].reshape(layer.groups, -1)
+    if np.all(runs == runs[:, :1]) and runs[0, 0] != REPLICATED:
+        of_group = runs[:, 0]
+    else:
+        of_group = owners_from_shares(shares_by_speed(layer.groups, speeds))
+    needed: list[Owners | None] = [_needed_of_group(of_group, len(s)) for s in sources]
+    return np.repeat(of_group, layer.out_features // layer.groups), needed
+
+
+def _needed_of_group(of_group: Owners, features: int) -> Owners:
+    """Who needs each feature of an operand; heads that several groups read may need all nodes."""
+    groups = len(of_group)
+    if features % groups == 0:
+        return np.repeat(of_group, features // groups)
+    readers = np.gcd(groups, features)
+    runs = of_group.reshape(readers, -1)
+    one_owner = np.where(np.all(runs == runs[:, :1], axis=1), runs[:, 0], REPLICATED)
+    return np.repeat(one_owner.astype(np.int16), features // readers)
 
 
 def _local_contract(
@@ -168,12 +200,9 @@ def _local_contract(
 ) -> tuple[Owners, list[Owners | None]]:
     """Element-wise: all operands follow the first one that is split like the output."""
     leader = next(
-        (
-            source
-            for source in sources
-            if len(source) == layer.in_features and np.any(source != REPLICATED)
-        ),
-        sources[0],
+        source
+        for source in sources
+        if len(source) == layer.in_features and np.any(source != REPLICATED)
     )
     needed: list[Owners | None] = []
     for source in sources:
@@ -181,8 +210,6 @@ def _local_contract(
             needed.append(leader)
         else:  # one value for all features: every node that has outputs needs it
             needed.append(np.full(len(source), REPLICATED, dtype=np.int16))
-    if layer.out_features % len(leader):
-        return np.zeros(layer.out_features, dtype=np.int16), needed
     return np.repeat(leader, layer.out_features // len(leader)), needed
 
 

@@ -13,14 +13,16 @@ Count = Annotated[int, Field(ge=0, lt=2**62)]
 Positive = Annotated[int, Field(ge=1, lt=2**62)]
 Name = Annotated[str, Field(min_length=1, max_length=512)]
 
-FeatureFlow = Literal["mixing", "grouped", "local", "concat", "slice", "one-node"]
+FeatureFlow = Literal["mixing", "grouped", "local", "concat", "slice", "shuffle", "one-node"]
 """How a layer's outputs depend on its input features, which decides what must be sent.
 
 mixing    every output feature reads every input feature: communicates, can be sparsified
-grouped   an output feature reads the inputs of its own group
+grouped   features come in ``groups`` equal runs, and outputs read the inputs of their own one
+          (grouped convolution, products inside a head)
 local     output feature i reads input feature i, or a block of outputs reads one input
 concat    features of the inputs stand one behind the other
 slice     a contiguous run of the input's features, from ``feature_start``
+shuffle   the ``groups`` runs of the input's features interleaved
 one-node  anything else: its inputs are gathered on one node, which runs it alone
 """
 
@@ -48,6 +50,9 @@ class LayerProfile(Frozen):
     output_elements_per_feature: Positive
     groups: Positive = 1
     granularity: Positive = Field(default=1, description="output shares are cut at multiples")
+    segments: Positive = Field(
+        default=1, description="equal runs of outputs (q, k and v), each shared out alike"
+    )
     feature_start: Count = Field(default=0, description="first feature, for a slice")
     statistics_bytes: Count = Field(
         default=0, description="bytes that every node tells every other (mean and variance)"
@@ -195,8 +200,12 @@ def _check_layer(layer: LayerProfile, known: dict[str, int]) -> None:
         layer.feature_start + layer.out_features > layer.in_features
     ):
         raise ValueError(f"{where}: the slice ends behind its input's last feature")
-    if layer.out_features % layer.granularity:
-        raise ValueError(f"{where}: output features are no multiple of the granularity")
+    if layer.out_features % (layer.granularity * layer.segments):
+        raise ValueError(f"{where}: output features are no multiple of segments times granularity")
+    if layer.feature_flow in ("grouped", "shuffle") and (
+        layer.in_features % layer.groups or layer.out_features % layer.groups
+    ):
+        raise ValueError(f"{where}: features are no multiple of the groups")
     if layer.weight_params > layer.params:
         raise ValueError(f"{where}: more weights than parameters")
     if layer.feature_flow in ("mixing", "grouped") and layer.input_bytes % layer.in_features:

@@ -18,6 +18,7 @@ ATEN_KINDS: dict[str, tuple[Kind, str]] = {
     "conv_transpose3d.input": ("conv_transpose", "conv_transpose"),
     "linear": ("linear", "linear"),
     **{name: ("matmul", "matmul") for name in ("matmul", "bmm", "mm", "addmm")},
+    "scaled_dot_product_attention": ("attention", "attention"),
     "embedding": ("embedding", "embedding"),
     **{
         name: ("batch_norm", "batch_norm")
@@ -66,7 +67,7 @@ ATEN_KINDS: dict[str, tuple[Kind, str]] = {
     "permute": ("transpose", "transpose"),
     **{
         name: ("identity", name)
-        for name in "dropout dropout_ clone contiguous alias detach pad _to_copy".split()
+        for name in "dropout dropout_ clone contiguous alias detach pad roll _to_copy".split()
     },
 }
 
@@ -107,6 +108,9 @@ def attributes(kind: Kind, node: Any) -> dict[str, Any]:
     if kind == "slice":
         start = argument(2, 0) or 0
         return {"axes": (axis(argument(1, 0)),), "start": int(start) if argument(4, 1) == 1 else -1}
+    if aten == "roll":
+        dims = argument(2, None)
+        return {"axes": tuple(axis(d) for d in dims) if dims else tuple(range(rank))}
     if aten == "transpose.int":
         order = list(range(rank))
         a, b = axis(node.args[1]), axis(node.args[2])
