@@ -13,7 +13,7 @@ from planner.solve.allocation import solve_allocation
 from planner.solve.exhaustive import exhaustive_allocation
 from planner.solve.shares import ar_mdi_shares, cut_at_shares
 from planner.strategies.evaluation import evaluate
-from planner.strategies.study import Study
+from planner.strategies.study import Study, kept_in_study
 
 
 def plan_of_workers(study: Study, nodes: int, workers: NDArray[np.int64], strategy: str) -> Plan:
@@ -33,7 +33,7 @@ def plan_of_workers(study: Study, nodes: int, workers: NDArray[np.int64], strate
         )
     return Plan(
         strategy=strategy,
-        model=study.reference,
+        model=study.reference(),
         cluster=study.cluster,
         settings=study.settings,
         accuracy_model=study.accuracy.name if study.accuracy else None,
@@ -91,6 +91,7 @@ def allocation_problem(
     )
 
 
+@kept_in_study
 def optimal_allocation(
     study: Study,
     nodes: int,
