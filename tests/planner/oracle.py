@@ -160,6 +160,7 @@ class AllocationCase:
     weights: list[int]
     live: list[int]
     memory: list[int | None]
+    shared: bool = False
     all_workers: bool = False
     max_latency: int | None = None
     max_bottleneck: int | None = None
@@ -175,6 +176,7 @@ class AllocationCase:
             medium_s=np.array(self.medium) * self.tick,
             input_s=np.array(self.ends[0]) * self.tick,
             output_s=np.array(self.ends[1]) * self.tick,
+            shared_medium=self.shared,
             weight_bytes=np.array(self.weights),
             live_bytes=np.array(self.live),
             memory_limit_bytes=tuple(self.memory),
@@ -194,7 +196,7 @@ class AllocationCase:
         for unit, worker in enumerate(choice):
             loads[worker] += self.compute[worker][unit]
         sent = [self.ends[0][choice[0]], self.ends[1][choice[-1]]]
-        medium = 0
+        medium = sum(sent) * self.shared
         for unit, (one, other) in enumerate(itertools.pairwise(choice)):
             if one != other:
                 sent.append(self.transfer[one][other][unit])
@@ -260,12 +262,13 @@ def allocation_case(
         transfer=[[row(n == m, slow[n][m]) for m in range(workers)] for n in range(workers)],
         medium=[size * shared for size in sizes],
         ends=(
-            [random.randint(0, link) * (ends and n > 0) for n in range(workers)],
-            [random.randint(0, link) * (ends and n > 0) for n in range(workers)],
+            [random.randint(0, link) * ends for _ in range(workers)],
+            [random.randint(0, link) * ends for _ in range(workers)],
         ),
         weights=[byte * random.randint(0, 2000) + random.randint(0, 3) for _ in range(units)],
         live=[byte * random.randint(0, 2000) + random.randint(0, 3) for _ in range(units)],
         memory=[None] * workers,
+        shared=shared,
         all_workers=all_workers,
     )
     choice = random.choice(list(case.choices()))

@@ -9,7 +9,7 @@ from hypothesis import given
 from planner.domain.cluster import Cluster, Link, Node, PairLink
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.domain.settings import Objective
+from planner.domain.settings import CostSettings, Objective
 from planner.strategies.optimise import Request, optimise
 from planner.strategies.pipeline import (
     ar_mdi,
@@ -49,6 +49,14 @@ def test_a_shared_medium_is_the_whole_clusters() -> None:
     for objective in OBJECTIVES:
         plan = optimise(study, Request((2,), ("pipeline",), objective, exactly=True))
         assert plan.node_count == 2
+
+
+def test_one_unit_whose_input_and_output_share_the_medium() -> None:
+    group = cluster(2, medium="shared")
+    study = Study(chain(8), group, CostSettings(count_input=True, count_output=True))
+    plan = optimise(study, Request((2,), ("pipeline",), "throughput"))
+    assert plan.certificate is not None
+    assert plan.certificate.bound == pytest.approx(plan.predicted.throughput_per_s)
 
 
 def stages_of(plan: Plan) -> list[int]:
