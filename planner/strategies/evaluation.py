@@ -55,9 +55,17 @@ def evaluate(study: Study, stages: tuple[StagePlan, ...]) -> Predicted:
     return _one_group(study, stages[0])
 
 
-def reevaluate(study: Study, plan: Plan) -> Plan:
-    """The plan with its prediction made anew for the study's model and cluster."""
-    return plan.model_copy(update={"predicted": evaluate(study, plan.stages)})
+def evaluated_plan(study: Study, stages: tuple[StagePlan, ...], strategy: str) -> Plan:
+    """A plan of these stages with the cost model's word on it."""
+    return Plan(
+        strategy=strategy,
+        model=study.reference(),
+        cluster=study.cluster,
+        settings=study.settings,
+        accuracy_model=study.accuracy.name if study.accuracy else None,
+        stages=stages,
+        predicted=evaluate(study, stages),
+    )
 
 
 def _one_group(study: Study, stage: StagePlan) -> Predicted:
