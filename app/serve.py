@@ -11,7 +11,15 @@ from planner.errors import BadInputError
 
 PAGE = Path(__file__).parent / "page" / "main.py"
 HOST = "127.0.0.1"
-MAX_UPLOAD_MB = 512
+MAX_UPLOAD_MB = 500
+THEME = {
+    "light.primaryColor": "#0072B2",
+    "dark.primaryColor": "#56B4E9",
+    "paddingTop": "1rem",
+    "paddingBottom": "3rem",
+    "sidebar.paddingTop": "0rem",
+    "metricValueFontSize": "1.6rem",
+}
 
 
 def run_page(port: int, *, headless: bool) -> int:
@@ -35,10 +43,17 @@ def run_page(port: int, *, headless: bool) -> int:
         "server.maxUploadSize": str(MAX_UPLOAD_MB),
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
+        "server.showEmailPrompt": "false",
         "client.showErrorDetails": "none",
+        "client.showErrorLinks": "false",
         "client.toolbarMode": "minimal",
+        # Streamlit's own CSV keeps names that a spreadsheet would run; the page's downloads do not.
+        "client.disableDataExport": "true",
+        **{f"theme.{key}": value for key, value in THEME.items()},
     }
     flags = [part for key, value in options.items() for part in (f"--{key}", value)]
     sys.stderr.write(f"The what-if page: http://{HOST}:{port} (Ctrl-C stops it)\n")
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(PAGE), *flags])
+    # -P: a folder called app where the user stands is not this package.
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(PAGE), *flags]
+    os.execv(sys.executable, command)

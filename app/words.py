@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from planner.domain.plan import Plan
-from planner.units import format_seconds
+from planner.units import format_rate, format_seconds
 
 NO_ACCURACY_MODEL = (
-    "no accuracy model: nothing keeps a plan from cutting all communication; name one with "
-    "--accuracy-model curve:NAME"
+    "no accuracy model: nothing keeps a plan from cutting all communication; choose one "
+    "(command line: --accuracy-model curve:NAME)"
 )
 _STRATEGY_WORDS = {
     "single-node": "the whole model on one node",
@@ -24,7 +24,7 @@ def headline(plan: Plan) -> str:
     predicted = plan.predicted
     text = (
         f"{shape.format(nodes=plan.node_count)}: {format_seconds(predicted.latency_s)} per input, "
-        f"{predicted.throughput_per_s:.3g} inputs/s"
+        f"{format_rate(predicted.throughput_per_s)} inputs/s"
     )
     if predicted.accuracy_drop is not None:
         text += f", {predicted.accuracy_drop:.2f} points lost"
@@ -60,7 +60,7 @@ def fewer_nodes_sentence(plan: Plan) -> str:
             f"{a.strategy} on {a.nodes} is {a.reason}" for a in others
         )
     if not smaller:
-        return "Plans with fewer nodes were not looked at (--max-nodes does)."
+        return "Plans with fewer nodes were not looked at: exactly this many were asked for."
     if not fitting:
         return f"No plan with fewer nodes fits: {smaller[-1].strategy} on {smaller[-1].nodes} " + (
             smaller[-1].reason
@@ -80,7 +80,7 @@ def warnings(plan: Plan) -> list[str]:
     found = []
     cut = [s for s in _sparsities(plan) if s == 1.0]
     if plan.accuracy_model is None and cut:
-        found.append(f"{NO_ACCURACY_MODEL} ({len(cut)} layers exchange nothing)")
+        found.append(f"{NO_ACCURACY_MODEL}. Layers of this plan that exchange nothing: {len(cut)}")
     predicted = plan.predicted
     if predicted.accuracy_drop and predicted.origin.get("accuracy_drop") == "assumed":
         found.append(

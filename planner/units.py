@@ -70,6 +70,8 @@ def parse_quantity(text: str, kind: str, *, where: str) -> float:
 def _scale(unit: str, kind: str) -> float | None:
     if kind == "time":
         return _TIME_PREFIX.get(unit[:-1]) if unit.endswith("s") else None
+    if kind == "bandwidth" and unit.endswith("b/s"):  # bits or bytes? a factor of eight
+        return None
     lowered = unit.lower()
     for suffix, (suffix_kind, size) in sorted(_UNITS.items(), key=lambda item: -len(item[0])):
         prefix = lowered.removesuffix(suffix)
@@ -90,13 +92,11 @@ def round_up(value: float, digits: int = 6) -> str:
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:
     """Write a value with the prefix that leaves one to three digits before the point."""
-    if value == 0 or not math.isfinite(value):
+    if value == 0 or not abs(value) < 1e18:
         return f"{value:g} {unit}"
     for prefix, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= scale:
-            return (
-                f"{value / scale:.{digits}g} {prefix}{unit}" if abs(value) < 1e18 else f"{value:g}"
-            )
+            return f"{value / scale:.{digits}g} {prefix}{unit}"
     return f"{value:.{digits}g} {unit}"
 
 
@@ -114,3 +114,8 @@ def format_seconds(value_s: float) -> str:
 def format_bytes(value_bytes: float) -> str:
     """Write a size with decimal prefixes: 1 MB is 10^6 bytes."""
     return format_si(value_bytes, "B")
+
+
+def format_rate(value_per_s: float) -> str:
+    """Write inputs per second: three digits, thousands apart."""
+    return f"{value_per_s:,.0f}" if value_per_s >= 1000 else f"{value_per_s:.3g}"

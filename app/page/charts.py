@@ -11,7 +11,7 @@ from app.page.layer_view import LayerPoint
 from app.page.text import label
 from planner.domain.plan import KeptFeatures
 from planner.strategies.compare import Comparison, ComparisonRow
-from planner.units import format_seconds, format_si
+from planner.units import format_rate, format_seconds, format_si
 
 COMMUNICATION = "#0072B2"
 COMPUTATION = "#D55E00"
@@ -19,6 +19,8 @@ SPARSITY = "#009E73"
 _FAINT = "rgba(128, 128, 128, 0.45)"
 _MS = 1e3
 _PALE = 0.35  # opacity of a strategy that breaks a limit
+_ROOM = 1.35  # right of the bars, for the numbers at their ends on a phone
+_SECONDS_FROM = 10.0  # bars as long as this are labelled in seconds
 _UNDER = 3.0  # how far below the least time a zero is drawn, as a factor
 _LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"}
 
@@ -31,7 +33,7 @@ def has_zeros(points: Sequence[LayerPoint]) -> bool:
 def layer_times(points: Sequence[LayerPoint]) -> go.Figure:
     """Communication against computation of every layer, on a log scale.
 
-    A log axis has no zero: zeros are hollow triangles on a line of their own below the rest.
+    A log axis has no zero: zeros are hollow markers on a line of their own below the rest.
     """
     times = [t for point in points for t in (point.comm_s, point.compute_s) if t > 0]
     lowest, highest = min(times, default=1e-3) * _MS, max(times, default=1e-3) * _MS
@@ -50,24 +52,44 @@ def layer_times(points: Sequence[LayerPoint]) -> go.Figure:
         ("communication", COMMUNICATION, "circle", [p.comm_s for p in points]),
         ("computation", COMPUTATION, "diamond", [p.compute_s for p in points]),
     ):
-        _times_trace(figure, points, seconds, name, color, symbol, floor)
-    decades = math.log10(highest / floor)
+        _times_trace(figure, points, seconds, (name, color, symbol), floor)
+    ticks = [floor, *_ticks(lowest, highest)]
     figure.update_layout(
         height=380,
         margin={"l": 0, "r": 0, "t": 36, "b": 0},
         legend=_LEGEND,
         hovermode="closest",
-        xaxis={"title": "layer, in order", "rangemode": "tozero", "zeroline": False},
+        xaxis=_layer_axis(points),
         yaxis={
             "type": "log",
             "title": "time per input (ms)",
-            "range": [math.log10(floor) - 0.15, math.log10(highest) + 0.15],
-            "dtick": 1 if decades > 1.5 else "D2",
-            "tickformat": "~g",
-            "exponentformat": "none",
+            "range": [math.log10(floor) - 0.1, math.log10(highest) + 0.1],
+            "tickvals": ticks,
+            "ticktext": ["0", *(f"{tick:g}" for tick in ticks[1:])],
         },
     )
     return figure
+
+
+def _ticks(lowest: float, highest: float) -> list[float]:
+    """Round values in a range: only powers of ten in a wide one, more in a narrow one."""
+    decades = range(math.floor(math.log10(lowest)), math.ceil(math.log10(highest)) + 1)
+    steps: tuple[float, ...] = (1, 2, 5) if len(decades) > 2 else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    if len(decades) > 4:
+        steps = (1,)
+    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
+    return [tick for tick in ticks if lowest * 0.9 <= tick <= highest * 1.1]
+
+
+def _layer_axis(points: Sequence[LayerPoint]) -> dict[str, object]:
+    """The layers' numbers; both charts of layers have this axis."""
+    return {
+        "title": "layer, in order",
+        "range": [0.5 - 0.02 * len(points), 0.5 + 1.02 * len(points)],
+        "zeroline": False,
+        "dtick": max(1, 10 ** round(math.log10(max(len(points), 1) / 8))),
+        "tick0": 0,
+    }
 
 
 def _joined(
@@ -86,28 +108,28 @@ def _times_trace(
     figure: go.Figure,
     points: Sequence[LayerPoint],
     seconds: Sequence[float],
-    name: str,
-    color: str,
-    symbol: str,
+    style: tuple[str, str, str],
     floor: float,
 ) -> None:
-    figure.add_scatter(
-        name=name,
-        x=list(range(1, len(points) + 1)),
-        y=[value * _MS or floor for value in seconds],
-        mode="markers",
-        marker={
-            "color": color,
-            "size": 8,
-            "symbol": [symbol if value else "triangle-down-open" for value in seconds],
-        },
-        customdata=[
-            [label(point.name), label(point.op), _macs(point.macs), format_seconds(value)]
-            for point, value in zip(points, seconds, strict=True)
-        ],
-        hovertemplate="<b>%{customdata[0]}</b><br>layer %{x}: %{customdata[1]}, %{customdata[2]}"
-        f"<br>{name} %{{customdata[3]}}<extra></extra>",
-    )
+    """Markers of one kind of time; zeros, if any, hollow and on the floor."""
+    name, color, symbol = style
+    for zero in (False, True):
+        chosen = [i for i, value in enumerate(seconds) if (value == 0) == zero]
+        if zero and not chosen:
+            continue
+        figure.add_scatter(
+            name=f"no {name}" if zero else name,
+            x=[index + 1 for index in chosen],
+            y=[floor if zero else seconds[index] * _MS for index in chosen],
+            mode="markers",
+            marker={"color": color, "size": 8, "symbol": f"{symbol}-open" if zero else symbol},
+            customdata=[
+                [label(point.name), label(point.op), _macs(point.macs), format_seconds(value)]
+                for point, value in ((points[index], seconds[index]) for index in chosen)
+            ],
+            hovertemplate="<b>%{customdata[0]}</b><br>layer %{x}: %{customdata[1]}, "
+            f"%{{customdata[2]}}<br>{name} %{{customdata[3]}}<extra></extra>",
+        )
 
 
 def layer_sparsity(points: Sequence[LayerPoint]) -> go.Figure:
@@ -116,7 +138,13 @@ def layer_sparsity(points: Sequence[LayerPoint]) -> go.Figure:
     figure = go.Figure()
     x = [index for index, _ in exchanging]
     y = [(point.sparsity or 0.0) * 100 for _, point in exchanging]
-    figure.add_bar(x=x, y=y, marker={"color": SPARSITY, "line": {"width": 0}}, hoverinfo="skip")
+    figure.add_scatter(
+        x=[value for index in x for value in (index, index, None)],
+        y=[value for top in y for value in (0, top, None)],
+        mode="lines",
+        line={"color": SPARSITY, "width": 3},
+        hoverinfo="skip",
+    )
     figure.add_scatter(
         x=x,
         y=y,
@@ -130,48 +158,53 @@ def layer_sparsity(points: Sequence[LayerPoint]) -> go.Figure:
     figure.update_layout(
         height=260,
         margin={"l": 0, "r": 0, "t": 12, "b": 0},
-        bargap=0.6,
         showlegend=False,
-        xaxis={"title": "layer, in order", "range": [0, len(points) + 1], "zeroline": False},
+        xaxis=_layer_axis(points),
         yaxis={"title": "S_comm (%)", "range": [0, 102]},
     )
     return figure
 
 
 def strategies(comparison: Comparison) -> go.Figure:
-    """Time per input of every strategy, communication and computation stacked, best on top.
+    """Time per input of every strategy, communication and computation stacked, the best on top.
 
+    Best by the comparison's objective; where that is the throughput, it stands at the bar's end.
     Choosing features at random costs the same time as choosing them well, so those rows are
     left to the table.
     """
     rows = [r for r in comparison.rows if r.latency_s is not None and r.strategy != "random"]
-    rows.sort(key=lambda row: -(row.latency_s or 0.0))
+    by_rate = comparison.objective == "throughput"
+    rows.sort(key=lambda row: (row.throughput_per_s if by_rate else -(row.latency_s or 0.0)) or 0.0)
     names = _unique([_row_name(row) for row in rows])
+    parts = [(row.comm_s or 0.0, row.compute_s or 0.0) for row in rows]
+    longest = max(map(sum, parts), default=1.0)
+    unit, scale = ("s", 1.0) if longest >= _SECONDS_FROM else ("ms", _MS)
     figure = go.Figure()
-    for name, color, seconds in (
-        ("communication", COMMUNICATION, [row.comm_s or 0.0 for row in rows]),
-        ("computation", COMPUTATION, [row.compute_s or 0.0 for row in rows]),
+    for index, (name, color) in enumerate(
+        (("communication", COMMUNICATION), ("computation", COMPUTATION))
     ):
         figure.add_bar(
             name=name,
             orientation="h",
             y=names,
-            x=[value * _MS for value in seconds],
+            x=[part[index] * scale for part in parts],
             marker={
                 "color": color,
                 "opacity": [1.0 if row.fits else _PALE for row in rows],
                 "line": {"width": 0},
             },
-            customdata=[[format_seconds(v), _note(r)] for v, r in zip(seconds, rows, strict=True)],
+            customdata=[
+                [format_seconds(part[index]), _note(row)]
+                for part, row in zip(parts, rows, strict=True)
+            ],
             hovertemplate=f"<b>%{{y}}</b><br>{name} %{{customdata[0]}}%{{customdata[1]}}"
             "<extra></extra>",
         )
-    stacked = [max((r.comm_s or 0.0) + (r.compute_s or 0.0), r.latency_s or 0.0) for r in rows]
     figure.add_scatter(
-        x=[value * _MS for value in stacked],
+        x=[sum(part) * scale for part in parts],
         y=names,
         mode="text",
-        text=[f" {format_seconds(row.latency_s or 0.0)}" for row in rows],
+        text=[_bar_end(row, by_rate) for row in rows],
         textposition="middle right",
         cliponaxis=False,
         hoverinfo="skip",
@@ -183,10 +216,17 @@ def strategies(comparison: Comparison) -> go.Figure:
         margin={"l": 0, "r": 0, "t": 36, "b": 0},
         bargap=0.3,
         legend=_LEGEND | {"traceorder": "normal"},
-        xaxis={"title": "time per input (ms)", "range": [0, max(stacked, default=1) * _MS * 1.16]},
+        xaxis={"title": f"time per input ({unit})", "range": [0, longest * scale * _ROOM]},
         yaxis={"type": "category", "automargin": True, "ticksuffix": " "},
     )
     return figure
+
+
+def _bar_end(row: ComparisonRow, by_rate: bool) -> str:
+    """What the bars are ordered by."""
+    if by_rate:
+        return f" {format_rate(row.throughput_per_s or 0.0)} /s"
+    return f" {format_seconds(row.latency_s or 0.0)}"
 
 
 def _row_name(row: ComparisonRow) -> str:

@@ -169,33 +169,41 @@ def _cluster() -> Cluster:
     cluster = load_cluster(state.cluster)
     if cluster.description:
         st.caption(plain(cluster.description))
-    left, right = st.columns((3, 4), vertical_alignment="bottom")
-    left.number_input("Nodes", min_value=1, max_value=MOST_NODES, step=1, key="nodes")
+    left, right = st.columns((4, 5), vertical_alignment="bottom")
+    left.number_input(
+        "Nodes",
+        min_value=1,
+        max_value=MOST_NODES,
+        step=1,
+        key="nodes",
+        help="Up to: fewer nodes may work if that is better. Exactly: every node works.",
+    )
     right.segmented_control(
-        "How many of them work",
+        "How many of the nodes work",
         ("up to", "exactly"),
         key="node_choice",
         default="up to",
         required=True,
         label_visibility="collapsed",
-        help="Up to: fewer nodes may work if that is better. Exactly: every node works.",
+        width="stretch",
     )
     _quantity_field(BANDWIDTH, "Of every node's link, in each direction.")
     _quantity_field(
         COMPUTE,
         "Speed of every node. 1 MAC (a multiply and an add) = 2 FLOP of a data sheet.",
     )
-    preset = cluster.nodes[0].memory_bytes
+    memory = cluster.nodes[0].memory_bytes
+    unit = MEMORY.units[0]
     st.number_input(
-        "Memory per node (MB)",
+        f"{MEMORY.label} ({unit})",
         min_value=_SMALLEST,
         value=None,
-        step=64.0,
+        step=MEMORY.step,
         format="%.6g",
-        key="memory",
-        placeholder="no limit"
-        if preset is None
-        else f"{MEMORY.from_si(preset, MEMORY.units[0]):g} (preset)",
+        key=MEMORY.key,
+        placeholder=(
+            "no limit" if memory is None else f"{MEMORY.from_si(memory, unit):g} (preset)"
+        ),
         help="Weights, receive buffers and activations must fit. 1 MB = 10⁶ bytes.",
     )
     left, right = st.columns(2)
@@ -238,7 +246,7 @@ def _accuracy() -> tuple[str | None, float | None]:
             help="An assumption: the curve was measured for the whole network on two nodes.",
         )
         if state.accuracy != own:
-            st.caption("Assumed: this curve was published for another model.")
+            st.caption("Assumed: it was published for another model.")
     st.number_input(
         "Accuracy limit (points lost)",
         min_value=0.0,
@@ -274,7 +282,7 @@ def _quantity_field(quantity: Quantity, help_text: str) -> None:
 
 
 def _memory_bytes(cluster: Cluster) -> int | None:
-    typed = st.session_state.memory
+    typed = st.session_state[MEMORY.key]
     if typed is None:
         return None
     found = round(MEMORY.to_si(typed, MEMORY.units[0]))
@@ -303,6 +311,6 @@ def _fill_from_cluster() -> None:
     BANDWIDTH.write(cluster.link.bandwidth_bytes_per_s)
     COMPUTE.write(cluster.nodes[0].macs_per_s)
     memory = cluster.nodes[0].memory_bytes
-    state.memory = None if memory is None else MEMORY.from_si(memory, MEMORY.units[0])
+    state[MEMORY.key] = None if memory is None else MEMORY.from_si(memory, MEMORY.units[0])
     state.nodes = min(DEFAULT_NODES, len(cluster.nodes))
     state.medium, state.casting = cluster.medium, cluster.casting

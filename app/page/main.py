@@ -12,10 +12,14 @@ from planner.errors import PlannerError
 
 _LAST_GOOD = "_last_good"  # session state: the last answer that had a plan
 
+_SIDE_BAR_PX = 330
+
 
 def main() -> None:
     """Draw the page for what the controls ask, or for what they last asked with success."""
-    st.set_page_config(page_title="What if · planner", layout="wide")
+    st.set_page_config(
+        page_title="What if · planner", layout="wide", initial_sidebar_state=_SIDE_BAR_PX
+    )
     asked = side_bar()
     answer, problem = _answer(asked)
     if answer is not None:

@@ -73,17 +73,18 @@ class Answer:
             nodes=asked.nodes,
         )
         settings = CostSettings(overlap=asked.overlap, casting=asked.casting, medium=asked.medium)
-        return build_study(self.profile, cluster, settings, self._accuracy)
+        return build_study(self.profile, cluster, settings, self.accuracy)
 
     @cached_property
-    def _accuracy(self) -> Accuracy:
+    def accuracy(self) -> Accuracy:
+        """The accuracy model, if any."""
         return find_accuracy(self.question.accuracy_model, self.profile)
 
     @cached_property
     def limits(self) -> Limits:
         """The accuracy limit, with the command line's default."""
         asked = Limits(max_accuracy_drop=self.question.max_accuracy_drop)
-        return default_limits(asked, self._accuracy)
+        return default_limits(asked, self.accuracy)
 
     @cached_property
     def plan(self) -> Plan:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Literal
 
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.page import charts
-from app.page.layer_view import LayerPoint, plan_points, uniform_points
+from app.page.layer_view import plan_points, uniform_points
 from app.page.question import UNIFORM_LEVELS, Answer, count
 from app.page.text import plain
 from app.tables import Table, comparison_table, profile_table
 from app.words import certificate_sentence, fewer_nodes_sentence, headline, warnings
 from planner.domain.cluster import Figure, Origin
 from planner.errors import PlannerError
-from planner.units import format_bytes, format_seconds, format_si
+from planner.units import format_bytes, format_rate, format_seconds, format_si
 
 _CHART = {"displayModeBar": False}
 _TABLE_CSV = "text/csv"
@@ -35,7 +36,6 @@ def show_plan(answer: Answer) -> None:
     plan, predicted = answer.plan, answer.plan.predicted
     origin = predicted.origin
     st.markdown(f"#### {plain(headline(plan))}")
-    metric = plan.accuracy_model and answer.study.accuracy and answer.study.accuracy.metric
     drop = predicted.accuracy_drop
     mean = predicted.mean_comm_sparsity
     with st.container(horizontal=True, gap="small", key="metrics"):
@@ -48,7 +48,7 @@ def show_plan(answer: Answer) -> None:
         )
         _metric(
             "Throughput",
-            f"{predicted.throughput_per_s:.3g} /s",
+            f"{format_rate(predicted.throughput_per_s)} /s",
             origin["throughput_per_s"],
             "Inputs per second in steady state: 1 / the busiest of stages and transfers.",
         )
@@ -56,9 +56,7 @@ def show_plan(answer: Answer) -> None:
             "Accuracy drop",
             "–" if drop is None else f"{drop:.2f} points",
             None if drop is None else origin["accuracy_drop"],
-            "No accuracy model was chosen, so nothing is known."
-            if drop is None
-            else f"Points of {plain(str(metric))}; predicted value {predicted.accuracy:.2f}.",
+            _accuracy_words(answer),
         )
         _metric(
             "Memory per node",
@@ -79,8 +77,19 @@ def show_plan(answer: Answer) -> None:
         st.info(f"**Distributing does not pay here.** {plain(others)}")
     else:
         st.markdown(plain(others))
-    for warning in warnings(plan):
+    notes = [answer.accuracy.note] if answer.accuracy.note else []
+    for warning in (*warnings(plan), *notes):
         st.warning(plain(warning[:1].upper() + warning[1:] + "."))
+
+
+def _accuracy_words(answer: Answer) -> str:
+    model, predicted = answer.study.accuracy, answer.plan.predicted
+    if model is None:
+        return "No accuracy model was chosen, so nothing is known."
+    words = f"Points of {plain(model.metric)}"
+    if predicted.accuracy is not None:
+        words += f": {predicted.accuracy:.2f} are predicted"
+    return f"{words}."
 
 
 def _metric(name: str, value: str, origin: Origin | None, text: str) -> None:
@@ -93,6 +102,7 @@ def _metric(name: str, value: str, origin: Origin | None, text: str) -> None:
         delta_arrow="off",
         help=text + tag,
         border=True,
+        height="stretch",
     )
 
 
@@ -108,21 +118,18 @@ def show_layers(answer: Answer) -> None:
     """Communication against computation of every layer, for the plan or a uniform baseline."""
     st.subheader("Layer by layer", anchor=False)
     nodes = answer.question.nodes
-    views: dict[str, Callable[[], list[LayerPoint]]] = {"plan": lambda: plan_points(answer)}
+    levels = {"dense": 0.0, **{f"uniform {level:.0%}": level for level in UNIFORM_LEVELS}}
     if nodes > 1:
-        views["dense"] = lambda: uniform_points(answer, 0.0)
-        for level in UNIFORM_LEVELS:
-            views[f"uniform {level:.0%}"] = lambda level=level: uniform_points(answer, level)
         st.segmented_control(
             "Show the layers of",
-            tuple(views),
+            ("plan", *levels),
             key="view",
             default="plan",
             required=True,
             label_visibility="collapsed",
         )
     view = st.session_state.get("view", "plan") if nodes > 1 else "plan"
-    points = views[view]()
+    points = plan_points(answer) if view == "plan" else uniform_points(answer, levels[view])
     if not points:
         st.info("No layer computes or exchanges anything.")
         return
@@ -135,7 +142,7 @@ def show_layers(answer: Answer) -> None:
     )
     zeros = ""
     if charts.has_zeros(points):
-        zeros = " A hollow triangle on the lowest line is a zero, which a log scale does not have."
+        zeros = " Hollow markers on the lowest line are zeros, for which a log scale has no place."
     st.caption(
         f"{count(len(points), 'layer').capitalize()} of {shown}; layers that neither multiply nor "
         f"send are left out. {_times_origin(answer)}{zeros}"
@@ -160,8 +167,8 @@ def show_sparsity(answer: Answer) -> None:
         alt="Communication sparsity of every layer of the plan",
     )
     st.caption(
-        "S_comm: share of a node's features that it does not send to each other node. 0 % is dense, "
-        "100 % are independent branches. Chosen by the optimiser; layers without a dot have "
+        "S_comm: share of a node's features that it does not send to each other node. 0 % is "
+        "dense, 100 % are independent branches. Chosen by the optimiser; layers without a dot have "
         "nothing to choose. The loss that goes with it is assumed until the model is trained."
     )
 
@@ -180,18 +187,19 @@ def show_strategies(answer: Answer) -> None:
         config=_CHART,
         alt="Latency of every strategy, communication and computation stacked",
     )
-    hidden = ""
+    ends = "inputs per second" if answer.question.objective == "throughput" else "the latency"
+    lines = [
+        f"In brackets: how many nodes; at the bar's end: {ends}.",
+        "Pale bars break a limit; the table says which.",
+        f"Optimal is the best over up to {count(answer.question.nodes, 'node')}.",
+        _times_origin(answer),
+    ]
     if answer.question.overlap:
-        hidden = (
-            " With overlap the shorter part of each layer hides behind the longer: "
-            "the number at the bar's end is the latency, the bar what would be without."
+        lines.append(
+            "With overlap the longer part of a layer hides the shorter: less than the bar."
         )
-    st.caption(
-        "In brackets: how many nodes. Pale bars break a limit; the table says which. "
-        f"Optimal is the best over up to {count(answer.question.nodes, 'node')}. "
-        f"{_times_origin(answer)}{hidden}"
-    )
-    _table(comparison_table(comparison), key="table_strategies")
+    st.caption(" ".join(lines))
+    _table(comparison_table(comparison), key="table_strategies", height="content")
 
 
 def show_downloads(answer: Answer) -> None:
@@ -248,16 +256,22 @@ def _times_origin(answer: Answer) -> str:
     return "Times derived by the cost model, none measured."
 
 
-def _table(table: Table, *, key: str) -> None:
+def _table(table: Table, *, key: str, height: Literal["auto", "content"] = "auto") -> None:
     """A table as it is; names stay text, and empty cells are dashes."""
     columns = {name: [row[index] for row in table.rows] for index, name in enumerate(table.columns)}
-    numbers = [
-        name for name, cells in columns.items() if any(isinstance(cell, float) for cell in cells)
-    ]
+    settings: dict[str, ColumnConfig] = {
+        name: st.column_config.NumberColumn(format="%.4g")
+        for name, cells in columns.items()
+        if any(isinstance(cell, float) for cell in cells)
+    }
+    settings[table.columns[0]] = st.column_config.TextColumn(width=210)
     st.dataframe(
         columns,
         key=key,
+        height=height,
         hide_index=True,
         placeholder="–",
-        column_config={name: st.column_config.NumberColumn(format="%.4g") for name in numbers},
+        column_config=settings,
     )
+    if table.footer:
+        st.caption(plain(table.footer))

@@ -1,4 +1,4 @@
-"""Names and messages that others chose, made safe for markdown and for chart labels."""
+"""Texts for markdown and charts; names and messages that others chose stay text in both."""
 
 from __future__ import annotations
 

@@ -11,7 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 
 def _frozen_array(dtype: type) -> Any:
     def convert(value: Any) -> NDArray[Any]:
-        array: NDArray[Any] = np.array(value, dtype=dtype)
+        given = np.asarray(value)
+        if given.dtype.kind not in "biuf":
+            raise ValueError("holds something that is no number")
+        if not np.isfinite(given).all():
+            raise ValueError("holds NaN or infinity")
+        array: NDArray[Any] = np.array(given, dtype=dtype)
+        if not np.array_equal(given, array):
+            raise ValueError("holds a number that is not whole")
         array.setflags(write=False)
         return array
 

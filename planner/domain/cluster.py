@@ -83,6 +83,8 @@ class Cluster(Frozen):
                     raise ValueError(f"pair_links: {end!r} is no node; nodes are {names}")
             if pair.between[0] == pair.between[1]:
                 raise ValueError(f"pair_links: {pair.between[0]!r} is linked to itself")
+        if len({frozenset(pair.between) for pair in self.pair_links}) != len(self.pair_links):
+            raise ValueError("pair_links: two links join the same two nodes")
         if self.source_node is not None and self.source_node not in names:
             raise ValueError(f"source_node: {self.source_node!r} is no node; nodes are {names}")
         return self

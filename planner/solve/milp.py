@@ -76,13 +76,19 @@ class Milp:
         return index
 
     def add_row(self, terms: list[tuple[int, float]], sense: str, right: float) -> None:
-        """Add ``sum of coefficient * variable  sense  right``; sense: ``<=``, ``>=``, ``==``."""
+        """Add ``sum of coefficient * variable  sense  right``; sense: ``<=``, ``>=``, ``==``.
+
+        A variable may come several times; its coefficients add up.
+        """
         code = {
             "<=": pulp.LpConstraintLE,
             ">=": pulp.LpConstraintGE,
             "==": pulp.LpConstraintEQ,
         }[sense]
-        expression = pulp.LpAffineExpression((self._variables[i], c) for i, c in terms if c != 0.0)
+        total: dict[int, float] = {}
+        for index, coefficient in terms:  # PuLP would keep the last of two terms of one variable
+            total[index] = total.get(index, 0.0) + coefficient
+        expression = pulp.LpAffineExpression((self._variables[i], c) for i, c in total.items())
         self._rows.append(pulp.LpConstraint(expression, code, rhs=right))
 
     def solve(self, time_limit_s: float | None = None) -> MilpOutcome:

@@ -25,8 +25,8 @@ def evaluate(study: Study, stages: tuple[StagePlan, ...]) -> Predicted:
     Raises
     ------
     BadInputError
-        The stages do not cover the model's layers in order, or are a mixture that this cost
-        model does not know.
+        The stages do not cover the model's layers in order, name an unknown node, or are a mixture
+        that this cost model does not know; or no layer takes any time.
     """
     planned = [layer.name for stage in stages for layer in stage.layers]
     expected = [layer.name for layer in study.profile.layers]
@@ -55,9 +55,17 @@ def evaluate(study: Study, stages: tuple[StagePlan, ...]) -> Predicted:
     return _one_group(study, stages[0])
 
 
-def reevaluate(study: Study, plan: Plan) -> Plan:
-    """The plan with its prediction made anew for the study's model and cluster."""
-    return plan.model_copy(update={"predicted": evaluate(study, plan.stages)})
+def evaluated_plan(study: Study, stages: tuple[StagePlan, ...], strategy: str) -> Plan:
+    """A plan of these stages with the cost model's word on it."""
+    return Plan(
+        strategy=strategy,
+        model=study.reference(),
+        cluster=study.cluster,
+        settings=study.settings,
+        accuracy_model=study.accuracy.name if study.accuracy else None,
+        stages=stages,
+        predicted=evaluate(study, stages),
+    )
 
 
 def _one_group(study: Study, stage: StagePlan) -> Predicted:
@@ -79,7 +87,7 @@ def _one_group(study: Study, stage: StagePlan) -> Predicted:
         latency_s=latency + ends,
         comm_s=comm + ends,
         compute_s=compute,
-        throughput_per_s=1.0 / bottleneck,
+        throughput_per_s=_rate(study, bottleneck),
         accuracy=accuracy,
         accuracy_drop=drop,
         memory_bytes=dict(zip(stage.nodes, (int(b) for b in stored), strict=True)),
@@ -87,6 +95,14 @@ def _one_group(study: Study, stage: StagePlan) -> Predicted:
         mean_comp_sparsity=mean_comp_sparsity(study, table, chosen),
         origin=_origins(table.measured, origin),
     )
+
+
+def _rate(study: Study, busiest_s: float) -> float:
+    if busiest_s <= 0:
+        raise BadInputError(
+            f"{study.profile.name}: no layer takes any time, so there is nothing to plan"
+        )
+    return 1.0 / busiest_s
 
 
 def _kept_matrix(study: Study, stage: StagePlan) -> NDArray[np.int64]:
@@ -182,7 +198,7 @@ def _pipeline(study: Study, stages: tuple[StagePlan, ...], ring: list[str]) -> P
         latency_s=float(loads.sum()) + comm,
         comm_s=comm,
         compute_s=float(loads.sum()),
-        throughput_per_s=1.0 / bottleneck,
+        throughput_per_s=_rate(study, bottleneck),
         accuracy=model.dense_value if model else None,
         accuracy_drop=0.0 if model else None,
         memory_bytes=memory,

@@ -12,8 +12,8 @@ from planner.domain.settings import NO_LIMITS, Limits, Objective
 from planner.solve.allocation import solve_allocation
 from planner.solve.exhaustive import exhaustive_allocation
 from planner.solve.shares import ar_mdi_shares, cut_at_shares
-from planner.strategies.evaluation import evaluate
-from planner.strategies.study import Study
+from planner.strategies.evaluation import evaluated_plan
+from planner.strategies.study import Study, kept_in_study
 
 
 def plan_of_workers(study: Study, nodes: int, workers: NDArray[np.int64], strategy: str) -> Plan:
@@ -31,15 +31,7 @@ def plan_of_workers(study: Study, nodes: int, workers: NDArray[np.int64], strate
                 layers=tuple(LayerPlan(name=layer.name, nodes=1) for layer in run),
             )
         )
-    return Plan(
-        strategy=strategy,
-        model=study.reference,
-        cluster=study.cluster,
-        settings=study.settings,
-        accuracy_model=study.accuracy.name if study.accuracy else None,
-        stages=tuple(stages),
-        predicted=evaluate(study, tuple(stages)),
-    )
+    return evaluated_plan(study, tuple(stages), strategy)
 
 
 def pipeline_equal(study: Study, nodes: int) -> Plan:
@@ -91,6 +83,7 @@ def allocation_problem(
     )
 
 
+@kept_in_study
 def optimal_allocation(
     study: Study,
     nodes: int,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +23,34 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import ModelReference
 from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def kept_in_study(
+    function: Callable[Concatenate[Study, P], T],
+) -> Callable[Concatenate[Study, P], T]:
+    """Let a study keep what a function of it and of hashable arguments returned."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def once(study: Study, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        bound = signature.bind(study, *args, **kwargs)
+        bound.apply_defaults()
+        key = (function.__name__, *list(bound.arguments.values())[1:])
+        if key not in study.kept:
+            study.kept[key] = function(study, *args, **kwargs)
+        return cast(T, study.kept[key])
+
+    return once
+
 
 @dataclass(frozen=True)
 class Study:
     """Model, cluster, cost conventions and accuracy model that plans are compared under.
 
     ``curve`` holds the published values of the baselines where it speaks of this very model.
-    Cost tables are computed on first use and kept.
+    ``kept`` holds what was computed already: cost tables and solved programs.
     """
 
     profile: ModelProfile
@@ -35,36 +60,26 @@ class Study:
     curve: AccuracyCurve | None = None
     split_points: tuple[str, ...] = ()
     levels: tuple[float, ...] = DEFAULT_LEVELS
-    _cache: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def medium(self) -> Medium:
-        """The medium of the request, else the cluster's."""
-        return self.settings.medium or self.cluster.medium
+    kept: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def group(self, nodes: int) -> Cluster:
         """The first nodes of the ring, from the source."""
         return self.cluster.first(nodes)
 
+    @property
+    def medium(self) -> Medium:
+        """The medium that costs are counted for: the request's, or the cluster's own."""
+        return self.settings.medium or self.cluster.medium
+
+    @kept_in_study
     def shares(self, nodes: int) -> FeatureShares:
         """Ownership of features on the first nodes."""
-        key = ("shares", nodes)
-        if key not in self._cache:
-            self._cache[key] = group_shares(self.profile, self.group(nodes))
-        found = self._cache[key]
-        assert isinstance(found, FeatureShares)
-        return found
+        return group_shares(self.profile, self.group(nodes))
 
+    @kept_in_study
     def table(self, nodes: int, levels: tuple[float, ...] | None = None) -> CostTable:
         """Costs at the given uniform levels on the first nodes."""
-        key = ("table", nodes, levels or self.levels)
-        if key not in self._cache:
-            self._cache[key] = cost_table(
-                self.profile, self.group(nodes), self.settings, levels or self.levels
-            )
-        found = self._cache[key]
-        assert isinstance(found, CostTable)
-        return found
+        return cost_table(self.profile, self.group(nodes), self.settings, levels or self.levels)
 
     def table_of(self, nodes: int, kept: NDArray[np.int64]) -> CostTable:
         """Costs of given feature counts, shape (L, n, n), on the first nodes."""
@@ -79,30 +94,22 @@ class Study:
 
     def chain(self, nodes: int) -> ChainCosts:
         """Costs of stages on the first nodes; a shared medium is the whole cluster's."""
-        key = "chain"
-        if key not in self._cache:
-            ring = self.group(len(self.cluster.nodes))
-            self._cache[key] = chain_costs(self.profile, ring, self.settings)
-        found = self._cache[key]
-        assert isinstance(found, ChainCosts)
-        return found.first(nodes)
+        return self._chain_of_all().first(nodes)
 
-    @property
+    @kept_in_study
+    def _chain_of_all(self) -> ChainCosts:
+        return chain_costs(self.profile, self.group(len(self.cluster.nodes)), self.settings)
+
+    @kept_in_study
     def reference(self) -> ModelReference:
         """The model as plans name it."""
-        key = "reference"
-        if key not in self._cache:
-            digest = hashlib.sha256(self.profile.model_dump_json().encode()).hexdigest()
-            totals = self.profile.totals
-            self._cache[key] = ModelReference(
-                name=self.profile.name,
-                profile_sha256=digest,
-                macs=totals.macs,
-                params=totals.params,
-            )
-        found = self._cache[key]
-        assert isinstance(found, ModelReference)
-        return found
+        totals = self.profile.totals
+        return ModelReference(
+            name=self.profile.name,
+            profile_sha256=hashlib.sha256(self.profile.model_dump_json().encode()).hexdigest(),
+            macs=totals.macs,
+            params=totals.params,
+        )
 
 
 def sparsifiable_layers(profile: ModelProfile) -> NDArray[np.bool_]:

@@ -21,8 +21,8 @@ from planner.errors import BadInputError
 from planner.solve.exhaustive import exhaustive_sparsity
 from planner.solve.sparsity import solve_sparsity
 from planner.solve.verify import exceeds
-from planner.strategies.evaluation import evaluate, layer_plans
-from planner.strategies.study import Study
+from planner.strategies.evaluation import evaluated_plan, layer_plans
+from planner.strategies.study import Study, kept_in_study
 from planner.structure import block_groups
 
 _DENSE_OR_CUT = (0.0, 1.0)
@@ -33,15 +33,7 @@ def plan_of_choice(
 ) -> Plan:
     """A plan from one option per layer, evaluated."""
     stages = (StagePlan(nodes=table.node_names, layers=layer_plans(table, choice)),)
-    return Plan(
-        strategy=strategy,
-        model=study.reference,
-        cluster=study.cluster,
-        settings=study.settings,
-        accuracy_model=study.accuracy.name if study.accuracy else None,
-        stages=stages,
-        predicted=evaluate(study, stages),
-    )
+    return evaluated_plan(study, stages, strategy)
 
 
 def uniform(study: Study, nodes: int, sparsity: float, strategy: str = "disco-uniform") -> Plan:
@@ -204,6 +196,7 @@ def _with(seconds: float, values: NDArray[np.float64]) -> NDArray[np.float64]:
     return more
 
 
+@kept_in_study
 def optimal_sparsity(
     study: Study,
     nodes: int,

@@ -1,0 +1,93 @@
+"""A running page, and small ONNX files to upload to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+REPO = Path(__file__).parents[2]
+START_LIMIT_S = 60
+STOP_LIMIT_S = 20
+
+OnnxNet = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The what-if page as `planner app` serves it, stopped at the session's end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("page") / "server.log"
+    command = [sys.executable, "-c", "from app.cli import main; main()", "app", "--headless"]
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [*command, "--port", str(port)],
+            cwd=REPO,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(REPO)},
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        assert _answers(f"{address}/_stcore/health", server), log.read_text()
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=STOP_LIMIT_S)
+    with pytest.raises(urllib.error.URLError):
+        _open(address)
+    assert "Traceback" not in log.read_text()
+
+
+def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            _open(url)
+            return True
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.1)
+    return False
+
+
+def _open(url: str) -> None:
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5).close()
+
+
+@pytest.fixture(scope="session")
+def onnx_net() -> OnnxNet:
+    """Build the bytes of a network of two convolutions, 405 504 MACs at the default shape."""
+
+    def build(first: str = "first", batch: int | str = 1, second: str = "second") -> bytes:
+        rng = np.random.default_rng(0)
+        weights = [
+            numpy_helper.from_array(rng.random(shape, dtype=np.float32), name)
+            for name, shape in (("w1", (16, 3, 3, 3)), ("w2", (8, 16, 3, 3)))
+        ]
+        nodes = [
+            helper.make_node("Conv", ["image", "w1"], ["a"], name=first, pads=[1] * 4),
+            helper.make_node("Relu", ["a"], ["b"], name="relu"),
+            helper.make_node("Conv", ["b", "w2"], ["out"], name=second, pads=[1] * 4),
+        ]
+        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, 16, 16])
+        out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [batch, 8, 16, 16])
+        graph = helper.make_graph(nodes, "net", [image], [out], weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 8
+        content: bytes = model.SerializeToString()
+        return content
+
+    return build

@@ -1,0 +1,146 @@
+"""Plans that do not fit the model or the cluster are refused in one plain line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from planner.domain.plan import LayerPlan, StagePlan
+from planner.errors import BadInputError
+from planner.strategies.evaluation import evaluate
+from planner.strategies.pipeline import pipeline_equal
+from planner.strategies.study import Study
+from planner.strategies.within_layer import uniform
+from tests.planner.builders import Net, chain, cluster
+
+STUDY = Study(chain(8, 8, 8), cluster(3))
+
+
+def stage(nodes: tuple[str, ...] = ("a", "b"), **kept: Any) -> StagePlan:
+    """All three layers, sending what is given."""
+    names = [layer.name for layer in STUDY.profile.layers]
+    plans = [LayerPlan(name=name, nodes=len(nodes), kept_features=kept.get(name)) for name in names]
+    return StagePlan(nodes=nodes, layers=tuple(plans))
+
+
+def test_a_plan_by_hand() -> None:
+    # 4 of 4 features of 16 bytes each way, then 1 and 3
+    one_three = ((0, 1), (3, 0))
+    found = evaluate(STUDY, (stage(conv_1=4, conv_2=one_three),))
+    assert found.comm_s == pytest.approx((4 * 16 + 3 * 16) / 1e6)
+    macs = 3 * 4 * 4, 4 * 8 * 4, 4 * (4 + 3) * 4  # image, dense, the node that gets three
+    assert found.compute_s == pytest.approx(sum(macs) / 1e6)
+    assert found.latency_s == pytest.approx(found.comm_s + found.compute_s)
+    assert found.throughput_per_s == pytest.approx(1 / found.latency_s)
+    assert found.mean_comm_sparsity == pytest.approx(8 * 0.5 / (3 + 8 + 8))
+    assert found.accuracy is None and found.accuracy_drop is None
+
+
+def test_layers_without_counts_send_nothing() -> None:
+    assert evaluate(STUDY, (stage(),)).comm_s == 0
+    assert evaluate(STUDY, (stage(),)) == uniform(STUDY, 2, 1.0).predicted
+
+
+def with_layers(names: list[str]) -> StagePlan:
+    return StagePlan(
+        nodes=("a", "b"), layers=tuple(LayerPlan(name=name, nodes=2) for name in names)
+    )
+
+
+def single(node: str, *names: str) -> StagePlan:
+    return StagePlan(nodes=(node,), layers=tuple(LayerPlan(name=n, nodes=1) for n in names))
+
+
+ALL = ("conv_0", "conv_1", "conv_2")
+
+
+@pytest.mark.parametrize(
+    "stages, words",
+    [
+        ((with_layers(["conv_0", "conv_1"]),), "has 'nothing' where net has 'conv_2'"),
+        ((with_layers(["conv_0", "conv_2", "conv_1"]),), "has 'conv_2' where net has 'conv_1'"),
+        ((with_layers(["conv_1", "conv_2"]),), "has 'conv_1' where net has 'conv_0'"),
+        ((with_layers([*ALL, "conv_3"]),), "has 'conv_3' where net has 'nothing'"),
+        ((with_layers(["conv_0", "conv_0", "conv_1", "conv_2"]),), "has 'conv_0' where net has"),
+        ((stage(conv_1=5),), "'conv_1': keeps 5 features of a node; a node holds at most 4"),
+        ((stage(conv_1=((0, 4), (5, 0))),), "'conv_1': keeps 5 features of a node"),
+        ((stage(conv_0=1),), "'conv_0': keeps 1 features of a node; a node holds at most 0"),
+        ((stage(("b", "a")),), "a group must be the first nodes of the ring, "),
+        ((stage(("a", "c")),), "a group must be the first nodes of the ring"),
+        ((stage(("a", "a")),), "a group must be the first nodes of the ring"),
+        ((stage(("a", "x")),), "'x' is no node of cluster; nodes are "),
+        ((single("x", *ALL),), "'x' is no node of cluster; nodes are "),
+        ((single("b", "conv_0"), single("a", *ALL[1:])), "once each, in ring order"),
+        ((single("a", "conv_0"), single("a", *ALL[1:])), "once each, in ring order"),
+        (
+            (single("a", "conv_0"), StagePlan(nodes=("b", "c"), layers=stage().layers[1:])),
+            "several stages of several nodes each are not known yet",
+        ),
+    ],
+)
+def test_a_plan_for_something_else_is_refused(stages: tuple[StagePlan, ...], words: str) -> None:
+    with pytest.raises(BadInputError) as raised:
+        evaluate(STUDY, stages)
+    assert words in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_cut_between_fused_layers_is_refused() -> None:
+    net = Net(3, 4)
+    relu = net.local(net.conv("image", 8))
+    net.conv(relu, 8)
+    study = Study(net.profile(), cluster(2))
+    with pytest.raises(BadInputError, match="the cut behind 'conv_0' parts layers that run as one"):
+        evaluate(study, (single("a", "conv_0"), single("b", "relu_1", "conv_2")))
+    assert len(pipeline_equal(study, 2).stages) == 2
+
+
+def test_a_model_without_any_work_is_refused() -> None:
+    net = Net(3, 4)
+    net.local("image")
+    study = Study(net.profile(), cluster(2))
+    for nodes in (1, 2):
+        with pytest.raises(BadInputError, match="net: no layer takes any time"):
+            uniform(study, nodes, 0.0)
+
+
+def test_a_pipeline_by_hand() -> None:
+    # two units on a, one on c, which is twice as slow
+    study = Study(chain(8, 8, 8), cluster([1e6, 1e6, 5e5], latency_s=0.25))
+    found = evaluate(study, (single("a", "conv_0", "conv_1"), single("c", "conv_2")))
+    first, second = (3 * 8 + 8 * 8) * 4 / 1e6, 8 * 8 * 4 / 5e5
+    sent = 8 * 4 * 4 / 1e6 + 0.25
+    assert found.comm_s == pytest.approx(sent)
+    assert found.latency_s == pytest.approx(first + sent + second)
+    assert found.throughput_per_s == pytest.approx(1 / max(first, sent, second))
+    weights = 4 * np.array([3 * 8 + 8 * 8, 8 * 8])
+    live = 2 * 8 * 4 * 4  # an input and an output; the image and its output are fewer
+    assert found.memory_bytes == {"a": weights[0] + live, "c": weights[1] + live}
+
+
+def test_skipped_tensors_cross_every_cut() -> None:
+    net = Net(4, 4)
+    first = net.conv("image", 8)
+    second = net.conv(first, 8)
+    third = net.conv(second, 8)
+    net.conv(net.add(third, first), 8)
+    study = Study(net.profile(), cluster(3))
+    bytes_ = 8 * 4 * 4
+    # behind the second layer its output and the first one's are alive
+    cut = (single("a", first, second), single("b", third, "add_3", "conv_4"))
+    assert evaluate(study, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
+    cut = (single("a", first), single("b", second, third, "add_3"), single("c", "conv_4"))
+    assert evaluate(study, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
+
+
+@pytest.mark.parametrize("measured, origin", [("generic", "measured"), ("other", "derived")])
+def test_origins_follow_the_device_that_was_measured(measured: str, origin: str) -> None:
+    profile = chain(8, 8)
+    layers = tuple(
+        layer.model_copy(update={"measured_s": {measured: 1.0}}) for layer in profile.layers
+    )
+    study = Study(profile.model_copy(update={"layers": layers}), cluster(2))
+    for plan in (uniform(study, 2, 0.5), uniform(study, 1, 0.0), pipeline_equal(study, 2)):
+        assert plan.predicted.origin["latency_s"] == origin
+        assert plan.predicted.origin["comm_s"] == "derived"

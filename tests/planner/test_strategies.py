@@ -1,0 +1,286 @@
+"""What must hold between plans: none is beaten by a baseline, and more of anything never hurts."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from planner.accuracy.model import curve_model
+from planner.accuracy.spreading import SPREADING_RULES, SpreadingRule
+from planner.domain.cluster import Cluster, Link
+from planner.domain.model_profile import ModelProfile
+from planner.domain.plan import Plan
+from planner.domain.settings import CostSettings, Limits, Objective
+from planner.errors import InfeasibleError
+from planner.strategies.evaluation import evaluate
+from planner.strategies.optimise import Request, optimise
+from planner.strategies.pipeline import (
+    ar_mdi,
+    pipeline_equal,
+)
+from planner.strategies.study import Study, sparsifiable_layers
+from planner.strategies.within_layer import optimal_sparsity, uniform
+from profiles.catalog import load_cluster, load_curve, load_model
+from tests.planner.builders import best, linear_loss, with_nodes
+from tests.planner.generators import chains, clusters, networks
+
+LEVELS = (0.0, 0.5, 0.8, 0.9, 1.0)
+OBJECTIVES: tuple[Objective, ...] = ("latency", "throughput")
+
+
+@st.composite
+def studies(draw: st.DrawFn, least: int = 1, equal: bool | None = None) -> Study:
+    """A small model on a small cluster, every setting, with an accuracy model."""
+    profile = draw(networks(most=5) | chains())
+    options = {
+        name: draw(st.booleans())
+        for name in ("overlap", "share_inputs", "count_input", "count_output")
+    }
+    return Study(
+        profile,
+        draw(clusters(least=least, equal=equal)),
+        CostSettings(**options),
+        accuracy=linear_loss(profile),
+        levels=LEVELS,
+    )
+
+
+def seconds(plan: Plan, objective: Objective) -> float:
+    predicted = plan.predicted
+    return predicted.latency_s if objective == "latency" else 1 / predicted.throughput_per_s
+
+
+drops = st.sampled_from([0.0, 0.3, 1.0, 2.5])
+
+
+@given(studies(least=2), st.sampled_from(LEVELS), st.sampled_from(OBJECTIVES))
+def test_at_equal_accuracy_the_best_levels_are_no_slower_than_uniform_ones(
+    study: Study, level: float, objective: Objective
+) -> None:
+    nodes = len(study.cluster.nodes)
+    before = uniform(study, nodes, level)
+    limits = Limits(max_accuracy_drop=before.predicted.accuracy_drop)
+    plan, result = optimal_sparsity(study, nodes, objective, limits)
+    assert result.certificate.status == "optimal" and plan is not None
+    assert seconds(plan, objective) <= seconds(before, objective) * (1 + 1e-9)
+    assert before.predicted.accuracy_drop is not None and plan.predicted.accuracy_drop is not None
+    assert plan.predicted.accuracy_drop <= before.predicted.accuracy_drop * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("rule", SPREADING_RULES)
+@pytest.mark.parametrize("nodes", [2, 3, 4])
+def test_at_equal_accuracy_resnet50_is_no_slower_than_uniform(
+    rule: SpreadingRule, nodes: int
+) -> None:
+    profile = load_model("resnet50")
+    curve = load_curve("resnet50-imagenet")
+    model = curve_model(curve, profile, sparsifiable_layers(profile), rule)
+    study = Study(profile, load_cluster("small-nodes"), accuracy=model)
+    for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.99):
+        before = uniform(study, nodes, sparsity).predicted
+        limits = Limits(max_accuracy_drop=before.accuracy_drop)
+        plan, _ = optimal_sparsity(study, nodes, limits=limits)
+        assert plan is not None
+        assert plan.predicted.latency_s <= before.latency_s * (1 + 1e-9)
+
+
+def changed(
+    group: Cluster, *, speed: float = 1.0, bandwidth: float = 1.0, delay: float = 1.0
+) -> Cluster:
+    """The cluster with all its speeds, bandwidths and delays multiplied."""
+    nodes = tuple(
+        node.model_copy(
+            update={
+                "macs_per_s": node.macs_per_s * speed,
+                "layer_overhead_s": node.layer_overhead_s * delay,
+                "memory_bytes_per_s": node.memory_bytes_per_s and node.memory_bytes_per_s * speed,
+            }
+        )
+        for node in group.nodes
+    )
+
+    def link(old: Link) -> dict[str, float]:
+        return {
+            "bandwidth_bytes_per_s": old.bandwidth_bytes_per_s * bandwidth,
+            "latency_s": old.latency_s * delay,
+        }
+
+    return group.model_copy(
+        update={
+            "nodes": nodes,
+            "link": group.link.model_copy(update=link(group.link)),
+            "pair_links": tuple(pair.model_copy(update=link(pair)) for pair in group.pair_links),
+        }
+    )
+
+
+def on(study: Study, group: Cluster) -> Study:
+    return replace(study, cluster=group)
+
+
+@given(
+    studies(),
+    drops,
+    st.sampled_from(OBJECTIVES),
+    st.sampled_from(["speed", "bandwidth", "fewer delays"]),
+)
+def test_faster_nodes_or_links_never_hurt(
+    study: Study, drop: float, objective: Objective, what: str
+) -> None:
+    before = best(study, drop, objective=objective)
+    factor = {"fewer delays": {"delay": 0.5}}.get(what, {what: 3.0})
+    after = best(on(study, changed(study.cluster, **factor)), drop, objective=objective)
+    assert seconds(after, objective) <= seconds(before, objective) * (1 + 1e-9)
+
+
+@given(studies(), drops, st.sampled_from(OBJECTIVES), st.floats(0.1, 1.0))
+def test_more_memory_never_hurts(
+    study: Study, drop: float, objective: Objective, share: float
+) -> None:
+    size = max(int(study.profile.totals.param_bytes * share), 1)
+    tight = on(study, with_nodes(study.cluster, memory_bytes=size))
+    try:
+        before = best(tight, drop, objective=objective)
+    except InfeasibleError:
+        return
+    wide = on(study, with_nodes(study.cluster, memory_bytes=2 * size))
+    after = best(wide, drop, objective=objective)
+    assert seconds(after, objective) <= seconds(before, objective) * (1 + 1e-9)
+    for plan, most in ((before, size), (after, 2 * size)):
+        assert max(plan.predicted.memory_bytes.values()) <= most
+
+
+@given(studies(), st.sampled_from(OBJECTIVES))
+def test_a_larger_loss_never_hurts(study: Study, objective: Objective) -> None:
+    found = [
+        seconds(best(study, drop, objective=objective), objective) for drop in (0.0, 0.5, 2.0, None)
+    ]
+    for before, after in itertools.pairwise(found):
+        assert after <= before * (1 + 1e-9)
+
+
+@given(studies(least=2), drops, st.sampled_from(OBJECTIVES))
+def test_being_allowed_more_nodes_never_hurts(
+    study: Study, drop: float, objective: Objective
+) -> None:
+    limits = Limits(max_accuracy_drop=drop)
+    found = [
+        seconds(
+            optimise(study, Request(tuple(range(1, most + 1)), objective=objective, limits=limits)),
+            objective,
+        )
+        for most in range(1, len(study.cluster.nodes) + 1)
+    ]
+    for before, after in itertools.pairwise(found):
+        assert after <= before * (1 + 1e-9)
+
+
+@given(studies(least=2, equal=True), drops, st.sampled_from(OBJECTIVES), st.randoms())
+def test_equal_nodes_can_be_renamed(
+    study: Study, drop: float, objective: Objective, random: Any
+) -> None:
+    names = [node.name for node in study.cluster.nodes]
+    random.shuffle(names)
+    nodes = tuple(
+        node.model_copy(update={"name": name})
+        for node, name in zip(study.cluster.nodes, names, strict=True)
+    )
+    renamed = study.cluster.model_copy(update={"nodes": nodes, "source_node": names[0]})
+    start = study.cluster.model_copy(update={"source_node": study.cluster.nodes[0].name})
+    before = best(on(study, start), drop, objective=objective).predicted
+    after = best(on(study, renamed), drop, objective=objective).predicted
+    assert after.latency_s == before.latency_s
+    assert after.throughput_per_s == before.throughput_per_s
+
+
+@given(studies(), drops, st.sampled_from(OBJECTIVES), st.sampled_from([0.25, 8.0]))
+def test_slowing_everything_down_scales_the_objective(
+    study: Study, drop: float, objective: Objective, factor: float
+) -> None:
+    slow = changed(study.cluster, speed=1 / factor, bandwidth=1 / factor, delay=factor)
+    before = seconds(best(study, drop, objective=objective), objective)
+    after = seconds(best(on(study, slow), drop, objective=objective), objective)
+    assert after == pytest.approx(factor * before, rel=1e-9)
+
+
+@given(studies(), drops, st.sampled_from(OBJECTIVES))
+def test_the_certificate_speaks_of_the_plan(
+    study: Study, drop: float, objective: Objective
+) -> None:
+    plan = best(study, drop, objective=objective)
+    certificate = plan.certificate
+    assert certificate is not None and certificate.status == "optimal"
+    value = plan.predicted.latency_s
+    if objective == "throughput":
+        value = plan.predicted.throughput_per_s
+    assert certificate.bound == pytest.approx(value, rel=1e-9)
+    assert certificate.gap == pytest.approx(0, abs=1e-9)
+    assert plan.predicted.accuracy_drop is not None
+    assert plan.predicted.accuracy_drop <= drop * (1 + 1e-9)
+    for other in plan.alternatives:
+        if other.latency_s is not None and objective == "latency":
+            assert other.latency_s >= value * (1 - 1e-9)
+        if other.throughput_per_s is not None and objective == "throughput":
+            assert other.throughput_per_s <= value * (1 + 1e-9)
+
+
+@given(studies(), drops, st.sampled_from(OBJECTIVES))
+def test_plans_survive_a_round_trip_through_json(
+    study: Study, drop: float, objective: Objective
+) -> None:
+    nodes = len(study.cluster.nodes)
+    for plan in (
+        best(study, drop, objective=objective),
+        uniform(study, nodes, 0.8),
+        uniform(study, nodes, 1.0),
+        pipeline_equal(study, nodes),
+        ar_mdi(study, nodes),
+    ):
+        read = Plan.model_validate_json(plan.model_dump_json())
+        assert read == plan
+        fresh = Study(
+            ModelProfile.model_validate_json(study.profile.model_dump_json()),
+            read.cluster,
+            read.settings,
+            accuracy=study.accuracy,
+        )
+        assert fresh.reference() == read.model
+        assert evaluate(fresh, read.stages) == plan.predicted
+
+
+@given(studies(least=2))
+def test_independent_branches_say_that_they_send_nothing(study: Study) -> None:
+    plan = uniform(study, len(study.cluster.nodes), 1.0)
+    exchanging = study.table(len(study.cluster.nodes), (0.0,)).sparsifiable
+    for row, layer in enumerate(plan.stages[0].layers):
+        expected = (0, 1.0) if exchanging[row] else (None, None)
+        assert (layer.kept_features, layer.sparsity) == expected
+    assert (plan.predicted.origin["accuracy"] == "assumed") == exchanging.any()
+
+
+@given(studies(least=2), st.sampled_from(OBJECTIVES))
+@settings(max_examples=30)
+def test_exhaustive_search_and_the_ilp_agree(study: Study, objective: Objective) -> None:
+    study = replace(study, levels=(0.0, 0.8, 1.0))
+    assume(3 ** int(study.table(2).sparsifiable.sum()) < 1000)
+    ilp = best(study, 1.0, objective=objective)
+    tried = best(study, 1.0, objective=objective, solver="exhaustive")
+    assert seconds(tried, objective) == pytest.approx(seconds(ilp, objective), rel=1e-9)
+
+
+@given(studies(least=2), drops, st.floats(0.2, 5.0))
+def test_a_throughput_limit_is_kept_or_refused(study: Study, drop: float, factor: float) -> None:
+    rate = best(study, drop, objective="throughput").predicted.throughput_per_s
+    limits = Limits(max_accuracy_drop=drop, min_throughput_per_s=rate * factor)
+    counts = tuple(range(1, len(study.cluster.nodes) + 1))
+    if factor > 1 + 1e-6:
+        with pytest.raises(InfeasibleError, match="no plan fits"):
+            optimise(study, Request(counts, limits=limits))
+    elif factor < 1 - 1e-6:
+        plan = optimise(study, Request(counts, limits=limits))
+        assert plan.predicted.throughput_per_s >= rate * factor * (1 - 1e-9)
