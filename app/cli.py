@@ -37,6 +37,7 @@ from planner.strategies.study import Study
 from planner.units import format_bytes, parse_quantity
 from profiles.catalog import resolve_cluster
 from profiles.files import document_text, read_document, write_atomically
+from profiles.measured import attach_times, read_times
 from profiles.sources import load_source
 
 cli = typer.Typer(
@@ -57,11 +58,17 @@ def profile(
     input_shape: options.InputShapes = None,
     batch: options.Batch = None,
     no_witness: options.NoWitness = False,
+    attach: Annotated[
+        Path | None,
+        typer.Option(help="Measured times: .csv (layer,device_type,seconds) or .json."),
+    ] = None,
     output: options.Output = Format.table,
     output_file: options.OutputFile = None,
 ) -> None:
     """Count every layer of a model: MACs, parameters, bytes, and what was not counted."""
     found = _load(source, input_shape, batch, not no_witness)
+    if attach:
+        found = attach_times(found, read_times(attach), where=attach.name)
     if output_file:
         write_atomically(output_file, document_text(found))
         say(f"wrote {output_file}")

@@ -63,6 +63,25 @@ def read_document(
         raise BadInputError(f"{label}: is nested too deeply for any document of ours") from error
 
 
+def read_text(path: Path, *, what: str) -> str:
+    """Read a UTF-8 text file of a size that is read at all.
+
+    Raises
+    ------
+    BadInputError
+        It cannot be read, is no UTF-8, or is too large.
+    """
+    content = _content(path, what)
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise BadInputError(
+            f"{what} {one_line(str(path))}: is larger than {MAX_DOCUMENT_BYTES // 2**20} MiB"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{what} {one_line(str(path))}: is no UTF-8 text") from error
+
+
 def document_text(document: BaseModel) -> str:
     """JSON with one line per field, and one per item where a field lists objects."""
     lines = []

@@ -9,7 +9,7 @@ from planner.cost.exchange import Links, bytes_on_wire, exchange_s, medium_s
 from planner.cost.ownership import FeatureShares, feature_shares
 from planner.cost.sharing import newly_sent, readers_of_one_tensor, reserved_bytes
 from planner.cost.sparsity import comm_sparsity, kept_features
-from planner.cost.work import compute_s, node_macs, node_weight_bytes
+from planner.cost.work import any_measured, compute_s, node_macs, node_weight_bytes
 from planner.domain.cluster import Cluster
 from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
@@ -91,9 +91,7 @@ def cost_of_counts(
         decisions=_decisions(len(profile.layers), readers),
         input_s=_input_s(profile, group, links) if settings.count_input else 0.0,
         output_s=_output_s(profile, group, shares, links) if settings.count_output else 0.0,
-        measured=any(
-            node.device_type in layer.measured_s for layer in profile.layers for node in group.nodes
-        ),
+        measured=any_measured(profile, group.nodes),
     )
 
 

@@ -114,6 +114,12 @@ def compute_s(
     return slowest
 
 
+def any_measured(profile: ModelProfile, nodes: tuple[Node, ...]) -> bool:
+    """Whether any layer's time on any of these nodes was measured."""
+    types = {node.device_type for node in nodes}
+    return any(types & layer.measured_s.keys() for layer in profile.layers)
+
+
 def _override_measured(
     layers: tuple[LayerProfile, ...],
     node: Node,

@@ -1,0 +1,92 @@
+"""Attach measured seconds per layer and device type to a profile; they override the analytic time.
+
+A CSV file has the columns ``layer``, ``device_type`` and ``seconds``; a JSON file maps layers to
+device types to seconds.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from difflib import get_close_matches
+from pathlib import Path
+
+from pydantic import RootModel
+
+from planner.domain.model_profile import ModelProfile
+from planner.errors import BadInputError
+from profiles.files import read_document, read_text
+
+COLUMNS = ("layer", "device_type", "seconds")
+Times = dict[str, dict[str, float]]
+
+
+class TimesDocument(RootModel[dict[str, dict[str, float]]]):
+    """Seconds by device type, by layer."""
+
+
+def read_times(path: Path) -> Times:
+    """Measured seconds by layer and device type.
+
+    Raises
+    ------
+    BadInputError
+        The file cannot be read, or a line of it is not of the form above.
+    """
+    if path.suffix.lower() == ".json":
+        return dict(read_document(path, TimesDocument, what="times").root)
+    rows = csv.reader(io.StringIO(read_text(path, what="times")))
+    header = [cell.strip() for cell in next(rows, [])]
+    if tuple(header) != COLUMNS:
+        raise BadInputError(
+            f"{path.name}: the first line is {','.join(header)[:80]!r}; give {','.join(COLUMNS)}"
+        )
+    times: Times = {}
+    for number, row in enumerate(rows, start=2):
+        if not row:
+            continue
+        where = f"{path.name}, line {number}"
+        if len(row) != len(COLUMNS):
+            raise BadInputError(f"{where}: {len(row)} values; give {','.join(COLUMNS)}")
+        layer, device_type, seconds = (cell.strip() for cell in row)
+        if device_type in times.setdefault(layer, {}):
+            raise BadInputError(f"{where}: {layer!r} on {device_type!r} was given before")
+        times[layer][device_type] = _seconds(seconds, where)
+    return times
+
+
+def _seconds(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise BadInputError(f"{where}: found {text[:40]!r}; give seconds, 0 or more")
+    return value
+
+
+def attach_times(profile: ModelProfile, times: Times, *, where: str) -> ModelProfile:
+    """The profile with measured times in place of those that it had for the same devices.
+
+    Raises
+    ------
+    BadInputError
+        A layer that the profile does not have, or a time below 0.
+    """
+    names = [layer.name for layer in profile.layers]
+    known = set(names)
+    for name, by_device in times.items():
+        if name not in known:
+            near = get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise BadInputError(f"{where}: layer {name[:80]!r} is not in {profile.name}{hint}")
+        for seconds in by_device.values():
+            _seconds(str(seconds), f"{where}, layer {name[:80]!r}")
+    layers = tuple(
+        layer.model_copy(update={"measured_s": {**layer.measured_s, **times[layer.name]}})
+        if layer.name in times
+        else layer
+        for layer in profile.layers
+    )
+    return profile.model_copy(update={"layers": layers})
