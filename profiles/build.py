@@ -44,7 +44,7 @@ def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
     ]
     return ModelProfile(
         name=graph.name,
-        element_bytes=graph.inputs[0].element_bytes,
+        element_bytes=_element_bytes(graph),
         inputs=tuple(
             TensorSpec(
                 name=tensor.name,
@@ -60,6 +60,13 @@ def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
         provenance=provenance,
         coverage=coverage(graph.operators),
     )
+
+
+def _element_bytes(graph: Graph) -> int:
+    """Size of an element of the features; token ids are none."""
+    tensors = [*graph.inputs, *(operator.output for operator in graph.operators)]
+    floats = [t.element_bytes for t in tensors if t.dtype.startswith(("float", "bfloat"))]
+    return (floats or [graph.inputs[0].element_bytes])[0]
 
 
 def coverage(operators: tuple[Operator, ...]) -> Coverage:

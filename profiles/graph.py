@@ -12,6 +12,7 @@ Kind = Literal[
     "matmul",
     "attention",
     "recurrent",
+    "loop",
     "embedding",
     "elementwise",
     "activation",
@@ -22,6 +23,7 @@ Kind = Literal[
     "reduce",
     "concat",
     "slice",
+    "gather",
     "reshape",
     "transpose",
     "identity",
@@ -68,6 +70,7 @@ class Operator:
     axes : dimensions that a norm, softmax, reduction, concat or slice works on
     permutation : of a transpose
     contracted : size that a product sums over, where it is not the first input's last dimension
+    repeated_macs : of all iterations of a loop, counted by the front end
     start : first index of a slice
     module : path of the module that owns it, where there is one
     """
@@ -86,6 +89,7 @@ class Operator:
     permutation: tuple[int, ...] = ()
     start: int = 0
     contracted: int = 0
+    repeated_macs: int = 0
     module: str = ""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from profiles.graph import Operator, Tensor
+from profiles.graph import Graph, Operator, Tensor
 
 FREE_KINDS = frozenset(
     {
@@ -18,6 +18,7 @@ FREE_KINDS = frozenset(
         "concat",
         "elementwise",
         "embedding",
+        "gather",
         "identity",
         "norm",
         "pool",
@@ -61,6 +62,11 @@ def recurrent_macs(operator: Operator, inputs: list[Tensor]) -> int:
     return inputs[0].elements // inputs[0].shape[-1] * operator.contracted
 
 
+def loop_macs(operator: Operator, inputs: list[Tensor]) -> int:
+    """What the front end counted in the body, times the trips: ``repeated_macs``."""
+    return operator.repeated_macs
+
+
 MAC_FORMULAS: dict[str, Callable[[Operator, list[Tensor]], int]] = {
     "conv": conv_macs,
     "conv_transpose": conv_transpose_macs,
@@ -68,10 +74,21 @@ MAC_FORMULAS: dict[str, Callable[[Operator, list[Tensor]], int]] = {
     "matmul": matmul_macs,
     "attention": attention_macs,
     "recurrent": recurrent_macs,
+    "loop": loop_macs,
 }
 
 
 def count_macs(operator: Operator, inputs: list[Tensor]) -> int:
-    """Multiply-accumulates of one operator; 0 for kinds without a formula."""
+    """Multiply-accumulates of one operator; 0 for kinds without a formula, but for loops' parts."""
     formula = MAC_FORMULAS.get(operator.kind)
-    return formula(operator, inputs) if formula else 0
+    return formula(operator, inputs) if formula else operator.repeated_macs
+
+
+def graph_macs(graph: Graph) -> int:
+    """Multiply-accumulates of all operators of a graph."""
+    tensors = {tensor.name: tensor for tensor in graph.inputs}
+    tensors |= {operator.name: operator.output for operator in graph.operators}
+    return sum(
+        count_macs(operator, [tensors[name] for name in operator.inputs])
+        for operator in graph.operators
+    )

@@ -29,8 +29,8 @@ class Limits:
     """What a child may use."""
 
     memory_bytes: int = 2 * 2**30  # of address space
-    cpu_s: int = 15
-    wall_s: float = 15.0
+    cpu_s: int = 14
+    wall_s: float = 14.0
     output_bytes: int = 64 * 2**20
 
 

@@ -12,13 +12,16 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.catalog import load_model, model_names
 from profiles.files import read_document
+from profiles.from_hf.config import is_config_file
+from profiles.from_hf.frontend import profile_config
 from profiles.from_onnx.frontend import MAX_ONNX_BYTES, profile_onnx
+from profiles.from_pt2.frontend import profile_pt2
 from profiles.from_torch.frontend import profile_module
 from profiles.from_torch.hygiene import import_torch
 
 SOURCE_HELP = (
-    "a catalogue model (planner catalog models), an .onnx file, a profile .json, "
-    "or module:callable that returns a torch.nn.Module"
+    "a catalogue model (planner catalog models), an .onnx or .pt2 file, a profile .json, "
+    "a Hugging Face config.json, or module:callable that returns a torch.nn.Module"
 )
 
 
@@ -55,7 +58,19 @@ def load_source(
         return load_onnx(
             _read(path), name=path.stem, source=path.name, input_shapes=input_shapes, batch=batch
         )
+    if path.suffix.lower() == ".pt2":
+        return profile_pt2(
+            _read(path), name=path.stem, source=path.name, input_shapes=input_shapes, batch=batch
+        )
     if path.suffix.lower() == ".json":
+        if is_config_file(path):
+            return profile_config(
+                _read(path),
+                name=_config_name(path),
+                source=path.name,
+                input_shapes=input_shapes,
+                batch=batch,
+            )
         return _fixed(read_document(path, ModelProfile, what="profile"), input_shapes, batch)
     if ":" in source and not path.exists():
         return _load_module(source, input_shapes, batch, witness)
@@ -72,6 +87,11 @@ def load_onnx(
 ) -> ModelProfile:
     """Profile the bytes of an ONNX file, in a limited child process."""
     return profile_onnx(data, name=name, source=source, input_shapes=input_shapes, batch=batch)
+
+
+def _config_name(path: Path) -> str:
+    """The file's name, or its folder's: every model's configuration is called ``config.json``."""
+    return path.stem if path.stem != "config" else path.absolute().parent.name or path.stem
 
 
 def _read(path: Path) -> bytes:

@@ -11,10 +11,10 @@ from planner.domain.model_profile import ModelProfile, Provenance
 from planner.errors import BadInputError
 from profiles.build import build_profile
 from profiles.files import first_problem
+from profiles.from_onnx.control import graph_of
 from profiles.from_onnx.file import read_model
-from profiles.from_onnx.graph import translate
+from profiles.from_onnx.inferred import STANDARD_DOMAINS
 from profiles.from_onnx.inputs import fix_inputs
-from profiles.from_onnx.shapes import STANDARD_DOMAINS, infer
 
 _PRODUCER_CHARACTERS = 100
 
@@ -43,8 +43,10 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     model = _inlined(model)
     given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
     declared = fix_inputs(model, given, request["batch"])
-    graph = translate(model, infer(model, declared), request["name"])
-    provenance = Provenance(front_end="onnx", source="", tools=_tools(model))
+    graph = graph_of(model, declared, request["name"])
+    provenance = Provenance(
+        front_end="onnx", source="", tools=_tools(model), note="; ".join(graph.notes)
+    )
     try:
         profile = build_profile(graph, provenance)
     except ValidationError as error:

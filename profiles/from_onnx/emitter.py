@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, KeysView, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -11,11 +11,12 @@ from typing import Any
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
 from profiles.from_onnx.inputs import MAX_DIMENSIONS, MAX_ELEMENTS
 from profiles.from_onnx.ops import shown_name
-from profiles.from_onnx.shapes import STANDARD_DOMAINS, Inferred
-from profiles.graph import Kind, Operator, Tensor
+from profiles.graph import Graph, Kind, Operator, Tensor
 
+BRANCH_ASSUMED = "the branch with more work assumed"
 Made = list[Tensor | None]
 """The activations that a node makes, one per output as far as its handler knows them."""
 
@@ -81,10 +82,19 @@ class Node:
 class Emitter:
     """The tensors of a model that are known so far, and the operators that make them."""
 
-    def __init__(self, inferred: Inferred, opset: int) -> None:
-        self.opset = opset
+    def __init__(
+        self,
+        inferred: Inferred,
+        opsets: list[onnx.OperatorSetIdProto],
+        assumed: dict[str, str],
+        inner: Callable[[onnx.ModelProto], Graph],
+    ) -> None:
+        self.opsets = opsets
+        self.opset = max((o.version for o in opsets if o.domain in STANDARD_DOMAINS), default=1)
         self.operators: list[Operator] = []
-        self._inferred = inferred
+        self.inferred = inferred
+        self.inner = inner  # the graph of a loop's body
+        self._assumed = assumed  # output -> what was assumed to get it
         self._activations: dict[str, Tensor] = {}  # ONNX tensor -> activation
         self._constants: dict[str, Constant] = {}
         self._stored: dict[str, tuple[int, int]] = {}  # root -> elements, bytes
@@ -110,9 +120,23 @@ class Emitter:
         """All constants that a node reads, those inside its subgraphs too."""
         return [self._constants[name] for name in node.reads if name in self._constants]
 
+    @property
+    def constant_names(self) -> KeysView[str]:
+        """Tensors that no input changes, as far as they are known."""
+        return self._constants.keys()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed."""
+        return tuple(dict.fromkeys(self._assumed.values()))
+
+    def assume(self, output: str, what: str) -> None:
+        """Note an assumption that an output rests on."""
+        self._assumed[output] = what
+
     def integers(self, node: Node, position: int) -> tuple[int, ...] | None:
         """The values of a small integer constant at an input, if they are known."""
-        values = self._inferred.values.get(_input(node, position))
+        values = self.inferred.values.get(_input(node, position))
         if values is None or values.dtype.kind not in "iu":
             return None
         return tuple(int(value) for value in values.reshape(-1))
@@ -139,7 +163,7 @@ class Emitter:
         BadInputError
             Its shape is not known, empty or absurd; it holds no numbers.
         """
-        shape = self._inferred.shapes.get(name)
+        shape = self.inferred.shapes.get(name)
         if shape is None:
             raise BadInputError(f"shape inference left no shape for the output {name!r} of {where}")
         if len(shape) > MAX_DIMENSIONS:
@@ -152,7 +176,7 @@ class Emitter:
                 f"{where} has a tensor of shape {shape}; sizes are at least 1, "
                 f"with at most {MAX_ELEMENTS:,} elements"
             )
-        dtype, element_bytes, _ = _element(self._inferred.element_types.get(name, 0), where)
+        dtype, element_bytes, _ = _element(self.inferred.element_types.get(name, 0), where)
         return Tensor(name, shape, dtype, element_bytes)
 
     # What a node turns out to be.
@@ -177,6 +201,7 @@ class Emitter:
         step: str = "",
         weights: Iterable[Constant] = (),
         statistics: Iterable[Constant] = (),
+        axes: Iterable[int] = (),
         **attributes: Any,
     ) -> Tensor:
         """Add an operator.
@@ -189,6 +214,8 @@ class Emitter:
             What it does for its node, where a node needs several operators.
         weights, statistics : iterable of Constant
             Trained ones, and those that are only stored.
+        axes : iterable of int
+            Dimensions that it works on; those that its first input lacks are left out.
         **attributes
             More fields of `profiles.graph.Operator`.
 
@@ -197,6 +224,10 @@ class Emitter:
         Tensor
             The output.
         """
+        if node.op_type == "Identity" and node.outputs[0] in self._assumed:
+            source = f"If ({BRANCH_ASSUMED})"
+        else:
+            source = f"{node.op_type} ({step})" if step else node.op_type
         trained = {root for weight in weights for root in weight.roots}
         stored = trained | {root for constant in statistics for root in constant.roots}
         fresh = trained - self._counted - self._settings
@@ -206,9 +237,10 @@ class Emitter:
                 name=output.name,
                 kind=kind,
                 op=op or shown_name(node.op_type),
-                source_op=f"{node.op_type} ({step})" if step else node.op_type,
+                source_op=source,
                 inputs=tuple(tensor.name for tensor in inputs),
                 output=output,
+                axes=tuple(axis for axis in axes if axis < len(inputs[0].shape)),
                 params=sum(self._stored[root][0] for root in fresh),
                 param_bytes=sum(self._stored[root][1] for root in stored),
                 **attributes,
@@ -235,8 +267,8 @@ class Emitter:
 
     def derive(self, name: str, made_of: Iterable[Constant], from_shape: bool) -> None:
         """Keep a tensor that the model computes from constants or shapes."""
-        shape = self._inferred.shapes.get(name)
-        data_type = self._inferred.element_types.get(name, 0)
+        shape = self.inferred.shapes.get(name)
+        data_type = self.inferred.element_types.get(name, 0)
         if shape is None or not data_type:
             return  # a layer that needs it does not find it, and says so
         roots: frozenset[str] = frozenset().union(*(constant.roots for constant in made_of))

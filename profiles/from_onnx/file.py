@@ -10,7 +10,9 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError, Message  # type: ignore[import-untyped]
 
 from planner.errors import BadInputError
+from profiles.from_onnx.inferred import STANDARD_DOMAINS
 
+MAX_NODES = 200_000
 KEPT_ELEMENTS = 1024  # of a constant whose values shape inference may want
 _VALUE_FIELDS = (
     "raw_data float_data int32_data string_data int64_data double_data uint64_data".split()
@@ -54,6 +56,7 @@ def _without_weights(data: bytes) -> bytes:
     """The serialised model without large values; the parsed one is freed before the checker's."""
     model = _parse(data)
     del model.training_info[:]
+    _check_extent(model)
     for tensor in tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise BadInputError(
@@ -69,6 +72,20 @@ def _without_weights(data: bytes) -> bytes:
     except EncodeError as error:  # protobuf's word for it: what was parsed can be written
         raise MemoryError from error
     return small
+
+
+def _check_extent(model: onnx.ModelProto) -> None:
+    """Refuse at once what would be refused at length."""
+    nodes = len(model.graph.node)
+    if nodes > MAX_NODES:
+        raise BadInputError(f"has {nodes:,} nodes; at most {MAX_NODES:,} are read")
+    newest = onnx.defs.onnx_opset_version()
+    for entry in model.opset_import:
+        if entry.domain in STANDARD_DOMAINS and entry.version > newest:
+            raise BadInputError(
+                f"is written in operator set {entry.version}; "
+                f"onnx {onnx.__version__} knows those up to {newest}"
+            )
 
 
 def tensors(message: Message) -> Iterator[Any]:
@@ -96,6 +113,11 @@ def tensors(message: Message) -> Iterator[Any]:
 def _check_length(tensor: onnx.TensorProto) -> None:
     """Refuse values that the shape has no place for; the checker finds only those that lack."""
     elements = prod(tensor.dims)
+    if tensor.data_type not in onnx.TensorProto.DataType.values():
+        raise BadInputError(
+            f"the tensor {tensor.name!r} has the element type {tensor.data_type}, "
+            "which ONNX does not have"
+        )
     if tensor.data_type in _PACKED_BITS:
         most_bytes = -(-elements * _PACKED_BITS[tensor.data_type] // 8)
     elif tensor.data_type in (tensor.UNDEFINED, tensor.STRING):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 
 import onnx
@@ -11,16 +11,44 @@ import onnx
 from planner.errors import BadInputError
 from profiles.from_onnx.emitter import Emitter, Made, Node
 from profiles.from_onnx.handlers import HANDLERS, opaque, simple
+from profiles.from_onnx.inferred import Inferred
 from profiles.from_onnx.inputs import graph_inputs
 from profiles.from_onnx.ops import DATA_FIRST, shown_name
-from profiles.from_onnx.shapes import STANDARD_DOMAINS, Inferred
 from profiles.graph import Graph
 
 _NAME_CHARACTERS = 400  # of a node, that may name its layer
 
 
-def translate(model: onnx.ModelProto, inferred: Inferred, name: str) -> Graph:
+# Their handlers do not need the first output to be wanted.
+_ANY_OUTPUT = frozenset(
+    "Split TopK Loop Scan LSTM GRU RNN com.microsoft.DynamicQuantizeLSTM".split()
+)
+
+
+def translate(
+    model: onnx.ModelProto,
+    inferred: Inferred,
+    name: str,
+    assumed: dict[str, str],
+    inner: Callable[[onnx.ModelProto], Graph],
+    *,
+    partial: bool = False,
+) -> Graph:
     """Translate a model, node by node in the file's order, which is topological.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Without Ifs.
+    inferred : Inferred
+    name : str
+        The graph's.
+    assumed : dict of str to str
+        Outputs of the Ifs that were there, and what was assumed of each.
+    inner : callable
+        The graph of a loop's body.
+    partial : bool
+        The model is a part of one, which need not depend on the inputs.
 
     Raises
     ------
@@ -28,8 +56,7 @@ def translate(model: onnx.ModelProto, inferred: Inferred, name: str) -> Graph:
         A layer's shape is not known, its tensors do not fit each other, or nothing depends on
         the inputs.
     """
-    opset = max((o.version for o in model.opset_import if o.domain in STANDARD_DOMAINS), default=1)
-    emitter = Emitter(inferred, opset)
+    emitter = Emitter(inferred, list(model.opset_import), assumed, inner)
     inputs = tuple(
         emitter.described(value.name, f"input {value.name!r}") for value in graph_inputs(model)
     )
@@ -54,9 +81,9 @@ def translate(model: onnx.ModelProto, inferred: Inferred, name: str) -> Graph:
             _keep_constant(emitter, inferred, node)
     made = [emitter.tensor(value.name) for value in model.graph.output]
     outputs = tuple(dict.fromkeys(tensor.name for tensor in made if tensor is not None))
-    if not emitter.operators or not outputs:
+    if not partial and (not emitter.operators or not outputs):
         raise BadInputError("has no output that depends on its inputs: there is nothing to plan")
-    return Graph(name, inputs, outputs, tuple(emitter.operators))
+    return Graph(name, inputs, outputs, tuple(emitter.operators), emitter.notes)
 
 
 def _labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Node]:
@@ -85,7 +112,7 @@ def _translate_node(emitter: Emitter, node: Node, used: set[str]) -> None:
     if not wanted:
         return
     made: Made | None = None
-    if wanted[0] == node.outputs[0] or node.op_type == "Split":
+    if wanted[0] == node.outputs[0] or node.op_type in _ANY_OUTPUT:
         made = HANDLERS.get(node.op_type, simple)(emitter, node)
     if made is None:
         made = opaque(emitter, node, node.outputs.index(wanted[0]))

@@ -8,31 +8,57 @@ profile's coverage names it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 
-from planner.errors import BadInputError
+from profiles.from_onnx.attention import attention, multi_head_attention, packed_attention
+from profiles.from_onnx.convolution import conv, convolution
+from profiles.from_onnx.einsum import einsum
 from profiles.from_onnx.emitter import Constant, Emitter, Made, Node
-from profiles.from_onnx.file import tensors
-from profiles.from_onnx.ops import SIMPLE_KINDS, WEIGHTLESS
+from profiles.from_onnx.loops import inside, loop
+from profiles.from_onnx.ops import AXES, MOVES, SIMPLE_KINDS, WEIGHTLESS
 from profiles.from_onnx.products import gemm, matmul
-from profiles.graph import Kind, Tensor
+from profiles.from_onnx.quantized import (
+    conv_integer,
+    dynamic_quantize,
+    matmul_integer,
+    qlinear_conv,
+    qlinear_matmul,
+)
+from profiles.from_onnx.rearranged import (
+    concat,
+    depth_to_space,
+    gather,
+    slice_,
+    space_to_depth,
+    split,
+    transpose,
+)
+from profiles.from_onnx.recurrent import recurrent
+from profiles.from_onnx.shape_rules import ASSUMED
 
 Handler = Callable[[Emitter, Node], Made | None]
 
 
 def opaque(e: Emitter, node: Node, position: int) -> Made:
     """Keep an operator that runs on one node: its work is not counted, its weights are."""
-    inner = [
-        e.store(f"{node.label}/{number}", tensor.data_type, tuple(tensor.dims), prod(tensor.dims))
-        for number, tensor in enumerate(tensors(node.proto))
-        if tensor.data_type != tensor.STRING
-    ]
-    weights = [constant for constant in (*e.constants(node), *inner) if constant.is_weight]
+    weights = [c for c in (*e.constants(node), *inside(e, node)) if c.is_weight]
     made: Made = [None] * len(node.outputs)
     made[position] = e.emit(
-        node, "opaque", e.activations(node), e.output(node, position), weights=weights
+        node,
+        "opaque",
+        e.activations(node),
+        e.output(node, position),
+        step=_assumption(e, node),
+        weights=weights,
     )
     return made
+
+
+def _assumption(e: Emitter, node: Node) -> str:
+    if node.op_type not in ASSUMED:
+        return ""
+    step = "largest output assumed"
+    e.assume(node.label, f"{node.op_type} {node.label!r}: {step}")
+    return step
 
 
 def _weights(e: Emitter, node: Node) -> list[Constant]:
@@ -53,42 +79,6 @@ def simple(e: Emitter, node: Node) -> Made | None:
         inputs = inputs[:1]  # computed settings, such as a size, are no data
     weights = [] if node.op_type in WEIGHTLESS else _weights(e, node)
     return [e.emit(node, kind, inputs, e.output(node), weights=weights)]
-
-
-def _conv(e: Emitter, node: Node) -> Made | None:
-    x, weight = e.activation(node, 0), e.constant(node, 1)
-    if x is None or weight is None or e.activation(node, 2) is not None:
-        return None
-    output = e.output(node)
-    groups = int(node.attributes.get("group", 1))
-    transposed = node.op_type == "ConvTranspose"
-    if len(x.shape) < 3 or len(weight.shape) != len(x.shape) or groups < 1:
-        raise _mismatch(node, x, weight)
-    first, second = weight.shape[0], weight.shape[1] * groups
-    read, made = (first, second) if transposed else (second, first)
-    if x.shape[1] != read or read % groups or made % groups or output.shape[1] != made:
-        raise _mismatch(node, x, weight)
-    kind: Kind = "conv_transpose" if transposed else "conv"
-    return [
-        e.emit(
-            node,
-            kind,
-            [x],
-            output,
-            op=kind,
-            weights=e.constants(node),
-            weight_shape=weight.shape,
-            groups=groups,
-        )
-    ]
-
-
-def _mismatch(node: Node, x: Tensor, weight: Constant) -> BadInputError:
-    groups = node.attributes.get("group", 1)
-    return BadInputError(
-        f"node {node.label!r} ({node.op_type}) reads a tensor of shape {x.shape}, "
-        f"which its weight of shape {weight.shape} in {groups} groups does not fit"
-    )
 
 
 def _batch_norm(e: Emitter, node: Node) -> Made | None:
@@ -115,8 +105,24 @@ def _norm(e: Emitter, node: Node) -> Made | None:
         "InstanceNormalization": tuple(range(2, rank)),
         "GroupNormalization": tuple(range(1, rank)),
         "LRN": (1,),
+        "MeanVarianceNormalization": tuple(node.attributes.get("axes", (0, 2, 3))),
     }[node.op_type]
     return [e.emit(node, "norm", [x], e.output(node), weights=e.constants(node), axes=axes)]
+
+
+def _skip_norm(e: Emitter, node: Node) -> Made | None:
+    """ONNX Runtime's sum of two tensors, normalised; the sum itself may be an output too."""
+    x, skip = e.activation(node, 0), e.activation(node, 1)
+    if x is None or skip is None:
+        return None
+    total = e.like(x, x.shape, e.label(f"{node.label}:add"))
+    e.emit(node, "elementwise", [x, skip], total, op="add", step="add")
+    axes = (len(x.shape) - 1,)
+    weights = e.constants(node)
+    shown = "rms_norm" if "Simplified" in node.op_type else "layer_norm"
+    output = e.output(node)
+    made: Made = [e.emit(node, "norm", [total], output, op=shown, weights=weights, axes=axes)]
+    return [*made, None, None, total]
 
 
 def _softmax(e: Emitter, node: Node) -> Made | None:
@@ -149,120 +155,102 @@ def _reduce(e: Emitter, node: Node) -> Made | None:
     return [e.emit(node, "reduce", [x], e.output(node), axes=axes)]
 
 
-def _concat(e: Emitter, node: Node) -> Made | None:
-    output = e.output(node)
-    inputs = [tensor for i in range(len(node.inputs)) if (tensor := e.activation(node, i))]
-    if len(inputs) == len(node.inputs):
-        axis = int(node.attributes.get("axis", 1)) % max(len(output.shape), 1)
-        return [e.emit(node, "concat", inputs, output, axes=(axis,))]
-    if len(inputs) > 1:
-        return None
-    # A class token put before the others leaves the features alone, unlike constant features.
-    return [e.emit(node, "identity", inputs, output, weights=_weights(e, node))]
-
-
-def _split(e: Emitter, node: Node) -> Made | None:
+def _sampled(e: Emitter, node: Node) -> Made | None:
+    """Every channel at computed places: places are data too."""
     x = e.activation(node, 0)
-    if x is None or not x.shape:
+    if x is None:
         return None
-    axis = int(node.attributes.get("axis", 0)) % len(x.shape)
+    places = [t for p in range(1, len(node.inputs)) if (t := e.activation(node, p))]
+    return [e.emit(node, "pool", [x, *places], e.output(node))]
+
+
+def _along(e: Emitter, node: Node) -> Made | None:
+    """Work along one dimension, which leaves the others alone."""
+    x = e.activation(node, 0)
+    if x is None:
+        return None
+    rank = max(len(x.shape), 1)
+    axis: int | None = int(node.attributes.get("axis", AXES[node.op_type]))
+    if node.op_type in ("CumSum", "CumProd"):
+        axis = next(iter(e.integers(node, 1) or ()), None)
+    axes = tuple(range(rank)) if axis is None else (axis % rank,)
+    return _each_output(e, node, axes)
+
+
+def _moved(e: Emitter, node: Node) -> Made | None:
+    """Numbers picked or put anywhere: nothing to compute, and one node that does it."""
+    first = e.activations(node)[0]
+    return _each_output(e, node, tuple(range(len(first.shape))))
+
+
+def _each_output(e: Emitter, node: Node, axes: tuple[int, ...]) -> Made:
     made: Made = []
-    start = 0
     for position, name in enumerate(node.outputs):
-        if not name:
-            return None
-        alone = len(node.outputs) == 1
-        label = node.label if alone else e.label(f"{node.label}:{position}")
-        output = e.output(node, position, label)
-        made.append(e.emit(node, "slice", [x], output, op="slice", axes=(axis,), start=start))
-        start += output.shape[axis]
+        label = node.label if position == 0 else e.label(f"{node.label}:{position}")
+        output = e.output(node, position, label) if name else None
+        if output is not None:
+            e.emit(
+                node,
+                "identity",
+                e.activations(node),
+                output,
+                step=_assumption(e, node),
+                weights=_weights(e, node),
+                axes=axes,
+            )
+        made.append(output)
     return made
 
 
-def _slice(e: Emitter, node: Node) -> Made | None:
+def _rotary(e: Emitter, node: Node) -> Made | None:
+    """Pairs of a head's coordinates, turned: heads stay apart."""
     x = e.activation(node, 0)
-    if x is None:
-        return None
-    output = e.output(node)
-    if len(node.inputs) > 1:
-        starts, axes, steps = (e.integers(node, position) for position in (1, 3, 4))
-        plain = not e.has_input(node, 4) or (steps is not None and set(steps) <= {1})
-        known = starts is not None and (axes is not None or not e.has_input(node, 3))
-    else:
-        starts = tuple(node.attributes.get("starts", ()))
-        axes = node.attributes.get("axes")
-        plain = known = True
-    rank = len(x.shape)
-    if not plain:  # steps may reverse a dimension without changing its size
-        return [e.emit(node, "slice", [x], output, axes=tuple(range(rank)), start=-1)]
-    cut = tuple(axis for axis in range(rank) if x.shape[axis] != output.shape[axis])
-    start = -1
-    if known and len(cut) == 1:
-        named = [axis % rank for axis in (axes or range(len(starts or ())))]
-        begin = dict(zip(named, starts or (), strict=False)).get(cut[0], 0)
-        start = max(begin + x.shape[cut[0]], 0) if begin < 0 else begin
-    return [e.emit(node, "slice", [x], output, axes=cut, start=start)]
+    if x is None or len(x.shape) != 4:
+        return _moved(e, node)
+    return [e.emit(node, "softmax", [x], e.output(node), axes=(3,))]
 
 
-def _gather(e: Emitter, node: Node) -> Made | None:
-    """Look rows of a table up, or pick entries of an activation by fixed indices."""
-    output = e.output(node)
-    table, data = e.constant(node, 0), e.activation(node, 0)
-    axis = int(node.attributes.get("axis", 0))
-    if table is not None:
-        if len(table.shape) != 2 or axis != 0:
-            return None
-        inputs = e.activations(node)
-        return [
-            e.emit(
-                node,
-                "embedding",
-                inputs,
-                output,
-                op="embedding",
-                weights=[table],
-                weight_shape=table.shape,
-            )
-        ]
-    indices = e.constant(node, 1)
-    if data is None or indices is None:
-        return None
-    axis %= len(data.shape)
-    picked = e.integers(node, 1)
-    run = picked is not None and picked == tuple(range(picked[0], picked[0] + len(picked)))
-    start = picked[0] % data.shape[axis] if picked is not None and run else -1
-    kept = (*data.shape[:axis], indices.elements, *data.shape[axis + 1 :])
-    if kept == output.shape:
-        return [e.emit(node, "slice", [data], output, op="slice", axes=(axis,), start=start)]
-    part = e.like(output, kept, e.label(f"{node.label}:slice"))
-    e.emit(node, "slice", [data], part, op="slice", step="slice", axes=(axis,), start=start)
-    return [e.emit(node, "reshape", [part], output, op="reshape")]
-
-
-def _transpose(e: Emitter, node: Node) -> Made | None:
-    x = e.activation(node, 0)
-    if x is None:
-        return None
-    order = tuple(node.attributes.get("perm", range(len(x.shape))[::-1]))
-    return [e.emit(node, "transpose", [x], e.output(node), permutation=order)]
+def _deformed(e: Emitter, node: Node) -> Made | None:
+    return convolution(e, node, x=0, weight=1, bias=3, places=(2, 4))
 
 
 HANDLERS: dict[str, Handler] = {
-    "Conv": _conv,
-    "ConvTranspose": _conv,
+    "Conv": conv,
+    "ConvTranspose": conv,
+    "ConvInteger": conv_integer,
+    "QLinearConv": qlinear_conv,
     "Gemm": gemm,
     "MatMul": matmul,
+    "MatMulInteger": matmul_integer,
+    "QLinearMatMul": qlinear_matmul,
+    "DynamicQuantizeLinear": dynamic_quantize,
+    "Einsum": einsum,
+    "Attention": attention,
+    "com.microsoft.MultiHeadAttention": multi_head_attention,
+    "com.microsoft.Attention": packed_attention,
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "com.microsoft.DynamicQuantizeLSTM"), recurrent),
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
+    "Loop": loop,
+    "Scan": loop,
     "BatchNormalization": _batch_norm,
-    "Concat": _concat,
-    "Split": _split,
-    "Slice": _slice,
-    "Gather": _gather,
-    "Transpose": _transpose,
+    "DeformConv": _deformed,
+    "com.microsoft.SkipLayerNormalization": _skip_norm,
+    "com.microsoft.SkipSimplifiedLayerNormalization": _skip_norm,
+    "RotaryEmbedding": _rotary,
+    **dict.fromkeys(AXES, _along),
+    **dict.fromkeys("GridSample MaxRoiPool MaxUnpool RoiAlign".split(), _sampled),
+    **dict.fromkeys(MOVES, _moved),
+    "Concat": concat,
+    "Split": split,
+    "Slice": slice_,
+    "Gather": gather,
+    "Transpose": transpose,
     **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), _softmax),
     **dict.fromkeys(
         (
             "GroupNormalization InstanceNormalization LRN LayerNormalization LpNormalization "
-            "RMSNormalization"
+            "MeanVarianceNormalization RMSNormalization"
         ).split(),
         _norm,
     ),

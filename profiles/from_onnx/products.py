@@ -6,30 +6,31 @@ from math import prod
 
 from planner.errors import BadInputError
 from profiles.from_onnx.emitter import Constant, Emitter, Made, Node
+from profiles.from_onnx.moves import turned
 from profiles.graph import Tensor
 
 Shape = tuple[int, ...]
 
 
-def matmul(e: Emitter, node: Node) -> Made | None:
+def matmul(e: Emitter, node: Node, left: int = 0, right: int = 1) -> Made | None:
     """``A · B`` over the last two dimensions, the others broadcast."""
-    a, b = e.activation(node, 0), e.activation(node, 1)
+    a, b = e.activation(node, left), e.activation(node, right)
     if a is not None and b is not None:
         return [e.emit(node, "matmul", [a, b], e.output(node), op="matmul")]
-    weight = e.constant(node, 1 if b is None else 0)
+    weight = e.constant(node, right if b is None else left)
     if weight is None:
         return None
     output = e.output(node)
     if a is not None:
-        return [_times(e, node, a, weight, weight.shape, output)]
+        return [times(e, node, a, weight, weight.shape, output)]
     assert b is not None  # a node without activations is a constant
     # W · x is (xᵀ · Wᵀ)ᵀ: between two transposes it is a linear layer like any other.
     x = _transposed(e, node, b) if len(b.shape) > 1 else b
     turned = _swapped(weight.shape)
     if len(b.shape) < 2 or len(weight.shape) < 2:
-        return [_times(e, node, x, weight, turned, output)]
+        return [times(e, node, x, weight, turned, output)]
     product = e.like(output, _swapped(output.shape), e.label(f"{node.label}:product"))
-    return [_transposed(e, node, _times(e, node, x, weight, turned, product), output)]
+    return [_transposed(e, node, times(e, node, x, weight, turned, product), output)]
 
 
 def gemm(e: Emitter, node: Node) -> Made | None:
@@ -51,19 +52,19 @@ def gemm(e: Emitter, node: Node) -> Made | None:
             e.emit(node, "matmul", [x, b], product, op="matmul", weights=bias)
         else:
             shape = _swapped(weight.shape) if turn_b else weight.shape
-            _times(e, node, x, weight, shape, product, bias)
+            times(e, node, x, weight, shape, product, bias)
     else:
         assert b is not None and weight is not None
         x = b if turn_b else _transposed(e, node, b)
         shape = weight.shape if turn_a else _swapped(weight.shape)
         turned = e.like(output, _swapped(output.shape), e.label(f"{node.label}:product"))
-        _transposed(e, node, _times(e, node, x, weight, shape, turned, bias), product)
+        _transposed(e, node, times(e, node, x, weight, shape, turned, bias), product)
     if c is not None:
         e.emit(node, "elementwise", [product, c], output, op="add", step="add")
     return [output]
 
 
-def _times(
+def times(
     e: Emitter,
     node: Node,
     x: Tensor,
@@ -72,7 +73,13 @@ def _times(
     output: Tensor,
     bias: list[Constant] | None = None,
 ) -> Tensor:
-    """``x · weight`` where the weight, turned as it is used, has the shape (..., I, O) or (I,)."""
+    """``x · weight`` where the weight, turned as it is used, has the shape (..., I, O) or (I,).
+
+    Raises
+    ------
+    BadInputError
+        The tensor's last dimension does not fit the weight.
+    """
     features = shape[-2] if len(shape) > 1 else shape[-1] if shape else 0
     if not x.shape or x.shape[-1] != features:
         raise BadInputError(
@@ -88,12 +95,7 @@ def _times(
 
 def _transposed(e: Emitter, node: Node, x: Tensor, output: Tensor | None = None) -> Tensor:
     """Swap the last two dimensions."""
-    if output is None:
-        output = e.like(x, _swapped(x.shape), e.label(f"{node.label}:transpose"))
-    order = _swapped(tuple(range(len(x.shape))))
-    return e.emit(
-        node, "transpose", [x], output, op="transpose", step="transpose", permutation=order
-    )
+    return turned(e, node, x, _swapped(tuple(range(len(x.shape)))), output)
 
 
 def _swapped(shape: Shape) -> Shape:

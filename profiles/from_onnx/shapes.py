@@ -7,7 +7,7 @@ What it leaves open is evaluated here, operator by operator, until nothing more 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from planner.errors import BadInputError
 from profiles.from_onnx.file import KEPT_ELEMENTS
+from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
+from profiles.from_onnx.shape_rules import missing_shapes
 
-STANDARD_DOMAINS = ("", "ai.onnx")
 _ARITHMETIC = frozenset(
     "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Flatten Floor Gather Greater "
     "GreaterOrEqual Identity Less LessOrEqual Max Min Mod Mul Neg Not Or Pow Range ReduceMax "
@@ -39,26 +40,11 @@ _NUMBERS = {
 }
 
 
-@dataclass(frozen=True)
-class Inferred:
-    """What is known of a model's tensors.
-
-    Attributes
-    ----------
-    shapes : dict of str to tuple of int
-        Of every tensor with a fixed shape.
-    element_types : dict of str to int
-        Of every tensor, as in ``onnx.TensorProto.DataType``.
-    values : dict of str to array
-        Of small constants and of what the model computes from them and from shapes.
-    """
-
-    shapes: dict[str, tuple[int, ...]]
-    element_types: dict[str, int]
-    values: dict[str, NDArray[Any]]
-
-
-def infer(model: onnx.ModelProto, declared: dict[str, onnx.TypeProto]) -> Inferred:
+def infer(
+    model: onnx.ModelProto,
+    declared: dict[str, onnx.TypeProto],
+    infer_body: Callable[[onnx.ModelProto], Inferred],
+) -> Inferred:
     """Infer all shapes that follow from the inputs'.
 
     Parameters
@@ -67,6 +53,8 @@ def infer(model: onnx.ModelProto, declared: dict[str, onnx.TypeProto]) -> Inferr
         With fixed input shapes; not changed.
     declared : dict of str to onnx.TypeProto
         Shapes to believe where inference finds none; is emptied.
+    infer_body : callable
+        Infers the shapes of a loop's body.
 
     Raises
     ------
@@ -82,7 +70,10 @@ def infer(model: onnx.ModelProto, declared: dict[str, onnx.TypeProto]) -> Inferr
         shapes, element_types = _infer_once(work)
         found = Inferred(shapes, element_types, values)
         folded = _fold(work, found, from_shape, opsets)
-        if not folded and not _declare(work, found, declared):
+        if folded or _declare(work, found, declared):
+            continue
+        computed = missing_shapes(work, found, infer_body)
+        if not _declare(work, found, computed):
             return found
 
 

@@ -5,7 +5,7 @@ No weights are read or held: a module built under ``torch.device("meta")`` costs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -13,10 +13,20 @@ from planner.domain.model_profile import ModelProfile, Provenance
 from planner.errors import BadInputError
 from profiles.build import build_profile
 from profiles.files import first_problem
-from profiles.from_torch.hygiene import evaluation_mode, first_line, import_torch, quiet
-from profiles.from_torch.ops import ATEN_KINDS, WEIGHT_POSITION, aten_name, attributes
+from profiles.from_torch.hygiene import (
+    attention_written_out,
+    evaluation_mode,
+    first_line,
+    import_torch,
+    quiet,
+)
+from profiles.from_torch.inputs import input_types, takes_by_name
+from profiles.from_torch.live import read_program
+from profiles.from_torch.program import AtenProgram
+from profiles.from_torch.traced import NOTE, trace_path, weights_fit
+from profiles.from_torch.translate import translate
 from profiles.from_torch.witness import add_witness, without_witness
-from profiles.graph import Graph, Kind, Operator, Tensor
+from profiles.graph import Graph
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +39,7 @@ def profile_module(
     name: str,
     source: str = "",
     witness: bool = True,
+    dtypes: dict[str, str] | None = None,
 ) -> ModelProfile:
     """Profile a module for the given input shapes.
 
@@ -37,22 +48,30 @@ def profile_module(
     module : torch.nn.Module
         On any device, the meta device included; it is not changed.
     input_shapes : dict of str to tuple of int
-        Positional inputs of ``forward`` in order, all float32.
+        Inputs of ``forward``: by name where all of them are names of its parameters, else
+        positional, in order.
     name, source : str
         For the profile's name and provenance.
     witness : bool
         Let fvcore count the module as well (see `profiles.from_torch.witness`).
+    dtypes : dict of str to str, optional
+        Element type per input, such as ``int64``. By default inputs that are named like token
+        numbers or masks (``input_ids``, ``attention_mask``) are int64; all others have the type
+        of the weights.
 
     Raises
     ------
     BadInputError
-        A shape is empty, torch.export cannot trace the module, its graph holds nothing to plan,
-        or the witness contradicts the count.
+        A shape is empty, a type unknown, torch cannot trace the module, its graph holds nothing
+        to plan, or the witness contradicts the count.
     """
     torch = import_torch()
-    graph = trace_graph(module, input_shapes, name=name)
+    graph, note = trace_graph(module, input_shapes, name=name, dtypes=dtypes)
     provenance = Provenance(
-        front_end="torch.export", source=source, tools={"torch": torch.__version__}
+        front_end="torch trace" if note else "torch.export",
+        source=source,
+        tools={"torch": torch.__version__},
+        note="; ".join(filter(None, (note, *graph.notes))),
     )
     try:
         profile = build_profile(graph, provenance)
@@ -63,184 +82,79 @@ def profile_module(
         ) from error
     if not witness:
         return without_witness(profile, "turned off")
-    return add_witness(profile, graph, module, input_shapes)
+    types = {tensor.name: tensor.dtype for tensor in graph.inputs}
+    return add_witness(profile, graph, module, input_shapes, types)
 
 
 def trace_graph(
-    module: torch.nn.Module, input_shapes: dict[str, tuple[int, ...]], *, name: str
-) -> Graph:
+    module: torch.nn.Module,
+    input_shapes: dict[str, tuple[int, ...]],
+    *,
+    name: str,
+    dtypes: dict[str, str] | None = None,
+) -> tuple[Graph, str]:
     """Export a module on meta tensors and translate its ATen graph.
+
+    Where torch.export refuses the module but zeros run through it, the graph is the path that
+    they take.
+
+    Returns
+    -------
+    Graph
+    str
+        What is to be known about the graph; empty for an exported one.
 
     Raises
     ------
     BadInputError
         As `profile_module`.
     """
-    torch = import_torch()
+    types = input_types(module, input_shapes, name=name, dtypes=dtypes)
+    with evaluation_mode(module), attention_written_out(), quiet():
+        try:
+            program = _exported(module, input_shapes, types)
+        except Exception as error:  # whatever the module's own code raises inside torch.export
+            graph = _path_graph(module, input_shapes, types, name)
+            if graph is None:
+                raise BadInputError(
+                    f"{name}: torch.export cannot trace it: {first_line(error)}"
+                ) from error
+            return graph, NOTE
+    try:
+        return translate(program, name), ""
+    except BadInputError as error:
+        raise BadInputError(f"{name}: {error}") from error
+
+
+def _exported(
+    module: torch.nn.Module, input_shapes: dict[str, tuple[int, ...]], types: dict[str, str]
+) -> AtenProgram:
+    import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    for label, shape in input_shapes.items():
-        if any(size < 1 for size in shape):
-            raise BadInputError(f"{name}: input {label!r} has shape {shape}; sizes start at 1")
-    with FakeTensorMode(allow_non_fake_inputs=True), evaluation_mode(module):
+    with FakeTensorMode(allow_non_fake_inputs=True):
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
-        arguments = tuple(torch.empty(shape, device=device) for shape in input_shapes.values())
-        try:
-            with quiet():
-                exported = torch.export.export(module, arguments, strict=False)
-        except Exception as error:
-            raise BadInputError(
-                f"{name}: torch.export cannot trace it: {first_line(error)}"
-            ) from error
-    graph = _Translator(exported, tuple(input_shapes)).graph(name)
-    if not graph.operators:
-        raise BadInputError(f"{name}: no operator reads its inputs, there is nothing to plan")
-    if not graph.outputs:
-        raise BadInputError(f"{name}: its output does not depend on its inputs")
-    for operator in graph.operators:
-        if not operator.output.elements:
-            raise BadInputError(
-                f"{name}: {operator.name!r} has the empty shape {operator.output.shape}"
-            )
-    return graph
-
-
-def _tensor(name: str, value: torch.Tensor) -> Tensor:
-    return Tensor(
-        name,
-        tuple(int(size) for size in value.shape),
-        str(value.dtype).removeprefix("torch."),
-        value.dtype.itemsize,
-    )
-
-
-class _Translator:
-    """Walks an exported program's nodes once, in order."""
-
-    def __init__(self, exported: Any, input_names: tuple[str, ...]) -> None:
-        signature = exported.graph_signature
-        self._nodes = list(exported.graph.nodes)
-        self._params = set(signature.inputs_to_parameters)
-        self._constants = set(signature.inputs_to_buffers) | set(
-            signature.inputs_to_lifted_tensor_constants
-        )
-        self._user_inputs = dict(zip(signature.user_inputs, input_names, strict=False))
-        self._names: dict[str, str] = {}  # fx node -> activation name
-        self._made_of: dict[str, list[Any]] = {}  # fx node -> the parameters it is made of
-        self._counted_params: set[str] = set()
-        self._used: set[str] = set()
-
-    def graph(self, name: str) -> Graph:
-        inputs: list[Tensor] = []
-        operators: list[Operator] = []
-        outputs: tuple[str, ...] = ()
-        for node in self._nodes:
-            if node.op == "placeholder" and node.name in self._user_inputs:
-                label = self._user_inputs[node.name]
-                self._names[node.name] = label
-                self._used.add(label)
-                inputs.append(_tensor(label, node.meta["val"]))
-            elif node.op == "call_function":
-                operator = self._operator(node)
-                if operator is not None:
-                    operators.append(operator)
-            elif node.op == "output":
-                flat = [item for item in _flatten(node.args) if hasattr(item, "name")]
-                outputs = tuple(
-                    dict.fromkeys(self._names[i.name] for i in flat if i.name in self._names)
-                )
-        return Graph(name, tuple(inputs), outputs, tuple(operators))
-
-    def _operator(self, node: Any) -> Operator | None:
-        value = node.meta.get("val")
-        if isinstance(value, (tuple, list)):
-            value = value[0] if value else None
-        arguments = [
-            item for item in _flatten([*node.args, *node.kwargs.values()]) if hasattr(item, "name")
-        ]
-        activations = tuple(self._names[a.name] for a in arguments if a.name in self._names)
-        weights = self._weights(arguments)
-        if not activations:  # a view of a parameter, a weight norm: stands for what it is made of
-            self._made_of[node.name] = weights
-            return None
-        if "getitem" in str(node.target):
-            self._names[node.name] = activations[0]
-            return None
-        if not hasattr(value, "shape"):
-            return None  # a symbolic size
-        kind, op = self._kind(node)
-        label = self._unique(node, op)
-        self._names[node.name] = label
-        return Operator(
-            name=label,
-            kind=kind,
-            op=op,
-            source_op=f"aten.{aten_name(node.target)}",
-            inputs=activations,
-            output=_tensor(label, value),
-            weight_shape=self._weight_shape(kind, node),
-            params=self._count_params(weights),
-            param_bytes=sum(a.meta["val"].numel() * a.meta["val"].dtype.itemsize for a in weights),
-            module=_module_path(node),
-            **attributes(kind, node),
-        )
-
-    def _kind(self, node: Any) -> tuple[Kind, str]:
-        """The kind, or opaque where the call does not take its weight as the kind expects."""
-        aten = aten_name(node.target)
-        kind, op = ATEN_KINDS.get(aten, ("opaque", aten))
-        if kind in WEIGHT_POSITION:
-            known = not self._is_activation(node.args[WEIGHT_POSITION[kind]])
-        elif kind == "matmul":  # its formula takes the contracted size from the first activation
-            *added, left, _ = node.args[:3] if aten == "addmm" else node.args[:2]
-            known = self._is_activation(left) and not any(map(self._is_activation, added))
+        arguments = {
+            label: torch.empty(shape, device=device, dtype=getattr(torch, types[label]))
+            for label, shape in input_shapes.items()
+        }
+        if takes_by_name(module, tuple(arguments)):
+            exported = torch.export.export(module, (), kwargs=arguments, strict=False)
         else:
-            known = True
-        return (kind, op) if known else ("opaque", op)
-
-    def _is_activation(self, argument: Any) -> bool:
-        return getattr(argument, "name", None) in self._names
-
-    def _weights(self, arguments: list[Any]) -> list[Any]:
-        """The parameters and constants that the arguments are made of, each once."""
-        found: dict[str, Any] = {}
-        for argument in arguments:
-            if argument.name in self._params or argument.name in self._constants:
-                found[argument.name] = argument
-            found.update((part.name, part) for part in self._made_of.get(argument.name, ()))
-        return list(found.values())
-
-    def _weight_shape(self, kind: Kind, node: Any) -> tuple[int, ...]:
-        if kind not in WEIGHT_POSITION:
-            return ()
-        weight = node.args[WEIGHT_POSITION[kind]]
-        return tuple(int(size) for size in weight.meta["val"].shape)
-
-    def _count_params(self, weights: list[Any]) -> int:
-        """Trainable parameters, each counted once where layers share it."""
-        fresh = [
-            w for w in weights if w.name in self._params and w.name not in self._counted_params
-        ]
-        self._counted_params.update(w.name for w in fresh)
-        return sum(int(w.meta["val"].numel()) for w in fresh)
-
-    def _unique(self, node: Any, op: str) -> str:
-        path = _module_path(node)
-        base = path or op
-        label, count = base, 1
-        while label in self._used:
-            count += 1
-            label = f"{base}:{op}" if count == 2 else f"{base}:{op}:{count - 1}"
-        self._used.add(label)
-        return label
+            exported = torch.export.export(module, tuple(arguments.values()), strict=False)
+    return read_program(exported, tuple(input_shapes))
 
 
-def _module_path(node: Any) -> str:
-    stack = node.meta.get("nn_module_stack") or {}
-    return str(list(stack.values())[-1][0]) if stack else ""
-
-
-def _flatten(items: Any) -> list[Any]:
-    if isinstance(items, (tuple, list)):
-        return [leaf for item in items for leaf in _flatten(item)]
-    return [items]
+def _path_graph(
+    module: torch.nn.Module,
+    input_shapes: dict[str, tuple[int, ...]],
+    types: dict[str, str],
+    name: str,
+) -> Graph | None:
+    """The graph of the path that zeros take; None where they take none to an end."""
+    if not weights_fit(module):
+        return None
+    try:
+        return translate(trace_path(module, input_shapes, types), name)
+    except Exception:  # the module's own again; torch.export's word for it is the better one
+        return None

@@ -39,6 +39,19 @@ def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def attention_written_out() -> Iterator[None]:
+    """Keep torch from running attention layers as one fused operator that no graph shows inside."""
+    import torch
+
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Keep torch's tracebacks, graph listings and warnings from the user: the error says all."""
     logger = logging.getLogger("torch")

@@ -1,121 +1,129 @@
-"""ATen operators by kind: what torch.export's graph means to the planner."""
+"""ATen operators by kind: those that need no more than a table (the rest: `handlers`).
+
+Names are without namespace, overload and the underscore of calls that work in place.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 from profiles.graph import Kind
 
-ATEN_KINDS: dict[str, tuple[Kind, str]] = {
-    **{
-        name: ("conv", "conv")
-        for name in (
-            "conv1d conv2d conv3d convolution conv1d.padding conv2d.padding conv3d.padding"
-        ).split()
-    },
-    "conv_transpose1d": ("conv_transpose", "conv_transpose"),
-    "conv_transpose2d.input": ("conv_transpose", "conv_transpose"),
-    "conv_transpose3d.input": ("conv_transpose", "conv_transpose"),
-    "linear": ("linear", "linear"),
-    **{name: ("matmul", "matmul") for name in ("matmul", "bmm", "mm", "addmm")},
-    "scaled_dot_product_attention": ("attention", "attention"),
-    "embedding": ("embedding", "embedding"),
-    **{
-        name: ("batch_norm", "batch_norm")
-        for name in ("batch_norm", "_native_batch_norm_legit_no_training")
-    },
-    "layer_norm": ("norm", "layer_norm"),
-    "softmax.int": ("softmax", "softmax"),
-    "_softmax": ("softmax", "softmax"),
-    **{
-        name: ("activation", name.rstrip("_"))
-        for name in (
-            "relu relu_ gelu silu silu_ sigmoid tanh hardtanh hardtanh_ hardswish hardswish_ "
-            "hardsigmoid leaky_relu leaky_relu_ elu mish clamp exp sqrt rsqrt neg abs relu6"
-        ).split()
-    },
-    **{
-        name: ("elementwise", name.split(".")[0].rstrip("_"))
-        for name in (
-            "add.Tensor add_.Tensor sub.Tensor mul.Tensor mul_.Tensor div.Tensor "
-            "pow.Tensor_Scalar maximum minimum"
-        ).split()
-    },
-    **{
-        name: ("pool", name)
-        for name in (
-            "max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d max_pool1d "
-            "avg_pool1d adaptive_avg_pool1d"
-        ).split()
-    },
-    **{
-        name: ("pool", "upsample") for name in ("upsample_nearest2d.vec", "upsample_bilinear2d.vec")
-    },
-    **{name: ("reduce", "mean") for name in ("mean", "mean.dim")},
-    **{name: ("reduce", "sum") for name in ("sum", "sum.dim_IntList")},
-    "cat": ("concat", "concat"),
-    "slice.Tensor": ("slice", "slice"),
-    "select.int": ("slice", "select"),
-    **{
-        name: ("reshape", "reshape")
-        for name in (
-            "flatten.using_ints unflatten.int view reshape unsqueeze squeeze.dim squeeze.dims "
-            "_unsafe_view"
-        ).split()
-    },
-    "transpose.int": ("transpose", "transpose"),
-    "permute": ("transpose", "transpose"),
-    **{
-        name: ("identity", name)
-        for name in "dropout dropout_ clone contiguous alias detach pad roll _to_copy".split()
-    },
+UNARY: dict[str, Kind] = {
+    **dict.fromkeys(
+        (
+            "abs acos acosh alpha_dropout angle asin asinh atan atanh bernoulli bitwise_not ceil "
+            "celu clamp clamp_max clamp_min clip cos cosh deg2rad elu erf erfc erfinv exp exp2 "
+            "expm1 fix floor frac gelu hardshrink hardsigmoid hardswish hardtanh isfinite isinf "
+            "isnan leaky_relu lgamma log log10 log1p log2 log_sigmoid logical_not logit mish "
+            "nan_to_num neg negative positive rad2deg reciprocal relu relu6 round rrelu rsqrt "
+            "selu sgn sigmoid sign silu sin sinc sinh softplus softshrink sqrt square tan tanh "
+            "tanhshrink threshold trunc"
+        ).split(),
+        "activation",
+    ),
+    **dict.fromkeys(
+        (
+            "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
+            "adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
+            "avg_pool1d avg_pool2d avg_pool3d fractional_max_pool2d fractional_max_pool3d "
+            "max_pool1d max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d "
+            "max_pool3d_with_indices mkldnn_max_pool2d quantized_max_pool2d"
+        ).split(),
+        "pool",
+    ),
+    **dict.fromkeys(
+        (
+            "_reshape_alias _unsafe_view flatten ravel reshape "
+            "squeeze squeeze_copy unflatten unsqueeze unsqueeze_copy view view_copy"
+        ).split(),
+        "reshape",
+    ),
+    # All of these leave the features where they are or, seen by their sizes, run on one node.
+    **dict.fromkeys(
+        (
+            "_conj _to_copy alias alias_copy clone constant_pad_nd contiguous detach detach_copy "
+            "dropout feature_alpha_dropout feature_dropout lift lift_fresh "
+            "lift_fresh_copy native_dropout pad reflection_pad1d reflection_pad2d "
+            "reflection_pad3d repeat replication_pad1d replication_pad2d replication_pad3d "
+            "resolve_conj resolve_neg tile tril triu"
+        ).split(),
+        "identity",
+    ),
 }
+"""Operators that read one activation."""
 
-WEIGHT_POSITION = {"conv": 1, "conv_transpose": 1, "linear": 1, "embedding": 0}
-"""Where an ATen call holds its weight; the bias, if any, comes later."""
+ELEMENTWISE = frozenset(
+    (
+        "__and__ __lshift__ __or__ __rshift__ __xor__ add addcdiv addcmul and atan2 bitwise_and "
+        "bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign div "
+        "divide eq expand expand_copy fake_quantize_per_channel_affine "
+        "fake_quantize_per_tensor_affine floor_divide fmax fmin fmod ge "
+        "greater greater_equal gt heaviside hypot le lerp less less_equal logaddexp logaddexp2 "
+        "logical_and logical_or logical_xor lt masked_fill maximum minimum mul multiply ne "
+        "not_equal pow prelu _prelu_kernel remainder rsub sub subtract true_divide where xlogy"
+    ).split()
+)
+"""Operators on any number of activations, element by element."""
+
+REDUCTIONS = frozenset(
+    (
+        "all amax amin any argmax argmin count_nonzero frobenius_norm linalg_vector_norm "
+        "logsumexp max mean median min mode nanmean nansum norm nuclear_norm prod std std_mean "
+        "sum var var_mean"
+    ).split()
+)
+
+CREATED = frozenset(
+    (
+        "empty_like fill full_like new_empty new_full new_ones new_zeros ones_like rand_like "
+        "randint_like randn_like zero zeros_like"
+    ).split()
+)
+"""Operators that take shape and type of an activation, and none of its values."""
+
+GATHERS = frozenset(
+    (
+        "affine_grid_generator argsort as_strided bincount bucketize col2im cummax cummin cumprod "
+        "cumsum diag diag_embed diagonal gather grid_sampler grid_sampler_2d grid_sampler_3d "
+        "im2col index index_add index_copy index_fill index_put index_select kthvalue "
+        "masked_scatter masked_select meshgrid native_channel_shuffle nonzero one_hot "
+        "put rot90 scatter scatter_add scatter_reduce searchsorted select_scatter "
+        "slice_scatter sort take take_along_dim topk unfold"
+    ).split()
+)
+"""Operators that move or choose elements in ways that no rule follows: free, on one node."""
+
+VIEWS = frozenset(
+    (
+        "alias chunk detach diagonal expand flatten mT movedim narrow permute reshape select slice "
+        "split split_with_sizes squeeze swapaxes t transpose unbind unflatten unsqueeze view"
+    ).split()
+)
+"""Operators whose result looks at their first argument's memory: writing to one writes to both."""
+
+SHOWN = {
+    "cat": "concat",
+    "concat": "concat",
+    "concatenate": "concat",
+    "native_layer_norm": "layer_norm",
+    "_fused_rms_norm": "rms_norm",
+    "native_group_norm": "group_norm",
+    "native_batch_norm": "batch_norm",
+    "_native_batch_norm_legit": "batch_norm",
+    "_native_batch_norm_legit_no_training": "batch_norm",
+    "cudnn_batch_norm": "batch_norm",
+    "_softmax": "softmax",
+    "_safe_softmax": "softmax",
+    "_log_softmax": "log_softmax",
+    "max_pool2d_with_indices": "max_pool2d",
+    **dict.fromkeys((name for name, kind in UNARY.items() if kind == "reshape"), "reshape"),
+}
+"""Names that a profile shows, where they are not the operator's own."""
 
 
-def aten_name(target: object) -> str:
-    """``aten.add_.Tensor`` as ``add_.Tensor``, ``aten.relu.default`` as ``relu``."""
-    return str(target).removeprefix("aten.").removesuffix(".default")
+def shown_name(base: str) -> str:
+    """The name that a profile shows."""
+    return "upsample" if "upsample_" in base else SHOWN.get(base, base)
 
 
-def attributes(kind: Kind, node: Any) -> dict[str, Any]:
-    """Groups, axes and the like, from an ATen call's positional arguments."""
-    aten = aten_name(node.target)
-    rank = len(node.args[0].meta["val"].shape) if hasattr(node.args[0], "meta") else 0
-
-    def argument(position: int, default: Any) -> Any:
-        return node.args[position] if len(node.args) > position else default
-
-    def axis(value: int) -> int:
-        return value % rank if rank else 0
-
-    if kind == "conv":
-        return {"groups": int(argument(8 if aten == "convolution" else 6, 1))}
-    if kind == "conv_transpose":
-        return {"groups": int(argument(6, 1))}
-    if kind == "norm":
-        return {"axes": tuple(range(rank - len(argument(1, [0])), rank))}
-    if kind == "softmax":
-        return {"axes": (axis(argument(1, -1)),)}
-    if kind == "reduce":
-        dims = argument(1, None)
-        return {"axes": tuple(axis(d) for d in dims) if dims else tuple(range(rank))}
-    if kind == "concat":
-        first = node.args[0][0].meta["val"]
-        return {"axes": (argument(1, 0) % len(first.shape),)}
-    if kind == "slice":
-        start = argument(2, 0) or 0
-        return {"axes": (axis(argument(1, 0)),), "start": int(start) if argument(4, 1) == 1 else -1}
-    if aten == "roll":
-        dims = argument(2, None)
-        return {"axes": tuple(axis(d) for d in dims) if dims else tuple(range(rank))}
-    if aten == "transpose.int":
-        order = list(range(rank))
-        a, b = axis(node.args[1]), axis(node.args[2])
-        order[a], order[b] = order[b], order[a]
-        return {"permutation": tuple(order)}
-    if aten == "permute":
-        return {"permutation": tuple(axis(d) for d in node.args[1])}
-    return {}
+UNCHANGING = frozenset({"dropout", "alpha_dropout", "feature_dropout"})
+"""Operators that change nothing in evaluation mode, even in place."""

@@ -6,9 +6,6 @@ not know every operator, and names the ones that it skipped.
 
 from __future__ import annotations
 
-import copy
-import math
-import os
 import warnings
 from collections import Counter, defaultdict
 from importlib.metadata import version
@@ -16,26 +13,34 @@ from typing import TYPE_CHECKING, Any
 
 from planner.domain.model_profile import ModelProfile, Witness
 from planner.errors import BadInputError
-from profiles.from_torch.hygiene import evaluation_mode, first_line
-from profiles.from_torch.ops import ATEN_KINDS
+from profiles.from_torch.emitter import base_name
+from profiles.from_torch.handlers import is_free
+from profiles.from_torch.hygiene import attention_written_out, evaluation_mode, first_line
+from profiles.from_torch.inputs import positional
+from profiles.from_torch.traced import on_cpu, weights_fit
 from profiles.graph import Graph, Operator
-from profiles.macs import FREE_KINDS, MAC_FORMULAS
+from profiles.macs import MAC_FORMULAS
 
 if TYPE_CHECKING:
     import torch
 
 _FVCORE_KINDS = {
     "conv": "conv",
-    "linear": "linear",
-    **{name: "matmul" for name in ("matmul", "bmm", "mm", "addmm", "einsum")},
+    "linear": "product",
+    **dict.fromkeys(("matmul", "bmm", "mm", "addmm", "einsum"), "product"),
 }
 """fvcore's names of the operators that both sides count in MACs.
 
 Its figures for norms, pooling and interpolation count other operations and are left out.
 """
-_KIND_OF = {name.partition(".")[0].rstrip("_"): kind for name, (kind, _) in ATEN_KINDS.items()}
-"""Our kind of an operator by its name alone, as fvcore gives it: ``add_`` is ``add.Tensor``."""
-_MEMORY_SHARE = 0.5  # of the free memory, that a witness may fill with weights
+_COUNTED_AS = {
+    "conv_transpose": "conv",
+    "linear": "product",
+    "matmul": "product",
+    "recurrent_cell": "product",
+}
+"""Our kinds under the name by which both sides are held together; fvcore sees the parts of a
+recurrent cell where torch.export names the whole."""
 
 
 def without_witness(profile: ModelProfile, why: str) -> ModelProfile:
@@ -48,6 +53,7 @@ def add_witness(
     graph: Graph,
     module: torch.nn.Module,
     input_shapes: dict[str, tuple[int, ...]],
+    types: dict[str, str],
 ) -> ModelProfile:
     """Let fvcore count the module and hold its count against ours.
 
@@ -59,11 +65,10 @@ def add_witness(
         The counts of a module differ, and no operator there that only one side counts
         explains it.
     """
-    weight_bytes = sum(p.numel() * p.element_size() for p in module.parameters())
-    if weight_bytes > _MEMORY_SHARE * _free_memory_bytes():
+    if not weights_fit(module):
         return without_witness(profile, "the weights would not fit in memory")
     try:
-        analysis = _analysis(module, input_shapes)
+        analysis = _analysis(module, input_shapes, types)
     except Exception as error:  # whatever the module's own code raises outside torch.export
         return without_witness(profile, f"fvcore cannot run it: {first_line(error)}")
     counted: dict[str, Counter[str]] = {
@@ -88,26 +93,20 @@ def _with_coverage(profile: ModelProfile, **update: Any) -> ModelProfile:
     return profile.model_copy(update={"coverage": profile.coverage.model_copy(update=update)})
 
 
-def _free_memory_bytes() -> float:
-    """Free memory; without a limit where the system does not tell."""
-    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return math.inf
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _analysis(module: torch.nn.Module, input_shapes: dict[str, tuple[int, ...]]) -> Any:
+def _analysis(
+    module: torch.nn.Module, input_shapes: dict[str, tuple[int, ...]], types: dict[str, str]
+) -> Any:
     import torch
     from fvcore.nn import FlopCountAnalysis
 
-    tensors = (*module.parameters(), *module.buffers())
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        if any(tensor.is_meta for tensor in tensors):
-            module = copy.deepcopy(module).to_empty(device="cpu")
-            for tensor in (*module.parameters(), *module.buffers()):
-                tensor.zero_()  # an index left as it was found could point anywhere
-        arguments = tuple(torch.zeros(shape) for shape in input_shapes.values())
-        with evaluation_mode(module):
+        module = on_cpu(module)
+        arguments = tuple(
+            torch.zeros(shape, dtype=getattr(torch, types.get(label, "float32")))
+            for label, shape in input_shapes.items()
+        )
+        with evaluation_mode(module), attention_written_out(), positional(module, input_shapes):
             analysis = FlopCountAnalysis(module, arguments)
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             analysis.total()
@@ -150,8 +149,9 @@ def _compare(
     for operator in graph.operators:
         path = canonical.get(operator.module, operator.module)
         if operator.kind in MAC_FORMULAS:
-            counted_as = "conv" if operator.kind == "conv_transpose" else operator.kind
-            operators[path, counted_as].append(operator)
+            cell = operator.kind == "recurrent" and operator.op.endswith("_cell")
+            own_kind = "recurrent_cell" if cell else operator.kind
+            operators[path, _COUNTED_AS.get(own_kind, own_kind)].append(operator)
         elif operator.kind == "opaque":
             unknown_here.add(path)
     macs = {layer.name: layer.macs for layer in profile.layers}
@@ -180,6 +180,6 @@ def _compare(
 def _skipped_unknown(path: str, analysis: Any) -> bool:
     """Whether fvcore skipped an operator in this module that may have MACs."""
     return any(
-        _KIND_OF.get(name.removeprefix("aten::").rstrip("_"), "opaque") not in FREE_KINDS
+        not is_free(base_name(name.replace("::", ".", 1)))
         for name in analysis.unsupported_ops(path)
     )

@@ -23,12 +23,26 @@ REPO = Path(__file__).parents[2]
 
 def test_what_ships() -> None:
     assert model_names() == (
+        "bert-base",
+        "convnext-t",
+        "deeplabv3plus-resnet101",
+        "deit-s",
+        "deit-s-distilled",
+        "efficientnet-b0",
+        "esrgan",
+        "gpt2",
+        "llama-3.1-70b",
+        "llama-3.1-70b-decode",
+        "llama-3.1-8b",
+        "llama-3.1-8b-decode",
         "mobilenetv2-224",
         "mobilenetv2-256",
         "resnet50",
         "resnet50-eighth",
         "resnet50-half",
         "resnet50-quarter",
+        "ssd300-vgg16",
+        "swin-t",
     )
     assert cluster_names() == (
         "a100-nvlink",
@@ -65,14 +79,14 @@ def test_the_library_needs_neither_torch_nor_onnx() -> None:
     )
     command = [sys.executable, "-c", script]
     run = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
-    assert (run.stdout, run.stderr) == ("17\n", "")
+    assert (run.stdout, run.stderr) == ("31\n", "")
 
 
 @pytest.mark.parametrize(
     ("load", "name", "expected"),
     [
         (load_model, "resnet5O", "model 'resnet5O': unknown; did you mean 'resnet50'? there are "),
-        (load_model, "", "model '': unknown; there are mobilenetv2-224, mobilenetv2-256, "),
+        (load_model, "", "model '': unknown; there are bert-base, convnext-t, "),
         (load_model, "../clusters/head-mounted", "model '../clusters/head-mounted': unknown; "),
         (load_model, "resnet50.json", "model 'resnet50.json': unknown; did you mean 'resnet50"),
         (load_cluster, "headmounted", "unknown; did you mean 'head-mounted'? there are a100-nvl"),

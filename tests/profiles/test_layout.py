@@ -1,4 +1,4 @@
-"""Layouts against numpy: every element carries the number of its feature, and must keep its owner."""
+"""Layouts against numpy: every element carries its feature's number, and keeps its owner."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from torch import nn
 
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -38,7 +40,13 @@ def build_library() -> ModuleType:
 # Models
 
 
-@pytest.mark.parametrize("name", model_names())
+LARGE = {"deeplabv3plus-resnet101", "llama-3.1-70b", "llama-3.1-70b-decode"}
+BY_SIZE = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in model_names()
+]
+
+
+@pytest.mark.parametrize("name", BY_SIZE)
 def test_a_rebuild_gives_the_shipped_model(build_library: ModuleType, name: str) -> None:
     shipped = (LIBRARY / "models" / f"{name}.json").read_text(encoding="utf-8")
     rebuilt: str = build_library.build(name)
@@ -52,15 +60,25 @@ def test_every_shipped_model_can_be_rebuilt(build_library: ModuleType) -> None:
     assert sorted(build_library.ARCHITECTURES) == list(model_names())
 
 
+class Tiny(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.activation = nn.Conv2d(3, 4, 3), nn.ReLU()
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        activated: torch.Tensor = self.activation(self.first(image))
+        return activated
+
+
 def test_check_finds_what_is_stale_and_build_mends_it(
     build_library: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    name = "resnet50-eighth"
-    monkeypatch.setattr(build_library, "ARCHITECTURES", {name: build_library.ARCHITECTURES[name]})
-    shipped = (LIBRARY / "models" / f"{name}.json").read_text(encoding="utf-8")
+    name = "tiny"
+    monkeypatch.setattr(build_library, "ARCHITECTURES", {name: build_library._own(Tiny, 8)})
+    shipped = build_library.build(name)
     path = tmp_path / f"{name}.json"
 
     def run(*arguments: str) -> tuple[int, str]:
@@ -135,29 +153,57 @@ def test_the_published_resnet50() -> None:
     assert (totals.macs, totals.params) == (4_089_184_256, 25_557_032)
 
 
+WITHOUT_WITNESS = {name for name in model_names() if name.startswith("llama")} | {"esrgan"}
+FVCORE_MISSES = {
+    # ours to the name under which fvcore says that it skipped it
+    "attention": "aten::scaled_dot_product_attention",
+    "conv": "aten::_convolution_mode",  # padding="same"
+}
+
+
 @pytest.mark.parametrize("name", model_names())
-def test_every_operator_is_known_and_every_mac_has_a_witness(name: str) -> None:
+def test_every_mac_has_a_witness_or_a_named_exception(name: str) -> None:
     profile = load_model(name)
-    assert profile.coverage.uncounted == {}
-    assert profile.coverage.witness is not None
-    assert profile.coverage.witness.total_macs == profile.totals.macs
+    witness = profile.coverage.witness
+    assert (witness is None) == (name in WITHOUT_WITNESS)
+    if witness is None:
+        assert profile.coverage.witness_note
+        return
+    alone = [layer for layer in profile.layers if layer.macs and layer.witness_macs is None]
     for layer in profile.layers:
-        assert layer.witness_macs == (layer.macs if layer.macs else None), layer.name
-        assert layer.feature_flow != "one-node", layer.name
+        assert layer.witness_macs in (None, layer.macs), layer.name
+    assert witness.total_macs + sum(layer.macs for layer in alone) == profile.totals.macs
+    assert {FVCORE_MISSES[layer.op] for layer in alone} <= set(witness.skipped_ops)
+    assert not alone or name in {
+        "bert-base",
+        "deit-s",
+        "deit-s-distilled",
+        "efficientnet-b0",
+        "gpt2",
+        "swin-t",
+    }
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_models_say_where_they_come_from(name: str) -> None:
     profile = load_model(name)
-    size = profile.inputs[0].shape[-1]
-    assert [(spec.name, spec.shape) for spec in profile.inputs] == [("image", (1, 3, size, size))]
-    family = "MobileNetV2" if name.startswith("mobilenet") else "ResNet"
-    assert f"{family}ForImageClassification({family}Config(num_labels=1000" in (
-        profile.provenance.source
-    )
-    assert profile.provenance.source.endswith(f"image 1x3x{size}x{size}")
-    assert set(profile.provenance.tools) == {"torch", "transformers"}
+    (spec,) = profile.inputs
+    sizes = "x".join(map(str, spec.shape))
+    source = profile.provenance.source
+    assert f", {spec.name} {sizes}" in source
+    assert spec.name == ("input_ids" if spec.dtype == "int64" else "image")
+    tools = {"torch", "transformers"} if source.startswith("transformers ") else {"torch"}
+    assert source.startswith(("transformers ", "profiles.architectures."))
+    assert set(profile.provenance.tools) == tools
     assert "+" not in "".join(profile.provenance.tools.values()), "the same for every build"
+    if name.startswith(("mobilenet", "resnet")):
+        family = "MobileNetV2" if name.startswith("mobilenet") else "ResNet"
+        assert f"{family}ForImageClassification({family}Config(num_labels=1000" in source
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_files_stay_small(name: str) -> None:
+    assert (LIBRARY / "models" / f"{name}.json").stat().st_size < 1.5e6
 
 
 # Clusters
@@ -319,6 +365,16 @@ PUBLISHED: dict[str, dict[int, tuple[float | None, float | None]]] = {
         100: (31.69, 31.69),
     },
 }
+
+
+def test_curves_speak_of_the_networks_that_the_paper_measured() -> None:
+    assert {name: load_curve(name).models for name in curve_names()} == {
+        "deeplabv3plus-voc": ("deeplabv3plus-resnet101",),
+        "deit-s-imagenet": ("deit-s",),  # 197 tokens: not the distilled one
+        "esrgan-div2k": ("esrgan",),
+        "resnet50-imagenet": ("resnet50",),
+        "ssd300-coco": (),  # on which backbone is not known
+    }
 
 
 @pytest.mark.parametrize("name", curve_names())

@@ -96,8 +96,10 @@ def test_attention_that_fvcore_skips_is_named() -> None:
 
     profile = witnessed(Block, (1, 4, 7, 16))
     assert witness_of(profile).skipped_ops == {"aten::scaled_dot_product_attention": 1}
-    assert witness_of(profile).total_macs == profile.totals.macs == 4 * 7 * 16 * 16
-    assert profile.coverage.uncounted == {"aten.scaled_dot_product_attention": 1}
+    assert witness_of(profile).total_macs == 4 * 7 * 16 * 16
+    assert profile.totals.macs == 4 * 7 * 16 * 16 + 4 * 2 * 7 * 7 * 16
+    assert profile.layers[-1].witness_macs is None
+    assert profile.coverage.uncounted == {}
 
 
 def test_same_padding_that_fvcore_skips_explains_the_difference() -> None:
@@ -109,21 +111,58 @@ def test_same_padding_that_fvcore_skips_explains_the_difference() -> None:
     assert witness_of(profile).skipped_ops == {"aten::_convolution_mode": 1}
 
 
-def test_what_only_fvcore_counts_is_no_contradiction() -> None:
-    """An LSTM cell is one unknown operator here and two linear layers there."""
-
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_recurrent_cells_agree_with_the_parts_that_fvcore_sees(kind: str, gates: int) -> None:
     class Cell(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.cell = nn.LSTMCell(8, 16)
+            self.cell = getattr(nn, f"{kind}Cell")(8, 16)
 
         def forward(self, x: Tensor) -> Tensor:
-            state: Tensor = self.cell(x)[0]
-            return state
+            state = self.cell(x)
+            return state[0] if kind == "LSTM" else state
 
     profile = witnessed(Cell, (1, 8))
-    assert profile.coverage.uncounted == {"aten.lstm_cell": 1}
+    assert profile.totals.macs == gates * 16 * (8 + 16)
+    assert profile.layers[0].op in ("lstm_cell", "gru_cell", "rnn_tanh_cell")
+    assert profile.layers[0].witness_macs == profile.totals.macs
+
+
+def test_a_recurrent_layer_that_fvcore_skips_is_named() -> None:
+    profile = witnessed(lambda: nn.LSTM(8, 16), (5, 1, 8))
+    assert profile.totals.macs == 5 * 4 * 16 * (8 + 16)
+    assert witness_of(profile).skipped_ops["aten::lstm"] == 1
+
+
+def test_what_only_fvcore_counts_is_no_contradiction() -> None:
+    """A convolution whose weight is computed is one unknown operator here."""
+
+    class Computed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.conv2d(x, torch.relu(x))
+
+    profile = witnessed(Computed, (4, 4, 1, 1))
+    assert profile.coverage.uncounted == {"aten.conv2d": 1}
     assert witness_of(profile).total_macs == profile.totals.macs == 0
+
+
+def test_inputs_given_by_name_reach_fvcore() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(9, 16)
+            self.head = nn.Linear(16, 4)
+
+        def forward(self, extra: Tensor | None = None, input_ids: Tensor | None = None) -> Tensor:
+            assert input_ids is not None and extra is None
+            result: Tensor = self.head(self.table(input_ids))
+            return result
+
+    module = Tokens()
+    profile = profile_module(module, {"input_ids": (1, 3)}, name="small")
+    assert profile.inputs[0].dtype == "int64"
+    assert witness_of(profile).total_macs == profile.totals.macs == 3 * 16 * 4
+    assert "forward" not in vars(module)
 
 
 def test_a_module_that_runs_twice_is_held_against_both_runs() -> None:
@@ -176,7 +215,8 @@ def test_a_wrong_formula_is_an_error(
     monkeypatch.setitem(MAC_FORMULAS, kind, tampered(kind, factor))
     with pytest.raises(BadInputError) as caught:
         witnessed(build, shape)
-    assert f": {kind} counts " in str(caught.value)
+    counted_as = "product" if kind == "linear" else kind
+    assert f": {counted_as} counts " in str(caught.value)
     assert "\n" not in str(caught.value)
     if kind == "linear" or build is InOneModule:
         assert str(caught.value).startswith(f"{where}: ")
@@ -189,7 +229,7 @@ def test_a_wrong_product_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert witnessed(Product, (1, 2, 5, 7)).layers[-1].witness_macs == 2 * 5 * 7 * 5
     monkeypatch.setitem(MAC_FORMULAS, "matmul", tampered("matmul", 2))
-    with pytest.raises(BadInputError, match="matmul counts 700 MACs here and 350 by fvcore"):
+    with pytest.raises(BadInputError, match="product counts 700 MACs here and 350 by fvcore"):
         witnessed(Product, (1, 2, 5, 7))
 
 

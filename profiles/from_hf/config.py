@@ -1,0 +1,103 @@
+"""Read a ``config.json`` as data: what it is, and whether its sizes are sane."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from planner.errors import BadInputError
+from profiles.files import field_path, one_line, read_document
+
+MAX_CONFIG_BYTES = 2**20
+MAX_LAYERS = 256  # of one kind; each is a module to build and a piece of graph to trace
+MAX_SIZE = 2**24  # of a width, a vocabulary, a number of positions
+_LISTED = 4096  # items of a list
+_LAYER_KEY = re.compile(r"layers?$|^n_layer|depth|blocks?$|stages?$|repeats?$", re.IGNORECASE)
+_NO_SIZE = re.compile(r"theta|token_id|seed|_id$|id2label|label2id", re.IGNORECASE)
+
+Location = tuple[int | str, ...]
+
+
+class _Config(BaseModel):
+    """The fields that decide what is built; the others are transformers' to read."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    model_type: str
+    architectures: list[str] | None = None
+
+
+def is_config_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a ``config.json`` of Hugging Face, by its content.
+
+    What cannot be read or parsed is none: whoever reads it next says why.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        data = json.loads(content) if len(content) <= MAX_CONFIG_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return (
+        isinstance(data, dict)
+        and not {"schema_version", "layers"} & set(data)
+        and bool({"model_type", "architectures", "auto_map"} & set(data))
+    )
+
+
+def read_config(data: bytes) -> dict[str, Any]:
+    """The values of a ``config.json``.
+
+    Raises
+    ------
+    BadInputError
+        One line: it is too large, no JSON, names no model type, wants code of its own to run, or
+        declares sizes that no network has.
+    """
+    if len(data) > MAX_CONFIG_BYTES:
+        raise BadInputError(f"is {len(data):,} bytes; at most {MAX_CONFIG_BYTES:,} are read")
+    values = read_document(data, _Config, what="config").model_dump(exclude_unset=True)
+    for location, value in _leaves(values):
+        if location[-1] == "auto_map" or "auto_map" in location:
+            raise BadInputError(
+                f"{field_path(location)}: names code outside transformers, which is never run"
+            )
+        _check_size(location, value)
+    return values
+
+
+def _leaves(values: Any) -> Iterator[tuple[Location, Any]]:
+    """Every value that holds no others, and every list, with where it stands."""
+    stack: list[tuple[Location, Any]] = [((), values)]
+    while stack:
+        location, value = stack.pop()
+        if isinstance(value, dict):
+            if location and not value:
+                yield location, value
+            stack += [((*location, key), item) for key, item in value.items()]
+        else:
+            yield location, value
+            if isinstance(value, list):
+                stack += [((*location, index), item) for index, item in enumerate(value)]
+
+
+def _check_size(location: Location, value: Any) -> None:
+    names = [part for part in location if isinstance(part, str)]
+    key = names[-1] if names else ""
+    where = one_line(field_path(location))[:100]
+    if isinstance(value, list):
+        if len(value) > _LISTED:
+            raise BadInputError(f"{where}: {len(value):,} items; at most {_LISTED:,} are read")
+        if not _LAYER_KEY.search(key):
+            return
+        value = sum(item for item in value if isinstance(item, int))
+    if isinstance(value, bool) or not isinstance(value, int) or any(map(_NO_SIZE.search, names)):
+        return
+    most = MAX_LAYERS if _LAYER_KEY.search(key) else MAX_SIZE
+    if abs(value) > most:
+        raise BadInputError(f"{where}: found {value:,}; at most {most:,} is built")

@@ -1,0 +1,29 @@
+"""What shape inference says of an ONNX model's tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+STANDARD_DOMAINS = ("", "ai.onnx")
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What is known of a model's tensors.
+
+    Attributes
+    ----------
+    shapes : dict of str to tuple of int
+        Of every tensor with a fixed shape.
+    element_types : dict of str to int
+        Of every tensor, as in ``onnx.TensorProto.DataType``.
+    values : dict of str to array
+        Of small constants and of what the model computes from them and from shapes.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    element_types: dict[str, int]
+    values: dict[str, NDArray[Any]]
