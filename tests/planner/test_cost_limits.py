@@ -332,6 +332,13 @@ def test_memory_by_hand() -> None:
     assert table.live_bytes[0, 0].tolist() == [4 * 4 * (3 + 4)] * 2
 
 
+@pytest.mark.parametrize("casting", ["unicast", "broadcast"])
+def test_memory_has_room_for_what_is_received_not_sent(casting: str) -> None:
+    table = cost_table(chain(8, 8), cluster([3e6, 1e6], casting=casting), levels=(0.0,))
+    # 6 and 2 features of 16 bytes in and out; the fast node receives 2, the slow one 6
+    assert table.live_bytes[1, 0].tolist() == [16 * (6 + 6 + 2), 16 * (2 + 2 + 6)]
+
+
 @given(networks(), clusters(least=2))
 def test_counting_input_and_output(profile: ModelProfile, group: Cluster) -> None:
     off = cost_table(profile, group, levels=(0.0,))

@@ -119,6 +119,16 @@ def test_a_pipeline_by_hand() -> None:
     assert found.memory_bytes == {"a": weights[0] + live, "c": weights[1] + live}
 
 
+def test_a_stage_has_room_for_the_largest_of_its_fused_layers() -> None:
+    net = Net(1, 4)
+    first = net.conv("image", 8)
+    net.add(net.local(first), first)
+    study = Study(net.profile(), cluster(1))
+    # the activation's output stands beside the convolution's, which is read again
+    weights, live = 8 * 4, 2 * 8 * 16
+    assert uniform(study, 1, 0.0).predicted.memory_bytes == {"a": weights + live}
+
+
 def test_skipped_tensors_cross_every_cut() -> None:
     net = Net(4, 4)
     first = net.conv("image", 8)
