@@ -85,6 +85,8 @@ def contract(operator: Operator, operands: list[Operand]) -> Contract:
     found = None
     if operands and rule is not None:
         found = rule(operator, operands)
+    if found is not None and found.layout.shape != operator.output.shape:
+        found = None  # a file whose shapes contradict each other
     if found is None and operator.kind in ("linear", "recurrent"):  # whatever the input was
         return Contract("one-node", channels(operator.output.shape, len(operator.output.shape) - 1))
     return found or one_node(operator.output, operands)

@@ -31,6 +31,11 @@ class Layout:
     dimensions: tuple[Dimension, ...]
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+        return tuple(prod(atom.size for atom in dimension) for dimension in self.dimensions)
+
+    @property
     def count(self) -> int:
         """Number of features."""
         return prod(atom.size for atom in self.feature_atoms)

@@ -205,14 +205,10 @@ def _check_layer(layer: LayerProfile, known: dict[str, int]) -> None:
     if layer.feature_flow in ("grouped", "shuffle") and (
         layer.in_features % layer.groups or layer.out_features % layer.groups
     ):
-        raise ValueError(f"{where}: features are no multiple of the groups")
+        raise ValueError(f"{where}: its groups do not divide its features")
     if layer.weight_params > layer.params:
         raise ValueError(f"{where}: more weights than parameters")
     if layer.feature_flow in ("mixing", "grouped") and layer.input_bytes % layer.in_features:
         raise ValueError(f"{where}: input bytes are no multiple of input features")
     if layer.output_bytes % layer.out_features:
         raise ValueError(f"{where}: output bytes are no multiple of output features")
-    if layer.feature_flow == "grouped" and (
-        layer.in_features % layer.groups or layer.out_features % layer.groups
-    ):
-        raise ValueError(f"{where}: its groups do not divide its features")

@@ -114,7 +114,7 @@ ROWS: list[tuple[str, Path, Any, str]] = [
     ("profile", ("layers", CONV, "macs"), 1.5, "valid integer"),
     ("profile", ("layers", CONV, "in_features"), 0, "greater than or equal to 1"),
     ("profile", ("layers", CONV, "in_features"), 2, "reads 4 features of 'image', declares 2"),
-    ("profile", ("layers", CONV, "granularity"), 3, "no multiple of the granularity"),
+    ("profile", ("layers", CONV, "granularity"), 3, "no multiple of segments times granularity"),
     ("profile", ("layers", CONV, "weight_params"), 33, "more weights than parameters"),
     ("profile", ("layers", CONV, "input_bytes"), 63, "input bytes are no multiple"),
     ("profile", ("layers", CONV, "output_bytes"), 129, "output bytes are no multiple"),

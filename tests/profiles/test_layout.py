@@ -204,3 +204,9 @@ def test_norms_share_statistics_over_features_alone(
 ) -> None:
     found = apply("norm", [(1, 5, 24)], [channels((1, 5, 24), 2)], (1, 5, 24), axes=axes)
     assert (found.flow, found.shares_statistics) == (flow, statistics)
+
+
+def test_a_declared_shape_that_contradicts_the_input_runs_on_one_node() -> None:
+    found = apply("elementwise", [(2, 3, 8)], [channels((2, 3, 8), 2)], (3, 8))
+    assert found.flow == "one-node"
+    assert found.layout.shape == (3, 8)
