@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import dataclass
 
-from planner.domain.model_profile import ModelProfile
+from planner.domain.model_profile import LayerProfile, ModelProfile
 from planner.domain.plan import KeptFeatures, Plan
 from planner.strategies.compare import Comparison
 
@@ -54,6 +54,8 @@ def profile_table(profile: ModelProfile) -> Table:
             "parameters",
             "input bytes",
             "output bytes",
+            "feature bytes",
+            "MACs/byte",
         ),
         tuple(
             (
@@ -67,10 +69,18 @@ def profile_table(profile: ModelProfile) -> Table:
                 layer.params,
                 layer.input_bytes,
                 layer.output_bytes,
+                layer.input_feature_bytes if layer.feature_flow == "mixing" else None,
+                _intensity(layer),
             )
             for layer in profile.layers
         ),
     )
+
+
+def _intensity(layer: LayerProfile) -> float | None:
+    """Arithmetic intensity: MACs per byte that a node reads and writes, weights included."""
+    touched = layer.input_bytes + layer.output_bytes + layer.param_bytes
+    return layer.macs / touched if layer.macs and touched else None
 
 
 def plan_table(plan: Plan) -> Table:

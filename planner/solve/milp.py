@@ -16,9 +16,7 @@ from planner.domain.problem import Certificate, Status
 from planner.errors import InconsistentResultError
 
 MEGA = 1e6  # bytes are given to the solver in megabytes: raw SI units gave wrong optima
-_LARGEST = (
-    2.0**13
-)  # in solver units; tolerances are absolute, so times must be neither tiny nor huge
+_LARGEST = 2.0**13  # solver units: tolerances are absolute, so times must not be tiny or huge
 
 SOLVER_NAME = "PuLP + HiGHS"
 _TOLERANCE = 1e-9  # HiGHS's own 1e-6 would let limits slip by more than our checks allow
