@@ -42,7 +42,12 @@ from profiles.sandbox import serve
 serve(spec)
 """
 _OUT_OF_MEMORY = 71  # the exit status of a child that saw a MemoryError
-_MEMORY_SIGNS = ("MemoryError", "bad_alloc", "failed to map segment")
+_MEMORY_SIGNS = (
+    "MemoryError",
+    "bad_alloc",
+    "failed to map segment",
+    "cannot allocate memory",  # glibc, on its way to exit status 127
+)
 _MESSAGE_CHARACTERS = 450
 _CHUNK_BYTES = 2**16
 _LOG_BYTES = 2**16  # of stderr that are kept, to tell why a child died

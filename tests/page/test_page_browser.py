@@ -51,17 +51,21 @@ class Visit:
         if not local:
             self.trouble.append(f"request: {request.url}")
 
+    def shown(self, what: str) -> Locator:
+        """What stands on the page now; while it runs anew, what it showed before is still there."""
+        return self.page.locator(f'{MAIN} [data-stale="false"] {what}')
+
     @property
     def headline(self) -> Locator:
-        return self.page.locator(f"{MAIN} h4")
+        return self.shown("h4")
 
     @property
     def title(self) -> Locator:
-        return self.page.locator(f"{MAIN} h2")
+        return self.shown("h2")
 
     @property
     def error(self) -> Locator:
-        return self.page.locator('[data-testid="stAlertContentError"]')
+        return self.shown('[data-testid="stAlertContentError"]')
 
     def settle(self) -> None:
         self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
@@ -190,6 +194,7 @@ def test_open_dimensions_are_asked_for(visit: Callable[..., Visit], onnx_net) ->
     here = visit()
     here.upload("open.onnx", onnx_net(batch="N"))
     expect(here.error).to_contain_text("input 'image' has open dimensions")
+    here.settle()
     field = here.page.get_by_role("textbox", name="Input shapes")
     field.fill("image=1,3,16,16")
     field.press("Enter")
