@@ -14,10 +14,11 @@ from profiles.catalog import load_model, model_names
 from profiles.files import read_document
 from profiles.from_hf.config import is_config_file
 from profiles.from_hf.frontend import profile_config
-from profiles.from_onnx.frontend import MAX_ONNX_BYTES, profile_onnx
+from profiles.from_onnx.frontend import profile_onnx
 from profiles.from_pt2.frontend import profile_pt2
 from profiles.from_torch.frontend import profile_module
 from profiles.from_torch.hygiene import import_torch
+from profiles.strangers import MAX_MODEL_BYTES
 
 SOURCE_HELP = (
     "a catalogue model (planner catalog models), an .onnx or .pt2 file, a profile .json, "
@@ -97,8 +98,10 @@ def _config_name(path: Path) -> str:
 def _read(path: Path) -> bytes:
     try:
         size = path.stat().st_size
-        if size > MAX_ONNX_BYTES:
-            raise BadInputError(f"{path.name}: {size:,} bytes; at most {MAX_ONNX_BYTES:,} are read")
+        if size > MAX_MODEL_BYTES:
+            raise BadInputError(
+                f"{path.name}: {size:,} bytes; at most {MAX_MODEL_BYTES:,} are read"
+            )
         return path.read_bytes()
     except OSError as error:
         raise BadInputError(f"{path.name}: cannot be read ({error.strerror})") from error

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-
-from pydantic import ValidationError
-
 from planner.domain.model_profile import ModelProfile
-from planner.errors import BadInputError
-from profiles.files import first_problem, one_line
-from profiles.sandbox import Limits, run_limited
-
-MAX_PT2_BYTES = 512 * 2**20  # what a child with the default limits can hold
+from profiles.sandbox import Limits
+from profiles.strangers import MODULES_ONLY, profile_in_child
 
 
 def profile_pt2(
@@ -48,20 +40,13 @@ def profile_pt2(
         One line: the file is no such archive or needs too much time or memory, a shape does not
         fit, or nothing depends on the inputs.
     """
-    file_name = re.split(r"[/\\]", source)[-1]
-    what = one_line(file_name or name)[:100]
-    if len(data) > MAX_PT2_BYTES:
-        raise BadInputError(f"{what}: is {len(data):,} bytes; at most {MAX_PT2_BYTES:,} are read")
-    request = {"name": name, "input_shapes": input_shapes or {}, "batch": batch}
-    result = run_limited("profiles.from_pt2.child", request, data, what=what, limits=limits)
-    try:
-        profile = ModelProfile.model_validate(result)
-    except ValidationError as error:
-        raise BadInputError(f"{what}: {first_problem(error, ModelProfile)}") from error
-    provenance = profile.provenance.model_copy(
-        update={"source": file_name, "sha256": hashlib.sha256(data).hexdigest()}
+    return profile_in_child(
+        "profiles.from_pt2.child",
+        data,
+        name=name,
+        source=source,
+        input_shapes=input_shapes,
+        batch=batch,
+        limits=limits,
+        witness_note=MODULES_ONLY,
     )
-    coverage = profile.coverage.model_copy(
-        update={"witness_note": "fvcore counts PyTorch modules only"}
-    )
-    return profile.model_copy(update={"provenance": provenance, "coverage": coverage})

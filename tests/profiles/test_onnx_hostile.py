@@ -18,8 +18,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from planner.errors import BadInputError
-from profiles.from_onnx.frontend import MAX_ONNX_BYTES, profile_onnx
+from profiles.from_onnx.frontend import profile_onnx
 from profiles.sandbox import Limits, run_limited
+from profiles.strangers import MAX_MODEL_BYTES
 from tests.profiles import onnx_models
 from tests.profiles.hostile_onnx import HARMLESS, PATIENT, REFUSED
 from tests.profiles.onnx_models import file, node, small_net, weight
@@ -174,7 +175,7 @@ def test_a_large_file_meets_the_memory_limit() -> None:
 
 
 def test_a_file_over_the_size_limit_is_not_even_sent() -> None:
-    data = bytes(MAX_ONNX_BYTES + 1)
+    data = bytes(MAX_MODEL_BYTES + 1)
     assert "at most 536,870,912 are read" in refused(data)
 
 

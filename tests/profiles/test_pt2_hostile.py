@@ -22,8 +22,9 @@ import pytest
 from planner.errors import BadInputError
 from profiles.from_pt2.archive import MAX_JSON_BYTES, read_graph_json
 from profiles.from_pt2.child import main
-from profiles.from_pt2.frontend import MAX_PT2_BYTES, profile_pt2
+from profiles.from_pt2.frontend import profile_pt2
 from profiles.sandbox import Limits
+from profiles.strangers import MAX_MODEL_BYTES
 from tests.profiles.test_onnx_hostile import readers
 
 REPO = Path(__file__).parents[2]
@@ -398,7 +399,7 @@ def test_an_expression_that_torch_would_run_is_not(tmp_path: Path) -> None:
 def test_an_archive_over_the_size_limit_is_not_even_sent() -> None:
     class Large(bytes):
         def __len__(self) -> int:
-            return MAX_PT2_BYTES + 1
+            return MAX_MODEL_BYTES + 1
 
     begin = time.monotonic()
     with pytest.raises(BadInputError, match="at most 536,870,912 are read"):
