@@ -1,4 +1,8 @@
-"""The side bar: every control, and the question that they ask together."""
+"""The side bar: every control, and the question that they ask together.
+
+Every widget keeps its state for the session: a run that a new upload interrupts must not reset
+those that it did not reach.
+"""
 
 from __future__ import annotations
 
@@ -71,11 +75,13 @@ def side_bar() -> Asked:
             default="latency",
             required=True,
             help="Least time for one input, or most inputs per second in steady state.",
+            persist_state="session",
         )
         st.toggle(
             "Overlap communication and computation",
             key="overlap",
             help="A layer then takes the longer of the two, not their sum.",
+            persist_state="session",
         )
     question = Question(
         cluster=state.cluster,
@@ -109,6 +115,7 @@ def _source_is_upload() -> bool:
         on_change=_fill_from_model,
         label_visibility="collapsed",
         width="stretch",
+        persist_state="session",
     )
     return bool(st.session_state.source == _SOURCES[1])
 
@@ -165,6 +172,7 @@ def _cluster() -> Cluster:
         key="cluster",
         on_change=_fill_from_cluster,
         help="Fills in everything in this section.",
+        persist_state="session",
     )
     cluster = load_cluster(state.cluster)
     if cluster.description:
@@ -177,6 +185,7 @@ def _cluster() -> Cluster:
         step=1,
         key="nodes",
         help="Up to: fewer nodes may work if that is better. Exactly: every node works.",
+        persist_state="session",
     )
     right.segmented_control(
         "How many of the nodes work",
@@ -186,6 +195,7 @@ def _cluster() -> Cluster:
         required=True,
         label_visibility="collapsed",
         width="stretch",
+        persist_state="session",
     )
     _quantity_field(BANDWIDTH, "Of every node's link, in each direction.")
     _quantity_field(
@@ -205,6 +215,7 @@ def _cluster() -> Cluster:
             "no limit" if memory is None else f"{MEMORY.from_si(memory, unit):g} (preset)"
         ),
         help="Weights, receive buffers and activations must fit. 1 MB = 10⁶ bytes.",
+        persist_state="session",
     )
     left, right = st.columns(2)
     left.selectbox(
@@ -214,12 +225,14 @@ def _cluster() -> Cluster:
         format_func=lambda name: name.replace("_", " "),
         help="Full duplex: each direction has B. Half duplex: both share it. "
         "Shared: all nodes share it.",
+        persist_state="session",
     )
     right.selectbox(
         "Casting",
         ("unicast", "broadcast"),
         key="casting",
         help="Unicast: every receiver gets its own features. Broadcast: all get the same.",
+        persist_state="session",
     )
     return cluster
 
@@ -234,6 +247,7 @@ def _accuracy() -> tuple[str | None, float | None]:
         key="accuracy",
         format_func=lambda name: "none" if name == NO_MODEL else _curve_name(name, own),
         help="What sparsity costs in accuracy. Without one nothing limits the sparsity.",
+        persist_state="session",
     )
     chosen = state.accuracy != NO_MODEL
     if chosen:
@@ -256,6 +270,7 @@ def _accuracy() -> tuple[str | None, float | None]:
         key="limit",
         disabled=not chosen,
         help="Points of the task's metric." if chosen else "Needs an accuracy model.",
+        persist_state="session",
     )
     if not chosen:
         return NO_MODEL, None
@@ -271,6 +286,7 @@ def _quantity_field(quantity: Quantity, help_text: str) -> None:
         format="%.6g",
         key=quantity.key,
         help=help_text,
+        persist_state="session",
     )
     right.selectbox(
         f"Unit of {quantity.label}",
@@ -278,6 +294,7 @@ def _quantity_field(quantity: Quantity, help_text: str) -> None:
         key=quantity.unit_key,
         on_change=quantity.convert,
         label_visibility="collapsed",
+        persist_state="session",
     )
 
 
