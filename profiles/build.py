@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from math import prod
 
+from pydantic import ValidationError
+
 from planner.domain.model_profile import (
     Coverage,
     LayerProfile,
@@ -12,8 +14,10 @@ from planner.domain.model_profile import (
     Provenance,
     TensorSpec,
 )
+from planner.errors import BadInputError
 from profiles.alignment import Alignment, alignments
 from profiles.contracts import Contract, Operand, contract, input_layout
+from profiles.files import first_problem
 from profiles.graph import Graph, Operator
 from profiles.macs import FREE_KINDS, MAC_FORMULAS, count_macs
 
@@ -23,9 +27,18 @@ def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
 
     Raises
     ------
-    pydantic.ValidationError
-        The graph breaks a layer contract; a front end's defect.
+    BadInputError
+        The graph breaks a layer contract: its shapes contradict each other.
     """
+    try:
+        return _built(graph, provenance)
+    except ValidationError as error:
+        raise BadInputError(
+            f"its graph does not fit the planner's layers: {first_problem(error, ModelProfile)}"
+        ) from error
+
+
+def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
     operands = {
         tensor.name: Operand(tensor, input_layout(tensor), replicated=True)
         for tensor in graph.inputs

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import onnx
-from pydantic import ValidationError
 
-from planner.domain.model_profile import ModelProfile, Provenance
-from planner.errors import BadInputError
+from planner.domain.model_profile import Provenance
 from profiles.build import build_profile
-from profiles.files import first_problem
 from profiles.from_onnx.control import graph_of
 from profiles.from_onnx.file import read_model
 from profiles.from_onnx.inferred import STANDARD_DOMAINS
@@ -47,13 +44,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     provenance = Provenance(
         front_end="onnx", source="", tools=_tools(model), note="; ".join(graph.notes)
     )
-    try:
-        profile = build_profile(graph, provenance)
-    except ValidationError as error:
-        raise BadInputError(
-            f"its graph does not fit the planner's layers: {first_problem(error, ModelProfile)}"
-        ) from error
-    return profile.model_dump(mode="json")
+    return build_profile(graph, provenance).model_dump(mode="json")
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
-from planner.domain.model_profile import ModelProfile, Provenance
-from planner.errors import BadInputError
+from planner.domain.model_profile import Provenance
 from profiles.build import build_profile
-from profiles.files import first_problem
 from profiles.from_pt2.archive import read_graph_json
 from profiles.from_pt2.document import read_document
 from profiles.from_torch.translate import translate
@@ -42,13 +38,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     graph = translate(read_document(document, given, request["batch"]), request["name"])
     note = "; ".join(graph.notes)
     provenance = Provenance(front_end="pt2", source="", tools=_tools(document), note=note)
-    try:
-        profile = build_profile(graph, provenance)
-    except ValidationError as error:
-        raise BadInputError(
-            f"its graph does not fit the planner's layers: {first_problem(error, ModelProfile)}"
-        ) from error
-    return profile.model_dump(mode="json")
+    return build_profile(graph, provenance).model_dump(mode="json")
 
 
 def _tools(document: dict[str, Any]) -> dict[str, str]:

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from planner.domain.model_profile import ModelProfile, Provenance
 from planner.errors import BadInputError
 from profiles.build import build_profile
-from profiles.files import first_problem
 from profiles.from_torch.hygiene import (
     attention_written_out,
     evaluation_mode,
@@ -75,11 +72,8 @@ def profile_module(
     )
     try:
         profile = build_profile(graph, provenance)
-    except ValidationError as error:
-        raise BadInputError(
-            f"{name}: its graph does not fit the planner's layers: "
-            f"{first_problem(error, ModelProfile)}"
-        ) from error
+    except BadInputError as error:
+        raise BadInputError(f"{name}: {error}") from error
     if not witness:
         return without_witness(profile, "turned off")
     types = {tensor.name: tensor.dtype for tensor in graph.inputs}
