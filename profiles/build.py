@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from math import prod
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,9 +17,11 @@ from planner.domain.model_profile import (
 )
 from planner.errors import BadInputError
 from profiles.alignment import Alignment, alignments
-from profiles.contracts import Contract, Operand, contract, input_layout
+from profiles.contracts import Contract, Operand, contract
 from profiles.files import first_problem
+from profiles.following import followed
 from profiles.graph import Graph, Operator
+from profiles.input_features import input_layouts
 from profiles.macs import FREE_KINDS, MAC_FORMULAS, count_macs
 
 
@@ -39,8 +42,9 @@ def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
 
 
 def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
+    layouts = input_layouts(graph)
     operands = {
-        tensor.name: Operand(tensor, input_layout(tensor), replicated=True)
+        tensor.name: Operand(tensor, layouts[tensor.name], replicated=True)
         for tensor in graph.inputs
     }
     contracts = []
@@ -48,12 +52,21 @@ def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
         inputs = [operands[name] for name in operator.inputs]
         found = contract(operator, inputs)
         contracts.append(found)
-        replicated = found.flow not in ("mixing", "grouped") and all(i.replicated for i in inputs)
+        replicated = found.flow == "reduce" or (
+            found.flow not in ("mixing", "grouped") and all(i.replicated for i in inputs)
+        )
         operands[operator.name] = Operand(operator.output, found.layout, replicated)
     aligned = alignments(graph.operators, contracts, operands)
-    layers = [
-        _layer(operator, [operands[name] for name in operator.inputs], found, alignment)
+    fields = [
+        _layer_fields(operator, [operands[name] for name in operator.inputs], found, alignment)
         for operator, found, alignment in zip(graph.operators, contracts, aligned, strict=True)
+    ]
+    reshaping, scalings = followed(
+        graph, [operands[tensor.name].count for tensor in graph.inputs], fields
+    )
+    layers = [
+        LayerProfile(**{**values, "scaling": scaling})
+        for values, scaling in zip(fields, scalings, strict=True)
     ]
     return ModelProfile(
         name=graph.name,
@@ -72,6 +85,7 @@ def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
         layers=tuple(layers),
         provenance=provenance,
         coverage=coverage(graph.operators),
+        reshaping=reshaping,
     )
 
 
@@ -95,17 +109,18 @@ def coverage(operators: tuple[Operator, ...]) -> Coverage:
     return Coverage(counted=dict(counted), free=dict(free), uncounted=dict(uncounted))
 
 
-def _layer(
+def _layer_fields(
     operator: Operator, inputs: list[Operand], found: Contract, alignment: Alignment
-) -> LayerProfile:
+) -> dict[str, Any]:
+    """Fields of a `LayerProfile`; numbers that follow from open sizes still know how."""
     mixing = found.flow == "mixing"
     data = inputs[:1] if mixing or found.flow == "grouped" else inputs
     source = _leader(found, inputs)
     weights = prod(operator.weight_shape) if mixing and operator.kind != "embedding" else 0
     output = operator.output
     count = found.layout.count
-    statistics = 2 * output.bytes // count if found.shares_statistics else 0
-    return LayerProfile(
+    statistics = found.statistics * output.bytes // count if found.statistics else 0
+    return dict(
         name=operator.name,
         op=operator.op,
         inputs=operator.inputs,

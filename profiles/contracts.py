@@ -53,15 +53,15 @@ class Contract:
         Of a grouped flow or a shuffle.
     start : int
         First feature of a slice.
-    shares_statistics : bool
-        Every node must know two numbers of every other one per position.
+    statistics : int
+        Numbers per position that every node must know of every other one.
     """
 
     flow: FeatureFlow
     layout: Layout
     groups: int = 1
     start: int = 0
-    shares_statistics: bool = False
+    statistics: int = 0
 
 
 def input_layout(tensor: Tensor) -> Layout:
@@ -178,7 +178,7 @@ def _normalisation(operator: Operator, operands: list[Operand]) -> Contract | No
     if not inside:
         return along
     if not outside:
-        return Contract("local", along.layout, shares_statistics=True)
+        return Contract("local", along.layout, statistics=_MEAN_AND_VARIANCE)
     if _are_major(outside, inside):
         return Contract("grouped", along.layout, groups=prod(a.size for a in outside))
     return None
@@ -195,6 +195,21 @@ def _are_major(major: list[Atom], minor: list[Atom]) -> bool:
     return min(a.stride for a in major) > max(a.stride for a in minor)
 
 
+# Reductions over all features that nodes finish from each other's numbers: how many per position.
+_MEAN_AND_VARIANCE = 2
+_TOLD = {
+    **dict.fromkeys(
+        (
+            "all amax amin any count_nonzero linalg_vector_norm mean nansum norm prod reduce_l1 "
+            "reduce_l2 reduce_log_sum reduce_max reduce_min reduce_prod reduce_sum_square sum"
+        ).split(),
+        1,
+    ),
+    **dict.fromkeys("logsumexp nanmean reduce_log_sum_exp".split(), 2),
+    **dict.fromkeys("std var".split(), _MEAN_AND_VARIANCE),
+}
+
+
 def _reduce(operator: Operator, operands: list[Operand]) -> Contract | None:
     layout = operands[0].layout
     inside, outside = _parted(layout, operator.axes)
@@ -206,7 +221,10 @@ def _reduce(operator: Operator, operands: list[Operand]) -> Contract | None:
     )
     if not inside:
         return Contract("local", Layout(dimensions))
-    if not outside or not _are_major(outside, inside):
+    if not outside:
+        told = _TOLD.get(operator.op, 0)
+        return Contract("reduce", Layout(dimensions), statistics=told) if told else None
+    if not _are_major(outside, inside):
         return None
     groups = prod(atom.size for atom in outside)
     return Contract("grouped", numbered(dimensions, strides_of(outside)), groups=groups)

@@ -95,10 +95,17 @@ class Operator:
 
 @dataclass(frozen=True)
 class Graph:
-    """Operators in topological order."""
+    """Operators in topological order.
+
+    Attributes
+    ----------
+    requirements : tuple of str
+        Comparisons of open sizes (see `profiles.size`) without which it is another graph.
+    """
 
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
     operators: tuple[Operator, ...]
     notes: tuple[str, ...] = field(default=())
+    requirements: tuple[str, ...] = field(default=())

@@ -10,6 +10,7 @@ from typing import Any
 
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
+from planner.reshape import at_input_shapes
 from profiles.catalog import load_model, model_names
 from profiles.files import read_document
 from profiles.from_hf.config import is_config_file
@@ -42,6 +43,7 @@ def load_source(
         own code and is therefore never offered for uploads.
     input_shapes : dict, optional
         Shape per input name; needed for modules and for ONNX inputs with dynamic dimensions.
+        Catalogue models and saved profiles are worked out for it, where they say how.
     batch : int, optional
         Replaces dimension 0 of every input.
     witness : bool
@@ -50,11 +52,11 @@ def load_source(
     Raises
     ------
     BadInputError
-        Nothing of that name, or a file that is not what it says.
+        Nothing of that name, a file that is not what it says, or a shape that it cannot have.
     """
     path = Path(source)
     if source in model_names():
-        return _fixed(load_model(source), input_shapes, batch)
+        return at_input_shapes(load_model(source), input_shapes, batch)
     if path.suffix.lower() == ".onnx":
         return load_onnx(
             _read(path), name=path.stem, source=path.name, input_shapes=input_shapes, batch=batch
@@ -72,7 +74,8 @@ def load_source(
                 input_shapes=input_shapes,
                 batch=batch,
             )
-        return _fixed(read_document(path, ModelProfile, what="profile"), input_shapes, batch)
+        profile = read_document(path, ModelProfile, what="profile")
+        return at_input_shapes(profile, input_shapes, batch)
     if ":" in source and not path.exists():
         return _load_module(source, input_shapes, batch, witness)
     raise BadInputError(f"SOURCE {source!r}: no such model; give {SOURCE_HELP}")
@@ -107,24 +110,6 @@ def _read(path: Path) -> bytes:
         raise BadInputError(f"{path.name}: cannot be read ({error.strerror})") from error
 
 
-def _fixed(
-    profile: ModelProfile,
-    input_shapes: dict[str, tuple[int, ...]] | None,
-    batch: int | None,
-) -> ModelProfile:
-    """A saved profile, which has its shapes already."""
-    has = {spec.name: spec.shape for spec in profile.inputs}
-    for name, shape in (input_shapes or {}).items():
-        if has.get(name) != shape:
-            raise BadInputError(
-                f"--input-shape {name}: a saved profile keeps its shapes {has}; "
-                "profile the model's file again for another one"
-            )
-    if batch is not None and any(shape[:1] != (batch,) for shape in has.values()):
-        raise BadInputError(f"--batch {batch}: a saved profile keeps its shapes {has}")
-    return profile
-
-
 def _load_module(
     source: str,
     input_shapes: dict[str, tuple[int, ...]] | None,
@@ -146,7 +131,9 @@ def _load_module(
     if batch is not None:
         input_shapes = {name: (batch, *shape[1:]) for name, shape in input_shapes.items()}
     name = source.rpartition(":")[2]
-    return profile_module(module, input_shapes, name=name, source=source, witness=witness)
+    return profile_module(
+        module, input_shapes, name=name, source=source, witness=witness, open_sizes="all"
+    )
 
 
 def _callable(source: str) -> Callable[[], Any]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from functools import cached_property
+from math import prod
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, computed_field, model_validator
 
 from planner.domain.arrays import Frozen
+from planner.domain.layer_contracts import check_input, check_layer
+from planner.domain.reshaping import Reshaping
 
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Positive = Annotated[int, Field(ge=1, lt=2**62)]
 Name = Annotated[str, Field(min_length=1, max_length=512)]
 
-FeatureFlow = Literal["mixing", "grouped", "local", "concat", "slice", "shuffle", "one-node"]
+FeatureFlow = Literal[
+    "mixing", "grouped", "local", "concat", "slice", "shuffle", "reduce", "one-node"
+]
 """How a layer's outputs depend on its input features, which decides what must be sent.
 
 mixing    every output feature reads every input feature: communicates, can be sparsified
@@ -23,6 +28,8 @@ local     output feature i reads input feature i, or a block of outputs reads on
 concat    features of the inputs stand one behind the other
 slice     a contiguous run of the input's features, from ``feature_start``
 shuffle   the ``groups`` runs of the input's features interleaved
+reduce    one feature out of all (a sum, a maximum): every node works out its own features' part
+          and tells the others, and all hold the result
 one-node  anything else: its inputs are gathered on one node, which runs it alone
 """
 
@@ -55,10 +62,13 @@ class LayerProfile(Frozen):
     )
     feature_start: Count = Field(default=0, description="first feature, for a slice")
     statistics_bytes: Count = Field(
-        default=0, description="bytes that every node tells every other (mean and variance)"
+        default=0, description="bytes that every node tells every other (mean and variance, sum)"
     )
     input_bytes: Count
     output_bytes: Count
+    scaling: Count | None = Field(
+        default=None, description="which of ``reshaping.numbers`` this layer's follow; none: fixed"
+    )
     witness_macs: Count | None = Field(default=None, description="fvcore's count of this layer")
     measured_s: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="measured seconds by device type"
@@ -138,6 +148,9 @@ class ModelProfile(Frozen):
     layers: tuple[LayerProfile, ...] = Field(min_length=1, max_length=200_000)
     provenance: Provenance
     coverage: Coverage = Coverage()
+    reshaping: Reshaping | None = Field(
+        default=None, description="how the numbers follow from open input sizes; none: all fixed"
+    )
     declared_totals: Totals | None = Field(
         default=None, alias="totals", exclude=True, description="of a saved profile; checked"
     )
@@ -153,62 +166,117 @@ class ModelProfile(Frozen):
             layers=len(self.layers),
         )
 
+    @cached_property
+    def factors(self) -> tuple[dict[str, int], ...]:
+        """Per layer, its numbers that follow from the inputs, divided by what they follow.
+
+        Raises
+        ------
+        ValueError
+            The expressions do not hold at the present shape, or a number is no multiple of its.
+        """
+        reshaping = self.reshaping
+        if reshaping is None:
+            return ({},) * len(self.layers)
+        shapes = [spec.shape for spec in self.inputs]
+        if [len(shape) for shape in shapes] != [len(shape) for shape in reshaping.inputs]:
+            raise ValueError("reshaping: its inputs are not those of the profile")
+        try:
+            values = reshaping.values(shapes)
+            rows = reshaping.number_values(values)
+        except ValueError as error:
+            raise ValueError(f"reshaping: at the present shape, {error}") from error
+        for spec, size in zip(self.inputs, reshaping.features, strict=True):
+            if spec.features != (values[size] if isinstance(size, str) else size):
+                raise ValueError(f"reshaping: input {spec.name!r} has {spec.features} features")
+            if spec.bytes % prod(spec.shape):
+                raise ValueError(f"inputs: bytes of {spec.name!r} are no multiple of its elements")
+        return tuple(_factors(layer, rows) for layer in self.layers)
+
+    @cached_property
+    def changing_features(self) -> tuple[int, ...]:
+        """Layers that read or make a number of features that follows from the inputs."""
+        if self.reshaping is None:
+            return ()
+        open_names = {
+            spec.name
+            for spec, size in zip(self.inputs, self.reshaping.features, strict=True)
+            if isinstance(size, str)
+        }
+        found = []
+        for index, (layer, factors) in enumerate(zip(self.layers, self.factors, strict=True)):
+            if "out_features" in factors:
+                open_names.add(layer.name)
+            if factors.keys() & _FEATURES or open_names.intersection((layer.name, *layer.inputs)):
+                found.append(index)
+        return tuple(found)
+
     @model_validator(mode="after")
     def _is_a_graph_in_order(self) -> Self:
         known: dict[str, int] = {}
         for spec in self.inputs:
             if spec.name in known:
                 raise ValueError(f"inputs: {spec.name!r} is there twice")
-            if spec.bytes % spec.features:
-                raise ValueError(f"inputs: bytes of {spec.name!r} are no multiple of its features")
+            check_input(spec)
             known[spec.name] = spec.features
         for layer in self.layers:
-            _check_layer(layer, known)
+            if layer.name in known:
+                raise ValueError(f"layer {layer.name!r}: the name is there twice")
+            check_layer(layer, known)
             known[layer.name] = layer.out_features
         for output in self.outputs:
             if output not in known:
                 raise ValueError(f"outputs: {output!r} is no layer and no input")
+        if self.reshaping is None:
+            if any(layer.scaling is not None for layer in self.layers):
+                raise ValueError("layers: one has a scaling, but there is no reshaping")
+        else:
+            self._check_every_shape(known)
         if self.declared_totals not in (None, self.totals):
             raise ValueError(f"totals: the layers add up to {self.totals}")
         return self
 
+    def _check_every_shape(self, known: dict[str, int]) -> None:
+        """Contracts hold wherever they hold for what is multiplied by expressions.
 
-def _check_layer(layer: LayerProfile, known: dict[str, int]) -> None:
-    where = f"layer {layer.name!r}"
-    if layer.name in known:
-        raise ValueError(f"{where}: the name is there twice")
-    if not layer.inputs:
-        raise ValueError(f"{where}: has no inputs")
-    for source in layer.inputs:
-        if source not in known:
-            raise ValueError(f"{where}: input {source!r} is no earlier layer and no model input")
-    features = [known[source] for source in layer.inputs]
-    if layer.feature_flow == "mixing" and layer.macs % (layer.in_features * layer.out_features):
-        raise ValueError(f"{where}: MACs are no multiple of input times output features")
-    if layer.feature_flow in ("mixing", "grouped", "slice") and features[0] != layer.in_features:
-        raise ValueError(
-            f"{where}: reads {features[0]} features of {layer.inputs[0]!r}, "
-            f"declares {layer.in_features}"
-        )
-    if layer.feature_flow == "concat" and sum(features) != layer.out_features:
-        raise ValueError(f"{where}: the inputs' features do not add up to its output's")
-    if layer.feature_flow == "local" and layer.in_features not in features:
-        raise ValueError(f"{where}: none of its inputs has the {layer.in_features} it declares")
-    if layer.feature_flow == "local" and layer.out_features % layer.in_features:
-        raise ValueError(f"{where}: output features are no multiple of input features")
-    if layer.feature_flow == "slice" and (
-        layer.feature_start + layer.out_features > layer.in_features
-    ):
-        raise ValueError(f"{where}: the slice ends behind its input's last feature")
-    if layer.out_features % (layer.granularity * layer.segments):
-        raise ValueError(f"{where}: output features are no multiple of segments times granularity")
-    if layer.feature_flow in ("grouped", "shuffle") and (
-        layer.in_features % layer.groups or layer.out_features % layer.groups
-    ):
-        raise ValueError(f"{where}: its groups do not divide its features")
-    if layer.weight_params > layer.params:
-        raise ValueError(f"{where}: more weights than parameters")
-    if layer.feature_flow in ("mixing", "grouped") and layer.input_bytes % layer.in_features:
-        raise ValueError(f"{where}: input bytes are no multiple of input features")
-    if layer.output_bytes % layer.out_features:
-        raise ValueError(f"{where}: output bytes are no multiple of output features")
+        Layers whose features change are left to `check_changed`.
+        """
+        changing = set(self.changing_features)
+        for index, (layer, factors) in enumerate(zip(self.layers, self.factors, strict=True)):
+            if factors and index not in changing:
+                check_layer(layer.model_copy(update=factors), known)
+
+
+_FEATURES = {"in_features", "out_features"}
+
+
+def _factors(layer: LayerProfile, rows: tuple[dict[str, int], ...]) -> dict[str, int]:
+    if layer.scaling is None:
+        return {}
+    if layer.scaling >= len(rows):
+        raise ValueError(f"layer {layer.name!r}: scaling: there are {len(rows)} to choose from")
+    factors: dict[str, int] = {}
+    for field, value in rows[layer.scaling].items():
+        factors[field], rest = divmod(getattr(layer, field), value)
+        if rest:
+            raise ValueError(f"layer {layer.name!r}: {field} is no multiple of {value}")
+    return factors
+
+
+def check_changed(
+    profile: ModelProfile, inputs: tuple[TensorSpec, ...], layers: tuple[LayerProfile, ...]
+) -> None:
+    """Check new inputs and layers of a profile where another shape can break a contract.
+
+    Raises
+    ------
+    ValueError
+        One is broken.
+    """
+    for spec in inputs:
+        check_input(spec)
+    if profile.changing_features:
+        features = {spec.name: spec.features for spec in inputs}
+        features.update((layer.name, layer.out_features) for layer in layers)
+        for index in profile.changing_features:
+            check_layer(layers[index], features)

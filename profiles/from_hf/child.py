@@ -10,6 +10,9 @@ from profiles.from_hf.config import read_config
 from profiles.from_torch.frontend import profile_module
 from profiles.from_torch.hygiene import import_torch
 
+_MOST_OPEN_MODULES = 600
+"""Of a network that is traced with open sizes as well, which takes twice as long again."""
+
 
 def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Profile the bytes of a ``config.json``.
@@ -45,12 +48,14 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     network = hf.build_network(values)
     given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
     traced = hf.prepared(network, given, request["batch"])
+    modules = sum(1 for _ in traced.module.modules())
     profile = profile_module(
         traced.module,
         traced.shapes,
         name=request["name"],
         witness=False,
         dtypes=traced.dtypes,
+        open_sizes="all" if modules <= _MOST_OPEN_MODULES else "none",
     )
     provenance = profile.provenance.model_copy(
         update={

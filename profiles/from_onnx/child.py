@@ -37,7 +37,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
         As `profiles.from_onnx.frontend.profile_onnx`.
     """
     model = read_model(data)
-    model = _inlined(model)
+    model = inlined(model)
     given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
     declared = fix_inputs(model, given, request["batch"])
     graph = graph_of(model, declared, request["name"])
@@ -47,7 +47,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     return build_profile(graph, provenance).model_dump(mode="json")
 
 
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with its local functions' nodes in place of their calls."""
     if not model.functions:
         return model

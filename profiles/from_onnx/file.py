@@ -40,10 +40,17 @@ def read_model(data: bytes) -> onnx.ModelProto:
         onnx.checker.check_model(data)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise BadInputError(f"is no valid ONNX model: {error}") from error
-    return _parse(small)
+    return parse(small)
 
 
-def _parse(data: bytes) -> onnx.ModelProto:
+def parse(data: bytes) -> onnx.ModelProto:
+    """Parse a model, unchecked.
+
+    Raises
+    ------
+    BadInputError
+        The bytes are no ONNX model.
+    """
     try:
         return onnx.load_model_from_string(data)
     except DecodeError as error:
@@ -54,7 +61,7 @@ def _parse(data: bytes) -> onnx.ModelProto:
 
 def _without_weights(data: bytes) -> bytes:
     """The serialised model without large values; the parsed one is freed before the checker's."""
-    model = _parse(data)
+    model = parse(data)
     del model.training_info[:]
     _check_extent(model)
     for tensor in tensors(model):

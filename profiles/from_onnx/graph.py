@@ -68,7 +68,7 @@ def translate(
     for sparse in model.graph.sparse_initializer:
         values = sparse.values
         emitter.store(values.name, values.data_type, tuple(sparse.dims), prod(values.dims))
-    nodes = list(_labelled(model.graph, emitter))
+    nodes = list(labelled(model.graph, emitter))
     used = {name for node in nodes for name in node.reads}
     used |= {value.name for value in model.graph.output}
     for node in nodes:
@@ -86,7 +86,7 @@ def translate(
     return Graph(name, inputs, outputs, tuple(emitter.operators), emitter.notes)
 
 
-def _labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Node]:
+def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Node]:
     """The nodes under their names, or ``optype_k`` where they have none of their own."""
     names = Counter(proto.name for proto in graph.node)
     taken = {value.name for value in graph.input}

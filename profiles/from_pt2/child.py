@@ -8,6 +8,7 @@ from planner.domain.model_profile import Provenance
 from profiles.build import build_profile
 from profiles.from_pt2.archive import read_graph_json
 from profiles.from_pt2.document import read_document
+from profiles.from_pt2.reshaping import with_open_shapes
 from profiles.from_torch.translate import translate
 
 _VERSION_CHARACTERS = 60
@@ -38,7 +39,8 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     graph = translate(read_document(document, given, request["batch"]), request["name"])
     note = "; ".join(graph.notes)
     provenance = Provenance(front_end="pt2", source="", tools=_tools(document), note=note)
-    return build_profile(graph, provenance).model_dump(mode="json")
+    profile = with_open_shapes(build_profile(graph, provenance), document)
+    return profile.model_dump(mode="json")
 
 
 def _tools(document: dict[str, Any]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from profiles.from_torch.program import (
     inlined,
     references,
 )
+from profiles.size import Size
 
 MAX_GRAPH_DEPTH = 20
 
@@ -50,9 +51,16 @@ _STORED = {"parameter", "buffer", "tensor_constant"}
 
 
 def read_document(
-    document: Any, input_shapes: dict[str, tuple[int, ...]], batch: int | None
+    document: Any,
+    input_shapes: dict[str, tuple[int, ...]],
+    batch: int | None,
+    *,
+    opened: bool = False,
 ) -> AtenProgram:
     """Translate the document of ``models/model.json``.
+
+    With ``opened``, sizes that the archive leaves open remember how they follow from the inputs'
+    (see `profiles.size`).
 
     Raises
     ------
@@ -76,8 +84,10 @@ def read_document(
     tensors = member(graph, "tensor_values", "the graph")
     ranges = mapping(whole.get("range_constraints") or {}, "range_constraints")
     described = {name: member(tensors, name, "the graph's tensors") for name in inputs}
-    sizes = Sizes(symbols_of_inputs(described, input_shapes, batch, ranges))
-    body = _Reader(sizes).body(graph, "the graph", 0)
+    symbols = symbols_of_inputs(described, input_shapes, batch, ranges)
+    if opened:
+        symbols = {name: Size.of(value, name) for name, value in symbols.items()}
+    body = _Reader(Sizes(symbols)).body(graph, "the graph", 0)
     for name in (*inputs, *(name for names in stored.values() for name in names)):
         if name not in body.inputs or name not in body.values:
             raise BadInputError(f"its signature names {name!r}, which is no input of its graph")

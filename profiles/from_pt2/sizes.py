@@ -9,6 +9,7 @@ from typing import Any
 
 from planner.errors import BadInputError
 from profiles.from_pt2.fields import integer, items, mapping, member, text
+from profiles.size import as_one, largest, smallest
 
 MAX_ELEMENTS = 2**40
 MAX_DIMENSIONS = 64
@@ -23,8 +24,8 @@ _FUNCTIONS: dict[str, Callable[..., int]] = {
     "CleanDiv": lambda a, b: a // b,
     "Mod": lambda a, b: a % b,
     "PythonMod": lambda a, b: a % b,
-    "Max": max,
-    "Min": min,
+    "Max": lambda *sizes: largest(sizes),
+    "Min": lambda *sizes: smallest(sizes),
 }
 """The functions of torch's size expressions that are understood; there are no others."""
 
@@ -58,7 +59,7 @@ class Sizes:
             raise BadInputError(
                 f"{where} has {len(sizes)} dimensions; at most {MAX_DIMENSIONS} are read"
             )
-        shape = tuple(self.size(size, where) for size in sizes)
+        shape = tuple(as_one(self.size(size, where)) for size in sizes)
         if min(shape, default=0) < 0 or max(shape, default=0) > MAX_ELEMENTS:
             raise BadInputError(f"{where} has the shape {_shown(shape)}; sizes are 0 to 2^40")
         if prod(shape) > MAX_ELEMENTS:
@@ -76,7 +77,13 @@ class Sizes:
         written = _expression(size, where)
         try:
             found = _value(_parsed(written), self._symbols)
-        except (_NotUnderstoodError, ZeroDivisionError, RecursionError, TypeError) as error:
+        except (
+            _NotUnderstoodError,
+            ArithmeticError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise BadInputError(
                 f"{where} has the open size {written[:100]!r}, which is not understood"
             ) from error

@@ -5,11 +5,12 @@ No weights are read or held: a module built under ``torch.device("meta")`` costs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from planner.domain.model_profile import ModelProfile, Provenance
 from planner.errors import BadInputError
 from profiles.build import build_profile
+from profiles.from_torch.export import export_module
 from profiles.from_torch.hygiene import (
     attention_written_out,
     evaluation_mode,
@@ -17,9 +18,9 @@ from profiles.from_torch.hygiene import (
     import_torch,
     quiet,
 )
-from profiles.from_torch.inputs import input_types, takes_by_name
+from profiles.from_torch.inputs import input_types
 from profiles.from_torch.live import read_program
-from profiles.from_torch.program import AtenProgram
+from profiles.from_torch.reshaping import OPEN_SECONDS, with_open_shapes
 from profiles.from_torch.traced import NOTE, trace_path, weights_fit
 from profiles.from_torch.translate import translate
 from profiles.from_torch.witness import add_witness, without_witness
@@ -37,6 +38,8 @@ def profile_module(
     source: str = "",
     witness: bool = True,
     dtypes: dict[str, str] | None = None,
+    open_sizes: Literal["all", "batch", "none"] = "none",
+    open_seconds: float = OPEN_SECONDS,
 ) -> ModelProfile:
     """Profile a module for the given input shapes.
 
@@ -55,6 +58,12 @@ def profile_module(
         Element type per input, such as ``int64``. By default inputs that are named like token
         numbers or masks (``input_ids``, ``attention_mask``) are int64; all others have the type
         of the weights.
+    open_sizes : {"none", "all", "batch"}
+        Which sizes of the inputs the profile can be worked out for later, as far as torch can
+        trace the module so (see `profiles.from_torch.reshaping`); it is traced again for that.
+    open_seconds : float
+        Processor time that one such trace may take; after one that takes longer the batch alone
+        is tried.
 
     Raises
     ------
@@ -74,6 +83,11 @@ def profile_module(
         profile = build_profile(graph, provenance)
     except BadInputError as error:
         raise BadInputError(f"{name}: {error}") from error
+    if open_sizes != "none" and not note:
+        batch_only = open_sizes == "batch"
+        profile = with_open_shapes(
+            profile, graph, module, batch_only=batch_only, seconds=open_seconds
+        )
     if not witness:
         return without_witness(profile, "turned off")
     types = {tensor.name: tensor.dtype for tensor in graph.inputs}
@@ -106,7 +120,7 @@ def trace_graph(
     types = input_types(module, input_shapes, name=name, dtypes=dtypes)
     with evaluation_mode(module), attention_written_out(), quiet():
         try:
-            program = _exported(module, input_shapes, types)
+            program = read_program(export_module(module, input_shapes, types), tuple(input_shapes))
         except Exception as error:  # whatever the module's own code raises inside torch.export
             graph = _path_graph(module, input_shapes, types, name)
             if graph is None:
@@ -118,25 +132,6 @@ def trace_graph(
         return translate(program, name), ""
     except BadInputError as error:
         raise BadInputError(f"{name}: {error}") from error
-
-
-def _exported(
-    module: torch.nn.Module, input_shapes: dict[str, tuple[int, ...]], types: dict[str, str]
-) -> AtenProgram:
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        device = next((p.device for p in module.parameters()), torch.device("cpu"))
-        arguments = {
-            label: torch.empty(shape, device=device, dtype=getattr(torch, types[label]))
-            for label, shape in input_shapes.items()
-        }
-        if takes_by_name(module, tuple(arguments)):
-            exported = torch.export.export(module, (), kwargs=arguments, strict=False)
-        else:
-            exported = torch.export.export(module, tuple(arguments.values()), strict=False)
-    return read_program(exported, tuple(input_shapes))
 
 
 def _path_graph(

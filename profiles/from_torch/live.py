@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from profiles.from_torch.opened import dimension, is_open, open_size
 from profiles.from_torch.program import (
     SAME,
     WRAPPERS,
@@ -156,7 +157,10 @@ def _value(item: Any) -> Value:
     if isinstance(item, (tuple, list)):
         return tuple(_value(part) for part in item)
     if hasattr(item, "op") and hasattr(item, "name"):
-        return Ref(item.name)
+        value = item.meta.get("val")
+        if is_open(value):
+            return open_size(value)
+        return value if type(value) is int else Ref(item.name)
     return None
 
 
@@ -169,7 +173,7 @@ def _submodule(graph_module: Any, argument: Any) -> Any:
 def _metas(named: Iterable[tuple[str, Any]]) -> dict[str, TensorMeta]:
     return {
         name: TensorMeta(
-            tuple(int(size) for size in value.shape),
+            tuple(dimension(size) for size in value.shape),
             str(value.dtype).removeprefix("torch."),
             value.dtype.itemsize,
         )

@@ -117,7 +117,7 @@ def test_attention_in_single_steps_stays_inside_heads() -> None:
     scores = apply("matmul", [(1, 6, 5, 4), (1, 6, 4, 5)], [q, k], (1, 6, 5, 5))
     assert (scores.flow, scores.groups, scores.layout.count) == ("grouped", 6, 6)
     weights = apply("softmax", [(1, 6, 5, 5)], [scores.layout], (1, 6, 5, 5), axes=(3,))
-    assert (weights.flow, weights.shares_statistics) == ("local", False)
+    assert (weights.flow, weights.statistics) == ("local", 0)
     mixed = apply("matmul", [(1, 6, 5, 5), (1, 6, 5, 4)], [weights.layout, q], (1, 6, 5, 4))
     assert (mixed.flow, mixed.groups, mixed.layout) == ("grouped", 6, q)
     back = apply(
@@ -196,14 +196,12 @@ def test_operands_with_features_in_unlike_places_share_no_owner() -> None:
     assert found.flow == "one-node"
 
 
-@pytest.mark.parametrize(
-    ("axes", "flow", "statistics"), [((2,), "local", True), ((1,), "local", False)]
-)
+@pytest.mark.parametrize(("axes", "flow", "statistics"), [((2,), "local", 2), ((1,), "local", 0)])
 def test_norms_share_statistics_over_features_alone(
-    axes: tuple[int, ...], flow: str, statistics: bool
+    axes: tuple[int, ...], flow: str, statistics: int
 ) -> None:
     found = apply("norm", [(1, 5, 24)], [channels((1, 5, 24), 2)], (1, 5, 24), axes=axes)
-    assert (found.flow, found.shares_statistics) == (flow, statistics)
+    assert (found.flow, found.statistics) == (flow, statistics)
 
 
 def test_a_declared_shape_that_contradicts_the_input_runs_on_one_node() -> None:

@@ -40,7 +40,12 @@ def build_library() -> ModuleType:
 # Models
 
 
-LARGE = {"deeplabv3plus-resnet101", "llama-3.1-70b", "llama-3.1-70b-decode"}
+LARGE = {
+    "deeplabv3plus-resnet101",
+    "llama-3.1-8b",
+    "llama-3.1-70b",
+    "llama-3.1-70b-decode",
+}
 BY_SIZE = [
     pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in model_names()
 ]

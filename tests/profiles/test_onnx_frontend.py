@@ -265,7 +265,7 @@ ONE_LAYER: dict[str, tuple[Any, ...]] = {
         2 * 5 * 16 * 10,
         16 * 10,
         "linear",
-        "one-node",  # an input of three dimensions carries its features in the second
+        "mixing",
     ),
     "matmul of vectors": (
         node("MatMul", "x w", "y"),
@@ -401,7 +401,7 @@ ONE_LAYER: dict[str, tuple[Any, ...]] = {
         0,
         0,
         "mean",
-        "one-node",
+        "reduce",
     ),
     "reversed features": (
         node("Slice", "x start end axis step", "y"),

@@ -170,9 +170,14 @@ def written(exported: torch.export.ExportedProgram) -> bytes:
 
 
 def without_origin(profile: ModelProfile) -> dict[str, Any]:
-    """All fields but where the profile comes from."""
+    """All fields but where the profile comes from, and how it follows from open sizes."""
     found: dict[str, Any] = profile.model_dump(
-        exclude={"provenance": True, "coverage": {"witness_note"}}
+        exclude={
+            "provenance": True,
+            "coverage": {"witness_note"},
+            "reshaping": True,
+            "layers": {"__all__": {"scaling"}},
+        }
     )
     return found
 

@@ -1,0 +1,129 @@
+"""How a profile's numbers follow from the open sizes of a graph, for its document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, get_args
+
+from planner.domain.reshaping import Following, Reshaping
+from profiles.graph import Graph
+from profiles.size import Size
+
+_FIELDS: tuple[Following, ...] = get_args(Following)
+_AXES = {1: "n", 2: "nt", 3: "nct", 4: "nchw", 5: "ncdhw"}
+"""Names of an input's dimensions, by their number."""
+_WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+
+Row = dict[Following, str]
+
+
+def followed(
+    graph: Graph, features: Sequence[int], layers: list[dict[str, Any]]
+) -> tuple[Reshaping | None, list[int | None]]:
+    """What all layers follow, and which of its ``numbers`` each one does.
+
+    Nothing, where the graph's inputs have no open sizes.
+
+    Parameters
+    ----------
+    graph : Graph
+    features : sequence of int
+        How many features each input has.
+    layers : list of dict
+        Fields of every layer, with `profiles.size.Size` for what follows from open sizes.
+    """
+    names = _input_names(graph)
+    if not names:
+        return None, [None] * len(layers)
+    names.update(_bracketed(layers, names))
+    rows: dict[tuple[tuple[Following, str], ...], int] = {}
+    scalings: list[int | None] = []
+    for fields in layers:
+        row = tuple(
+            (field, _renamed(fields[field], names))
+            for field in _FIELDS
+            if isinstance(fields[field], Size)
+        )
+        scalings.append(rows.setdefault(row, len(rows)) if row else None)
+    symbols = {old: new for old, new in names.items() if not old.startswith("(")}
+    reshaping = Reshaping(
+        inputs=tuple(_named(tensor.shape, names) for tensor in graph.inputs),
+        features=_named(features, names),
+        sizes={
+            new: _with_words(old[1:-1], symbols)
+            for old, new in names.items()
+            if old.startswith("(")
+        },
+        requirements=tuple(
+            dict.fromkeys(_with_words(text, symbols) for text in graph.requirements)
+        ),
+        numbers=tuple(dict(row) for row in rows),
+    )
+    return reshaping, scalings
+
+
+def _named(sizes: Iterable[int], names: dict[str, str]) -> tuple[int | str, ...]:
+    return tuple(names[_atom(size)] if isinstance(size, Size) else size for size in sizes)
+
+
+def _atom(size: Size) -> str:
+    """The one atom that an input's open size is.
+
+    Raises
+    ------
+    ValueError
+        It is something else.
+    """
+    ((atoms, factor),) = size.terms.items()
+    if len(atoms) != 1 or factor != 1 or atoms[0].startswith("("):
+        raise ValueError(f"an input has the open size {size.text}")
+    return atoms[0]
+
+
+def _input_names(graph: Graph) -> dict[str, str]:
+    """What the document calls each open size: ``n``, ``h`` and ``w`` of images."""
+    names: dict[str, str] = {}
+    for tensor in graph.inputs:
+        letters = _AXES.get(len(tensor.shape), "x" * len(tensor.shape))
+        for letter, size in zip(letters, tensor.shape, strict=True):
+            if isinstance(size, Size):
+                names.setdefault(_atom(size), _fresh(letter, names.values()))
+    return names
+
+
+def _fresh(letter: str, taken: Iterable[str]) -> str:
+    taken, name, count = set(taken), letter, 1
+    while name in taken:
+        count += 1
+        name = f"{letter}{count}"
+    return name
+
+
+def _bracketed(layers: list[dict[str, Any]], names: dict[str, str]) -> dict[str, str]:
+    """Names for the bracketed atoms, after the first open size in them: ``h_1``, ``h_2``."""
+    atoms = dict.fromkeys(
+        atom
+        for fields in layers
+        for field in _FIELDS
+        if isinstance(fields[field], Size)
+        for term in fields[field].terms
+        for atom in term
+        if atom.startswith("(")
+    )
+    found: dict[str, str] = {}
+    for atom in atoms:
+        letter = next((names[word] for word in _WORD.findall(atom) if word in names), "x")
+        count = sum(name.startswith(f"{letter}_") for name in found.values())
+        found[atom] = f"{letter}_{count + 1}"
+    return found
+
+
+def _renamed(size: Size, names: dict[str, str]) -> str:
+    """Its expression in the document's names."""
+    terms = {tuple(names[atom] for atom in term): times for term, times in size.terms.items()}
+    return Size(int(size), terms).text
+
+
+def _with_words(text: str, names: dict[str, str]) -> str:
+    return _WORD.sub(lambda found: names.get(found.group(), found.group()), text)

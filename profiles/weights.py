@@ -1,0 +1,132 @@
+"""Magnitudes of a model's weights, matched to the layers of its profile.
+
+A weight file is a safetensors file, whose tensors are called as the model's parameters, or an
+ONNX file, whose nodes are called as the layers. Neither needs torch.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.accuracy.ranking import Magnitudes
+from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.errors import BadInputError
+from profiles.files import one_line
+from profiles.from_safetensors import read_safetensors
+from profiles.sandbox import Limits, run_limited
+from profiles.strangers import MAX_MODEL_BYTES
+
+MAX_PAIRS = 2**27
+"""Pairs of an input and an output feature that are kept, four bytes each."""
+
+_CHILD = Limits(memory_bytes=4 * 2**30, cpu_s=60, wall_s=60.0, output_bytes=2**30)
+WEIGHT_FILES = (".safetensors", ".onnx")
+
+
+def read_magnitudes(
+    path: Path, profile: ModelProfile, wanted: NDArray[np.bool_]
+) -> tuple[Magnitudes | None, ...]:
+    """L1 norms of the weights of some layers, summed over each kernel.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.safetensors`` or an ``.onnx`` file.
+    profile : ModelProfile
+    wanted : bool array, shape (L,)
+        Layers whose weights are needed: those that exchange features.
+
+    Returns
+    -------
+    tuple of float arrays of shape (O, I), None where not wanted
+
+    Raises
+    ------
+    BadInputError
+        One line: the file cannot be read, a layer's weight is missing or has another shape, or
+        a value is not finite.
+    """
+    label = one_line(path.name)
+    suffix = path.suffix.lower()
+    if suffix not in WEIGHT_FILES:
+        raise BadInputError(f"weights {label}: give a file {' or '.join(WEIGHT_FILES)}")
+    if not wanted.any():
+        raise BadInputError(
+            f"{profile.name}: no layer exchanges features, so no weights of it can be pruned"
+        )
+    layers = [layer for layer, needed in zip(profile.layers, wanted, strict=True) if needed]
+    pairs = sum(layer.in_features * layer.out_features for layer in layers)
+    if pairs > MAX_PAIRS:
+        raise BadInputError(
+            f"weights {label}: {profile.name} joins {pairs:,} pairs of features; "
+            f"at most {MAX_PAIRS:,} are read"
+        )
+    _check_file(path, label)
+    read = read_safetensors if suffix == ".safetensors" else _read_onnx
+    found = read(path, layers)
+    for layer in layers:
+        _check(found[layer.name], layer, label)
+    if not any(float(size.sum(dtype=np.float64)) > 0 for size in found.values()):
+        raise BadInputError(f"weights {label}: every weight of {profile.name} is 0")
+    return tuple(found.get(layer.name) for layer in profile.layers)
+
+
+def _check_file(path: Path, label: str) -> None:
+    try:
+        if path.exists() and not path.is_file():
+            raise BadInputError(f"weights {label}: is a folder or a device; name a file")
+        path.stat()
+    except FileNotFoundError as error:
+        raise BadInputError(f"weights {label}: no such file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInputError(f"weights {label}: cannot be read ({one_line(reason)})") from error
+
+
+def _check(size: Magnitudes, layer: LayerProfile, label: str) -> None:
+    wanted = (layer.out_features, layer.in_features)
+    if size.shape != wanted:
+        raise BadInputError(
+            f"weights {label}: layer {layer.name!r} has {layer.out_features} output and "
+            f"{layer.in_features} input features, its weight {size.shape[0]} and {size.shape[1]}"
+        )
+    if not np.isfinite(size).all():
+        raise BadInputError(
+            f"weights {label}: the weight of layer {layer.name!r} holds NaN or infinity"
+        )
+
+
+def _read_onnx(path: Path, layers: list[LayerProfile]) -> dict[str, Magnitudes]:
+    label = one_line(path.name)
+    try:
+        size = path.stat().st_size
+        if size > MAX_MODEL_BYTES:
+            raise BadInputError(f"{label}: {size:,} bytes; at most {MAX_MODEL_BYTES:,} are read")
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"{label}: cannot be read ({error.strerror})") from error
+    request = {"layers": [layer.name for layer in layers]}
+    answer = run_limited("profiles.from_onnx.weights", request, data, what=label, limits=_CHILD)
+    missing = [layer.name for layer in layers if layer.name not in answer]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise BadInputError(
+            f"weights {label}: no node or stored weight is called as the layer "
+            f"{missing[0][:80]!r}{more}; give the file that the model was profiled from"
+        )
+    return {name: _decoded(found, label) for name, found in answer.items()}
+
+
+def _decoded(found: Any, label: str) -> Magnitudes:
+    """What the child sent, which is not to be trusted either."""
+    rows, columns = (int(n) for n in found["shape"])
+    values = np.frombuffer(base64.b64decode(found["data"]), dtype="<f4")
+    if values.size != math.prod((rows, columns)):
+        raise BadInputError(f"weights {label}: its reader contradicts itself")
+    return values.reshape(rows, columns).astype(np.float32)
