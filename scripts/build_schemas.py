@@ -16,6 +16,7 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.problem import Problem, Result
 from planner.strategies.compare import Comparison
+from planner.strategies.pareto import ParetoFrontier
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 DOCUMENTS: dict[str, type[BaseModel]] = {
@@ -24,6 +25,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "comparison": Comparison,
     "cost-table": CostTable,
     "model-profile": ModelProfile,
+    "pareto": ParetoFrontier,
     "plan": Plan,
     "result": Result,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.cost.sparsity import Count
 from planner.domain.cluster import Casting, Cluster, Medium
 
 
@@ -53,13 +54,13 @@ class Links:
 
 
 def bytes_on_wire(
-    selected: NDArray[np.int64], moved: NDArray[np.int64], casting: Casting
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    selected: NDArray[Count], moved: NDArray[np.int64], casting: Casting
+) -> tuple[NDArray[Count], NDArray[Count]]:
     """Bytes that each node sends and receives.
 
     Parameters
     ----------
-    selected : int array, shape (..., n, n)
+    selected : int or float array, shape (..., n, n)
         Bytes of the selected features, sender to receiver. On a broadcast medium the sender
         transmits one subset, the largest of its receivers'.
     moved : int array, shape (..., n, n)
@@ -67,14 +68,14 @@ def bytes_on_wire(
 
     Returns
     -------
-    sent, received : int array, shape (..., n)
+    sent, received : arrays of the type of ``selected``, shape (..., n)
     """
     out = selected.max(axis=-1) if casting == "broadcast" else selected.sum(axis=-1)
     return out + moved.sum(axis=-1), (selected + moved).sum(axis=-2)
 
 
 def exchange_s(
-    selected: NDArray[np.int64], moved: NDArray[np.int64], links: Links
+    selected: NDArray[Count], moved: NDArray[np.int64], links: Links
 ) -> NDArray[np.float64]:
     """Seconds of one exchange, L_comm of DISCO's latency model.
 
@@ -83,7 +84,7 @@ def exchange_s(
 
     Parameters
     ----------
-    selected, moved : int array, shape (..., n, n)
+    selected, moved : arrays, shape (..., n, n)
         As in `bytes_on_wire`.
 
     Returns
@@ -107,7 +108,7 @@ def exchange_s(
 
 
 def medium_s(
-    selected: NDArray[np.int64], moved: NDArray[np.int64], links: Links
+    selected: NDArray[Count], moved: NDArray[np.int64], links: Links
 ) -> NDArray[np.float64]:
     """Seconds for which an exchange occupies a shared medium; 0 on any other."""
     sent, _ = bytes_on_wire(selected, moved, links.casting)

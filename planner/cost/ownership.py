@@ -7,16 +7,14 @@ and which one it leaves; what does not match is moved, and the move is paid for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.domain.owners import REPLICATED, Owners
 from planner.structure import last_uses
-
-REPLICATED = -1
-Owners = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,8 @@ class FeatureShares:
     live_bytes : int array, shape (L, n)
         Activations that each node holds while the layer runs.
     mixing, replicated_output : bool array, shape (L,)
+    owners : dict of str to int array
+        The node that holds each feature of every tensor, or ``REPLICATED``.
     """
 
     owned: NDArray[np.int64]
@@ -45,6 +45,7 @@ class FeatureShares:
     live_bytes: NDArray[np.int64]
     mixing: NDArray[np.bool_]
     replicated_output: NDArray[np.bool_]
+    owners: dict[str, Owners] = field(repr=False)
 
 
 def shares_by_speed(
@@ -75,7 +76,8 @@ def owners_from_shares(shares: NDArray[np.int64]) -> Owners:
 
 def count_owned(owners: Owners, nodes: int) -> NDArray[np.int64]:
     """Features that each node alone holds, shape (n,)."""
-    return np.bincount(owners[owners != REPLICATED], minlength=nodes).astype(np.int64)
+    counted: NDArray[np.int64] = np.bincount(owners + 1, minlength=nodes + 1)[1:]
+    return counted
 
 
 def count_moves(current: Owners, needed: Owners, nodes: int) -> NDArray[np.int64]:
@@ -101,6 +103,9 @@ def feature_shares(profile: ModelProfile, speeds: NDArray[np.float64]) -> Featur
     """
     nodes = len(speeds)
     count = len(profile.layers)
+    owners: dict[str, Owners] = {
+        spec.name: np.full(spec.features, REPLICATED, dtype=np.int16) for spec in profile.inputs
+    }
     result = FeatureShares(
         owned=np.zeros((count, nodes), dtype=np.int64),
         replicated=np.zeros(count, dtype=np.int64),
@@ -109,16 +114,14 @@ def feature_shares(profile: ModelProfile, speeds: NDArray[np.float64]) -> Featur
         live_bytes=np.zeros((count, nodes), dtype=np.int64),
         mixing=np.array([layer.feature_flow == "mixing" for layer in profile.layers]),
         replicated_output=np.zeros(count, dtype=np.bool_),
+        owners=owners,
     )
-    owners: dict[str, Owners] = {
-        spec.name: np.full(spec.features, REPLICATED, dtype=np.int16) for spec in profile.inputs
-    }
     sizes = {spec.name: spec.bytes for spec in profile.inputs}
     for index, layer in enumerate(profile.layers):
         sources = [owners[name] for name in layer.inputs]
         output, needed = _contract(layer, sources, speeds)
         for name, current, need in zip(layer.inputs, sources, needed, strict=True):
-            if need is not None:
+            if need is not None and need is not current:
                 feature_bytes = sizes[name] // len(current)
                 result.moved_bytes[index] += count_moves(current, need, nodes) * feature_bytes
         if layer.feature_flow == "mixing":
@@ -127,13 +130,13 @@ def feature_shares(profile: ModelProfile, speeds: NDArray[np.float64]) -> Featur
         shared = np.count_nonzero(output == REPLICATED)
         result.outputs[index] = count_owned(output, nodes) + shared
         result.replicated_output[index] = shared == len(output)
-        if layer.statistics_bytes and not result.replicated_output[index]:
-            holders = result.outputs[index] > 0
-            told = np.outer(holders, holders) & ~np.eye(nodes, dtype=np.bool_)
+        if layer.statistics_bytes:
+            tells, needs = count_owned(sources[0], nodes) > 0, result.outputs[index] > 0
+            told = np.outer(tells, needs) & ~np.eye(nodes, dtype=np.bool_)
             result.moved_bytes[index] += told * layer.statistics_bytes
         owners[layer.name] = output
         sizes[layer.name] = layer.output_bytes
-    result.live_bytes[:] = _live_bytes(profile, owners, sizes, nodes)
+    result.live_bytes[:] = _live_bytes(profile, result.outputs, nodes)
     return result
 
 
@@ -154,6 +157,8 @@ def _contract(
         return sources[0][start : start + layer.out_features], as_it_is
     if flow == "shuffle":
         return sources[0].reshape(layer.groups, -1).T.ravel(), as_it_is
+    if flow == "reduce":
+        return np.full(layer.out_features, _holder(sources[0]), dtype=np.int16), as_it_is
     if all(np.all(source == REPLICATED) for source in sources):
         # what every node holds, every node works out for itself
         return np.full(layer.out_features, REPLICATED, dtype=np.int16), as_it_is
@@ -161,6 +166,11 @@ def _contract(
         first = np.zeros(layer.out_features, dtype=np.int16)
         return first, [np.zeros(len(source), dtype=np.int16) for source in sources]
     return _local_contract(layer, sources)
+
+
+def _holder(owners: Owners) -> int:
+    """The node that holds all features; where they are shared out, all nodes."""
+    return int(owners[0]) if np.all(owners == owners[0]) else REPLICATED
 
 
 def _shared_out(layer: LayerProfile, speeds: NDArray[np.float64]) -> Owners:
@@ -209,37 +219,31 @@ def _local_contract(
         if len(source) == len(leader):
             needed.append(leader)
         else:  # one value for all features: every node that has outputs needs it
-            needed.append(np.full(len(source), REPLICATED, dtype=np.int16))
+            needed.append(np.full(len(source), _holder(leader), dtype=np.int16))
     return np.repeat(leader, layer.out_features // len(leader)), needed
 
 
-def _live_bytes(
-    profile: ModelProfile, owners: dict[str, Owners], sizes: dict[str, int], nodes: int
-) -> NDArray[np.int64]:
+def _live_bytes(profile: ModelProfile, outputs: NDArray[np.int64], nodes: int) -> NDArray[np.int64]:
     """Bytes of activations on each node while each layer runs, shape (L, n).
 
     A layer without MACs is fused with its producer, so that it writes in place when its first
-    input is not read again.
+    input is not read again. Every node holds the model's inputs.
     """
-
-    def held(name: str) -> NDArray[np.int64]:
-        features = count_owned(owners[name], nodes) + np.count_nonzero(owners[name] == REPLICATED)
-        return features * (sizes[name] // len(owners[name]))
-
+    held = {spec.name: np.full(nodes, spec.bytes, dtype=np.int64) for spec in profile.inputs}
+    sizes = {spec.name: spec.bytes for spec in profile.inputs}
     last = last_uses(profile)
     ending: dict[int, list[str]] = {}
     for name, index in last.items():
         ending.setdefault(index, []).append(name)
-    live = np.sum([held(spec.name) for spec in profile.inputs], axis=0)
+    live = np.sum(list(held.values()), axis=0)
     table = np.zeros((len(profile.layers), nodes), dtype=np.int64)
     for index, layer in enumerate(profile.layers):
-        output = held(layer.name)
+        output = outputs[index] * (layer.output_bytes // layer.out_features)
+        held[layer.name], sizes[layer.name] = output, layer.output_bytes
         first = layer.inputs[0]
         in_place = layer.macs == 0 and last[first] == index and sizes[first] >= layer.output_bytes
         table[index] = live if in_place else live + output
-        live = (
-            live
-            + output
-            - np.sum([held(name) for name in ending.get(index, [])] or [0 * live], axis=0)
-        )
+        live = live + output
+        for name in ending.get(index, ()):
+            live = live - held[name]
     return table

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.ownership import FeatureShares
+from planner.cost.sparsity import Count
 from planner.domain.model_profile import ModelProfile
 
 
@@ -23,7 +24,7 @@ def readers_of_one_tensor(profile: ModelProfile, shares: FeatureShares) -> list[
     return [rows for rows in by_tensor.values() if len(rows) > 1]
 
 
-def newly_sent(kept: NDArray[np.int64], readers: list[list[int]]) -> NDArray[np.int64]:
+def newly_sent(kept: NDArray[Count], readers: list[list[int]]) -> NDArray[Count]:
     """Features that each layer's readers do not have yet, shape (L, K, n, n)."""
     fresh = kept.copy()
     for rows in readers:

@@ -1,9 +1,14 @@
-"""Integer feature counts of a sparsity level and back (docs/model.md, eq. 1 and 2)."""
+"""Feature counts of a sparsity level and back (docs/model.md, eq. 1 and 2)."""
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+Count = TypeVar("Count", np.int64, np.float64)
+"""Features that are sent: whole in every plan, fractions where a paper's arithmetic is repeated."""
 
 
 def kept_features(
@@ -30,8 +35,23 @@ def kept_features(
     nearest = np.floor(owned[:, None, :] * density[:, None] + 0.5).astype(np.int64)
     at_least = np.minimum(owned[:, None, :], (density > 0)[:, None].astype(np.int64))
     count = np.where(density[:, None] > 0, np.maximum(nearest, at_least), 0)
+    return _to_each_other(count, receives)
+
+
+def kept_fractions(
+    owned: NDArray[np.int64], levels: NDArray[np.float64], receives: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(1 - S)·I_i as it is, fractions of features included: no plan, the paper's arithmetic.
+
+    Parameters and shape as in `kept_features`.
+    """
+    return _to_each_other(owned[:, None, :] * np.round(1.0 - levels, 12)[:, None], receives)
+
+
+def _to_each_other(count: NDArray[Count], receives: NDArray[np.bool_]) -> NDArray[Count]:
+    """What every sender, shape (L, K, n), sends to every other node that receives."""
     kept = count[..., :, None] * receives[:, None, None, :]
-    nodes = owned.shape[1]
+    nodes = count.shape[-1]
     return np.where(np.eye(nodes, dtype=np.bool_), 0, kept)
 
 

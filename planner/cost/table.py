@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost.exchange import Links, bytes_on_wire, exchange_s, medium_s
+from planner.cost.layers import layer_costs
 from planner.cost.ownership import FeatureShares, feature_shares
-from planner.cost.sharing import newly_sent, readers_of_one_tensor, reserved_bytes
+from planner.cost.sharing import readers_of_one_tensor
 from planner.cost.sparsity import comm_sparsity, kept_features
-from planner.cost.work import any_measured, compute_s, node_macs, node_weight_bytes
+from planner.cost.work import any_measured
 from planner.domain.cluster import Cluster
 from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
@@ -29,6 +29,7 @@ def cost_table(
     group: Cluster,
     settings: CostSettings = DEFAULT_SETTINGS,
     levels: tuple[float, ...] = DEFAULT_LEVELS,
+    shares: FeatureShares | None = None,
 ) -> CostTable:
     """Cost every layer at every level of uniform sparsity on all nodes of a group.
 
@@ -41,8 +42,10 @@ def cost_table(
     levels : tuple of float
         S_comm of the options, the first of which is the only one of layers that cannot be
         sparsified. Options with equal counts are allowed once.
+    shares : FeatureShares, optional
+        Of this group, when they are known already.
     """
-    shares = group_shares(profile, group)
+    shares = shares or group_shares(profile, group)
     kept = kept_features(shares.owned, np.array(levels), shares.outputs > 0)
     kept = np.where(shares.mixing[:, None, None, None], kept, 0)
     return cost_of_counts(profile, group, settings, shares, kept, np.array(levels))
@@ -57,18 +60,10 @@ def cost_of_counts(
     levels: NDArray[np.float64],
 ) -> CostTable:
     """Cost given feature counts, shape (L, K, n, n), on all nodes of a group."""
-    links = Links.of(group, settings.medium, settings.casting)
-    feature_bytes = np.array([layer.input_feature_bytes for layer in profile.layers])
     readers = readers_of_one_tensor(profile, shares) if settings.share_inputs else []
-    selected = newly_sent(kept, readers) * feature_bytes[:, None, None, None]
-    moved = np.broadcast_to(shares.moved_bytes[:, None], selected.shape)
-    macs = node_macs(profile, shares, kept)
-    weight_bytes = node_weight_bytes(profile, shares, kept)
-    sent, received = bytes_on_wire(selected, moved, links.casting)
-    comm = exchange_s(selected, moved, links)
-    comp = compute_s(profile, group.nodes, shares, macs, weight_bytes, kept)
+    costs = layer_costs(profile, group, settings, shares, kept, readers)
     layer_macs = np.array([layer.macs for layer in profile.layers], dtype=np.float64)
-    executed = np.where(shares.mixing[:, None], macs.sum(axis=2), layer_macs[:, None])
+    executed = np.where(shares.mixing[:, None], costs.macs.sum(axis=2), layer_macs[:, None])
     return CostTable(
         layer_names=tuple(layer.name for layer in profile.layers),
         node_names=tuple(node.name for node in group.nodes),
@@ -79,18 +74,15 @@ def cost_of_counts(
         comm_sparsity=comm_sparsity(kept, shares.owned, shares.outputs > 0),
         comp_sparsity=1.0
         - np.where(layer_macs[:, None] > 0, executed, 1.0) / np.maximum(layer_macs, 1)[:, None],
-        macs=macs,
-        wire_bytes=sent.sum(axis=2),
-        comm_s=comm,
-        compute_s=comp,
-        latency_s=np.maximum(comm, comp) if settings.overlap else comm + comp,
-        medium_s=medium_s(selected, moved, links),
-        weight_bytes=weight_bytes,
-        live_bytes=(shares.live_bytes + reserved_bytes(profile, shares, readers))[:, None, :]
-        + received,
+        macs=costs.macs,
+        wire_bytes=costs.sent_bytes.sum(axis=2),
+        comm_s=costs.comm_s,
+        compute_s=costs.compute_s,
+        latency_s=costs.latency_s,
+        medium_s=costs.medium_s,
+        weight_bytes=costs.weight_bytes,
+        live_bytes=costs.live_bytes,
         decisions=_decisions(len(profile.layers), readers),
-        input_s=_input_s(profile, group, links) if settings.count_input else 0.0,
-        output_s=_output_s(profile, group, shares, links) if settings.count_output else 0.0,
         measured=any_measured(profile, group.nodes),
     )
 
@@ -108,23 +100,3 @@ def _allowed(kept: NDArray[np.int64]) -> NDArray[np.bool_]:
     allowed = np.ones(kept.shape[:2], dtype=np.bool_)
     allowed[:, 1:] = np.any(kept[:, 1:] != kept[:, :-1], axis=(2, 3))
     return allowed
-
-
-def _input_s(profile: ModelProfile, group: Cluster, links: Links) -> float:
-    """Seconds to hand the input from the source to all other nodes."""
-    nodes, source = len(group.nodes), group.source_index
-    to_all = np.zeros((nodes, nodes), dtype=np.int64)
-    to_all[source] = sum(spec.bytes for spec in profile.inputs)
-    to_all[source, source] = 0
-    return float(exchange_s(to_all, np.zeros_like(to_all), links))
-
-
-def _output_s(profile: ModelProfile, group: Cluster, shares: FeatureShares, links: Links) -> float:
-    """Seconds to collect the outputs at the source."""
-    nodes, source = len(group.nodes), group.source_index
-    back = np.zeros((nodes, nodes), dtype=np.int64)
-    for index, layer in enumerate(profile.layers):
-        if layer.name in profile.outputs and not shares.replicated_output[index]:
-            back[:, source] += shares.outputs[index] * (layer.output_bytes // layer.out_features)
-    back[source, source] = 0
-    return float(exchange_s(np.zeros_like(back), back, links))

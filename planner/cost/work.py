@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.ownership import FeatureShares
+from planner.cost.sparsity import Count
 from planner.domain.cluster import Node
 from planner.domain.model_profile import LayerProfile, ModelProfile
 
@@ -17,23 +18,21 @@ def _column(profile: ModelProfile, field: str) -> NDArray[np.int64]:
     return column
 
 
-def available_inputs(shares: FeatureShares, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+def available_inputs(shares: FeatureShares, kept: NDArray[Count]) -> NDArray[Count]:
     """Input features that node j reads: I_j + Σ k_ij + what all hold. Shape (L, K, n)."""
     held = shares.owned + shares.replicated[:, None]
-    available: NDArray[np.int64] = held[:, None, :] + kept.sum(axis=2)
+    available: NDArray[Count] = held[:, None, :] + kept.sum(axis=2)
     return available
 
 
-def node_macs(
-    profile: ModelProfile, shares: FeatureShares, kept: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """MACs of node j: M · O_j/O · (I_j + Σ k_ij)/I, exactly.
+def node_macs(profile: ModelProfile, shares: FeatureShares, kept: NDArray[Count]) -> NDArray[Count]:
+    """MACs of node j: M · O_j/O · (I_j + Σ k_ij)/I, exactly for whole counts.
 
     Layers without cross-feature weights execute M · O_j/O.
 
     Returns
     -------
-    int array, shape (L, K, n)
+    array of the type of ``kept``, shape (L, K, n)
     """
     macs, inputs, outputs = (
         _column(profile, field) for field in ("macs", "in_features", "out_features")
@@ -46,15 +45,15 @@ def node_macs(
 
 
 def node_weight_bytes(
-    profile: ModelProfile, shares: FeatureShares, kept: NDArray[np.int64]
-) -> NDArray[np.int64]:
+    profile: ModelProfile, shares: FeatureShares, kept: NDArray[Count]
+) -> NDArray[Count]:
     """Bytes of parameters that node j stores: O_j·(I_j + Σ k_ij)·kh·kw weights and its biases.
 
     Bytes that do not divide by the output features are rounded up.
 
     Returns
     -------
-    int array, shape (L, K, n)
+    array of the type of ``kept``, shape (L, K, n)
     """
     inputs, outputs, weights, params, total_bytes = (
         _column(profile, field)
@@ -66,7 +65,7 @@ def node_weight_bytes(
     pairs = shares.outputs[:, None, :] * available_inputs(shares, kept)
     mixing = -(-(weight_bytes // (inputs * outputs))[:, None, None] * pairs)
     other = -(-(other_bytes[:, None] * shares.outputs) // outputs[:, None])
-    stored: NDArray[np.int64] = mixing + other[:, None, :]
+    stored: NDArray[Count] = mixing + other[:, None, :]
     return stored
 
 
@@ -74,9 +73,9 @@ def compute_s(
     profile: ModelProfile,
     nodes: tuple[Node, ...],
     shares: FeatureShares,
-    macs: NDArray[np.int64],
-    weight_bytes: NDArray[np.int64],
-    kept: NDArray[np.int64],
+    macs: NDArray[Count],
+    weight_bytes: NDArray[Count],
+    kept: NDArray[Count],
 ) -> NDArray[np.float64]:
     """L_comp: the slowest node's max(MACs / C, bytes touched / memory bandwidth) + overhead.
 
@@ -85,8 +84,8 @@ def compute_s(
 
     Parameters
     ----------
-    macs, weight_bytes : int array, shape (L, K, n)
-    kept : int array, shape (L, K, n, n)
+    macs, weight_bytes : int or float array, shape (L, K, n)
+    kept : int or float array, shape (L, K, n, n)
 
     Returns
     -------
@@ -123,7 +122,7 @@ def any_measured(profile: ModelProfile, nodes: tuple[Node, ...]) -> bool:
 def _override_measured(
     layers: tuple[LayerProfile, ...],
     node: Node,
-    macs: NDArray[np.int64],
+    macs: NDArray[Count],
     output_share: NDArray[np.float64],
     seconds: NDArray[np.float64],
     index: int,

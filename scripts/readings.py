@@ -1,0 +1,35 @@
+"""Three readings of how many features a sparsity keeps, and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from planner.cost.layers import LayerCosts, layer_costs
+from planner.cost.sparsity import kept_features, kept_fractions
+from planner.cost.table import group_shares
+from planner.domain.cluster import Cluster
+from planner.domain.model_profile import ModelProfile
+from planner.domain.settings import CostSettings
+
+Reading = Literal["fractional", "whole, at least one", "whole, none allowed"]
+READINGS: tuple[Reading, ...] = ("fractional", "whole, at least one", "whole, none allowed")
+
+
+def costs_at(
+    profile: ModelProfile,
+    group: Cluster,
+    sparsity: float,
+    reading: Reading,
+    settings: CostSettings,
+) -> LayerCosts[Any]:
+    """Costs of every layer at one sparsity on all nodes of a group; arrays have one option."""
+    shares = group_shares(profile, group)
+    arguments = shares.owned, np.array([sparsity]), shares.outputs > 0
+    if reading == "whole, at least one":
+        return layer_costs(profile, group, settings, shares, kept_features(*arguments), [])
+    kept = kept_fractions(*arguments)
+    if reading == "whole, none allowed":
+        kept = np.floor(kept + 0.5)
+    return layer_costs(profile, group, settings, shares, kept, [])
