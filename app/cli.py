@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, get_args
 
 import typer
+from typer.exceptions import TyperException
 
 from app import options
+from app.asked import Asked, asks_for_study, load_profile, one_of
 from app.export import export_plan, plan_json
-from app.inputs import (
-    Accuracy,
-    build_study,
-    default_limits,
-    find_accuracy,
-    parse_input_shapes,
-    tuned_cluster,
+from app.progress import leavable, working
+from app.render import Format, View, emit, say
+from app.tables import (
+    Table,
+    comparison_table,
+    frontier_table,
+    plan_summary_table,
+    plan_table,
+    profile_table,
 )
-from app.render import Format, emit, say
-from app.tables import Table, comparison_table, plan_summary_table, plan_table, profile_table
+from app.tree_view import draw_tree
 from app.words import (
     NO_ACCURACY_MODEL,
     certificate_sentence,
     fewer_nodes_sentence,
+    frontier_sentence,
     headline,
     warnings,
 )
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.domain.settings import CostSettings, Limits
+from planner.domain.settings import Objective, Parallelism
 from planner.errors import BadInputError, PlannerError
 from planner.strategies.compare import compare as compare_strategies
 from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study
-from planner.units import format_bytes, parse_quantity
-from profiles.catalog import resolve_cluster
-from profiles.files import document_text, read_document, write_atomically
+from planner.strategies.pareto import Trade, frontier
+from planner.units import format_bytes
+from profiles.files import document_text, one_line, read_document, write_atomically
 from profiles.measured import attach_times, read_times
-from profiles.sources import load_source
+
+INTERRUPTED = 130
 
 cli = typer.Typer(
     name="planner",
@@ -47,7 +54,8 @@ cli = typer.Typer(
     rich_markup_mode="rich",
     help="Plan how several devices run one neural network together: what each layer costs, "
     "which features to send, on how many nodes, and what to train.",
-    epilog="Exit codes: 0 done; 2 bad input; 3 no plan fits; 4 the solver stopped without a plan.",
+    epilog="Exit codes: 0 done; 2 bad input; 3 no plan fits; 4 the solver stopped without a plan; "
+    "130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -62,16 +70,23 @@ def profile(
         Path | None,
         typer.Option(help="Measured times: .csv (layer,device_type,seconds) or .json."),
     ] = None,
+    view: Annotated[
+        View,
+        typer.Option(help="Layers nested by the paths in their names with sums, or one a line."),
+    ] = View.tree,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Levels of the tree to show (default: all).")
+    ] = None,
     output: options.Output = Format.table,
     output_file: options.OutputFile = None,
 ) -> None:
     """Count every layer of a model: MACs, parameters, bytes, and what was not counted."""
-    found = _load(source, input_shape, batch, not no_witness)
+    if depth is not None and (view is View.flat or output is not Format.table):
+        raise BadInputError("--depth: only a tree on the terminal has levels (--view tree)")
+    found = load_profile(source, input_shape, batch, not no_witness)
     if attach:
         found = attach_times(found, read_times(attach), where=attach.name)
-    if output_file:
-        write_atomically(output_file, document_text(found))
-        say(f"wrote {output_file}")
+    _write(output_file, document_text(found))
     totals = found.totals
     heading = [
         f"{found.name}: {totals.macs:,} MACs, {totals.params:,} parameters "
@@ -79,7 +94,13 @@ def profile(
         f"from {found.provenance.front_end}",
         *_coverage_lines(found),
     ]
-    emit(output, profile_table(found), found.model_dump(mode="json"), heading=heading)
+    emit(
+        output,
+        profile_table(found),
+        found.model_dump(mode="json"),
+        heading=heading,
+        drawn=partial(draw_tree, found, depth) if view is View.tree else None,
+    )
 
 
 def _coverage_lines(found: ModelProfile) -> list[str]:
@@ -100,69 +121,35 @@ def _coverage_lines(found: ModelProfile) -> list[str]:
 
 
 @cli.command()
+@asks_for_study
 def plan(
-    source: options.Source,
-    cluster: options.ClusterName = "small-nodes",
+    asked: Asked,
     nodes: Annotated[int | None, typer.Option(min=1, help="Exactly this many nodes.")] = None,
-    max_nodes: Annotated[
-        int | None, typer.Option(min=1, help="At most this many nodes (default: all).")
-    ] = None,
-    parallelism: Annotated[
-        str | None,
-        typer.Option(help="within-layer or pipeline (default: the better of both)."),
-    ] = None,
+    max_nodes: options.MaxNodes = None,
+    parallelism: options.ParallelismOption = "hybrid",
     objective: options.ObjectiveOption = "latency",
-    max_accuracy_drop: options.MaxDrop = None,
-    accuracy_model: options.AccuracyName = None,
-    max_latency: options.MaxLatency = None,
-    min_throughput: options.MinThroughput = None,
-    overlap: options.Overlap = False,
-    casting: options.CastingOption = None,
-    medium: options.MediumOption = None,
-    share_inputs: options.ShareInputs = False,
-    count_input: options.CountInput = False,
-    count_output: options.CountOutput = False,
-    bandwidth: options.Bandwidth = None,
-    compute: options.Compute = None,
-    memory: options.Memory = None,
     solver: Annotated[
         str, typer.Option(help="auto, ilp or exhaustive.", rich_help_panel="Solver")
     ] = "auto",
-    time_limit: options.TimeLimit = None,
-    input_shape: options.InputShapes = None,
-    batch: options.Batch = None,
-    no_witness: options.NoWitness = False,
     output: options.Output = Format.table,
     output_file: options.OutputFile = None,
 ) -> None:
     """Find the best plan for a model on a cluster, with its certificate."""
     if nodes is not None and max_nodes is not None:
         raise BadInputError("--nodes and --max-nodes: give one of them")
-    model = _load(source, input_shape, batch, not no_witness)
-    accuracy = find_accuracy(accuracy_model, model)
-    study = _study(
-        model,
-        cluster,
-        nodes or max_nodes,
-        _settings(overlap, casting, medium, share_inputs, count_input, count_output),
-        accuracy,
-        (bandwidth, compute, memory),
-    )
-    available = len(study.cluster.nodes)
     request = Request(
-        node_counts=(nodes,) if nodes else tuple(range(1, available + 1)),
-        parallelism=_parallelism(parallelism),
-        objective=_choice("--objective", objective, ("latency", "throughput")),
-        limits=_limits(max_accuracy_drop, max_latency, min_throughput, accuracy),
+        max_nodes=asked.node_count(nodes or max_nodes, "--nodes" if nodes else "--max-nodes"),
+        parallelism=one_of("--parallelism", parallelism, get_args(Parallelism)),
+        objective=one_of("--objective", objective, get_args(Objective)),
+        limits=asked.limits,
         exactly=nodes is not None,
-        solver=_choice("--solver", solver, ("auto", "ilp", "exhaustive")),
-        time_limit_s=time_limit,
+        solver=one_of("--solver", solver, ("auto", "ilp", "exhaustive")),
+        time_limit_s=asked.time_limit_s,
     )
-    best = optimise(study, request)
-    if output_file:
-        write_atomically(output_file, plan_json(best))
-        say(f"wrote {output_file}")
-    for warning in [*filter(None, [accuracy.note]), *warnings(best)]:
+    with working(f"planning {_on(asked)}"):
+        best = leavable(optimise, asked.study, request)
+    _write(output_file, plan_json(best))
+    for warning in [*filter(None, [asked.accuracy.note]), *warnings(best)]:
         say(f"note: {warning}")
     table = plan_summary_table(best) if output is Format.table else plan_table(best)
     emit(output, table, best.model_dump(mode="json"), heading=_plan_heading(best))
@@ -181,9 +168,9 @@ def _plan_heading(best: Plan) -> list[str]:
 
 
 @cli.command()
+@asks_for_study
 def compare(
-    source: options.Source,
-    cluster: options.ClusterName = "small-nodes",
+    asked: Asked,
     nodes: Annotated[
         list[int] | None, typer.Option(min=1, help="Node counts; repeatable (default: 2).")
     ] = None,
@@ -193,57 +180,78 @@ def compare(
             min=0.0, max=1.0, help="S_comm of the uniform rows; repeatable (default: 0.8, 0.9)."
         ),
     ] = None,
-    objective: options.ObjectiveOption = "latency",
-    max_accuracy_drop: options.MaxDrop = None,
-    accuracy_model: options.AccuracyName = None,
-    max_latency: options.MaxLatency = None,
-    min_throughput: options.MinThroughput = None,
-    overlap: options.Overlap = False,
-    casting: options.CastingOption = None,
-    medium: options.MediumOption = None,
-    share_inputs: options.ShareInputs = False,
-    count_input: options.CountInput = False,
-    count_output: options.CountOutput = False,
-    bandwidth: options.Bandwidth = None,
-    compute: options.Compute = None,
-    memory: options.Memory = None,
     split_points: options.SplitPoints = None,
-    time_limit: options.TimeLimit = None,
-    input_shape: options.InputShapes = None,
-    batch: options.Batch = None,
-    no_witness: options.NoWitness = False,
+    objective: options.ObjectiveOption = "latency",
     output: options.Output = Format.table,
     output_file: options.OutputFile = None,
 ) -> None:
     """Show every strategy of the papers and the optimum side by side."""
-    counts = tuple(nodes or [2])
-    model = _load(source, input_shape, batch, not no_witness)
-    accuracy = find_accuracy(accuracy_model, model)
-    study = _study(
-        model,
-        cluster,
-        max(counts),
-        _settings(overlap, casting, medium, share_inputs, count_input, count_output),
-        accuracy,
-        (bandwidth, compute, memory),
-        tuple(split_points or []),
-    )
-    comparison = compare_strategies(
-        study,
-        counts,
-        tuple(sparsity or [0.8, 0.9]),
-        _choice("--objective", objective, ("latency", "throughput")),
-        _limits(max_accuracy_drop, max_latency, min_throughput, accuracy),
-        time_limit,
-    )
-    if output_file:
-        write_atomically(output_file, document_text(comparison))
-        say(f"wrote {output_file}")
-    if accuracy.note:
-        say(f"note: {accuracy.note}")
-    if accuracy.model is None:
-        say(f"note: {NO_ACCURACY_MODEL}")
+    counts = tuple(asked.node_count(count) for count in nodes or [2])
+    with working(f"comparing strategies for {_on(asked)}"):
+        comparison = leavable(
+            compare_strategies,
+            replace(asked.study, split_points=tuple(split_points or [])),
+            counts,
+            tuple(sparsity or [0.8, 0.9]),
+            one_of("--objective", objective, get_args(Objective)),
+            asked.limits,
+            asked.time_limit_s,
+        )
+    _write(output_file, document_text(comparison))
+    _say_accuracy(asked)
     emit(output, comparison_table(comparison), comparison.model_dump(mode="json"))
+
+
+@cli.command()
+@asks_for_study
+def pareto(
+    asked: Asked,
+    trade: Annotated[
+        str,
+        typer.Option(
+            help="accuracy (drop against latency) or throughput (latency against throughput)."
+        ),
+    ] = "accuracy",
+    points: Annotated[int, typer.Option(min=2, max=200, help="At most so many points.")] = 12,
+    max_nodes: options.MaxNodes = None,
+    parallelism: options.ParallelismOption = "hybrid",
+    output: options.Output = Format.table,
+    output_file: options.OutputFile = None,
+) -> None:
+    """Show what latency an accuracy drop buys, every point an optimum with its certificate."""
+    traded: Trade = one_of("--trade", trade, get_args(Trade))
+    with working(f"tracing the frontier of {_on(asked)}"):
+        found = leavable(
+            frontier,
+            asked.study,
+            traded,
+            max_nodes=asked.node_count(max_nodes, "--max-nodes"),
+            parallelism=one_of("--parallelism", parallelism, get_args(Parallelism)),
+            limits=asked.frontier_limits(traded),
+            points=points,
+            time_limit_s=asked.time_limit_s,
+        )
+    _write(output_file, document_text(found))
+    _say_accuracy(asked)
+    heading = [frontier_sentence(found)]
+    emit(output, frontier_table(found), found.model_dump(mode="json"), heading=heading)
+
+
+def _on(asked: Asked) -> str:
+    return f"{asked.study.profile.name} on {asked.study.cluster.name}"
+
+
+def _say_accuracy(asked: Asked) -> None:
+    if asked.accuracy.note:
+        say(f"note: {asked.accuracy.note}")
+    if asked.accuracy.model is None:
+        say(f"note: {NO_ACCURACY_MODEL}")
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path:
+        write_atomically(path, text)
+        say(f"wrote {path}")
 
 
 @cli.command()
@@ -291,97 +299,21 @@ def serve(
     raise typer.Exit(run_page(port, headless=headless))
 
 
-def _load(
-    source: str, input_shape: list[str] | None, batch: int | None, witness: bool
-) -> ModelProfile:
-    shapes = parse_input_shapes(input_shape or [])
-    return load_source(source, input_shapes=shapes or None, batch=batch, witness=witness)
-
-
-def _study(
-    model: ModelProfile,
-    cluster_name: str,
-    nodes: int | None,
-    settings: CostSettings,
-    accuracy: Accuracy,
-    tuning: tuple[str | None, str | None, str | None],
-    split_points: tuple[str, ...] = (),
-) -> Study:
-    bandwidth, compute, memory = tuning
-    cluster = resolve_cluster(cluster_name)
-    if nodes is not None and nodes > len(cluster.nodes):
-        raise BadInputError(
-            f"--nodes {nodes}: cluster {cluster.name} has {len(cluster.nodes)} nodes"
-        )
-    tuned = tuned_cluster(
-        cluster,
-        bandwidth_bytes_per_s=_quantity(bandwidth, "bandwidth"),
-        macs_per_s=_quantity(compute, "compute"),
-        memory_bytes=None if memory is None else int(_quantity(memory, "memory") or 0),
-        nodes=nodes,
-    )
-    return build_study(model, tuned, settings, accuracy, split_points)
-
-
-def _quantity(text: str | None, kind: str) -> float | None:
-    return None if text is None else parse_quantity(text, kind, where=f"--{kind}")
-
-
-def _settings(
-    overlap: bool,
-    casting: str | None,
-    medium: str | None,
-    share_inputs: bool,
-    count_input: bool,
-    count_output: bool,
-) -> CostSettings:
-    return CostSettings(
-        overlap=overlap,
-        casting=_choice("--casting", casting, ("unicast", "broadcast", None)),
-        medium=_choice("--medium", medium, ("full_duplex", "half_duplex", "shared", None)),
-        share_inputs=share_inputs,
-        count_input=count_input,
-        count_output=count_output,
-    )
-
-
-def _limits(
-    max_accuracy_drop: float | None,
-    max_latency: str | None,
-    min_throughput: float | None,
-    accuracy: Accuracy,
-) -> Limits:
-    latency = (
-        None if max_latency is None else parse_quantity(max_latency, "time", where="--max-latency")
-    )
-    if min_throughput is not None and min_throughput <= 0:
-        raise BadInputError("--min-throughput: found 0; give inputs per second above 0")
-    limits = Limits(
-        max_accuracy_drop=max_accuracy_drop,
-        max_latency_s=latency,
-        min_throughput_per_s=min_throughput,
-    )
-    return default_limits(limits, accuracy)
-
-
-def _choice(option: str, value: Any, allowed: tuple[Any, ...]) -> Any:
-    if value not in allowed:
-        names = ", ".join(name for name in allowed if name)
-        raise BadInputError(f"{option} {value!r}: give one of {names}")
-    return value
-
-
-def _parallelism(value: str | None) -> tuple[Any, ...]:
-    every = ("within-layer", "pipeline")
-    return every if value is None else (_choice("--parallelism", value, every),)
-
-
 def main() -> None:
-    """Run the command; a planner error becomes one line on stderr and its exit code."""
+    """Run the command; what goes wrong becomes one line on stderr and its exit code."""
     try:
-        cli()
+        code = cli(standalone_mode=False)
     except PlannerError as error:
         sys.stderr.write(f"planner: {error}\n")
         sys.exit(error.exit_code)
+    except TyperException as error:  # of the words themselves: an unknown option, a missing SOURCE
+        if message := error.format_message():  # without any words the help was shown
+            sys.stderr.write(f"planner: {one_line(message)}\n")
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(0)
+    if code == INTERRUPTED:  # typer's word for Ctrl-C
+        sys.stderr.write("planner: interrupted\n")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # a solver's thread may still run
+    sys.exit(code)

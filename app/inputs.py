@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from planner.accuracy.model import AccuracyModel, curve_model
+from planner.accuracy.energy import EnergyModel
+from planner.accuracy.interface import LossModel
+from planner.accuracy.measured import measured_model
+from planner.accuracy.model import curve_model
 from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES, SpreadingRule
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster, Figure
 from planner.domain.model_profile import ModelProfile
-from planner.domain.settings import DEFAULT_MAX_ACCURACY_DROP, CostSettings, Limits
+from planner.domain.settings import (
+    DEFAULT_MAX_ACCURACY_DROP,
+    DEFAULT_MAX_ENERGY_LOSS,
+    CostSettings,
+    Limits,
+)
 from planner.errors import BadInputError
 from planner.strategies.study import Study, sparsifiable_layers
 from profiles.catalog import curve_for_model, curve_names, load_curve, load_model
+from profiles.files import one_line
+from profiles.sensitivities import read_sensitivities
+from profiles.weights import read_magnitudes
 
 
 @dataclass(frozen=True)
@@ -21,8 +33,8 @@ class Accuracy:
 
     Attributes
     ----------
-    model : AccuracyModel, optional
-        The loss of every layer.
+    model : LossModel, optional
+        The loss of every layer, in points or as a share of the weights' energy.
     curve : AccuracyCurve, optional
         Published values, where they are this very model's.
     note : str
@@ -30,8 +42,18 @@ class Accuracy:
     """
 
     curve: AccuracyCurve | None = None
-    model: AccuracyModel | None = None
+    model: LossModel | None = None
     note: str = ""
+
+
+_MEASURED_NOTE = (
+    "the accuracy drop adds up measurements of single layers, which is an assumption: "
+    "measure or train the plan before relying on it"
+)
+_ENERGY_NOTE = (
+    "the energy loss is the share of the weights' L1 mass that is pruned; "
+    "it says nothing in points of accuracy"
+)
 
 
 def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
@@ -113,12 +135,13 @@ def find_accuracy(text: str | None, profile: ModelProfile) -> Accuracy:
     Parameters
     ----------
     text : str, optional
-        ``curve:NAME`` or ``curve:NAME/RULE``; ``none`` for no model.
+        ``curve:NAME`` or ``curve:NAME/RULE``, ``csv:FILE`` with measured sensitivities,
+        ``energy:FILE`` with the model's weights; ``none`` for no model.
 
     Raises
     ------
     BadInputError
-        Another form, or an unknown curve or rule.
+        Another form, an unknown curve or rule, or a file that does not fit the model.
     """
     if text is None:
         published = curve_for_model(profile.name)
@@ -128,12 +151,22 @@ def find_accuracy(text: str | None, profile: ModelProfile) -> Accuracy:
     if text == "none":
         return Accuracy()
     kind, _, rest = text.partition(":")
+    if kind == "csv" and rest:
+        found = measured_model(
+            read_sensitivities(Path(rest)), profile, sparsifiable_layers(profile)
+        )
+        return Accuracy(model=found, note=_MEASURED_NOTE)
+    if kind == "energy" and rest:
+        sizes = read_magnitudes(Path(rest), profile, sparsifiable_layers(profile))
+        weights = EnergyModel(f"energy:{one_line(Path(rest).name)}", sizes)
+        return Accuracy(model=weights, note=_ENERGY_NOTE)
     name, _, rule = rest.partition("/")
     chosen = _rule(rule or DEFAULT_RULE)
     if kind != "curve" or not name or chosen is None:
         raise BadInputError(
-            f"--accuracy-model {text!r}: give none, curve:NAME or curve:NAME/RULE with NAME in "
-            f"{', '.join(curve_names())} and RULE in {', '.join(SPREADING_RULES)}"
+            f"--accuracy-model {text!r}: give none, csv:FILE, energy:FILE, curve:NAME or "
+            f"curve:NAME/RULE with NAME in {', '.join(curve_names())} "
+            f"and RULE in {', '.join(SPREADING_RULES)}"
         )
     return _accuracy(load_curve(name), profile, chosen)
 
@@ -163,10 +196,13 @@ def _rule(text: str) -> SpreadingRule | None:
 
 
 def default_limits(limits: Limits, accuracy: Accuracy) -> Limits:
-    """The limits with the default accuracy limit where a model can check it."""
-    if limits.max_accuracy_drop is None and accuracy.model is not None:
-        return limits.model_copy(update={"max_accuracy_drop": DEFAULT_MAX_ACCURACY_DROP})
-    return limits
+    """The limits with the default limit on what the accuracy model counts in."""
+    asked = (limits.max_accuracy_drop, limits.max_energy_loss)
+    if accuracy.model is None or any(value is not None for value in asked):
+        return limits
+    if accuracy.model.kind == "energy":
+        return limits.model_copy(update={"max_energy_loss": DEFAULT_MAX_ENERGY_LOSS})
+    return limits.model_copy(update={"max_accuracy_drop": DEFAULT_MAX_ACCURACY_DROP})
 
 
 def build_study(

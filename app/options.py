@@ -28,6 +28,14 @@ InputShapes = Annotated[
 Batch = Annotated[int | None, typer.Option(min=1, help="Dimension 0 of every input.")]
 NoWitness = Annotated[bool, typer.Option("--no-witness", help="Do not let fvcore count as well.")]
 
+MaxNodes = Annotated[
+    int | None, typer.Option(min=1, help="At most this many nodes, any of them (default: all).")
+]
+ParallelismOption = Annotated[
+    str,
+    typer.Option(help="within-layer (one stage), pipeline (one node a stage) or hybrid."),
+]
+
 _TUNE = "Tune the cluster"
 Bandwidth = Annotated[
     str | None,
@@ -87,8 +95,11 @@ AccuracyName = Annotated[
     str | None,
     typer.Option(
         "--accuracy-model",
-        metavar="curve:NAME[/RULE]|none",
-        help="What sparsity costs; by default the curve published for a catalogue model.",
+        metavar="KIND:SOURCE",
+        help="What sparsity costs. curve:NAME or curve:NAME/RULE: a published curve spread over "
+        "the layers (by default the catalogue model's own). csv:FILE: measured sensitivities "
+        "(layer,sparsity,loss). energy:FILE: L1 energy of the weights in a .safetensors or .onnx "
+        "file. none: no model.",
         rich_help_panel=_LIMITS,
     ),
 ]
@@ -98,6 +109,17 @@ MaxDrop = Annotated[
         "--max-accuracy-drop",
         min=0.0,
         help="Points of the task's metric; 0.5 by default where an accuracy model is known.",
+        rich_help_panel=_LIMITS,
+    ),
+]
+MaxEnergyLoss = Annotated[
+    float | None,
+    typer.Option(
+        "--max-energy-loss",
+        min=0.0,
+        max=1.0,
+        help="With energy:FILE, the share of the weights' L1 mass that may be pruned; "
+        "0.1 by default.",
         rich_help_panel=_LIMITS,
     ),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -14,10 +15,18 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 
 from app.tables import Cell, Table, to_csv
+from profiles.files import one_line
 
 WIDEST = 180  # columns of a table in a narrower terminal, rather than numbers cut short
 
 messages = Console(stderr=True, highlight=False)
+
+
+class View(StrEnum):
+    """How a terminal shows a profile's layers."""
+
+    tree = "tree"
+    flat = "flat"
 
 
 class Format(StrEnum):
@@ -28,7 +37,14 @@ class Format(StrEnum):
     csv = "csv"
 
 
-def emit(output: Format, table: Table, document: Any, *, heading: list[str] | None = None) -> None:
+def emit(
+    output: Format,
+    table: Table,
+    document: Any,
+    *,
+    heading: list[str] | None = None,
+    drawn: Callable[[int], RichTable] | None = None,
+) -> None:
     """Write one result in the chosen format.
 
     Parameters
@@ -40,6 +56,8 @@ def emit(output: Format, table: Table, document: Any, *, heading: list[str] | No
         For ``json``.
     heading : list of str, optional
         Lines above a terminal table.
+    drawn : callable, optional
+        What a terminal of so many columns shows in the table's place.
     """
     if output is Format.json:
         sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
@@ -48,10 +66,10 @@ def emit(output: Format, table: Table, document: Any, *, heading: list[str] | No
     else:
         console = Console(highlight=False)
         for line in heading or []:
-            console.print(escape(line), soft_wrap=True)
-        drawn = terminal_table(table)
-        natural = Measurement.get(console, console.options.update(max_width=WIDEST), drawn).maximum
-        Console(highlight=False, width=max(console.width, min(natural, WIDEST))).print(drawn)
+            console.print(escape(one_line(line)), soft_wrap=True)
+        shown = terminal_table(table) if drawn is None else drawn(console.width)
+        natural = Measurement.get(console, console.options.update(max_width=WIDEST), shown).maximum
+        Console(highlight=False, width=max(console.width, min(natural, WIDEST))).print(shown)
         if table.footer:
             console.print(escape(table.footer), style="dim", soft_wrap=True)
 
@@ -89,8 +107,10 @@ def shown_cell(cell: Cell) -> str:
     """A value as a reader wants it: thousands apart, four significant digits."""
     if cell is None:
         return "–"
-    if isinstance(cell, (bool, str)):
+    if isinstance(cell, bool):
         return str(cell)
+    if isinstance(cell, str):
+        return one_line(cell)  # a file's own names must not steer the terminal
     if isinstance(cell, int):
         return f"{cell:,}"
     if abs(cell) >= 1000:

@@ -6,9 +6,12 @@ import csv
 import io
 from dataclasses import dataclass
 
-from planner.domain.model_profile import LayerProfile, ModelProfile
-from planner.domain.plan import KeptFeatures, Plan
+from app.profile_tree import Sums
+from planner.domain.model_profile import ModelProfile
+from planner.domain.plan import KeptFeatures, Plan, StagePlan
 from planner.strategies.compare import Comparison
+from planner.strategies.pareto import ParetoFrontier
+from planner.units import format_bytes
 
 Cell = str | int | float | None
 
@@ -41,6 +44,8 @@ def _harmless(cell: Cell) -> Cell:
 
 def profile_table(profile: ModelProfile) -> Table:
     """One row per layer."""
+    whole = Sums.of(profile.layers)
+    intensity = f"{whole.macs_per_byte:.3g}" if whole.macs_per_byte else "no"
     return Table(
         f"{profile.name}: layers",
         (
@@ -70,17 +75,16 @@ def profile_table(profile: ModelProfile) -> Table:
                 layer.input_bytes,
                 layer.output_bytes,
                 layer.input_feature_bytes if layer.feature_flow == "mixing" else None,
-                _intensity(layer),
+                Sums.of((layer,)).macs_per_byte,
             )
             for layer in profile.layers
         ),
+        footer=(
+            f"weights {format_bytes(whole.param_bytes)}, outputs of all layers "
+            f"{format_bytes(whole.output_bytes)}, {intensity} MACs per byte (of inputs, outputs "
+            "and weights); bytes per feature: of an input feature, where a layer mixes them"
+        ),
     )
-
-
-def _intensity(layer: LayerProfile) -> float | None:
-    """Arithmetic intensity: MACs per byte that a node reads and writes, weights included."""
-    touched = layer.input_bytes + layer.output_bytes + layer.param_bytes
-    return layer.macs / touched if layer.macs and touched else None
 
 
 def plan_table(plan: Plan) -> Table:
@@ -126,10 +130,49 @@ def _span(kept: KeptFeatures | None) -> Cell:
 
 def _stage_table(plan: Plan) -> Table:
     rows = tuple(
-        (number, stage.nodes[0], len(stage.layers), stage.layers[0].name, stage.layers[-1].name)
+        (
+            number,
+            " ".join(stage.nodes),
+            len(stage.layers),
+            stage.layers[0].name,
+            stage.layers[-1].name,
+            _levels(stage),
+        )
         for number, stage in enumerate(plan.stages, start=1)
     )
-    return Table("Stages", ("stage", "node", "layers", "first layer", "last layer"), rows)
+    return Table(
+        "Stages", ("stage", "nodes", "layers", "first layer", "last layer", "S_comm"), rows
+    )
+
+
+def _levels(stage: StagePlan) -> Cell:
+    """The range of sparsities in a stage; none on one node."""
+    levels = [layer.sparsity for layer in stage.layers if layer.sparsity is not None]
+    return f"{min(levels):.2f} to {max(levels):.2f}" if levels else None
+
+
+def frontier_table(found: ParetoFrontier) -> Table:
+    """One row per point of a frontier."""
+    return Table(
+        f"{found.model} on {found.cluster}: {found.trade} against latency",
+        ("latency (ms)", "rate (1/s)", "drop", "nodes", "strategy", "S_comm (%)", "status", "gap"),
+        tuple(
+            (
+                point.latency_s * 1e3,
+                point.throughput_per_s,
+                point.accuracy_drop,
+                point.nodes,
+                point.strategy,
+                _scaled(point.mean_comm_sparsity, 100),
+                point.certificate.status,
+                point.certificate.gap,
+            )
+            for point in found.points
+        ),
+        footer=(
+            "rate: throughput; drop: points of the task's metric; no row is beaten in both measures"
+        ),
+    )
 
 
 def comparison_table(comparison: Comparison) -> Table:

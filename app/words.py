@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.domain.plan import Plan
+from planner.strategies.pareto import ParetoFrontier
 from planner.units import format_rate, format_seconds
 
 NO_ACCURACY_MODEL = (
@@ -13,21 +14,26 @@ _STRATEGY_WORDS = {
     "single-node": "the whole model on one node",
     "optimal-sparsity": "every layer split over {nodes} nodes, sparsity chosen per layer",
     "optimal-allocation": "a pipeline of {nodes} stages",
+    "optimal-hybrid": "{stages} stages on {nodes} nodes, up to {most} a stage",
 }
 
 
 def headline(plan: Plan) -> str:
     """What the plan does and what it achieves, one sentence."""
-    shape = _STRATEGY_WORDS.get(plan.strategy, plan.strategy)
+    words = _STRATEGY_WORDS.get(plan.strategy, plan.strategy)
     if plan.strategy == "optimal-allocation" and plan.node_count == 1:
-        shape = _STRATEGY_WORDS["single-node"]
+        words = _STRATEGY_WORDS["single-node"]
+    most = max(len(stage.nodes) for stage in plan.stages)
+    shape = words.format(nodes=plan.node_count, stages=len(plan.stages), most=most)
     predicted = plan.predicted
     text = (
-        f"{shape.format(nodes=plan.node_count)}: {format_seconds(predicted.latency_s)} per input, "
+        f"{shape}: {format_seconds(predicted.latency_s)} per input, "
         f"{format_rate(predicted.throughput_per_s)} inputs/s"
     )
     if predicted.accuracy_drop is not None:
         text += f", {predicted.accuracy_drop:.2f} points lost"
+    if predicted.energy_loss is not None:
+        text += f", {predicted.energy_loss:.1%} of the weights' energy pruned"
     return text[0].upper() + text[1:]
 
 
@@ -45,7 +51,7 @@ def certificate_sentence(plan: Plan) -> str:
 
 
 def _loses(plan: Plan) -> bool:
-    return bool(plan.predicted.accuracy_drop)
+    return bool(plan.predicted.accuracy_drop or plan.predicted.energy_loss)
 
 
 def fewer_nodes_sentence(plan: Plan) -> str:
@@ -75,6 +81,22 @@ def fewer_nodes_sentence(plan: Plan) -> str:
     )
 
 
+def frontier_sentence(found: ParetoFrontier) -> str:
+    """What the two ends of a frontier say."""
+    first, last = found.points[0], found.points[-1]
+    if first is last:
+        return f"One plan is best in both measures: {format_seconds(first.latency_s)} per input."
+    if found.trade == "accuracy":
+        return (
+            f"From {format_seconds(first.latency_s)} at {first.accuracy_drop or 0.0:.2f} points "
+            f"lost to {format_seconds(last.latency_s)} at {last.accuracy_drop or 0.0:.2f}."
+        )
+    return (
+        f"From {format_seconds(first.latency_s)} at {format_rate(first.throughput_per_s)} inputs/s "
+        f"to {format_seconds(last.latency_s)} at {format_rate(last.throughput_per_s)}."
+    )
+
+
 def warnings(plan: Plan) -> list[str]:
     """What a reader must know before trusting the plan."""
     found = []
@@ -82,7 +104,8 @@ def warnings(plan: Plan) -> list[str]:
     if plan.accuracy_model is None and cut:
         found.append(f"{NO_ACCURACY_MODEL}. Layers of this plan that exchange nothing: {len(cut)}")
     predicted = plan.predicted
-    if predicted.accuracy_drop and predicted.origin.get("accuracy_drop") == "assumed":
+    spread = (plan.accuracy_model or "").startswith("curve:")
+    if spread and predicted.accuracy_drop and predicted.origin.get("accuracy_drop") == "assumed":
         found.append(
             "the accuracy drop is assumed: a published curve for uniform sparsity on two nodes, "
             "spread over the layers; train the model before relying on it"

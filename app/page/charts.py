@@ -1,28 +1,35 @@
-"""The page's charts. Colours are Okabe and Ito's, legible on light and dark alike."""
+"""The page's charts of layers. Colours are Okabe and Ito's, legible on light and dark alike."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
-from app.page.layer_view import LayerPoint
+from app.page.layer_view import LayerPoint, StageView, numbered
 from app.page.text import label
 from planner.domain.plan import KeptFeatures
-from planner.strategies.compare import Comparison, ComparisonRow
-from planner.units import format_rate, format_seconds, format_si
+from planner.units import format_seconds, format_si
 
 COMMUNICATION = "#0072B2"
 COMPUTATION = "#D55E00"
 SPARSITY = "#009E73"
+HANDOVER = "#CC79A7"
 _FAINT = "rgba(128, 128, 128, 0.45)"
-_MS = 1e3
-_PALE = 0.35  # opacity of a strategy that breaks a limit
-_ROOM = 1.35  # right of the bars, for the numbers at their ends on a phone
-_SECONDS_FROM = 10.0  # bars as long as this are labelled in seconds
+_SHADE = "rgba(128, 128, 128, 0.13)"  # of every second stage
+MS = 1e3
+_WIDE = 0.16  # share of the layers from which a stage's mark is spelled out
+_MARKS_PX = 34  # height of the stages' marks above a chart
 _UNDER = 3.0  # how far below the least time a zero is drawn, as a factor
-_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"}
+LEGEND: dict[str, Any] = {
+    "orientation": "h",
+    "x": 0,
+    "y": 1.02,
+    "xanchor": "left",
+    "yanchor": "bottom",
+}
 
 
 def has_zeros(points: Sequence[LayerPoint]) -> bool:
@@ -30,13 +37,17 @@ def has_zeros(points: Sequence[LayerPoint]) -> bool:
     return any(not point.comm_s or not point.compute_s for point in points)
 
 
-def layer_times(points: Sequence[LayerPoint]) -> go.Figure:
+def layer_times(stages: Sequence[StageView]) -> go.Figure:
     """Communication against computation of every layer, on a log scale.
 
-    A log axis has no zero: zeros are hollow markers on a line of their own below the rest.
+    A log axis has no zero: zeros are hollow markers on a line of their own below the rest. What
+    is handed from one stage to the next stands between their layers.
     """
-    times = [t for point in points for t in (point.comm_s, point.compute_s) if t > 0]
-    lowest, highest = min(times, default=1e-3) * _MS, max(times, default=1e-3) * _MS
+    points = [point for stage in stages for point in stage.points]
+    moves = [stage.received_s for stage in stages]
+    times = [t for point in points for t in (point.comm_s, point.compute_s)]
+    positive = [t for t in (*times, *moves) if t > 0]
+    lowest, highest = min(positive, default=1e-3) * MS, max(positive, default=1e-3) * MS
     floor = lowest / _UNDER
     figure = go.Figure()
     joined_x, joined_y = _joined(points, floor)
@@ -53,11 +64,14 @@ def layer_times(points: Sequence[LayerPoint]) -> go.Figure:
         ("computation", COMPUTATION, "diamond", [p.compute_s for p in points]),
     ):
         _times_trace(figure, points, seconds, (name, color, symbol), floor)
+    _handovers(figure, stages)
+    _mark_stages(figure, stages)
+    room = _MARKS_PX if len(stages) > 1 else 0
     ticks = [floor, *_ticks(lowest, highest)]
     figure.update_layout(
         height=380,
-        margin={"l": 0, "r": 0, "t": 36, "b": 0},
-        legend=_LEGEND,
+        margin={"l": 0, "r": 0, "t": 36 + room, "b": 0},
+        legend=LEGEND | {"y": LEGEND["y"] + room / 280},
         hovermode="closest",
         xaxis=_layer_axis(points),
         yaxis={
@@ -69,6 +83,62 @@ def layer_times(points: Sequence[LayerPoint]) -> go.Figure:
         },
     )
     return figure
+
+
+def _handovers(figure: go.Figure, stages: Sequence[StageView]) -> None:
+    """What a stage takes over from the one before, between their layers."""
+    moves = [
+        (first - 0.5, number, stage)
+        for number, (stage, first, _) in enumerate(numbered(stages), start=1)
+        if stage.received_s > 0
+    ]
+    if moves:
+        figure.add_scatter(
+            name="handed over",
+            x=[x for x, _, _ in moves],
+            y=[stage.received_s * MS for _, _, stage in moves],
+            mode="markers",
+            marker={"color": HANDOVER, "size": 11, "symbol": "triangle-right"},
+            customdata=[
+                [number - 1, number, format_seconds(stage.received_s)] for _, number, stage in moves
+            ],
+            hovertemplate="<b>from stage %{customdata[0]} to stage %{customdata[1]}</b>"
+            "<br>all live tensors: %{customdata[2]}<extra></extra>",
+        )
+
+
+def _mark_stages(figure: go.Figure, stages: Sequence[StageView]) -> None:
+    """Shade every second stage and number all; one stage needs no mark."""
+    if len(stages) == 1:
+        return
+    layers = sum(len(stage.points) for stage in stages)
+    for number, (stage, first, last) in enumerate(numbered(stages), start=1):
+        low, high = first - 0.5, last + 0.5
+        if number % 2 == 0:
+            figure.add_shape(
+                type="rect",
+                xref="x",
+                yref="paper",
+                x0=low,
+                x1=high,
+                y0=0,
+                y1=1,
+                fillcolor=_SHADE,
+                line_width=0,
+                layer="below",
+            )
+        wide = (high - low) >= _WIDE * layers
+        nodes = f"{len(stage.nodes)} node{'s' * (len(stage.nodes) > 1)}"
+        figure.add_annotation(
+            x=(low + high) / 2,
+            y=1,
+            xref="x",
+            yref="paper",
+            yanchor="bottom",
+            showarrow=False,
+            text=f"stage {number}<br>{nodes}" if wide else f"{number}",
+            hovertext=f"stage {number}: {label(', '.join(stage.nodes))}",
+        )
 
 
 def _ticks(lowest: float, highest: float) -> list[float]:
@@ -100,7 +170,7 @@ def _joined(
     y: list[float | None] = []
     for index, point in enumerate(points, start=1):
         x += [index, index, None]
-        y += [point.comm_s * _MS or floor, point.compute_s * _MS or floor, None]
+        y += [point.comm_s * MS or floor, point.compute_s * MS or floor, None]
     return x, y
 
 
@@ -115,12 +185,12 @@ def _times_trace(
     name, color, symbol = style
     for zero in (False, True):
         chosen = [i for i, value in enumerate(seconds) if (value == 0) == zero]
-        if zero and not chosen:
+        if not chosen:
             continue
         figure.add_scatter(
             name=f"no {name}" if zero else name,
             x=[index + 1 for index in chosen],
-            y=[floor if zero else seconds[index] * _MS for index in chosen],
+            y=[floor if zero else seconds[index] * MS for index in chosen],
             mode="markers",
             marker={"color": color, "size": 8, "symbol": f"{symbol}-open" if zero else symbol},
             customdata=[
@@ -132,8 +202,9 @@ def _times_trace(
         )
 
 
-def layer_sparsity(points: Sequence[LayerPoint]) -> go.Figure:
+def layer_sparsity(stages: Sequence[StageView]) -> go.Figure:
     """S_comm of every layer that exchanges features; the layers are numbered as in the times."""
+    points = [point for stage in stages for point in stage.points]
     exchanging = [(i, p) for i, p in enumerate(points, start=1) if p.sparsity is not None]
     figure = go.Figure()
     x = [index for index, _ in exchanging]
@@ -155,98 +226,15 @@ def layer_sparsity(points: Sequence[LayerPoint]) -> go.Figure:
         hovertemplate="<b>%{customdata[0]}</b><br>layer %{x}: %{customdata[1]}"
         "<br>S_comm %{y:.1f} %<br>%{customdata[2]}<extra></extra>",
     )
+    _mark_stages(figure, stages)
     figure.update_layout(
         height=260,
-        margin={"l": 0, "r": 0, "t": 12, "b": 0},
+        margin={"l": 0, "r": 0, "t": 12 + (_MARKS_PX if len(stages) > 1 else 0), "b": 0},
         showlegend=False,
         xaxis=_layer_axis(points),
         yaxis={"title": "S_comm (%)", "range": [0, 102]},
     )
     return figure
-
-
-def strategies(comparison: Comparison) -> go.Figure:
-    """Time per input of every strategy, communication and computation stacked, the best on top.
-
-    Best by the comparison's objective; where that is the throughput, it stands at the bar's end.
-    Choosing features at random costs the same time as choosing them well, so those rows are
-    left to the table.
-    """
-    rows = [r for r in comparison.rows if r.latency_s is not None and r.strategy != "random"]
-    by_rate = comparison.objective == "throughput"
-    rows.sort(key=lambda row: (row.throughput_per_s if by_rate else -(row.latency_s or 0.0)) or 0.0)
-    names = _unique([_row_name(row) for row in rows])
-    parts = [(row.comm_s or 0.0, row.compute_s or 0.0) for row in rows]
-    longest = max(map(sum, parts), default=1.0)
-    unit, scale = ("s", 1.0) if longest >= _SECONDS_FROM else ("ms", _MS)
-    figure = go.Figure()
-    for index, (name, color) in enumerate(
-        (("communication", COMMUNICATION), ("computation", COMPUTATION))
-    ):
-        figure.add_bar(
-            name=name,
-            orientation="h",
-            y=names,
-            x=[part[index] * scale for part in parts],
-            marker={
-                "color": color,
-                "opacity": [1.0 if row.fits else _PALE for row in rows],
-                "line": {"width": 0},
-            },
-            customdata=[
-                [format_seconds(part[index]), _note(row)]
-                for part, row in zip(parts, rows, strict=True)
-            ],
-            hovertemplate=f"<b>%{{y}}</b><br>{name} %{{customdata[0]}}%{{customdata[1]}}"
-            "<extra></extra>",
-        )
-    figure.add_scatter(
-        x=[sum(part) * scale for part in parts],
-        y=names,
-        mode="text",
-        text=[_bar_end(row, by_rate) for row in rows],
-        textposition="middle right",
-        cliponaxis=False,
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    figure.update_layout(
-        barmode="stack",
-        height=90 + 24 * len(rows),
-        margin={"l": 0, "r": 0, "t": 36, "b": 0},
-        bargap=0.3,
-        legend=_LEGEND | {"traceorder": "normal"},
-        xaxis={"title": f"time per input ({unit})", "range": [0, longest * scale * _ROOM]},
-        yaxis={"type": "category", "automargin": True, "ticksuffix": " "},
-    )
-    return figure
-
-
-def _bar_end(row: ComparisonRow, by_rate: bool) -> str:
-    """What the bars are ordered by."""
-    if by_rate:
-        return f" {format_rate(row.throughput_per_s or 0.0)} /s"
-    return f" {format_seconds(row.latency_s or 0.0)}"
-
-
-def _row_name(row: ComparisonRow) -> str:
-    level = row.nominal_sparsity
-    at = f" {level:.0%}" if level is not None and row.strategy == "disco-uniform" else ""
-    return f"{row.strategy}{at} ({row.nodes})"
-
-
-def _unique(names: list[str]) -> list[str]:
-    """Bars of one name would be stacked on each other."""
-    seen: dict[str, int] = {}
-    found = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
-    return found
-
-
-def _note(row: ComparisonRow) -> str:
-    return f"<br>{label(row.note)}" if row.note else ""
 
 
 def _macs(macs: int) -> str:

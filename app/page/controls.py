@@ -256,7 +256,7 @@ def _accuracy() -> tuple[str | None, float | None]:
             SPREADING_RULES,
             key="rule",
             persist_state="session",
-            format_func=lambda rule: {"equal": "equal shares", "macs": "MACs"}.get(rule, rule),
+            format_func=_rule_words,
             help="An assumption: the curve was measured for the whole network on two nodes.",
         )
         if state.accuracy != own:
@@ -275,6 +275,12 @@ def _accuracy() -> tuple[str | None, float | None]:
     if not chosen:
         return NO_MODEL, None
     return f"curve:{state.accuracy}/{state.rule}", state.limit
+
+
+def _rule_words(rule: str) -> str:
+    measure, _, squares = rule.partition("-")
+    words = {"equal": "equal shares", "macs": "MACs"}.get(measure, measure)
+    return f"{words}, as {squares}" if squares else words
 
 
 def _quantity_field(quantity: Quantity, help_text: str) -> None:

@@ -90,9 +90,8 @@ class Answer:
     def plan(self) -> Plan:
         """The best plan, as ``planner plan`` finds it."""
         asked = self.question
-        counts = (asked.nodes,) if asked.exactly else tuple(range(1, asked.nodes + 1))
         request = Request(
-            node_counts=counts,
+            max_nodes=asked.nodes,
             objective=asked.objective,
             limits=self.limits,
             exactly=asked.exactly,

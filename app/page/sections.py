@@ -8,8 +8,9 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.page import charts
-from app.page.layer_view import plan_points, uniform_points
+from app.page.layer_view import plan_stages, stage_table, uniform_stage
 from app.page.question import UNIFORM_LEVELS, Answer, count
+from app.page.strategy_chart import strategies
 from app.page.text import plain
 from app.tables import Table, comparison_table, profile_table
 from app.words import certificate_sentence, fewer_nodes_sentence, headline, warnings
@@ -69,7 +70,7 @@ def show_plan(answer: Answer) -> None:
             "–" if mean is None else f"{mean:.1%}",
             None if mean is None else "derived",
             "Share of the features that nodes do not send, over the bytes of every layer that "
-            "mixes features. A pipeline and a single node exchange none.",
+            "mixes features and runs on several nodes. A stage on a single node exchanges none.",
         )
     st.markdown(plain(certificate_sentence(plan)))
     others = fewer_nodes_sentence(plan)
@@ -129,13 +130,15 @@ def show_layers(answer: Answer) -> None:
             label_visibility="collapsed",
         )
     view = st.session_state.get("view", "plan") if nodes > 1 else "plan"
-    points = plan_points(answer) if view == "plan" else uniform_points(answer, levels[view])
+    planned = view == "plan"
+    stages = plan_stages(answer) if planned else (uniform_stage(answer, levels[view]),)
+    points = [point for stage in stages for point in stage.points]
     if not points:
         st.info("No layer computes or exchanges anything.")
         return
-    shown = "the plan" if view == "plan" else f"{view} on {count(nodes, 'node')}"
+    shown = "the plan" if planned else f"{view} on {count(nodes, 'node')}"
     st.plotly_chart(
-        charts.layer_times(points),
+        charts.layer_times(stages),
         key="chart_layers",
         config=_CHART,
         alt=f"Communication and computation time of {count(len(points), 'layer')}, log scale",
@@ -144,16 +147,18 @@ def show_layers(answer: Answer) -> None:
     if charts.has_zeros(points):
         zeros = " Hollow markers on the lowest line are zeros, for which a log scale has no place."
     st.caption(
-        f"{count(len(points), 'layer').capitalize()} of {shown}; layers that neither multiply nor "
+        f"{count(len(points), 'layer').capitalize()} of {shown}; layers that neither compute nor "
         f"send are left out. {_times_origin(answer)}{zeros}"
     )
+    if len(stages) > 1:
+        _table(stage_table(answer), key="table_stages", height="content")
 
 
 def show_sparsity(answer: Answer) -> None:
     """What the plan chose to send, layer by layer."""
     st.subheader("What each layer sends", anchor=False)
-    points = plan_points(answer)
-    if not any(point.sparsity is not None for point in points):
+    stages = plan_stages(answer)
+    if not any(point.sparsity is not None for stage in stages for point in stage.points):
         st.info(
             "This plan exchanges no features within layers."
             if answer.plan.node_count > 1
@@ -161,7 +166,7 @@ def show_sparsity(answer: Answer) -> None:
         )
         return
     st.plotly_chart(
-        charts.layer_sparsity(points),
+        charts.layer_sparsity(stages),
         key="chart_sparsity",
         config=_CHART,
         alt="Communication sparsity of every layer of the plan",
@@ -182,7 +187,7 @@ def show_strategies(answer: Answer) -> None:
         st.error(plain(str(error)))
         return
     st.plotly_chart(
-        charts.strategies(comparison),
+        strategies(comparison),
         key="chart_strategies",
         config=_CHART,
         alt="Latency of every strategy, communication and computation stacked",
@@ -264,7 +269,9 @@ def _table(table: Table, *, key: str, height: Literal["auto", "content"] = "auto
         for name, cells in columns.items()
         if any(isinstance(cell, float) for cell in cells)
     }
-    settings[table.columns[0]] = st.column_config.TextColumn(width=210)
+    first = table.columns[0]
+    if any(isinstance(cell, str) for cell in columns[first]):
+        settings[first] = st.column_config.TextColumn(width=210)
     st.dataframe(
         columns,
         key=key,
