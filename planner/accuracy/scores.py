@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
-from planner.accuracy.model import curve_model
-from planner.accuracy.spreading import SPREADING_RULES, SpreadingRule
+from planner.accuracy.model import curve_model, monotone_envelope
+from planner.accuracy.spreading import SPREADING_RULES, SpreadingRule, layer_weights
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.model_profile import ModelProfile
 
@@ -72,13 +73,79 @@ def score_rules(
     scores = []
     for rule in SPREADING_RULES:
         model = curve_model(curve, profile, sparsifiable, rule)
-        predicted = tuple(
-            float(
-                model.loss_points[
-                    independent_layers(row.strategy, groups, row.groups, sparsifiable), -1
-                ].sum()
-            )
-            for row in curve.splits
-        )
+        alone = model.loss_points[:, -1] ** model.exponent
+        cuts = _split_layers(curve, groups, sparsifiable)
+        predicted = tuple(model.loss_of(float(alone[cut].sum())) for cut in cuts)
         scores.append(RuleScore(rule, predicted, published))
     return sorted(scores, key=lambda score: score.rmse_points)
+
+
+@dataclass(frozen=True)
+class FittedPower:
+    """The power of a rule's shares that comes closest to the published rows.
+
+    Attributes
+    ----------
+    power : float
+        p where the network loses D·(Σ w)^p; 1 where losses add up, 1/2 where squares do.
+    rmse_points : float
+        Over the rows that it was fitted to.
+    left_out_rmse_points : float
+        Each row predicted by the power that was fitted to the others.
+    """
+
+    power: float
+    rmse_points: float
+    left_out_rmse_points: float
+
+
+def fit_power(
+    curve: AccuracyCurve,
+    profile: ModelProfile,
+    groups: list[range],
+    sparsifiable: NDArray[np.bool_],
+    rule: SpreadingRule,
+) -> FittedPower:
+    """Fit one number to the split rows, to see whether a rule that fits none is far from it.
+
+    Parameters
+    ----------
+    curve, profile, groups, sparsifiable
+        As `score_rules` takes them.
+    rule : str
+        Whose shares are taken.
+    """
+    weights = layer_weights(rule, profile, sparsifiable)
+    shares = np.array([weights[cut].sum() for cut in _split_layers(curve, groups, sparsifiable)])
+    published = np.array([curve.dense - row.value for row in curve.splits])
+    whole = float(monotone_envelope(curve)[1][-1])
+
+    def errors(power: float) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = whole * shares**power - published
+        return found
+
+    def best(rows: NDArray[np.bool_]) -> float:
+        found = minimize_scalar(
+            lambda power: float(np.sum(errors(power)[rows] ** 2)), bounds=(0.05, 3.0)
+        )
+        return float(found.x)
+
+    every = np.ones(len(published), dtype=np.bool_)
+    left_out = [
+        errors(best(np.arange(len(published)) != row))[row] for row in range(len(published))
+    ]
+    power = best(every)
+    return FittedPower(
+        power,
+        float(np.sqrt(np.mean(errors(power) ** 2))),
+        float(np.sqrt(np.mean(np.square(left_out)))),
+    )
+
+
+def _split_layers(
+    curve: AccuracyCurve, groups: list[range], sparsifiable: NDArray[np.bool_]
+) -> list[NDArray[np.bool_]]:
+    """Layers without communication in each published split row."""
+    return [
+        independent_layers(row.strategy, groups, row.groups, sparsifiable) for row in curve.splits
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -100,11 +101,29 @@ class Cluster(Frozen):
         if not 1 <= count <= len(self.nodes):
             raise BadInputError(f"{count} nodes: cluster {self.name} has 1 to {len(self.nodes)}")
         start = self.source_index
-        kept = [self.nodes[(start + k) % len(self.nodes)] for k in range(count)]
-        names = {node.name for node in kept}
-        pairs = tuple(pair for pair in self.pair_links if set(pair.between) <= names)
+        names = [self.nodes[(start + k) % len(self.nodes)].name for k in range(count)]
+        return self.only(names)
+
+    def only(self, names: Sequence[str]) -> Cluster:
+        """The sub-cluster of these nodes in this order; the source stays it where it is among them.
+
+        Raises
+        ------
+        BadInputError
+            One of them is no node.
+        """
+        nodes = {node.name: node for node in self.nodes}
+        for name in names:
+            if name not in nodes:
+                raise BadInputError(f"{name!r} is no node of {self.name}; nodes are {[*nodes]}")
+        source = self.nodes[self.source_index].name
+        pairs = tuple(pair for pair in self.pair_links if set(pair.between) <= set(names))
         return self.model_copy(
-            update={"nodes": tuple(kept), "pair_links": pairs, "source_node": kept[0].name}
+            update={
+                "nodes": tuple(nodes[name] for name in names),
+                "pair_links": pairs,
+                "source_node": source if source in names else names[0],
+            }
         )
 
     @property

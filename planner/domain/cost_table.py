@@ -36,8 +36,6 @@ class CostTable(Frozen):
     medium_s: FloatArray = Field(description="(L, K) occupation of a shared medium, else 0")
     weight_bytes: IntArray = Field(description="(L, K, n) parameters that each node stores")
     live_bytes: IntArray = Field(description="(L, K, n) activations and receive buffers")
-    input_s: float = Field(default=0.0, description="handing the input to all nodes, if counted")
-    output_s: float = Field(default=0.0, description="collecting the output, if counted")
     measured: bool = Field(default=False, description="any layer's time was measured")
 
     @property

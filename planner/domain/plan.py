@@ -44,6 +44,9 @@ class Predicted(Frozen):
     throughput_per_s: float
     accuracy: float | None = None
     accuracy_drop: float | None = Field(default=None, description="points of the task's metric")
+    energy_loss: float | None = Field(
+        default=None, description="share of the weights' L1 mass that is pruned, 0 to 1"
+    )
     memory_bytes: dict[str, int] = Field(description="per node, by name")
     mean_comm_sparsity: float | None = None
     mean_comp_sparsity: float | None = None
@@ -57,6 +60,28 @@ class ModelReference(Frozen):
     profile_sha256: str
     macs: int
     params: int
+
+
+class Binding(Frozen):
+    """A limit or a resource, and what more of it is worth.
+
+    Gains count in the objective: seconds of latency, or seconds between two results. Derived by
+    solving again, so that a gain is what the best plan would gain, not a slope.
+    """
+
+    name: str
+    kind: Literal["memory", "loss", "latency", "throughput", "bandwidth", "compute"]
+    unit: str
+    value: float = Field(description="the present limit, or the resource's present size")
+    gain_s: float = Field(ge=0, description="without the limit; of a resource: with twice of it")
+    step: float | None = Field(default=None, description="least value that gains half of that")
+    step_gain_s: float | None = None
+    price_s: float | None = Field(
+        default=None, description="linear programming's gain per unit, at the plan's structure"
+    )
+    until: float | None = Field(
+        default=None, description="of the bandwidth: where computation outweighs communication"
+    )
 
 
 class Alternative(Frozen):
@@ -84,6 +109,9 @@ class Plan(Frozen):
     predicted: Predicted
     certificate: Certificate | None = None
     alternatives: tuple[Alternative, ...] = ()
+    binding: tuple[Binding, ...] | None = Field(
+        default=None, description="what binds, where that was asked for"
+    )
 
     @model_validator(mode="after")
     def _nodes_are_known(self) -> Self:

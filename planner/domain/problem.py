@@ -52,7 +52,7 @@ class SparsityProblem(Frozen):
 
 
 class AllocationProblem(Frozen):
-    """Cut a chain of U units into contiguous runs, one per worker in ring order.
+    """Cut a chain of U units into contiguous runs, one per worker, in ring or in any order.
 
     Worker n computes unit u in ``compute_s[n, u]``. Where units u and u+1 lie on workers n
     and m, the live tensors take ``transfer_s[n, m, u]``. Workers may stay empty. The objective
@@ -74,6 +74,9 @@ class AllocationProblem(Frozen):
     memory_limit_bytes: tuple[int | None, ...]
     worker_names: tuple[str, ...]
     all_workers: bool = Field(default=False, description="no worker may stay empty")
+    any_order: bool = Field(
+        default=False, description="workers may come in any order, else in that of the ring"
+    )
     max_latency_s: float | None = None
     max_bottleneck_s: float | None = None
 

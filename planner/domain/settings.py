@@ -9,10 +9,11 @@ from pydantic import Field
 from planner.domain.arrays import Frozen
 from planner.domain.cluster import Casting, Medium
 
-Parallelism = Literal["within-layer", "pipeline"]
+Parallelism = Literal["within-layer", "pipeline", "hybrid"]
 Objective = Literal["latency", "throughput"]
 
 DEFAULT_MAX_ACCURACY_DROP = 0.5  # points; without a limit the best plan cuts all communication
+DEFAULT_MAX_ENERGY_LOSS = 0.1  # share of the weights' L1 mass; our choice, as the one above
 
 
 class CostSettings(Frozen):
@@ -35,6 +36,9 @@ class Limits(Frozen):
     """Bounds that a plan must respect besides the nodes' memory."""
 
     max_accuracy_drop: Annotated[float, Field(ge=0)] | None = None
+    max_energy_loss: (
+        Annotated[float, Field(ge=0, le=1, description="share of the weights' L1 mass")] | None
+    ) = None
     max_latency_s: Annotated[float, Field(gt=0)] | None = None
     min_throughput_per_s: Annotated[float, Field(gt=0)] | None = None
 

@@ -1,0 +1,117 @@
+"""The joint problem as bare arrays: stages, their groups of nodes, and an option per unit."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from planner.domain.arrays import BoolArray, FloatArray, Frozen, IntArray
+from planner.domain.problem import Certificate
+
+NO_LIMIT = 2**62
+"""Memory limit of a position that has none."""
+
+
+class JointProblem(Frozen):
+    """Cut a chain of U units into stages, give each a group of nodes and each unit an option.
+
+    G groups may run a stage, with K options per unit. Group g uses ``uses[g, y]`` nodes of type
+    y, of which ``available[y]`` exist; stages never share a node, and ``follows`` says which
+    group may run the stage behind which. A stage that ends with unit u on group g and goes on
+    with group h hands over its live tensors in ``transfer_s[g, h, u]``. The objective is the
+    latency (units, transfers, ends) or the bottleneck (the busiest resource of a stage, the
+    slowest transfer, the medium's occupation).
+    """
+
+    schema_version: Literal[1] = 1
+    objective: Literal["latency", "bottleneck"]
+    group_names: tuple[str, ...] = Field(min_length=1)
+    latency_s: FloatArray = Field(description="(G, U, K)")
+    busy_s: FloatArray = Field(description="(R, G, U, K) what each resource of a stage does")
+    medium_s: FloatArray = Field(description="(G, U, K) a shared medium's occupation, else 0")
+    allowed: BoolArray = Field(description="(G, U, K)")
+    loss: FloatArray = Field(description="(G, U, K) 0 or more, limited by max_loss")
+    max_loss: float | None = None
+    loss_name: str = "accuracy drop"
+    loss_unit: str = "points"
+    weight_bytes: IntArray = Field(description="(G, U, K, P) by position in the group")
+    live_bytes: IntArray = Field(description="(G, U, K, P)")
+    memory_limit_bytes: IntArray = Field(description="(G, P), 2^62 where there is none")
+    transfer_s: FloatArray = Field(description="(G, G, U - 1)")
+    transfer_medium_s: FloatArray = Field(description="(G, G, U - 1)")
+    cuttable: BoolArray = Field(description="(U - 1,) places where a stage may end")
+    input_s: FloatArray = Field(description="(G,) if the first stage runs on group g")
+    output_s: FloatArray = Field(description="(G,) if the last stage does")
+    shared_medium: bool = Field(default=False, description="input and output occupy it as well")
+    uses: IntArray = Field(description="(G, Y) nodes of each type")
+    available: IntArray = Field(description="(Y,)")
+    follows: BoolArray = Field(description="(G, G) g, then h")
+    max_nodes: int
+    all_nodes: bool = Field(default=False, description="exactly max_nodes work, none is unused")
+    single_stage: bool = False
+    max_latency_s: float | None = None
+    max_bottleneck_s: float | None = None
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> Self:
+        groups, units, options = self.latency_s.shape
+        positions = self.memory_limit_bytes.shape[1]
+        wanted = {
+            "medium_s": (groups, units, options),
+            "allowed": (groups, units, options),
+            "loss": (groups, units, options),
+            "weight_bytes": (groups, units, options, positions),
+            "live_bytes": (groups, units, options, positions),
+            "memory_limit_bytes": (groups, positions),
+            "transfer_s": (groups, groups, units - 1),
+            "transfer_medium_s": (groups, groups, units - 1),
+            "cuttable": (units - 1,),
+            "input_s": (groups,),
+            "output_s": (groups,),
+            "uses": (groups, len(self.available)),
+            "follows": (groups, groups),
+        }
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name}: shape {getattr(self, name).shape}, not {shape}")
+        if self.busy_s.shape[1:] != (groups, units, options):
+            raise ValueError(f"busy_s: shape {self.busy_s.shape}")
+        if len(self.group_names) != groups:
+            raise ValueError(f"group_names: {len(self.group_names)} for {groups} groups")
+        if not self.allowed.any(axis=2).all():
+            raise ValueError("allowed: a unit has no option")
+        return self
+
+    @property
+    def nodes(self) -> NDArray[np.int64]:
+        """Nodes that each group uses, shape (G,)."""
+        total: NDArray[np.int64] = self.uses.sum(axis=1)
+        return total
+
+
+class Stages(Frozen):
+    """A structure and its options: stage i runs units ``starts[i]`` to the next start."""
+
+    starts: tuple[int, ...] = Field(min_length=1, description="rising, the first is 0")
+    groups: tuple[int, ...]
+    options: IntArray = Field(description="(U,)")
+
+    def runs(self) -> list[tuple[int, int, int]]:
+        """First unit, last unit and group of every stage."""
+        stops = [*self.starts[1:], len(self.options)]
+        return [
+            (start, stop - 1, group)
+            for start, stop, group in zip(self.starts, stops, self.groups, strict=True)
+        ]
+
+
+class JointResult(Frozen):
+    """A solver's answer to a joint problem."""
+
+    stages: Stages | None
+    objective_s: float | None
+    certificate: Certificate
+    binding: str = Field(default="", description="when infeasible: which limit, by how much")
