@@ -1,27 +1,29 @@
-"""Layer allocation as an integer linear program (docs/model.md, eq. 17 to 23)."""
+"""The door to layer allocation: dynamic programming where it applies, else the ILP."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import AllocationProblem, Result
-from planner.solve.milp import MEGA, Milp, units_per_second
-from planner.solve.shares import cut_at_shares
-from planner.solve.verify import (
-    allocation_times,
-    check_claim,
-    evaluate_allocation,
-    limit_binds,
-    memory_binds,
-    worker_bytes,
-)
+from planner.domain.problem import AllocationProblem, Certificate, Result
+from planner.errors import BadInputError
+from planner.solve.allocation_dp import Answer, dp_allocation
+from planner.solve.allocation_ilp import ilp_allocation
+from planner.solve.allocation_passes import is_covered
+from planner.solve.allocation_why import explain
+from planner.solve.deadline import Deadline
+from planner.solve.verify import allocation_times, check_claim, evaluate_allocation
 
-Terms = list[tuple[int, float]]
+DP_NAME = "dynamic programming"
 
 
-def solve_allocation(problem: AllocationProblem, time_limit_s: float | None = None) -> Result:
-    """Cut the chain of units over the workers by ILP, to gap 0.
+def solve_allocation(
+    problem: AllocationProblem, time_limit_s: float | None = None, solver: str = "auto"
+) -> Result:
+    """Cut the chain of units over the workers, to gap 0.
+
+    Among cuts of equal bottleneck the one of least latency is taken, and of equal stages in
+    ring order those on the first workers.
 
     Parameters
     ----------
@@ -29,225 +31,81 @@ def solve_allocation(problem: AllocationProblem, time_limit_s: float | None = No
         Workers may stay empty unless it says otherwise.
     time_limit_s : float, optional
         Wall time after which the best plan so far is returned as ``feasible``.
+    solver : {"auto", "ilp"}
+        ``auto`` is dynamic programming, and the ILP where that does not decide: in any order
+        with more than about fourteen kinds of workers, and where limits on a shared medium and
+        on the latency leave too many plans to weigh. The certificate names which.
+
+    Raises
+    ------
+    BadInputError
+        No such solver.
+    InconsistentResultError
+        The plan does not cost what the solver said, or breaks a limit.
     """
-    program = _Program(problem, windows=_windows(problem))
-    program.minimise_objective()
-    outcome = program.milp.solve(time_limit_s)
-    certificate = outcome.certificate(program.units)
-    if outcome.values is None or outcome.objective is None:
-        binding = _explain(problem) if outcome.status == "infeasible" else ""
-        return Result(choice=None, objective_s=None, certificate=certificate, binding=binding)
-    workers = program.workers(outcome.values)
-    check_claim(
-        evaluate_allocation(problem, workers), outcome.objective / program.units, "allocation"
-    )
+    if solver not in ("auto", "ilp"):
+        raise BadInputError(f"solver of an allocation: {solver!r}; allowed: auto, ilp")
+    deadline = Deadline(time_limit_s)
+    if solver == "auto" and is_covered(problem):
+        answer = dp_allocation(problem, time_limit_s)
+        if answer.status != "undecided":
+            return _of_answer(problem, answer, deadline)
+    result = ilp_allocation(problem, deadline.left_s)
+    if result.choice is None:
+        return result
+    workers = result.choice
+    if problem.objective == "bottleneck" and result.certificate.status == "optimal":
+        workers = _fastest(problem, workers, deadline.left_s)
     workers = _towards_source(problem, workers)
     evaluation = evaluate_allocation(problem, workers)
-    return Result(choice=workers, objective_s=evaluation.objective_s, certificate=certificate)
+    check_claim(evaluation, evaluation.objective_s, "allocation")
+    return Result(
+        choice=workers, objective_s=evaluation.objective_s, certificate=result.certificate
+    )
+
+
+def _of_answer(problem: AllocationProblem, answer: Answer, deadline: Deadline) -> Result:
+    assert answer.status != "undecided"
+    workers = answer.workers
+    if workers is None or answer.bound_s is None:
+        certificate = Certificate(
+            status=answer.status, solver=DP_NAME, runtime_s=deadline.elapsed_s
+        )
+        binding = explain(problem) if answer.status == "infeasible" else ""
+        return Result(choice=None, objective_s=None, certificate=certificate, binding=binding)
+    workers = _towards_source(problem, workers)
+    evaluation = evaluate_allocation(problem, workers)
+    objective_s = evaluation.objective_s
+    proven = answer.status == "optimal"
+    check_claim(evaluation, answer.bound_s if proven else objective_s, "allocation")
+    bound_s = min(answer.bound_s, objective_s)
+    certificate = Certificate(
+        status=answer.status,
+        bound=bound_s,
+        gap=(objective_s - bound_s) / max(objective_s, 1e-12),
+        solver=DP_NAME,
+        runtime_s=deadline.elapsed_s,
+    )
+    return Result(choice=workers, objective_s=objective_s, certificate=certificate)
+
+
+def _fastest(
+    problem: AllocationProblem, workers: NDArray[np.int64], time_limit_s: float | None
+) -> NDArray[np.int64]:
+    """The plan of least latency that is no worse, by the ILP; the given one if none is found."""
+    bottleneck_s = allocation_times(problem, workers)[1]
+    second = problem.model_copy(update={"objective": "latency", "max_bottleneck_s": bottleneck_s})
+    found = ilp_allocation(second, time_limit_s).choice
+    return workers if found is None else found
 
 
 def _towards_source(problem: AllocationProblem, workers: NDArray[np.int64]) -> NDArray[np.int64]:
     """The same stages on the first workers of the ring, where that is no worse."""
-    packed = np.unique(workers, return_inverse=True)[1].astype(np.int64)
-    now, then = evaluate_allocation(problem, workers), evaluate_allocation(problem, packed)
-    same = not then.violations and then.objective_s <= now.objective_s
-    return packed if same else workers
-
-
-def _windows(problem: AllocationProblem) -> NDArray[np.bool_]:
-    """Units that each worker may hold in a plan at least as good as a cheap one, shape (N, U).
-
-    A known plan's bottleneck bounds every worker's computing time; what the workers before
-    can take at most, and what those behind can, leaves each worker a window of the chain.
-    """
-    workers, units = problem.compute_s.shape
-    everything = np.ones((workers, units), dtype=np.bool_)
-    if problem.objective != "bottleneck":
-        return everything
-    speed = 1.0 / problem.compute_s.sum(axis=1).clip(min=1e-30)
-    load = problem.compute_s.mean(axis=0)
-    plan = cut_at_shares(load, load.sum() * speed / speed.sum())
-    known = evaluate_allocation(problem, plan)
-    if known.violations:
-        return everything
-    bound = known.objective_s * (1 + 1e-6)
-    until = _reach(problem.compute_s, bound)
-    since = units - _reach(problem.compute_s[::-1, ::-1], bound)[::-1]
-    position = np.arange(units)
-    inside: NDArray[np.bool_] = (position < until[:, None]) & (position >= since[:, None])
-    return inside
-
-
-def _reach(compute_s: NDArray[np.float64], bound: float) -> NDArray[np.int64]:
-    """First unit that workers 0 to n cannot take within the bound each, shape (N,)."""
-    ends, position = [], 0
-    for row in compute_s:
-        position += int(np.searchsorted(np.cumsum(row[position:]), bound, side="right"))
-        ends.append(position)
-    return np.array(ends, dtype=np.int64)
-
-
-def _longest_s(problem: AllocationProblem) -> float:
-    """A latency that no plan exceeds."""
-    slowest = problem.compute_s.max(axis=0).sum() + problem.transfer_s.max(axis=(0, 1)).sum()
-    return float(slowest + problem.input_s.max() + problem.output_s.max())
-
-
-class _Program:
-    """A flow along the chain: x[n, u] unit u is on worker n, t[n, m, u] the step to u + 1."""
-
-    def __init__(
-        self,
-        problem: AllocationProblem,
-        soft: str | None = None,
-        windows: NDArray[np.bool_] | None = None,
-    ) -> None:
-        self._problem = problem
-        self.units = units_per_second(_longest_s(problem))
-        self.milp = Milp()
-        workers, units = problem.compute_s.shape
-        may = np.ones((workers, units), dtype=np.bool_) if windows is None else windows
-        self._on = [
-            [self.milp.add_variable(upper=float(may[n, u]), integer=True) for u in range(units)]
-            for n in range(workers)
-        ]
-        self._step = {
-            (n, m, u): self.milp.add_variable(upper=1)
-            for u in range(units - 1)
-            for n in range(workers)
-            for m in range(n, workers)  # only ahead in the ring order
-            if may[n, u] and may[m, u + 1]
-        }
-        self.slack = self.milp.add_variable(cost=1.0) if soft else None
-        self._soft = soft
-        self.milp.add_row([(row[0], 1.0) for row in self._on], "==", 1.0)  # eq. 17
-        for u in range(units - 1):
-            for n in range(workers):  # eq. 18 and 19
-                leaving = [
-                    (self._step[n, m, u], -1.0)
-                    for m in range(n, workers)
-                    if (n, m, u) in self._step
-                ]
-                self.milp.add_row([(self._on[n][u], 1.0), *leaving], "==", 0.0)
-                arriving = [
-                    (self._step[k, n, u], -1.0) for k in range(n + 1) if (k, n, u) in self._step
-                ]
-                self.milp.add_row([(self._on[n][u + 1], 1.0), *arriving], "==", 0.0)
-        if problem.all_workers:
-            for row in self._on:
-                self.milp.add_row([(x, 1.0) for x in row], ">=", 1.0)
-        self._add_memory()
-        if problem.max_latency_s is not None:
-            self._add_limit(self._latency(), problem.max_latency_s, "latency")
-        if problem.max_bottleneck_s is not None:
-            for terms in self._resources():
-                self._add_limit(terms, problem.max_bottleneck_s, "bottleneck")
-
-    def _add_limit(self, terms: Terms, limit_s: float, name: str) -> None:
-        slack = [(self.slack, -1.0)] if self.slack is not None and self._soft == name else []
-        self.milp.add_row([*terms, *slack], "<=", limit_s * self.units)
-
-    def _add_memory(self) -> None:
-        """Eq. 20: stored weights add up, the largest live activations count once."""
-        problem = self._problem
-        for row, limit in zip(self._on, problem.memory_limit_bytes, strict=True):
-            if limit is None:
-                continue
-            peak = self.milp.add_variable()
-            terms = [(x, w / MEGA) for x, w in zip(row, problem.weight_bytes, strict=True)]
-            if self.slack is not None and self._soft == "memory":
-                terms.append((self.slack, -1.0))
-            self.milp.add_row([*terms, (peak, 1.0)], "<=", limit / MEGA)
-            for x, live in zip(row, problem.live_bytes, strict=True):
-                self.milp.add_row([(peak, 1.0), (x, -live / MEGA)], ">=", 0.0)
-
-    def _transfers(self, unit: int) -> Terms:
-        return [
-            (step, float(self._problem.transfer_s[n, m, u]) * self.units)
-            for (n, m, u), step in self._step.items()
-            if u == unit and n != m
-        ]
-
-    def _ends(self) -> tuple[Terms, Terms]:
-        first, last = (
-            [(row[end], float(s) * self.units) for row, s in zip(self._on, seconds, strict=True)]
-            for end, seconds in ((0, self._problem.input_s), (-1, self._problem.output_s))
-        )
-        return first, last
-
-    def _loads(self) -> list[Terms]:
-        return [
-            [(x, float(s) * self.units) for x, s in zip(row, seconds, strict=True)]
-            for row, seconds in zip(self._on, self._problem.compute_s, strict=True)
-        ]
-
-    def _latency(self) -> Terms:
-        """Eq. 21: every unit's time, every transfer's, and the two ends'."""
-        units = self._problem.compute_s.shape[1]
-        parts = [*self._loads(), *(self._transfers(u) for u in range(units - 1)), *self._ends()]
-        total: dict[int, float] = {}
-        for variable, cost in (term for part in parts for term in part):
-            total[variable] = total.get(variable, 0.0) + cost
-        return list(total.items())
-
-    def _resources(self) -> list[Terms]:
-        """Eq. 22: each worker, each transfer and the shared medium, as sums of seconds."""
-        units = self._problem.compute_s.shape[1]
-        transfers = [self._transfers(u) for u in range(units - 1)]
-        medium = [
-            (step, float(self._problem.medium_s[u]) * self.units)
-            for (n, m, u), step in self._step.items()
-            if n != m
-        ]
-        ends = self._ends()
-        if self._problem.shared_medium:
-            medium += [*ends[0], *ends[1]]
-        return [terms for terms in [*self._loads(), *transfers, *ends, medium] if terms]
-
-    def minimise_objective(self) -> None:
-        """Eq. 21 or, for the bottleneck, eq. 23."""
-        if self._problem.objective == "latency":
-            for variable, cost in self._latency():
-                self.milp.costs[variable] = cost
-            return
-        largest = self.milp.add_variable(cost=1.0)
-        for terms in self._resources():
-            self.milp.add_row([*terms, (largest, -1.0)], "<=", 0.0)
-
-    def workers(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The worker of every unit."""
-        return np.array(np.argmax(values[np.array(self._on)], axis=0), dtype=np.int64)
-
-
-def _explain(problem: AllocationProblem) -> str:
-    """Which limit binds and the least relaxation that makes the problem feasible."""
-    limited = [
-        (limit, name)
-        for limit, name in zip(problem.memory_limit_bytes, problem.worker_names, strict=True)
-        if limit is not None
-    ]
-    candidates = ["memory"] if limited else []
-    candidates += ["latency"] if problem.max_latency_s is not None else []
-    candidates += ["bottleneck"] if problem.max_bottleneck_s is not None else []
-    for name in candidates:
-        program = _Program(problem, soft=name)
-        outcome = program.milp.solve()
-        if outcome.values is None:
-            continue
-        workers = program.workers(outcome.values)
-        if name == "memory":
-            limit, tightest = min(limited)
-            needed = zip(worker_bytes(problem, workers), problem.memory_limit_bytes, strict=True)
-            return memory_binds(
-                tightest, limit, max(b - most for b, most in needed if most is not None)
-            )
-        latency_s, bottleneck_s = allocation_times(problem, workers)
-        if name == "latency":
-            return limit_binds(name, problem.max_latency_s or 0.0, latency_s, "s")
-        return limit_binds(name, problem.max_bottleneck_s or 0.0, bottleneck_s, "s")
-    if problem.all_workers and problem.compute_s.shape[1] < len(problem.worker_names):
-        return (
-            f"{len(problem.worker_names)} nodes cannot each have one of "
-            f"{problem.compute_s.shape[1]} layers"
-        )
-    return "several limits exclude each other: relaxing one of them alone is not enough"
+    if problem.any_order:
+        return workers
+    packed = np.concatenate([[0], np.cumsum(np.diff(workers) != 0)])
+    if np.array_equal(packed, workers):
+        return workers
+    now, then = allocation_times(problem, workers), allocation_times(problem, packed)
+    same = then[0] <= now[0] and then[1] <= now[1]
+    return packed if same and not evaluate_allocation(problem, packed).violations else workers

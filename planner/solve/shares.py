@@ -6,19 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def ar_mdi_shares(total_params: int, seconds_per_param: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ρ_n = W · (1/γ_n) / Σ_m (1/γ_m), parameters for each worker.
+def ar_mdi_shares(total: int, gamma_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ρ_n = W · (1/γ_n) / Σ_m (1/γ_m), what each worker gets of the whole.
 
     Parameters
     ----------
-    total_params : int
-        W, the parameters of the whole model.
-    seconds_per_param : float array, shape (N,)
-        γ_n, each worker's computing delay per parameter.
+    total : int
+        W, the parameters of the whole model, or its MACs.
+    gamma_s : float array, shape (N,)
+        γ_n, each worker's computing delay in seconds per parameter, or per MAC.
     """
-    speed = 1.0 / seconds_per_param
-    shares: NDArray[np.float64] = total_params * speed / speed.sum()
+    speed = 1.0 / gamma_s
+    shares: NDArray[np.float64] = total * speed / speed.sum()
     return shares
+
+
+def ar_mdi_workers(weights: NDArray[np.int64], gamma_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The worker of every unit by AR-MDI, from what every worker knows: weights and all γ.
+
+    Nothing is remembered: when a γ changes, every worker calls this again and all agree.
+
+    Parameters
+    ----------
+    weights : int array, shape (U,)
+        Parameters of every unit (the paper), or its MACs.
+    gamma_s : float array, shape (N,)
+        Seconds per parameter, or per MAC, in ring order.
+    """
+    return cut_at_shares(weights, ar_mdi_shares(int(weights.sum()), gamma_s))
 
 
 def cut_at_shares(

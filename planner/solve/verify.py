@@ -60,7 +60,10 @@ def memory_bytes(
 def evaluate_allocation(problem: AllocationProblem, workers: NDArray[np.int64]) -> Evaluation:
     """Objective and violations of one worker per unit, shape (U,)."""
     violations = []
-    if np.any(np.diff(workers) < 0):
+    if problem.any_order:
+        if np.count_nonzero(np.diff(workers)) >= len(np.unique(workers)):
+            violations.append("a worker's units are not contiguous")
+    elif np.any(np.diff(workers) < 0):
         violations.append("units are not in ring order")
     for name, needed, limit in zip(
         problem.worker_names,
@@ -85,21 +88,26 @@ def evaluate_allocation(problem: AllocationProblem, workers: NDArray[np.int64]) 
 
 def worker_bytes(problem: AllocationProblem, workers: NDArray[np.int64]) -> list[int]:
     """Memory that each worker needs, 0 of one without units."""
-    mine = [workers == worker for worker in range(len(problem.worker_names))]
-    return [
-        int(problem.weight_bytes[units].sum() + problem.live_bytes[units].max(initial=0))
-        for units in mine
-    ]
+    stored = np.zeros(len(problem.worker_names), dtype=np.int64)
+    live = np.zeros_like(stored)
+    np.add.at(stored, workers, problem.weight_bytes)
+    np.maximum.at(live, workers, problem.live_bytes)
+    return [int(size) for size in stored + live]
 
 
 def allocation_times(problem: AllocationProblem, workers: NDArray[np.int64]) -> tuple[float, float]:
     """Latency, and the time of the busiest worker, transfer or shared medium."""
     loads, transfers = allocation_loads(problem, workers)
-    medium = float(problem.medium_s[np.diff(workers) != 0].sum())
-    if problem.shared_medium:
-        medium += float(transfers[0] + transfers[-1])
     latency = float(loads.sum() + transfers.sum())
-    return latency, max(float(loads.max()), float(transfers.max(initial=0.0)), medium)
+    return latency, max(float(loads.max()), float(transfers.max()), medium_s(problem, workers))
+
+
+def medium_s(problem: AllocationProblem, workers: NDArray[np.int64]) -> float:
+    """Seconds that a shared medium is occupied for one input, 0 of any other medium."""
+    occupied = float(problem.medium_s[np.diff(workers) != 0].sum())
+    if problem.shared_medium:
+        occupied += float(problem.input_s[workers[0]] + problem.output_s[workers[-1]])
+    return occupied
 
 
 def allocation_loads(

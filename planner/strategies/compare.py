@@ -15,7 +15,13 @@ from planner.domain.problem import Status
 from planner.domain.settings import NO_LIMITS, Limits, Objective
 from planner.errors import InfeasibleError, SolverStoppedError
 from planner.strategies.optimise import Request, optimise
-from planner.strategies.pipeline import ar_mdi, optimal_allocation, pipeline_equal
+from planner.strategies.pipeline import (
+    ar_mdi,
+    ar_mdi_macs,
+    distance_to_optimum,
+    optimal_allocation,
+    pipeline_equal,
+)
 from planner.strategies.study import Study
 from planner.strategies.within_layer import (
     dense,
@@ -45,6 +51,7 @@ class ComparisonRow(Frozen):
     accuracy: float | None = None
     accuracy_drop: float | None = None
     accuracy_origin: Origin | None = None
+    energy_loss: float | None = None
     status: Status | None = Field(default=None, description="of the rows that were optimised")
     fits: bool = True
     note: str = ""
@@ -86,6 +93,7 @@ def compare(
     for nodes in sorted(set(node_counts)):
         if nodes > 1:
             rows += _baselines(study, nodes, sparsities, limits)
+            rows += _shares(study, nodes, limits, time_limit_s)
             rows += _optimised(study, nodes, objective, limits, time_limit_s)
     rows.append(_best(study, node_counts, objective, limits, time_limit_s))
     return Comparison(
@@ -122,7 +130,17 @@ def _baselines(
         study, independent_branches(study, nodes), limits, nominal=1.0, accuracy=published(1.0)
     )
     yield _row(study, pipeline_equal(study, nodes), limits)
-    yield _row(study, ar_mdi(study, nodes), limits)
+
+
+def _shares(
+    study: Study, nodes: int, limits: Limits, time_limit_s: float | None
+) -> Iterator[ComparisonRow]:
+    """AR-MDI with γ per parameter and per MAC, and how far each is from the optimum."""
+    for plan in (ar_mdi(study, nodes), ar_mdi_macs(study, nodes)):
+        row = _row(study, plan, limits)
+        distance = distance_to_optimum(study, nodes, plan, time_limit_s)
+        notes = [row.note, distance.in_words() if distance else ""]
+        yield row.model_copy(update={"note": "; ".join(filter(None, notes))})
 
 
 def _optimised(
@@ -157,14 +175,14 @@ def _best(
     limits: Limits,
     time_limit_s: float | None,
 ) -> ComparisonRow:
-    counts = tuple(range(1, max(node_counts) + 1))
-    request = Request(counts, objective=objective, limits=limits, time_limit_s=time_limit_s)
+    most = max(node_counts)
+    request = Request(most, objective=objective, limits=limits, time_limit_s=time_limit_s)
     try:
         plan = optimise(study, request)
     except (InfeasibleError, SolverStoppedError) as error:
         status: Status = "infeasible" if isinstance(error, InfeasibleError) else "timeout"
         return ComparisonRow(
-            strategy="optimal", nodes=max(counts), status=status, fits=False, note=str(error)
+            strategy="optimal", nodes=most, status=status, fits=False, note=str(error)
         )
     row = _row(study, plan, limits)
     return row.model_copy(update={"strategy": "optimal", "note": f"is {plan.strategy}"})
@@ -189,7 +207,8 @@ def _row(
     if accuracy is not None and study.curve is not None:
         value, origin = accuracy
         drop = study.curve.dense - value
-    notes = _broken(plan, limits, drop)
+    energy = predicted.energy_loss if modelled else None
+    notes = _broken(plan, limits, drop, energy)
     return ComparisonRow(
         strategy=plan.strategy,
         nodes=plan.node_count,
@@ -204,13 +223,14 @@ def _row(
         accuracy=value,
         accuracy_drop=drop,
         accuracy_origin=origin if value is not None else None,
+        energy_loss=energy,
         status=plan.certificate.status if plan.certificate else None,
         fits=not notes,
         note="; ".join(notes),
     )
 
 
-def _broken(plan: Plan, limits: Limits, drop: float | None) -> list[str]:
+def _broken(plan: Plan, limits: Limits, drop: float | None, energy: float | None) -> list[str]:
     """The limits that a baseline breaks, in words."""
     notes = []
     for node in plan.cluster.nodes:
@@ -223,6 +243,9 @@ def _broken(plan: Plan, limits: Limits, drop: float | None) -> list[str]:
     most = limits.max_accuracy_drop
     if most is not None and drop is not None and drop > most + 1e-9:
         notes.append("over the accuracy limit")
+    most = limits.max_energy_loss
+    if most is not None and energy is not None and energy > most + 1e-9:
+        notes.append("over the energy limit")
     latency = limits.max_latency_s
     if latency is not None and plan.predicted.latency_s > latency * (1 + 1e-9):
         notes.append("over the latency limit")

@@ -2,57 +2,93 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.accuracy.interface import NOTHING_KNOWN, PredictedLoss
 from planner.domain.cluster import Origin
 from planner.domain.cost_table import CostTable
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
 from planner.errors import BadInputError
 from planner.strategies.study import Study
+from planner.structure import allocation_units
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A stage's layers with their costs: ``table`` has one option, ``rows`` are the stage's."""
+
+    names: tuple[str, ...]
+    rows: slice
+    table: CostTable
+
+    def total(self, column: NDArray[np.float64]) -> float:
+        return float(column[self.rows, 0].sum())
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Stored weights and the largest live activations of every node (eq. 11)."""
+        stored = self.table.weight_bytes[self.rows, 0].sum(axis=0)
+        live = self.table.live_bytes[self.rows, 0].max(axis=0)
+        return dict(zip(self.names, (int(b) for b in stored + live), strict=True))
+
+    def busy_s(self, overlap: bool) -> float:
+        """Seconds between two results of this stage."""
+        if overlap:
+            return max(self.total(self.table.comm_s), self.total(self.table.compute_s))
+        return self.total(self.table.latency_s)
 
 
 def evaluate(study: Study, stages: tuple[StagePlan, ...]) -> Predicted:
-    """Latency, throughput, memory and accuracy of stages on the study's cluster.
+    """Latency, throughput, memory and accuracy of stages on the study's cluster (eq. 10 and 11).
 
     Parameters
     ----------
     study : Study
     stages : tuple of StagePlan
-        One stage on the first n nodes of the ring, or several stages of one node each in ring
-        order.
+        Contiguous layers each, on groups of nodes that have none in common.
 
     Raises
     ------
     BadInputError
-        The stages do not cover the model's layers in order, name an unknown node, or are a mixture
-        that this cost model does not know; or no layer takes any time.
+        The stages do not cover the model's layers in order, part layers that run as one, name an
+        unknown node or one node twice; or no layer takes any time.
     """
-    planned = [layer.name for stage in stages for layer in stage.layers]
-    expected = [layer.name for layer in study.profile.layers]
-    if planned != expected:
-        at = next(
-            (i for i, (a, b) in enumerate(zip(planned, expected, strict=False)) if a != b),
-            min(len(planned), len(expected)),
-        )
-        found = planned[at] if at < len(planned) else "nothing"
-        wanted = expected[at] if at < len(expected) else "nothing"
+    _check_layers(study, stages)
+    _check_nodes(study, stages)
+    costed = [_costed(study, stage, rows) for stage, rows in _rows(stages)]
+    transfers = [
+        study.handover_s(before.names, after.names, before.rows.stop)
+        for before, after in itertools.pairwise(costed)
+    ]
+    first, last = study.ends_s(costed[0].names)[0], study.ends_s(costed[-1].names)[1]
+    moving = sum(seconds for seconds, _ in transfers) + first + last
+    medium = sum(stage.total(stage.table.medium_s) for stage in costed)
+    medium += sum(occupied for _, occupied in transfers)
+    if study.medium == "shared":
+        medium += first + last
+    busy = [stage.busy_s(study.settings.overlap) for stage in costed]
+    bottleneck = max(*busy, *(seconds for seconds, _ in transfers), medium, first, last)
+    if bottleneck <= 0:
         raise BadInputError(
-            f"stages: the plan has {found!r} where {study.profile.name} has {wanted!r}"
+            f"{study.profile.name}: no layer takes any time, so there is nothing to plan"
         )
-    ring = [node.name for node in study.group(len(study.cluster.nodes)).nodes]
-    unknown = [name for stage in stages for name in stage.nodes if name not in ring]
-    if unknown:
-        raise BadInputError(
-            f"stages: {unknown[0]!r} is no node of {study.cluster.name}; nodes are {ring}"
-        )
-    if all(len(stage.nodes) == 1 for stage in stages):
-        return _pipeline(study, stages, ring)
-    if len(stages) > 1:
-        raise BadInputError("stages: several stages of several nodes each are not known yet")
-    if list(stages[0].nodes) != ring[: len(stages[0].nodes)]:
-        raise BadInputError(f"stages: a group must be the first nodes of the ring, {ring}")
-    return _one_group(study, stages[0])
+    loss = _loss(study, costed)
+    return Predicted(
+        latency_s=sum(stage.total(stage.table.latency_s) for stage in costed) + moving,
+        comm_s=sum(stage.total(stage.table.comm_s) for stage in costed) + moving,
+        compute_s=sum(stage.total(stage.table.compute_s) for stage in costed),
+        throughput_per_s=1.0 / bottleneck,
+        accuracy=loss.accuracy,
+        accuracy_drop=loss.accuracy_drop,
+        energy_loss=loss.energy_loss,
+        memory_bytes={k: v for stage in costed for k, v in stage.memory_bytes().items()},
+        mean_comm_sparsity=_mean(study, costed, "input_bytes", "comm_sparsity"),
+        mean_comp_sparsity=_mean(study, costed, "macs", "comp_sparsity"),
+        origin=_origins(any(stage.table.measured for stage in costed), loss),
+    )
 
 
 def evaluated_plan(study: Study, stages: tuple[StagePlan, ...], strategy: str) -> Plan:
@@ -68,51 +104,61 @@ def evaluated_plan(study: Study, stages: tuple[StagePlan, ...], strategy: str) -
     )
 
 
-def _one_group(study: Study, stage: StagePlan) -> Predicted:
-    nodes = len(stage.nodes)
-    table = study.table_of(nodes, _kept_matrix(study, stage))
-    chosen = np.zeros(len(table.layer_names), dtype=np.int64)
-    comm, compute, latency, medium = (
-        float(column[:, 0].sum())
-        for column in (table.comm_s, table.compute_s, table.latency_s, table.medium_s)
-    )
-    ends = table.input_s + table.output_s
-    busiest = max(comm, compute) if study.settings.overlap else latency
-    occupied = medium + ends if study.medium == "shared" else 0.0
-    bottleneck = max(busiest, occupied, table.input_s, table.output_s)
-    stored = table.weight_bytes[:, 0].sum(axis=0) + table.live_bytes[:, 0].max(axis=0)
-    sparsity = table.comm_sparsity[:, 0]
-    drop, accuracy, origin = _accuracy(study, nodes, sparsity, table)
-    return Predicted(
-        latency_s=latency + ends,
-        comm_s=comm + ends,
-        compute_s=compute,
-        throughput_per_s=_rate(study, bottleneck),
-        accuracy=accuracy,
-        accuracy_drop=drop,
-        memory_bytes=dict(zip(stage.nodes, (int(b) for b in stored), strict=True)),
-        mean_comm_sparsity=mean_comm_sparsity(study, table, chosen),
-        mean_comp_sparsity=mean_comp_sparsity(study, table, chosen),
-        origin=_origins(table.measured, origin),
-    )
-
-
-def _rate(study: Study, busiest_s: float) -> float:
-    if busiest_s <= 0:
-        raise BadInputError(
-            f"{study.profile.name}: no layer takes any time, so there is nothing to plan"
+def _check_layers(study: Study, stages: tuple[StagePlan, ...]) -> None:
+    planned = [layer.name for stage in stages for layer in stage.layers]
+    expected = [layer.name for layer in study.profile.layers]
+    if planned != expected:
+        at = next(
+            (i for i, (a, b) in enumerate(zip(planned, expected, strict=False)) if a != b),
+            min(len(planned), len(expected)),
         )
-    return 1.0 / busiest_s
+        found = planned[at] if at < len(planned) else "nothing"
+        wanted = expected[at] if at < len(expected) else "nothing"
+        raise BadInputError(
+            f"stages: the plan has {found!r} where {study.profile.name} has {wanted!r}"
+        )
+    begins = {unit.start for unit in allocation_units(study.profile)}
+    for _, rows in _rows(stages):
+        if rows.start not in begins:
+            name = expected[rows.start - 1]
+            raise BadInputError(f"stages: the cut behind {name!r} parts layers that run as one")
 
 
-def _kept_matrix(study: Study, stage: StagePlan) -> NDArray[np.int64]:
-    """Feature counts of a stage as one array, shape (L, n, n), checked against the model."""
+def _check_nodes(study: Study, stages: tuple[StagePlan, ...]) -> None:
+    known = [node.name for node in study.cluster.nodes]
+    used = [name for stage in stages for name in stage.nodes]
+    unknown = [name for name in used if name not in known]
+    if unknown:
+        raise BadInputError(
+            f"stages: {unknown[0]!r} is no node of {study.cluster.name}; nodes are {known}"
+        )
+    twice = [name for name in used if used.count(name) > 1]
+    if twice:
+        raise BadInputError(f"stages: {twice[0]!r} comes more than once")
+
+
+def _rows(stages: tuple[StagePlan, ...]) -> list[tuple[StagePlan, slice]]:
+    """Every stage with its rows of the model's layers."""
+    found, start = [], 0
+    for stage in stages:
+        found.append((stage, slice(start, start + len(stage.layers))))
+        start += len(stage.layers)
+    return found
+
+
+def _costed(study: Study, stage: StagePlan, rows: slice) -> _Stage:
+    kept = _kept_matrix(study, stage, rows)
+    return _Stage(stage.nodes, rows, study.table_of(stage.nodes, kept))
+
+
+def _kept_matrix(study: Study, stage: StagePlan, rows: slice) -> NDArray[np.int64]:
+    """Feature counts of a stage in an array of all layers, shape (L, n, n), checked."""
     nodes = len(stage.nodes)
-    shares = study.shares(nodes)
+    shares = study.shares(stage.nodes)
     receives = shares.outputs > 0
-    kept = np.zeros((len(stage.layers), nodes, nodes), dtype=np.int64)
+    kept = np.zeros((len(study.profile.layers), nodes, nodes), dtype=np.int64)
     off_diagonal = ~np.eye(nodes, dtype=np.bool_)
-    for row, layer in enumerate(stage.layers):
+    for row, layer in enumerate(stage.layers, start=rows.start):
         if layer.kept_features is None:
             continue
         counts = np.array(layer.kept_features, dtype=np.int64)
@@ -126,98 +172,66 @@ def _kept_matrix(study: Study, stage: StagePlan) -> NDArray[np.int64]:
     return kept
 
 
-def _accuracy(
-    study: Study, nodes: int, sparsity: NDArray[np.float64], table: CostTable
-) -> tuple[float | None, float | None, Origin]:
-    model = study.accuracy
-    if model is None:
-        return None, None, "assumed"
-    drop = float(model.layer_loss(sparsity[:, None]).sum()) if nodes > 1 else 0.0
-    untouched = not np.any(sparsity[table.sparsifiable] > 0)
-    accuracy = None if model.dense_value is None else model.dense_value - drop
-    return drop, accuracy, "measured" if untouched else "assumed"
+def _loss(study: Study, stages: list[_Stage]) -> PredictedLoss:
+    if study.accuracy is None:
+        return NOTHING_KNOWN
+    return study.accuracy.predicted([study.exchange(s.table, s.rows) for s in stages])
 
 
-def _origins(measured: bool, accuracy: Origin) -> dict[str, Origin]:
+def _origins(measured: bool, loss: PredictedLoss) -> dict[str, Origin]:
     time: Origin = "measured" if measured else "derived"
-    return {
+    energy = {} if loss.energy_loss is None else {"energy_loss": loss.origin}
+    return energy | {
         "latency_s": time,
         "comm_s": "derived",
         "compute_s": time,
         "throughput_per_s": time,
         "memory_bytes": "derived",
-        "accuracy": accuracy,
-        "accuracy_drop": accuracy,
+        "accuracy": loss.origin,
+        "accuracy_drop": loss.origin,
     }
 
 
-def mean_comm_sparsity(study: Study, table: CostTable, choice: NDArray[np.int64]) -> float:
-    """S_comm averaged over the bytes of every mixing layer's input, the image's included."""
-    weights = np.array([layer.input_bytes for layer in study.profile.layers], dtype=float)
-    weights *= table.communicates
-    sparsity = table.comm_sparsity[np.arange(len(choice)), choice]
-    return float((weights * sparsity).sum() / max(weights.sum(), 1.0))
+def _mean(study: Study, stages: list[_Stage], weight: str, column: str) -> float | None:
+    """Mean over the layers that run on several nodes; None where none does.
+
+    S_comm is averaged over the bytes of every mixing layer's input, the image's included; S_comp
+    over the MACs of every layer.
+    """
+    total, weighted = 0.0, 0.0
+    for stage in stages:
+        if len(stage.names) == 1:
+            continue
+        weights = np.array([getattr(layer, weight) for layer in study.profile.layers], dtype=float)
+        if column == "comm_sparsity":
+            weights *= stage.table.communicates
+        total += float(weights[stage.rows].sum())
+        weighted += float((weights * getattr(stage.table, column)[:, 0])[stage.rows].sum())
+    several = any(len(stage.names) > 1 for stage in stages)
+    return weighted / max(total, 1.0) if several else None
 
 
-def mean_comp_sparsity(study: Study, table: CostTable, choice: NDArray[np.int64]) -> float:
-    """S_comp averaged over the MACs of every layer."""
-    macs = np.array([layer.macs for layer in study.profile.layers], dtype=float)
-    sparsity = table.comp_sparsity[np.arange(len(choice)), choice]
-    return float((macs * sparsity).sum() / max(macs.sum(), 1.0))
+def layer_plans(
+    table: CostTable, choice: NDArray[np.int64], rows: slice = slice(None)
+) -> tuple[LayerPlan, ...]:
+    """What each layer of a group exchanges, at one option per layer.
 
-
-def _pipeline(study: Study, stages: tuple[StagePlan, ...], ring: list[str]) -> Predicted:
-    positions = [ring.index(stage.nodes[0]) for stage in stages]
-    if positions != sorted(set(positions)):
-        raise BadInputError(f"stages: nodes must come once each, in ring order {ring}")
-    chain = study.chain(len(ring))
-    worker_of_layer = np.repeat(positions, [len(stage.layers) for stage in stages])
-    for unit in chain.units:
-        if len(set(worker_of_layer[unit.start : unit.stop])) > 1:
-            name = study.profile.layers[unit.start].name
-            raise BadInputError(f"stages: the cut behind {name!r} parts layers that run as one")
-    workers = worker_of_layer[[unit.start for unit in chain.units]]
-    units = np.arange(len(workers))
-    loads = np.bincount(workers, weights=chain.compute_s[workers, units], minlength=len(ring))
-    crossed = np.diff(workers) != 0
-    transfers = chain.transfer_s[workers[:-1], workers[1:], units[:-1]][crossed]
-    ends = [float(chain.input_s[workers[0]]), float(chain.output_s[workers[-1]])]
-    comm = float(transfers.sum()) + sum(ends)
-    medium = float(chain.medium_s[crossed].sum()) + sum(ends) * (study.medium == "shared")
-    bottleneck = max(float(loads.max()), float(transfers.max(initial=0.0)), medium, *ends)
-    memory = {
-        stage.nodes[0]: int(
-            chain.weight_bytes[workers == n].sum() + chain.live_bytes[workers == n].max()
-        )
-        for stage, n in zip(stages, positions, strict=True)
-    }
-    model = study.accuracy
-    kinds = {study.group(len(ring)).nodes[position].device_type for position in positions}
-    measured = any(not kinds.isdisjoint(layer.measured_s) for layer in study.profile.layers)
-    return Predicted(
-        latency_s=float(loads.sum()) + comm,
-        comm_s=comm,
-        compute_s=float(loads.sum()),
-        throughput_per_s=_rate(study, bottleneck),
-        accuracy=model.dense_value if model else None,
-        accuracy_drop=0.0 if model else None,
-        memory_bytes=memory,
-        mean_comm_sparsity=None,
-        mean_comp_sparsity=None,
-        origin=_origins(measured, "measured"),
-    )
-
-
-def layer_plans(table: CostTable, choice: NDArray[np.int64]) -> tuple[LayerPlan, ...]:
-    """What each layer of a group exchanges, at one option per layer."""
+    Parameters
+    ----------
+    table : CostTable
+    choice : int array, shape (L,)
+    rows : slice
+        The layers that are asked for, all by default.
+    """
     nodes = len(table.node_names)
     plans = []
-    for row, name in enumerate(table.layer_names):
+    for row in range(len(table.layer_names))[rows]:
         kept: KeptFeatures | None = None
         sparsity: float | None = None
         if nodes > 1 and table.sparsifiable[row]:
             kept = _compact(table.kept_features[row, choice[row]])
             sparsity = float(table.comm_sparsity[row, choice[row]])
+        name = table.layer_names[row]
         plans.append(LayerPlan(name=name, nodes=nodes, kept_features=kept, sparsity=sparsity))
     return tuple(plans)
 

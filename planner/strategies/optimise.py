@@ -1,17 +1,21 @@
-"""The best plan over node counts and kinds of parallelism, with one certificate."""
+"""The best plan of a request, with one certificate, and the plans that it was weighed against."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+from planner.domain.joint import JointResult
 from planner.domain.plan import Alternative, Plan
-from planner.domain.problem import Certificate, Result
 from planner.domain.settings import NO_LIMITS, Limits, Objective, Parallelism
-from planner.errors import InconsistentResultError, InfeasibleError, SolverStoppedError
-from planner.strategies.pipeline import optimal_allocation
+from planner.errors import (
+    BadInputError,
+    InconsistentResultError,
+    InfeasibleError,
+    SolverStoppedError,
+)
+from planner.strategies.hybrid import optimal_stages
 from planner.strategies.study import Study
-from planner.strategies.within_layer import optimal_sparsity
 from planner.units import format_seconds
 
 _SAME = 1e-9  # relative difference below which two objectives count as equal
@@ -24,18 +28,18 @@ class Request:
 
     Attributes
     ----------
-    node_counts : tuple of int
-        Every number of nodes that may be used, from the first of the ring.
-    parallelism : tuple of Parallelism
+    max_nodes : int
+        Nodes that may be used, any of the cluster's.
+    parallelism : Parallelism
     exactly : bool
-        Every node of a count must work (``--nodes``), not at most that many.
+        So many nodes must work (``--nodes``), not at most so many.
     solver : {"auto", "ilp", "exhaustive"}
     time_limit_s : float, optional
-        For each of the programs that are solved.
+        For each of the problems that are solved.
     """
 
-    node_counts: tuple[int, ...]
-    parallelism: tuple[Parallelism, ...] = ("within-layer", "pipeline")
+    max_nodes: int
+    parallelism: Parallelism = "hybrid"
     objective: Objective = "latency"
     limits: Limits = NO_LIMITS
     exactly: bool = False
@@ -43,90 +47,63 @@ class Request:
     time_limit_s: float | None = None
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    nodes: int
-    strategy: str
-    plan: Plan | None
-    result: Result
-
-
 def optimise(study: Study, request: Request) -> Plan:
-    """The best plan among all candidates of a request.
+    """The best plan of a request.
 
-    Ties go to fewer nodes. The certificate says ``optimal`` only where every candidate's
-    program was solved to proof; its bound is the best over all of them.
+    Ties go to fewer nodes. The certificate says ``optimal`` only with a proof.
 
     Raises
     ------
+    BadInputError
+        More nodes than the cluster has, or none.
     InfeasibleError
-        No candidate fits; names the limit that binds and the least relaxation.
+        No plan fits; names the limit that binds and the least relaxation.
     SolverStoppedError
         The solver stopped without a plan.
     InconsistentResultError
         A plan's cost is not what the solver said.
     """
-    candidates = _candidates(study, request)
-    found = sorted((c for c in candidates if c.plan is not None), key=lambda c: c.nodes)
-    if not found:
-        stopped = [c for c in candidates if c.result.certificate.status == "timeout"]
-        if stopped:
+    available = len(study.cluster.nodes)
+    if not 1 <= request.max_nodes <= available:
+        raise BadInputError(
+            f"{request.max_nodes} nodes: cluster {study.cluster.name} has 1 to {available}"
+        )
+    plan, result = _solve(study, request)
+    if plan is None:
+        if result.certificate.status == "timeout":
             raise SolverStoppedError(
                 f"the solver stopped after {request.time_limit_s:g} s without a plan; "
                 "allow more time (--time-limit)"
             )
-        raise InfeasibleError(f"no plan fits: {_why_not(candidates)}")
-    best = found[0]
-    for candidate in found[1:]:
-        if _objective(candidate, request) < _objective(best, request) * (1 - _SAME):
-            best = candidate
-    assert best.plan is not None
-    return best.plan.model_copy(
-        update={
-            "certificate": _combined(best, candidates, request),
-            "alternatives": tuple(_alternatives(best, candidates, request)),
-        }
+        raise InfeasibleError(f"no plan fits: {result.binding}")
+    while not request.exactly and plan.node_count > 1:
+        smaller, _ = _solve(study, replace(request, max_nodes=plan.node_count - 1))
+        if smaller is None or _objective(smaller) > _objective(plan) * (1 + _SAME):
+            break
+        plan = smaller.model_copy(update={"certificate": plan.certificate})
+    return plan.model_copy(update={"alternatives": tuple(_alternatives(study, request, plan))})
+
+
+def _solve(study: Study, request: Request) -> tuple[Plan | None, JointResult]:
+    """One request's plan, held against its limits."""
+    plan, result = optimal_stages(
+        study,
+        request.max_nodes,
+        request.parallelism,
+        request.objective,
+        request.limits,
+        request.exactly,
+        request.solver,
+        request.time_limit_s,
     )
+    if plan is not None:
+        _check(plan, result)
+    return plan, result
 
 
-def _candidates(study: Study, request: Request) -> list[_Candidate]:
-    counts = sorted(set(request.node_counts))
-    candidates = []
-    for nodes in counts:
-        single = nodes == 1
-        if single or "within-layer" in request.parallelism:
-            plan, result = optimal_sparsity(
-                study,
-                nodes,
-                request.objective,
-                request.limits,
-                request.solver,
-                request.time_limit_s,
-            )
-            name = "single-node" if single else "optimal-sparsity"
-            plan = plan.model_copy(update={"strategy": name}) if plan else None
-            candidates.append(_checked(_Candidate(nodes, name, plan, result), request))
-    if "pipeline" in request.parallelism and counts[-1] > 1:
-        # with empty workers allowed the largest count covers the smaller ones
-        plan, result = optimal_allocation(
-            study,
-            counts[-1],
-            request.objective,
-            request.limits,
-            request.exactly,
-            request.solver,
-            request.time_limit_s,
-        )
-        used = plan.node_count if plan else counts[-1]
-        candidates.append(_checked(_Candidate(used, "optimal-allocation", plan, result), request))
-    return candidates
-
-
-def _checked(candidate: _Candidate, request: Request) -> _Candidate:
-    """Hold the evaluated plan against its limits."""
-    if candidate.plan is None:
-        return candidate
-    predicted, limits = candidate.plan.predicted, request.limits
+def _check(plan: Plan, result: JointResult) -> None:
+    """Hold the evaluated plan against its limits and its certificate."""
+    predicted, limits = plan.predicted, plan.limits
     slack = 1 + _REEVALUATED
     broken = [
         name
@@ -135,6 +112,11 @@ def _checked(candidate: _Candidate, request: Request) -> _Candidate:
                 "accuracy",
                 limits.max_accuracy_drop is not None
                 and (predicted.accuracy_drop or 0.0) > limits.max_accuracy_drop * slack + 1e-9,
+            ),
+            (
+                "weight energy",
+                limits.max_energy_loss is not None
+                and (predicted.energy_loss or 0.0) > limits.max_energy_loss * slack + 1e-9,
             ),
             (
                 "latency",
@@ -148,98 +130,74 @@ def _checked(candidate: _Candidate, request: Request) -> _Candidate:
             ),
             *(
                 (f"memory of {node.name}", predicted.memory_bytes[node.name] > node.memory_bytes)
-                for node in candidate.plan.cluster.nodes
+                for node in plan.cluster.nodes
                 if node.memory_bytes is not None and node.name in predicted.memory_bytes
             ),
         )
         if breaks
     ]
-    bound = candidate.plan.certificate.bound if candidate.plan.certificate else None
-    proven = candidate.result.certificate.status == "optimal"
-    value = predicted.latency_s if request.objective == "latency" else predicted.throughput_per_s
-    differs = proven and bound is not None and abs(value - bound) > _REEVALUATED * abs(value)
-    if broken or differs:
+    claimed = result.objective_s
+    if claimed is None or abs(_objective(plan) - claimed) > _REEVALUATED * abs(claimed):
+        broken.append("its certificate")
+    if broken:
         raise InconsistentResultError(
-            f"{candidate.strategy} on {candidate.nodes} nodes: the evaluated plan breaks "
-            f"{', '.join(broken) or 'its certificate'}"
+            f"{plan.strategy} on {plan.node_count} nodes: the evaluated plan breaks "
+            f"{', '.join(broken)}"
         )
-    return candidate
 
 
-def _objective(candidate: _Candidate, request: Request) -> float:
+def _objective(plan: Plan) -> float:
     """Seconds to minimise: latency, or the time between two results."""
-    assert candidate.plan is not None
-    predicted = candidate.plan.predicted
-    if request.objective == "latency":
-        return predicted.latency_s
-    return 1.0 / predicted.throughput_per_s
+    predicted = plan.predicted
+    return predicted.latency_s if plan.objective == "latency" else 1.0 / predicted.throughput_per_s
 
 
-def _combined(best: _Candidate, candidates: list[_Candidate], request: Request) -> Certificate:
-    assert best.plan is not None and best.plan.certificate is not None
-    certificates = [c.plan.certificate if c.plan else c.result.certificate for c in candidates]
-    known = [c for c in certificates if c is not None and c.status != "infeasible"]
-    bounds = [c.bound for c in known]
-    better: Callable[[list[float]], float] = min if request.objective == "latency" else max
-    complete = all(bound is not None for bound in bounds)
-    bound = better([b for b in bounds if b is not None]) if complete else None
-    value = best.plan.predicted.latency_s
-    if request.objective == "throughput":
-        value = best.plan.predicted.throughput_per_s
-    proven = all(c.status == "optimal" for c in known)
-    gap = None if bound is None else (0.0 if proven else abs(value - bound) / abs(value))
-    shapes = sorted({(c.nodes, c.strategy) for c in candidates if c is not best})
-    others = ", ".join(f"{name} on {nodes}" for nodes, name in shapes)
-    return best.plan.certificate.model_copy(
-        update={
-            "status": "optimal" if proven else "feasible",
-            "bound": bound,
-            "gap": gap,
-            "runtime_s": sum(c.runtime_s for c in certificates if c is not None),
-            "scope": best.plan.certificate.scope + (f"; against {others}" if others else ""),
-        }
-    )
-
-
-def _alternatives(
-    best: _Candidate, candidates: list[_Candidate], request: Request
-) -> list[Alternative]:
-    """Every other shape and why it is not the answer."""
-    others = []
-    for candidate in candidates:
-        if candidate is best:
-            continue
-        plan = candidate.plan
+def _alternatives(study: Study, request: Request, best: Plan) -> list[Alternative]:
+    """The best plans of other shapes and why they are not the answer."""
+    found: dict[tuple[str, int], Alternative] = {}
+    for name, nodes, other in _other_requests(request, best):
+        plan, result = _solve(study, other)
         if plan is None:
-            reason = f"does not fit: {candidate.result.binding or 'the solver found no plan'}"
-            others.append(
-                Alternative(nodes=candidate.nodes, strategy=candidate.strategy, reason=reason)
-            )
-            continue
-        difference = _objective(candidate, request) - _objective(best, request)
-        if difference > _SAME * _objective(best, request):
-            measure = "slower" if request.objective == "latency" else "more between two results"
-            reason = f"{format_seconds(difference)} {measure}"
-        else:
-            reason = "no better, and uses no fewer nodes"
-        others.append(
-            Alternative(
-                nodes=candidate.nodes,
-                strategy=candidate.strategy,
+            reason = f"does not fit: {result.binding or 'the solver found no plan'}"
+            found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=reason)
+        elif plan.stages != best.stages:
+            found[plan.strategy, plan.node_count] = Alternative(
+                nodes=plan.node_count,
+                strategy=plan.strategy,
                 latency_s=plan.predicted.latency_s,
                 throughput_per_s=plan.predicted.throughput_per_s,
-                reason=reason,
+                reason=_reason(plan, best),
             )
-        )
-    return others
+    return sorted(found.values(), key=lambda other: (other.nodes, other.strategy))
 
 
-def _why_not(candidates: list[_Candidate]) -> str:
-    """The binding limit of the largest candidate of each kind."""
-    last = {candidate.strategy: candidate for candidate in candidates}
-    if len(last) > 1:
-        last.pop("single-node", None)
-    return "; ".join(
-        f"{c.strategy} on {c.nodes} node{'s' if c.nodes > 1 else ''}: {c.result.binding}"
-        for c in last.values()
+def _other_requests(request: Request, best: Plan) -> Iterator[tuple[str, int, Request]]:
+    """What a reader will ask about: strategy, nodes, and the request that finds it."""
+    if request.exactly:
+        return
+    used = best.node_count
+    if used > 1:
+        yield "single-node", 1, replace(request, max_nodes=1)
+    if used > 2:
+        yield best.strategy, used - 1, replace(request, max_nodes=used - 1)
+    if request.max_nodes == 1:
+        return
+    kinds: tuple[tuple[str, Parallelism], ...] = (
+        ("optimal-sparsity", "within-layer"),
+        ("optimal-allocation", "pipeline"),
     )
+    for name, parallelism in kinds:
+        if request.parallelism not in ("hybrid", parallelism):
+            continue
+        if used == 1:
+            yield name, 2, replace(request, max_nodes=2, exactly=True, parallelism=parallelism)
+        elif request.parallelism == "hybrid":
+            yield name, request.max_nodes, replace(request, parallelism=parallelism)
+
+
+def _reason(plan: Plan, best: Plan) -> str:
+    difference = _objective(plan) - _objective(best)
+    if difference > _SAME * _objective(best):
+        measure = "slower" if best.objective == "latency" else "more between two results"
+        return f"{format_seconds(difference)} {measure}"
+    return "no better, and uses no fewer nodes"

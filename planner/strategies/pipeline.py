@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.cluster import Node
 from planner.domain.plan import LayerPlan, Plan, StagePlan
 from planner.domain.problem import AllocationProblem, Result
 from planner.domain.settings import NO_LIMITS, Limits, Objective
 from planner.solve.allocation import solve_allocation
 from planner.solve.exhaustive import exhaustive_allocation
-from planner.solve.shares import ar_mdi_shares, cut_at_shares
+from planner.solve.shares import ar_mdi_workers, cut_at_shares
 from planner.strategies.evaluation import evaluated_plan
 from planner.strategies.study import Study, kept_in_study
+
+_AT = 5e-4  # relative: closer than this is "at"
 
 
 def plan_of_workers(study: Study, nodes: int, workers: NDArray[np.int64], strategy: str) -> Plan:
@@ -22,7 +25,7 @@ def plan_of_workers(study: Study, nodes: int, workers: NDArray[np.int64], strate
     names = [node.name for node in study.group(nodes).nodes]
     layers = study.profile.layers
     stages = []
-    for worker in np.unique(workers):
+    for worker in dict.fromkeys(workers.tolist()):
         mine = [chain.units[unit] for unit in np.flatnonzero(workers == worker)]
         run = layers[mine[0].start : mine[-1].stop]
         stages.append(
@@ -44,22 +47,89 @@ def pipeline_equal(study: Study, nodes: int) -> Plan:
 
 def ar_mdi(study: Study, nodes: int) -> Plan:
     """AR-MDI: shares of the parameters by each worker's delay per parameter, equation (1)."""
-    params = study.chain(nodes).params
-    gamma = np.array([_seconds_per_param(study, node) for node in study.group(nodes).nodes])
-    shares = ar_mdi_shares(int(params.sum()), gamma)
-    return plan_of_workers(study, nodes, cut_at_shares(params, shares), "ar-mdi")
+    workers = ar_mdi_workers(study.chain(nodes).params, seconds_per_param(study, nodes))
+    return plan_of_workers(study, nodes, workers, "ar-mdi")
 
 
-def _seconds_per_param(study: Study, node: Node) -> float:
-    """γ as the worker measured it, or the model's average at the node's speed."""
-    if node.seconds_per_param is not None:
-        return node.seconds_per_param
+def ar_mdi_macs(study: Study, nodes: int) -> Plan:
+    """AR-MDI with shares of the MACs by each worker's delay per MAC (ours)."""
     totals = study.profile.totals
-    return totals.macs / node.macs_per_s / max(totals.params, 1)
+    gamma = seconds_per_param(study, nodes) * (max(totals.params, 1) / max(totals.macs, 1))
+    workers = ar_mdi_workers(study.chain(nodes).macs, gamma)
+    return plan_of_workers(study, nodes, workers, "ar-mdi-macs")
+
+
+def seconds_per_param(study: Study, nodes: int) -> NDArray[np.float64]:
+    """γ of every worker as it measured it, or the model's average at its speed, shape (N,)."""
+    totals = study.profile.totals
+    average = totals.macs / max(totals.params, 1)
+    return np.array(
+        [
+            average / node.macs_per_s if node.seconds_per_param is None else node.seconds_per_param
+            for node in study.group(nodes).nodes
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far a plan is from the best allocations, 0.12 for 12 % more or less.
+
+    Attributes
+    ----------
+    latency : float
+        Above the least latency; negative where only a plan that breaks a limit is below.
+    throughput : float
+        Below the largest throughput.
+    proven : bool
+        Whether both of these are optima, not only the best that was found in time.
+    """
+
+    latency: float
+    throughput: float
+    proven: bool
+
+    def in_words(self) -> str:
+        """For a reader."""
+        best = "best" if self.proven else "best known"
+        return (
+            f"{_percent(self.latency, 'above', 'below')} the {best} allocation's latency, "
+            f"{_percent(self.throughput, 'below', 'above')} its throughput"
+        )
+
+
+def _percent(share: float, positive: str, negative: str) -> str:
+    if abs(share) < _AT:
+        return "at"
+    return f"{abs(share) * 100:.3g} % {positive if share > 0 else negative}"
+
+
+def distance_to_optimum(
+    study: Study, nodes: int, plan: Plan, time_limit_s: float | None = None
+) -> Distance | None:
+    """A plan against the best contiguous allocations over the first nodes, one per objective.
+
+    These keep every node's memory and no other limit; None where no allocation does.
+    """
+    fastest, _ = optimal_allocation(study, nodes, "latency", time_limit_s=time_limit_s)
+    busiest, _ = optimal_allocation(study, nodes, "throughput", time_limit_s=time_limit_s)
+    if fastest is None or busiest is None:
+        return None
+    known = [best.certificate.status for best in (fastest, busiest) if best.certificate]
+    return Distance(
+        latency=plan.predicted.latency_s / fastest.predicted.latency_s - 1,
+        throughput=1 - plan.predicted.throughput_per_s / busiest.predicted.throughput_per_s,
+        proven=known == ["optimal", "optimal"],
+    )
 
 
 def allocation_problem(
-    study: Study, nodes: int, objective: Objective, limits: Limits, all_workers: bool
+    study: Study,
+    nodes: int,
+    objective: Objective,
+    limits: Limits,
+    all_workers: bool,
+    any_order: bool = False,
 ) -> AllocationProblem:
     """The cut of the chain over the first nodes, as arrays."""
     chain = study.chain(nodes)
@@ -78,6 +148,7 @@ def allocation_problem(
         memory_limit_bytes=tuple(node.memory_bytes for node in ring),
         worker_names=tuple(node.name for node in ring),
         all_workers=all_workers,
+        any_order=any_order,
         max_latency_s=limits.max_latency_s,
         max_bottleneck_s=None if rate is None else 1.0 / rate,
     )
@@ -92,26 +163,21 @@ def optimal_allocation(
     all_workers: bool = False,
     solver: str = "auto",
     time_limit_s: float | None = None,
+    any_order: bool = False,
 ) -> tuple[Plan | None, Result]:
     """The best cut of the layers over the first nodes; no plan when the result has none.
 
-    Among cuts of equal bottleneck the one of least latency is taken.
+    Among cuts of equal bottleneck the one of least latency is taken. The nodes are used in ring
+    order, or in the best of all orders.
     """
-    problem = allocation_problem(study, nodes, objective, limits, all_workers)
+    problem = allocation_problem(study, nodes, objective, limits, all_workers, any_order)
     if solver == "exhaustive":
         result = exhaustive_allocation(problem)
     else:
-        result = solve_allocation(problem, time_limit_s)
+        result = solve_allocation(problem, time_limit_s, solver)
     if result.choice is None:
         return None, result
-    workers = result.choice
-    if objective == "throughput" and result.certificate.status == "optimal":
-        second = problem.model_copy(
-            update={"objective": "latency", "max_bottleneck_s": result.objective_s}
-        )
-        tie_break = solve_allocation(second, time_limit_s)
-        workers = workers if tie_break.choice is None else tie_break.choice
-    plan = plan_of_workers(study, nodes, workers, "optimal-allocation")
+    plan = plan_of_workers(study, nodes, result.choice, "optimal-allocation")
     bound = result.certificate.bound
     if bound is not None and objective == "throughput":
         bound = 1.0 / bound if bound > 0 else None
@@ -119,7 +185,7 @@ def optimal_allocation(
         update={
             "bound": bound,
             "scope": f"contiguous cuts before layers with MACs, over the first {nodes} nodes "
-            "in ring order",
+            f"in {'any' if any_order else 'ring'} order",
         }
     )
     return plan.model_copy(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.accuracy.interface import loss_limit
 from planner.accuracy.scores import independent_layers
 from planner.domain.cost_table import CostTable
 from planner.domain.plan import Plan, StagePlan
@@ -17,7 +18,6 @@ from planner.domain.problem import (
     infeasible,
 )
 from planner.domain.settings import NO_LIMITS, Limits, Objective
-from planner.errors import BadInputError
 from planner.solve.exhaustive import exhaustive_sparsity
 from planner.solve.sparsity import solve_sparsity
 from planner.solve.verify import exceeds
@@ -88,23 +88,19 @@ def sparsity_problem(
     Raises
     ------
     BadInputError
-        An accuracy limit without an accuracy model.
+        A limit on a loss without a model that counts in it.
     """
     table = study.table(nodes)
-    ends = table.input_s + table.output_s
+    ends = sum(study.ends_s(table.node_names))
     sums = []
-    if limits.max_accuracy_drop is not None:
-        if study.accuracy is None:
-            raise BadInputError(
-                f"max accuracy drop {limits.max_accuracy_drop:g}: {study.profile.name} has no "
-                "accuracy model; name one (--accuracy-model curve:NAME) or drop the limit"
-            )
-        loss = study.accuracy.layer_loss(table.comm_sparsity)
-        sums.append(
-            SumLimit(
-                name="accuracy drop", values=loss, limit=limits.max_accuracy_drop, unit="points"
-            )
-        )
+    allowed = table.allowed
+    most = loss_limit(limits, study.accuracy, study.profile.name)
+    if most is not None:
+        loss = study.loss(table)
+        known = np.isfinite(loss)
+        allowed = allowed & known
+        loss = np.where(known, loss, 0.0)
+        sums.append(SumLimit(name=most.name, values=loss, limit=most.limit, unit=most.unit))
     if limits.max_latency_s is not None:
         sums.append(
             SumLimit(
@@ -124,7 +120,7 @@ def sparsity_problem(
     busy = resources if objective == "throughput" else [table.latency_s]
     return SparsityProblem(
         objective_s=np.stack(busy),
-        allowed=table.allowed,
+        allowed=allowed,
         sum_limits=tuple(sums),
         memory_limits=tuple(
             MemoryLimit(
@@ -183,7 +179,7 @@ def tied(problem: SparsityProblem, decisions: NDArray[np.int64]) -> SparsityProb
 def _resources(study: Study, table: CostTable) -> list[NDArray[np.float64]]:
     """What is busy per input: the stage, with overlap links and nodes apart, a shared medium."""
     stage = [table.comm_s, table.compute_s] if study.settings.overlap else [table.latency_s]
-    ends = table.input_s + table.output_s
+    ends = sum(study.ends_s(table.node_names))
     if study.medium == "shared" and ends > 0:  # without ends the stage is busier than the medium
         return [*stage, _with(ends, table.medium_s)]
     return stage
@@ -207,7 +203,7 @@ def optimal_sparsity(
 ) -> tuple[Plan | None, Result]:
     """The best sparsity per layer on the first nodes; no plan when the result has none."""
     table = study.table(nodes)
-    late = _ends_too_late(table, limits)
+    late = _ends_too_late(study, table, limits)
     if late:
         return None, infeasible(late)
     problem = tied(sparsity_problem(study, nodes, objective, limits), table.decisions)
@@ -219,16 +215,16 @@ def optimal_sparsity(
         return None, result
     choice = result.choice[table.decisions]
     plan = plan_of_choice(study, table, choice, "optimal-sparsity")
-    certificate = _certificate(result, objective, table, len(study.levels), nodes)
+    certificate = _certificate(study, result, objective, nodes)
     return plan.model_copy(
         update={"certificate": certificate, "objective": objective, "limits": limits}
     ), result
 
 
-def _ends_too_late(table: CostTable, limits: Limits) -> str:
+def _ends_too_late(study: Study, table: CostTable, limits: Limits) -> str:
     """Why no choice can help when the input's or the output's transfer alone is too slow."""
     rate = limits.min_throughput_per_s
-    slowest = max(table.input_s, table.output_s)
+    slowest = max(study.ends_s(table.node_names))
     if rate is None or not exceeds(slowest, 1.0 / rate):
         return ""
     return (
@@ -237,18 +233,17 @@ def _ends_too_late(table: CostTable, limits: Limits) -> str:
     )
 
 
-def _certificate(
-    result: Result, objective: Objective, table: CostTable, levels: int, nodes: int
-) -> Certificate:
+def _certificate(study: Study, result: Result, objective: Objective, nodes: int) -> Certificate:
     """The solver's certificate in units of the objective, with its scope in words."""
+    ends = study.ends_s(study.names(nodes))
     bound = result.certificate.bound
     if bound is not None:
         if objective == "latency":
-            bound += table.input_s + table.output_s
+            bound += sum(ends)
         else:
-            slowest = max(bound, table.input_s, table.output_s)
+            slowest = max(bound, *ends)
             bound = 1.0 / slowest if slowest > 0 else None
-    scope = f"{levels} levels of sparsity per layer on the first {nodes} nodes"
+    scope = f"{len(study.levels)} levels of sparsity per layer on the first {nodes} nodes"
     if nodes == 1:
         scope = "the whole model on the source"
     return result.certificate.model_copy(update={"bound": bound, "scope": scope})

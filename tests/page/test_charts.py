@@ -11,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.page import charts
-from app.page.layer_view import LayerPoint, plan_points, uniform_points
+from app.page.layer_view import (
+    LayerPoint,
+    StageView,
+    numbered,
+    plan_stages,
+    stage_table,
+    uniform_stage,
+)
 from app.page.question import Answer, Question, count
+from app.page.strategy_chart import strategies
 from app.page.text import label, plain
 from profiles.catalog import load_model
 
@@ -24,11 +32,24 @@ def point(comm_s: float, compute_s: float, sparsity: float | None = None) -> Lay
 times = st.one_of(st.just(0.0), st.floats(1e-9, 1e4))
 
 
-@given(st.lists(st.builds(point, times, times), min_size=1, max_size=30))
-def test_every_layer_has_both_of_its_times_inside_the_axis(points: list[LayerPoint]) -> None:
-    figure = charts.layer_times(points)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.builds(point, times, times), min_size=1, max_size=12), times),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_every_time_stands_in_its_place_inside_the_axis(
+    drawn_stages: list[tuple[list[LayerPoint], float]],
+) -> None:
+    stages = [
+        StageView(("a", "b")[: 1 + number % 2], tuple(points), received_s if number else 0.0)
+        for number, (points, received_s) in enumerate(drawn_stages)
+    ]
+    points = [layer for stage in stages for layer in stage.points]
+    figure = charts.layer_times(stages)
     low, high = figure.layout.yaxis.range
-    drawn: dict[str, dict[int, float]] = {}
+    drawn: dict[str, dict[float, float]] = {}
     for trace in figure.data:
         if trace.name:
             kind = trace.name.removeprefix("no ")
@@ -39,6 +60,12 @@ def test_every_layer_has_both_of_its_times_inside_the_axis(points: list[LayerPoi
     for index, layer in enumerate(points, start=1):
         if layer.comm_s:
             assert drawn["communication"][index] == pytest.approx(layer.comm_s * 1e3)
+    moves = {
+        first - 0.5: stage.received_s * 1e3
+        for stage, first, _ in numbered(stages)
+        if stage.received_s
+    }
+    assert drawn.get("handed over", {}) == pytest.approx(moves)
     named = {trace.name for trace in figure.data}
     assert ("no communication" in named) == any(p.comm_s == 0 for p in points)
     assert charts.has_zeros(points) == any(name and name.startswith("no ") for name in named)
@@ -46,44 +73,119 @@ def test_every_layer_has_both_of_its_times_inside_the_axis(points: list[LayerPoi
     assert list(ticks.ticktext) == ["0", *(f"{value:g}" for value in ticks.tickvals[1:])]
 
 
-@pytest.mark.parametrize("nodes", [2, 3])
-def test_layer_times_add_up_to_the_plans(nodes: int) -> None:
-    answer = Answer(
-        load_model("resnet50-eighth"),
-        Question("small-nodes", nodes, exactly=True, accuracy_model="none"),
-    )
-    for points, predicted in (
-        (plan_points(answer), answer.plan.predicted),
+def test_stages_are_marked_where_they_begin_and_end() -> None:
+    layer = point(1e-3, 1e-3, 0.5)
+    stages = [StageView(("a", "b"), (layer,) * 6), StageView(("c",), (layer,), 1e-3)]
+    for figure in (charts.layer_times(stages), charts.layer_sparsity(stages)):
+        marks = figure.layout.annotations
+        assert [(mark.x, mark.text) for mark in marks] == [(3.5, "stage 1<br>2 nodes"), (7, "2")]
+        assert [mark.hovertext for mark in marks] == ["stage 1: a, b", "stage 2: c"]
+        (shade,) = figure.layout.shapes
+        assert (shade.x0, shade.x1) == (6.5, 7.5)
+    whole = charts.layer_times(stages[:1])
+    assert not whole.layout.annotations and not whole.layout.shapes
+
+
+PUBLISHED = "curve:resnet50-imagenet/equal"
+DEIT_CURVE = "curve:deit-s-imagenet/equal"
+
+
+@pytest.mark.parametrize(
+    ("model", "question", "stages"),
+    [
+        ("resnet50-eighth", Question("small-nodes", 2, exactly=True), [2]),
+        ("resnet50-eighth", Question("small-nodes", 3, exactly=True), [3]),
         (
-            uniform_points(answer, 0.0),
-            next(row for row in answer.comparison.rows if row.strategy == "dense"),
+            "resnet50",
+            Question(
+                "head-mounted",
+                2,
+                objective="throughput",
+                accuracy_model=PUBLISHED,
+                max_accuracy_drop=0.0,
+            ),
+            [1, 1],
         ),
-    ):
-        assert sum(p.comm_s for p in points) == pytest.approx(predicted.comm_s)
-        assert sum(p.compute_s for p in points) == pytest.approx(predicted.compute_s)
-
-
-def test_layer_times_of_a_pipeline_add_up_to_the_plans() -> None:
-    question = Question(
-        "head-mounted",
-        2,
-        objective="throughput",
-        accuracy_model="curve:resnet50-imagenet/equal",
-        max_accuracy_drop=0.0,
+        (
+            "resnet50",
+            Question(
+                "small-nodes",
+                8,
+                objective="throughput",
+                accuracy_model=PUBLISHED,
+                max_accuracy_drop=0.5,
+            ),
+            [3, 5],
+        ),
+        (
+            "deit-s",
+            Question(
+                "small-nodes",
+                4,
+                objective="throughput",
+                accuracy_model=DEIT_CURVE,
+                max_accuracy_drop=0.5,
+            ),
+            [3, 1],
+        ),
+    ],
+)
+def test_times_of_layers_and_handovers_add_up_to_the_plans(
+    model: str, question: Question, stages: list[int]
+) -> None:
+    answer = Answer(load_model(model), question)
+    shown, predicted = plan_stages(answer), answer.plan.predicted
+    assert [len(stage.nodes) for stage in shown] == stages
+    assert [stage.nodes for stage in shown] == [stage.nodes for stage in answer.plan.stages]
+    inside = sum(p.comm_s for stage in shown for p in stage.points)
+    assert inside + sum(s.received_s for s in shown) == pytest.approx(predicted.comm_s)
+    compute = sum(p.compute_s for stage in shown for p in stage.points)
+    assert compute == pytest.approx(predicted.compute_s)
+    assert sum(p.macs for s in shown for p in s.points) == answer.profile.totals.macs
+    busiest = max(
+        *(sum(p.comm_s + p.compute_s for p in stage.points) for stage in shown),
+        *(stage.received_s for stage in shown),
     )
-    answer = Answer(load_model("resnet50"), question)
-    assert len(answer.plan.stages) == 2
-    points = plan_points(answer)
-    assert sum(p.comm_s for p in points) == pytest.approx(answer.plan.predicted.comm_s)
-    assert sum(p.compute_s for p in points) == pytest.approx(answer.plan.predicted.compute_s)
-    assert sum(p.macs for p in points) == answer.profile.totals.macs
+    assert 1 / busiest == pytest.approx(predicted.throughput_per_s)
+
+
+def test_the_table_of_stages_says_who_runs_what_and_for_how_long() -> None:
+    question = Question(
+        "small-nodes",
+        4,
+        objective="throughput",
+        accuracy_model=DEIT_CURVE,
+        max_accuracy_drop=0.5,
+    )
+    answer = Answer(load_model("deit-s"), question)
+    table = stage_table(answer)
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert [row["nodes"] for row in rows] == ["node-1 node-2 node-3", "node-4"]
+    assert [row["first layer"] for row in rows] == [
+        stage.layers[0].name for stage in answer.plan.stages
+    ]
+    assert rows[0]["handed over (ms)"] is None
+    predicted = answer.plan.predicted
+    comm_ms = sum(row["comm. (ms)"] + (row["handed over (ms)"] or 0) for row in rows)
+    assert comm_ms == pytest.approx(predicted.comm_s * 1e3)
+    assert sum(row["comp. (ms)"] for row in rows) == pytest.approx(predicted.compute_s * 1e3)
+    assert rows[0]["S_comm"] is not None and rows[1]["S_comm"] is None
+
+
+def test_a_uniform_view_is_the_baselines_row() -> None:
+    question = Question("small-nodes", 3, exactly=True, accuracy_model="none")
+    answer = Answer(load_model("resnet50-eighth"), question)
+    dense = next(row for row in answer.comparison.rows if row.strategy == "dense")
+    points = uniform_stage(answer, 0.0).points
+    assert sum(p.comm_s for p in points) == pytest.approx(dense.comm_s)
+    assert sum(p.compute_s for p in points) == pytest.approx(dense.compute_s)
 
 
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_strategies_stand_in_order_of_the_objective(objective: str) -> None:
     question = Question("small-nodes", 4, objective=objective, accuracy_model="none")
     answer = Answer(load_model("resnet50-eighth"), question)
-    figure = charts.strategies(answer.comparison)
+    figure = strategies(answer.comparison)
     names = list(figure.data[0].y)
     assert len(set(names)) == len(names)
     assert not any(name.startswith("random") for name in names)
@@ -99,7 +201,7 @@ def test_strategies_stand_in_order_of_the_objective(objective: str) -> None:
 
 def test_long_times_are_labelled_in_seconds() -> None:
     answer = Answer(load_model("resnet50"), Question("esp32-s3", 2, accuracy_model="none"))
-    figure = charts.strategies(answer.comparison)
+    figure = strategies(answer.comparison)
     assert figure.layout.xaxis.title.text == "time per input (s)"
     assert max(figure.data[0].x) < 1000
 

@@ -153,11 +153,37 @@ def test_changed_controls_bring_a_new_plan(visit: Callable[..., Visit]) -> None:
     expect(here.headline).to_have_text(slower)
 
 
+def test_a_hybrid_plan_draws_its_stages(visit: Callable[..., Visit]) -> None:
+    here = visit()
+    here.page.get_by_role("combobox", name="Catalogue model").click()
+    here.page.get_by_role("option", name="deit-s", exact=True).click()
+    expect(here.title).to_have_text("deit-s on small-nodes")
+    here.settle()
+    here.page.get_by_role("combobox", name="Spread over the layers by").click()
+    here.page.get_by_role("option", name="equal shares", exact=True).click()
+    here.settle()
+    here.page.get_by_role("radio", name="throughput", exact=True).click()
+    expect(here.headline).to_contain_text("2 stages on 4 nodes, up to 3 a stage")
+    here.settle()
+    for chart in here.page.locator(".js-plotly-plot").all()[:2]:
+        marks = chart.locator(".annotation-text")
+        expect(marks).to_have_text(["stage 13 nodes", "2"])
+        plot = chart.locator(".nsewdrag").bounding_box()
+        for mark in marks.all():
+            box = mark.bounding_box()
+            assert box is not None and plot is not None
+            assert box["y"] + box["height"] <= plot["y"] + 1  # above the data, not in it
+    legend = here.page.locator(".js-plotly-plot").first.locator(".legendtext")
+    expect(legend.filter(has_text="handed over")).to_have_count(1)
+    assert here.sideways() <= 0
+
+
 def test_impossible_memory_is_said_and_the_plan_stays(visit: Callable[..., Visit]) -> None:
     here = visit()
     before = here.headline.inner_text()
     here.type_into("Memory per node (MB)", "1")
-    expect(here.error).to_contain_text("no plan fits")
+    expect(here.error).to_contain_text("no plan fits: memory of node-1 binds")
+    expect(here.error).to_contain_text("the smallest that works is")
     assert not NO_TRACEBACK.search(here.page.locator(MAIN).inner_text())
     expect(here.page.get_by_text("Below is still the last plan that worked")).to_be_visible()
     expect(here.headline).to_have_text(before)

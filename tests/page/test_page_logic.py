@@ -13,11 +13,12 @@ from streamlit.testing.v1 import AppTest
 
 from app.page.question import Answer, Question
 from app.words import headline
+from planner.accuracy.spreading import DEFAULT_RULE
 from profiles.catalog import load_cluster, load_model
 
 REPO = Path(__file__).parents[2]
 MAIN = REPO / "app/page/main.py"
-PUBLISHED = "curve:resnet50-imagenet/equal"
+PUBLISHED = f"curve:resnet50-imagenet/{DEFAULT_RULE}"
 ONNX_TYPE = "application/octet-stream"
 
 
@@ -129,8 +130,28 @@ def test_throughput_objective_chooses_the_pipeline(page: AppTest) -> None:
     assert milliseconds(most_throughput["Latency"]) > milliseconds(least_latency["Latency"])
     traces = chart(page, 0)["data"]
     assert isinstance(traces, list)
-    moves = [y for trace in traces if trace.get("name") == "communication" for y in trace["y"]]
-    assert len(moves) == 1
+    named = {trace["name"]: trace["y"] for trace in traces if "name" in trace}
+    assert "communication" not in named
+    assert len(named["handed over"]) == 1
+    assert list(page.dataframe[0].value["nodes"]) == ["node-1", "node-2"]
+
+
+def test_a_hybrid_plan_shows_its_stages(page: AppTest) -> None:
+    page.selectbox(key="model").set_value("deit-s").run()
+    page.selectbox(key="rule").set_value("equal").run()
+    good(page.segmented_control(key="objective").set_value("throughput").run())
+    assert shown_headline(page).startswith("2 stages on 4 nodes, up to 3 a stage: ")
+    stages = page.dataframe[0].value
+    assert list(stages["nodes"]) == ["node-1 node-2 node-3", "node-4"]
+    for position in (0, 1):
+        layout = chart(page, position)["layout"]
+        assert isinstance(layout, dict)
+        texts = [mark["text"] for mark in layout["annotations"]]
+        assert texts == ["stage 1<br>3 nodes", "2"]
+    assert len(page.get("plotly_chart")) == 3
+    good(page.segmented_control(key="view").set_value("dense").run())
+    assert "stage" not in page.dataframe[0].value
+    assert "annotations" not in chart(page, 0)["layout"]
 
 
 def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest) -> None:
@@ -163,7 +184,10 @@ def test_memory_that_nothing_fits_keeps_the_last_good_plan(page: AppTest) -> Non
     page.number_input(key="memory").set_value(1.0).run()
     assert not page.exception
     (error,) = page.error
-    assert "no plan fits" in unescaped(error.value)
+    assert "no plan fits: memory of node-1 binds: its limit is 1,000,000 bytes" in unescaped(
+        error.value
+    )
+    assert "the smallest that works is" in error.value
     assert "\n" not in error.value
     assert "last plan that worked" in page.info[0].value
     assert "no memory limit" in unescaped(page.info[0].value)

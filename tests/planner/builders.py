@@ -227,5 +227,5 @@ def linear_loss(profile: ModelProfile, points: float = 1.0) -> AccuracyModel:
 
 def best(study: Study, drop: float | None = None, **fields: Any) -> Plan:
     """The best plan on any number of the study's nodes; ``drop``: points that it may lose."""
-    counts = tuple(range(1, len(study.cluster.nodes) + 1))
-    return optimise(study, Request(counts, limits=Limits(max_accuracy_drop=drop), **fields))
+    nodes = len(study.cluster.nodes)
+    return optimise(study, Request(nodes, limits=Limits(max_accuracy_drop=drop), **fields))

@@ -147,6 +147,16 @@ def _taken(needs: list[tuple[int, int]]) -> list[int]:
     return [taken for taken, _ in needs]
 
 
+def _in_any_order(units: int, free: frozenset[int]) -> Iterator[tuple[int, ...]]:
+    """Every way to hand out units in contiguous runs, one at most to each free worker."""
+    if units == 0:
+        yield ()
+    for worker in sorted(free):
+        for run in range(1, units + 1):
+            for rest in _in_any_order(units - run, free - {worker}):
+                yield (worker,) * run + rest
+
+
 @dataclass(frozen=True)
 class AllocationCase:
     """An allocation problem whose seconds are whole multiples of ``tick``."""
@@ -164,6 +174,7 @@ class AllocationCase:
     all_workers: bool = False
     max_latency: int | None = None
     max_bottleneck: int | None = None
+    any_order: bool = False
 
     def problem(self) -> AllocationProblem:
         def seconds(ticks: int | None) -> float | None:
@@ -184,10 +195,13 @@ class AllocationCase:
             all_workers=self.all_workers,
             max_latency_s=seconds(self.max_latency),
             max_bottleneck_s=seconds(self.max_bottleneck),
+            any_order=self.any_order,
         )
 
     def choices(self) -> Iterator[tuple[int, ...]]:
         workers, units = range(len(self.compute)), len(self.weights)
+        if self.any_order:
+            return _in_any_order(units, frozenset(workers))
         return itertools.combinations_with_replacement(workers, units)
 
     def seconds(self, choice: tuple[int, ...]) -> tuple[int, int]:
@@ -237,8 +251,9 @@ def allocation_case(
     *,
     memory: bool = False,
     all_workers: bool = False,
-    limits: bool = False,
+    limits: int = 0,
     equal: bool = False,
+    any_order: bool = False,
 ) -> AllocationCase:
     """A random case; ``equal``: workers alike and few different values, so that ties abound."""
     workers, units = random.randint(1, 4), random.randint(1, 7)
@@ -270,6 +285,7 @@ def allocation_case(
         memory=[None] * workers,
         shared=shared,
         all_workers=all_workers,
+        any_order=any_order,
     )
     choice = random.choice(list(case.choices()))
     latency, bottleneck = case.seconds(choice)
@@ -279,8 +295,7 @@ def allocation_case(
             max(size + random.choice([0, 0, -1, byte]), 1) for size in case.memory_taken(choice)
         ]
         changes["memory"] = [size if random.random() < 0.8 else None for size in taken]
-    if limits:
-        kind = random.choice(["max_latency", "max_bottleneck"])
+    for kind in random.sample(["max_latency", "max_bottleneck"], limits):
         base = latency if kind == "max_latency" else bottleneck
         changes[kind] = max(base + random.choice([0, -1, most // 5]), 1)
     return AllocationCase(**{**case.__dict__, **changes})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from planner.accuracy.model import curve_model
 from planner.domain.settings import Limits
 from planner.strategies.compare import Comparison, ComparisonRow, compare
+from planner.strategies.pipeline import optimal_allocation
 from planner.strategies.study import Study, sparsifiable_layers
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import chain, cluster
@@ -25,6 +28,7 @@ EVERY = {
     "split-then-aggregate@3",
     "pipeline-equal",
     "ar-mdi",
+    "ar-mdi-macs",
     "optimal-allocation",
     "optimal-sparsity",
 }
@@ -97,7 +101,7 @@ def test_published_accuracies(
     assert found.accuracy_origin == origin
 
 
-@pytest.mark.parametrize("strategy", ["dense", "pipeline-equal", "ar-mdi"])
+@pytest.mark.parametrize("strategy", ["dense", "pipeline-equal", "ar-mdi", "ar-mdi-macs"])
 @pytest.mark.parametrize("nodes", [2, 4])
 def test_what_prunes_nothing_keeps_the_dense_accuracy(
     table: Comparison, strategy: str, nodes: int
@@ -105,6 +109,28 @@ def test_what_prunes_nothing_keeps_the_dense_accuracy(
     found = row(table, strategy, nodes)
     assert (found.accuracy, found.accuracy_drop) == (76.80, 0.0)
     assert found.accuracy_origin == "measured"
+
+
+def test_ar_mdi_says_how_far_it_is_from_the_best(study: Study, table: Comparison) -> None:
+    for nodes in (2, 4):
+        fastest, busiest = (
+            optimal_allocation(study, nodes, objective)[0]
+            for objective in ("latency", "throughput")
+        )
+        assert fastest is not None and busiest is not None
+        for strategy in ("ar-mdi", "ar-mdi-macs"):
+            found = row(table, strategy, nodes)
+            words = re.fullmatch(
+                "(?:(.+) % above|at) the best allocation's latency, "
+                "(?:(.+) % below|at) its throughput",
+                found.note,
+            )
+            assert words and found.fits
+            assert found.latency_s is not None and found.throughput_per_s is not None
+            above = found.latency_s / fastest.predicted.latency_s - 1
+            below = 1 - found.throughput_per_s / busiest.predicted.throughput_per_s
+            for said, share in zip(words.groups(), (above, below), strict=True):
+                assert float(said or 0) == pytest.approx(share * 100, rel=0.01, abs=0.05)
 
 
 def test_random_costs_what_disco_costs(table: Comparison) -> None:

@@ -109,8 +109,8 @@ def test_a_sparsity_problem_that_is_stopped() -> None:
 
 def test_an_allocation_that_is_stopped() -> None:
     problem = full_ring()
-    check_timeout(solve_allocation(problem, 0.0))
-    result = stopped(lambda limit_s: solve_allocation(problem, limit_s))
+    check_timeout(solve_allocation(problem, 0.0, "ilp"))
+    result = stopped(lambda limit_s: solve_allocation(problem, limit_s, "ilp"))
     proven = solve_allocation(problem)
     assert proven.certificate.status == "optimal" and proven.objective_s is not None
     check_feasible(result, proven.objective_s)
@@ -187,15 +187,16 @@ def test_why_no_sparsity_fits(block: int) -> None:
                 assert endless.best() is None
 
 
-def infeasible_allocation(random: Random) -> AllocationCase:
+def infeasible_allocation(random: Random, any_order: bool) -> AllocationCase:
     while True:
         case = allocation_case(
             random,
             random.choice(["latency", "bottleneck"]),
             memory=random.random() < 0.6,
             all_workers=random.random() < 0.5,
-            limits=random.random() < 0.6,
+            limits=random.choice([0, 1, 1, 2]),
             equal=random.random() < 0.5,
+            any_order=any_order,
         )
         if case.best() is None:
             return case
@@ -205,11 +206,12 @@ def more_memory(case: AllocationCase, more: int) -> AllocationCase:
     return replace(case, memory=[most if most is None else most + more for most in case.memory])
 
 
-@pytest.mark.parametrize("block", range(3))
-def test_why_no_allocation_fits(block: int) -> None:
-    for seed in range(block * EXPLAINED // 3, (block + 1) * EXPLAINED // 3):
-        case = infeasible_allocation(Random(seed))
-        text = solve_allocation(case.problem()).binding
+@pytest.mark.parametrize("any_order", [False, True])
+@pytest.mark.parametrize("solver", ["auto", "ilp"])
+def test_why_no_allocation_fits(solver: str, any_order: bool) -> None:
+    for seed in range(EXPLAINED):
+        case = infeasible_allocation(Random(seed), any_order)
+        text = solve_allocation(case.problem(), solver=solver).binding
         if found := re.fullmatch(MEMORY, text):
             limit, least, more = (int(number.replace(",", "")) for number in found.groups()[1:])
             assert limit == min(most for most in case.memory if most is not None)

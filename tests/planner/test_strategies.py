@@ -171,7 +171,7 @@ def test_being_allowed_more_nodes_never_hurts(
     limits = Limits(max_accuracy_drop=drop)
     found = [
         seconds(
-            optimise(study, Request(tuple(range(1, most + 1)), objective=objective, limits=limits)),
+            optimise(study, Request(most, objective=objective, limits=limits)),
             objective,
         )
         for most in range(1, len(study.cluster.nodes) + 1)
@@ -265,22 +265,29 @@ def test_independent_branches_say_that_they_send_nothing(study: Study) -> None:
 
 @given(studies(least=2), st.sampled_from(OBJECTIVES))
 @settings(max_examples=30)
-def test_exhaustive_search_and_the_ilp_agree(study: Study, objective: Objective) -> None:
+def test_exhaustive_search_the_ilp_and_the_fast_path_agree(
+    study: Study, objective: Objective
+) -> None:
     study = replace(study, levels=(0.0, 0.8, 1.0))
-    assume(3 ** int(study.table(2).sparsifiable.sum()) < 1000)
-    ilp = best(study, 1.0, objective=objective)
-    tried = best(study, 1.0, objective=objective, solver="exhaustive")
-    assert seconds(tried, objective) == pytest.approx(seconds(ilp, objective), rel=1e-9)
+    assume(3 ** int(study.table(2).sparsifiable.sum()) < 100)
+    fast, ilp = (best(study, 1.0, objective=objective, solver=name) for name in ("auto", "ilp"))
+    assert seconds(fast, objective) == pytest.approx(seconds(ilp, objective), rel=1e-8)
+    for parallelism in ("within-layer", "pipeline"):
+        one, tried = (
+            best(study, 1.0, objective=objective, parallelism=parallelism, solver=name)
+            for name in ("auto", "exhaustive")
+        )
+        assert seconds(tried, objective) == pytest.approx(seconds(one, objective), rel=1e-8)
 
 
 @given(studies(least=2), drops, st.floats(0.2, 5.0))
 def test_a_throughput_limit_is_kept_or_refused(study: Study, drop: float, factor: float) -> None:
     rate = best(study, drop, objective="throughput").predicted.throughput_per_s
     limits = Limits(max_accuracy_drop=drop, min_throughput_per_s=rate * factor)
-    counts = tuple(range(1, len(study.cluster.nodes) + 1))
+    nodes = len(study.cluster.nodes)
     if factor > 1 + 1e-6:
         with pytest.raises(InfeasibleError, match="no plan fits"):
-            optimise(study, Request(counts, limits=limits))
+            optimise(study, Request(nodes, limits=limits))
     elif factor < 1 - 1e-6:
-        plan = optimise(study, Request(counts, limits=limits))
+        plan = optimise(study, Request(nodes, limits=limits))
         assert plan.predicted.throughput_per_s >= rate * factor * (1 - 1e-9)

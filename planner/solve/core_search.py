@@ -1,0 +1,301 @@
+"""Exact search among the options that a bound leaves: two lists of states that are then joined."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.solve.lagrangian import Floats, Ints, Relaxation, Rows
+from planner.solve.state_lists import Ladder, Moves, StateList, StripIndex
+
+_ROUNDING = 4e-16
+_PAIRS = 20_000  # looked at together at first; four times as many each time after
+_MOST_PAIRS = 1_000_000
+_BEAM = 1_000  # states to go on with when the effort is spent
+_TRIED = 30  # choices of one chunk that may break a limit by rounding
+
+Offer = Callable[[NDArray[np.int64]], bool]
+"""Takes how often each group takes each option, shape (G, K); whether it keeps every limit."""
+
+
+@dataclass
+class Effort:
+    """How many states, and pairs of them, may still be looked at, and until when."""
+
+    left: int
+    stop_at: float = np.inf
+
+    @property
+    def spent(self) -> bool:
+        """Whether it is time to give up."""
+        return self.left < 0 or time.perf_counter() > self.stop_at
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Memory limits of which several options of a layer need unlike live bytes.
+
+    Attributes
+    ----------
+    live : float array, shape (M, G, K)
+    rows : int array, shape (M,)
+        Which row of ``Rows.limits`` holds the weights of each; its limit has ``floor`` deducted.
+    floor : float array, shape (M,)
+        Live bytes that are always needed.
+    """
+
+    live: Floats
+    rows: Ints
+    floor: Floats
+
+
+def search(
+    rows: Rows,
+    peaks: Peaks,
+    relaxed: Relaxation,
+    within: float,
+    below: float,
+    effort: Effort,
+    width: int,
+    offer: Offer,
+) -> bool:
+    """Look at all choices of reduced cost ``within`` and objective ``below``, or at better ones.
+
+    The alternatives to the base are dealt out to two lists of partial choices, each kept by its
+    reduced cost alone. Joining them, every pair must keep the limits: what it leaves of a limit
+    costs its multiplier per unit, so that only a narrow window of the second list, sorted, can go
+    with a state of the first.
+
+    Parameters
+    ----------
+    rows, peaks, relaxed
+        The problem, and prices for it.
+    within : float
+        Budget of reduced cost. With ``below - relaxed.bound`` nothing is left out.
+    below : float
+        Only choices whose objective is less.
+    effort : Effort
+        Reduced by what was looked at.
+    width : int
+        States of a list at most; if there were more, the search is not exhaustive.
+    offer : callable
+        Called with choices, each better than those that it accepted before.
+
+    Returns
+    -------
+    bool
+        Whether nothing was left out.
+    """
+    core = _Core(rows, peaks, relaxed, within, below)
+    exhaustive = True
+    sides = core.start(), core.start()
+    for unit in core.units:
+        mine = sides[0] if sides[0].count <= sides[1].count else sides[1]
+        for stage in unit:
+            before = mine.count
+            mine.extend(stage)
+            effort.left -= mine.count - before
+            if mine.count > width or effort.spent:
+                exhaustive = False
+                mine.cut(_BEAM if effort.spent else width)
+    return core.join(*sides, effort, offer) and exhaustive
+
+
+class _Core:
+    """Columns: reduced cost, the objective's sums, limits that can break, counts of groups."""
+
+    def __init__(
+        self, rows: Rows, peaks: Peaks, relaxed: Relaxation, within: float, below: float
+    ) -> None:
+        self._counts = rows.counts
+        self._base = base = relaxed.base
+        self._peaks = peaks
+        groups = np.arange(len(base))
+        used = relaxed.reduced <= within
+        used[groups, base] = False
+        self._group, self._option = np.nonzero(used)
+        picked = rows.sums[:, self._group, self._option]
+        at_base = rows.sums[:, groups, base]
+        delta = np.empty((1 + len(picked), len(self._group)))
+        delta[0] = relaxed.reduced[self._group, self._option]
+        delta[1:] = picked - at_base[:, self._group]
+        many = rows.counts[self._group]
+        total = at_base @ rows.counts
+        size = np.abs(at_base) @ rows.counts + np.abs(delta[1:]) @ many
+        room = np.empty(len(delta))
+        room[0] = within * (1.0 + 1e-12)
+        room[1 : 1 + rows.resources] = below
+        room[1 + rows.resources :] = rows.limits
+        finite = np.where(np.isfinite(room[1:]), np.abs(room[1:]), 0.0)
+        rounding = _ROUNDING * (len(groups) + 8) * (size + finite)
+        room[1:] += rounding - total
+        keep = np.maximum(delta, 0.0) @ many > room
+        keep[: 1 + rows.resources] = True
+        peak_rows = 1 + rows.resources + peaks.rows
+        keep[peak_rows] = True
+        columns = np.flatnonzero(keep)
+        self._peak_columns = np.searchsorted(columns, peak_rows).tolist()
+        self._room = room[columns]
+        prices = np.concatenate([[0.0], relaxed.weights, relaxed.multipliers])
+        self._gap = below - relaxed.bound + float(prices[1:] @ rounding)
+        self._prices = prices[columns]
+        self._resources = slice(1, 1 + rows.resources)
+        self._at_base = total[: rows.resources]
+        self._below = below
+        self._shape = rows.allowed.shape
+        self._raise = np.maximum(peaks.live - peaks.floor[:, None, None], 0.0)
+        fixed = np.ones(len(groups), dtype=np.bool_)
+        fixed[self._group] = False
+        self._fixed_peak = np.zeros(len(peaks.rows))
+        if len(peaks.rows):
+            self._fixed_peak = self._raise[:, fixed, base[fixed]].max(axis=1, initial=0.0)
+        self.units = self._units(delta[columns].T, within)
+
+    def _units(self, delta: Floats, within: float) -> list[list[Moves | Ladder]]:
+        """What goes to one list together, dear alternatives first, so that the lists grow late."""
+        if not len(delta):
+            return []
+        starts = np.flatnonzero(np.diff(self._group, prepend=-1))
+        ends = np.append(starts[1:], len(delta))
+        group = self._group[starts]
+        count = self._counts[group]
+        cheapest = np.minimum.reduceat(delta[:, 0], starts)
+        alone = np.greater(2.0 * cheapest, within * (1.0 + 1e-9))  # no two of them can move
+        raising = np.zeros(len(group), dtype=np.bool_)
+        if len(self._peaks.rows):
+            raising[:] = (self._raise[:, group] > 0).any(axis=(0, 2))
+        alone &= ~raising
+        counted = np.flatnonzero((count > 1) & ~alone)
+        counter = dict(zip(counted.tolist(), range(len(self._room), 10**9), strict=False))
+        if len(counted):
+            delta = self._with_counts(delta, starts[counted], ends[counted], count[counted])
+        raised = self._raise[:, self._group, self._option].T
+        numbers = np.arange(len(delta))
+        units: list[list[Moves | Ladder]] = []
+        if alone.any():
+            lone = np.flatnonzero(np.repeat(alone, ends - starts))
+            units.append([Moves(lone, delta[lone], raised[lone])])
+        for index in np.argsort(-cheapest).tolist():
+            if alone[index]:
+                continue
+            mine = slice(int(starts[index]), int(ends[index]))
+            at_base = None
+            if raising[index]:
+                at_base = self._raise[:, group[index], self._base[group[index]]]
+            if index not in counter:
+                units.append([Moves(numbers[mine], delta[mine], raised[mine], at_base)])
+                continue
+            ladders: list[Moves | Ladder] = []
+            for one in range(mine.start, mine.stop):
+                dear, most = float(delta[one, 0]), int(count[index])
+                if dear * most > within:
+                    most = int(within / dear * (1.0 + 1e-12))
+                last = at_base if one == mine.stop - 1 else None
+                ladders.append(Ladder(one, delta[one], raised[one], most, counter[index], last))
+            # each alone may go to either list, but live bytes of the base need the whole count
+            units += [[ladder] for ladder in ladders] if at_base is None else [ladders]
+        return units
+
+    def _with_counts(self, delta: Floats, starts: Ints, ends: Ints, count: Ints) -> Floats:
+        """A column more for each group of equal layers: how many of them have left the base."""
+        more = np.zeros((len(delta), len(starts)))
+        for column, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            more[start:end, column] = 1.0
+        self._room = np.concatenate([self._room, count + 0.5])
+        self._prices = np.concatenate([self._prices, np.zeros(len(count))])
+        return np.concatenate([delta, more], axis=1)
+
+    def start(self) -> StateList:
+        """The base alone."""
+        return StateList(self._room.copy(), self._fixed_peak)
+
+    def join(self, one: StateList, other: StateList, effort: Effort, offer: Offer) -> bool:
+        """Offer pairs that keep every limit; whether all that may be better were looked at."""
+        if one.count > other.count:
+            one, other = other, one
+        index = StripIndex(other.added, *self._telling(other))
+        rest = np.arange(one.count)
+        most_pairs, sure = _PAIRS, True
+        while True:
+            low, counts = index.ranges(
+                self._window(one.added[rest], index.fine),
+                None if index.coarse is None else self._window(one.added[rest], index.coarse),
+            )
+            pairs = counts.sum(axis=1)
+            if most_pairs == _PAIRS and pairs.sum() > most_pairs:  # states near the bound first
+                ranked = np.argsort(one.added[:, 0])
+                rest, low, counts, pairs = ranked, low[ranked], counts[ranked], pairs[ranked]
+            ends = np.cumsum(pairs)
+            stop = max(int(np.searchsorted(ends, most_pairs, side="right")), 1)
+            first = np.repeat(rest[:stop], pairs[:stop])
+            second = index.members(low[:stop].ravel(), counts[:stop].ravel())
+            sure &= self._offer_best(one, other, first, second, offer)
+            effort.left -= len(first) + len(rest) // 8
+            rest = rest[stop:]
+            most_pairs = min(4 * most_pairs, _MOST_PAIRS)
+            if not len(rest):
+                return sure
+            if effort.spent:
+                return False
+
+    def _telling(self, other: StateList) -> tuple[int, int | None, float]:
+        """The two columns whose windows leave the fewest pairs, and the width of the second."""
+        if not np.isfinite(self._gap):
+            return 0, None, 0.0
+        spread = (other.added.max(axis=0) - other.added.min(axis=0)) * self._prices
+        spread[self._peak_columns] = 0.0
+        coarse, fine = np.argsort(spread)[-2:].tolist()
+        if spread[coarse] <= 0.0:
+            return fine, None, 0.0
+        width = max(self._gap, float(spread[coarse]) * 1e-5) / self._prices[coarse]
+        return fine, coarse, float(width) * (1.0 + 1e-6)
+
+    def _window(self, added: Floats, column: int) -> tuple[Floats, Floats]:
+        """Least and most of the column that a state of the other list may have."""
+        most = self._room[column] - added[:, column]
+        if self._prices[column] == 0.0:
+            return np.full(len(most), -np.inf), most
+        left = np.maximum(self._gap - added[:, 0], 0.0) * (1.0 + 1e-9) / self._prices[column]
+        return most - left - 1e-12 * (np.abs(most) + abs(self._room[column])), most
+
+    def _offer_best(
+        self, one: StateList, other: StateList, first: Ints, second: Ints, offer: Offer
+    ) -> bool:
+        for column, room in enumerate(self._room.tolist()):
+            need = one.added[first, column] + other.added[second, column]
+            if column in self._peak_columns:
+                index = self._peak_columns.index(column)
+                need += np.maximum(one.peak[first, index], other.peak[second, index])
+            kept = np.flatnonzero(need <= room)
+            first, second = first[kept], second[kept]
+            if not len(first):
+                return True
+        added = one.added[first, self._resources] + other.added[second, self._resources]
+        value = (self._at_base + added).max(axis=1)
+        for index in np.argsort(value, kind="stable")[:_TRIED].tolist():
+            if offer(self._choice(one, other, int(first[index]), int(second[index]))):
+                self._tighten(float(value[index]))
+                return True
+        return len(first) <= _TRIED
+
+    def _tighten(self, below: float) -> None:
+        """From now on only better choices; windows stay where there were none."""
+        if self._below < np.inf:
+            self._room[self._resources] -= self._below - below
+            self._gap -= self._below - below
+            self._below = below
+
+    def _choice(
+        self, one: StateList, other: StateList, first: int, second: int
+    ) -> NDArray[np.int64]:
+        chosen = np.zeros(self._shape, dtype=np.int64)
+        chosen[np.arange(len(self._base)), self._base] = self._counts
+        for index, times in one.moves(first) + other.moves(second):
+            group = self._group[index]
+            chosen[group, self._option[index]] += times
+            chosen[group, self._base[group]] -= times
+        return chosen

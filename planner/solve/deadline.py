@@ -1,0 +1,29 @@
+"""Wall time that a solver may take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A limit in seconds that starts now; None: no limit."""
+
+    limit_s: float | None = None
+    _start: float = field(default_factory=time.perf_counter)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self._start
+
+    @property
+    def passed(self) -> bool:
+        """Whether the limit is over."""
+        return self.limit_s is not None and self.elapsed_s >= self.limit_s
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that are left, at least a millisecond; None without a limit."""
+        return None if self.limit_s is None else max(self.limit_s - self.elapsed_s, 1e-3)

@@ -1,0 +1,265 @@
+"""What binds a plan, and what the next step is worth: found by solving again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from planner.domain.cluster import Cluster
+from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
+from planner.domain.plan import Binding, Plan
+from planner.solve.joint import solve_joint
+from planner.solve.joint_check import joint_loss
+from planner.solve.joint_options import FixedStages
+from planner.strategies.hybrid import JointCosts, joint_costs, optimal_stages
+from planner.strategies.optimise import Request
+from planner.strategies.study import Study
+
+_NEGLIGIBLE = 1e-6  # of the objective
+_CLOSE = 0.01  # relative width at which the search for a step ends
+_MOST_DOUBLINGS = 40
+
+
+def what_binds(study: Study, request: Request) -> tuple[Binding, ...]:
+    """Every limit and resource that holds the best plan of a request back.
+
+    Parameters
+    ----------
+    study : Study
+    request : Request
+        With a plan.
+
+    Returns
+    -------
+    tuple of Binding
+        Limits that bind, the most valuable first, then bandwidth and computing speed.
+    """
+    costs = joint_costs(study, request.parallelism, len(study.cluster.nodes))
+    problem = costs.problem(request.objective, request.limits, request.max_nodes, request.exactly)
+    best = solve_joint(problem)
+    if best.stages is None or best.objective_s is None:
+        return ()
+    search = _Limits(costs, problem, best.stages, best.objective_s)
+    limits = [*search.memory(), *search.loss(), *search.times()]
+    limits.sort(key=lambda found: -found.gain_s)
+    return (*limits, *_resources(study, request, best.objective_s))
+
+
+class _Limits:
+    """The limits of one joint problem, each relaxed alone."""
+
+    def __init__(
+        self, costs: JointCosts, problem: JointProblem, stages: Stages, objective_s: float
+    ) -> None:
+        self._costs = costs
+        self._problem = problem
+        self._stages = stages
+        self._objective_s = objective_s
+        fixed = FixedStages(problem, (stages.starts, stages.groups))
+        self._loss_price, self._memory_prices = 0.0, dict[tuple[int, int], float]()
+        if problem.objective == "latency":
+            self._loss_price, self._memory_prices = fixed.prices(problem.max_bottleneck_s)
+
+    def loss(self) -> list[Binding]:
+        """The loss budget."""
+        limit = self._problem.max_loss
+        if limit is None:
+            return []
+
+        def needed(result: JointResult) -> float:
+            assert result.stages is not None
+            return joint_loss(self._problem, result.stages)
+
+        return self._binding(
+            self._problem.loss_name,
+            "loss",
+            self._problem.loss_unit,
+            limit,
+            lambda most: {"max_loss": most},
+            needed,
+            self._loss_price,
+        )
+
+    def times(self) -> list[Binding]:
+        """A limit on the measure that is not the objective."""
+        problem = self._problem
+        found: list[Binding] = []
+        if problem.max_bottleneck_s is not None and problem.objective == "latency":
+            found += self._binding(
+                "throughput",
+                "throughput",
+                "s per input",
+                problem.max_bottleneck_s,
+                lambda most: {"max_bottleneck_s": most},
+            )
+        if problem.max_latency_s is not None and problem.objective == "bottleneck":
+            found += self._binding(
+                "latency",
+                "latency",
+                "s",
+                problem.max_latency_s,
+                lambda most: {"max_latency_s": most},
+            )
+        return found
+
+    def memory(self) -> list[Binding]:
+        """The memory of every kind of node that has a limit."""
+        limits = self._problem.memory_limit_bytes
+        kinds = self._costs.kinds()
+        found: list[Binding] = []
+        for kind in dict.fromkeys(name for row in kinds for name in row if name):
+            mine = np.array([[name == kind for name in row] for row in kinds])
+            mine &= limits < NO_LIMIT
+            if not mine.any():
+                continue
+
+            def with_limit(most: float | None, mine: np.ndarray = mine) -> dict[str, object]:
+                bytes_ = NO_LIMIT if most is None else int(most)
+                return {"memory_limit_bytes": np.where(mine, bytes_, limits)}
+
+            def needed(result: JointResult, mine: np.ndarray = mine) -> float:
+                assert result.stages is not None
+                return float(_fullest(self._problem, result.stages, mine))
+
+            prices = [p for at, p in self._memory_prices.items() if mine[at]]
+            found += self._binding(
+                f"memory of {kind}",
+                "memory",
+                "bytes",
+                int(limits[mine].max()),
+                with_limit,
+                needed,
+                max(prices, default=0.0),
+            )
+        return found
+
+    def _binding(
+        self,
+        name: str,
+        kind: Literal["memory", "loss", "latency", "throughput"],
+        unit: str,
+        limit: float,
+        with_limit: Callable[[float | None], dict[str, object]],
+        needed: Callable[[JointResult], float] | None = None,
+        price: float = 0.0,
+    ) -> list[Binding]:
+        """One limit, if the objective is better without it, and the step that gains half."""
+        free = self._solve(with_limit(None))
+        gain = self._gain(free)
+        if gain <= _NEGLIGIBLE * self._objective_s:
+            return []
+        low, high = limit, needed(free) if needed else limit * 2
+        reached = self._solve(with_limit(high))
+        for _ in range(_MOST_DOUBLINGS):
+            if self._gain(reached) >= gain / 2:
+                break
+            high *= 2
+            reached = self._solve(with_limit(high))
+        while high - low > _CLOSE * (high - limit):
+            middle = (low + high) / 2
+            tried = self._solve(with_limit(middle))
+            if self._gain(tried) >= gain / 2:
+                reached, high = tried, middle
+            else:
+                low = middle
+        return [
+            Binding(
+                name=name,
+                kind=kind,
+                unit=unit,
+                value=limit,
+                gain_s=gain,
+                step=max(needed(reached), limit) if needed else high,
+                step_gain_s=self._gain(reached),
+                price_s=price or None,
+            )
+        ]
+
+    def _solve(self, changes: dict[str, object]) -> JointResult:
+        return solve_joint(self._problem.model_copy(update=changes), known=(self._stages,))
+
+    def _gain(self, result: JointResult) -> float:
+        assert result.objective_s is not None  # a wider limit lets the present plan pass
+        return max(self._objective_s - result.objective_s, 0.0)
+
+
+def _fullest(problem: JointProblem, stages: Stages, mine: np.ndarray) -> int:
+    """Most bytes that a plan needs on any of some positions."""
+    most = 0
+    for start, last, group in stages.runs():
+        units = np.arange(start, last + 1)
+        options = stages.options[units]
+        needed = problem.weight_bytes[group, units, options].sum(axis=0)
+        needed = needed + problem.live_bytes[group, units, options].max(axis=0)
+        most = max(most, int(needed[mine[group]].max(initial=0)))
+    return most
+
+
+def _resources(study: Study, request: Request, objective_s: float) -> list[Binding]:
+    """What twice the bandwidth and twice the computing speed are worth, and until when."""
+
+    def plan_with(bandwidth: float, speed: float) -> tuple[Plan, float]:
+        other = study.on(_scaled(study.cluster, bandwidth, speed))
+        plan, result = optimal_stages(
+            other,
+            request.max_nodes,
+            request.parallelism,
+            request.objective,
+            request.limits,
+            request.exactly,
+        )
+        assert plan is not None and result.objective_s is not None  # faster, so still feasible
+        return plan, max(objective_s - result.objective_s, 0.0)
+
+    def outweighs(factor: float) -> bool:
+        predicted = plan_with(factor, 1.0)[0].predicted
+        return predicted.comm_s > predicted.compute_s
+
+    _, by_bandwidth = plan_with(2.0, 1.0)
+    _, by_speed = plan_with(1.0, 2.0)
+    until = None
+    if by_bandwidth > _NEGLIGIBLE * objective_s and outweighs(1.0):
+        low, high = 1.0, 2.0
+        while outweighs(high) and high < 2.0**_MOST_DOUBLINGS:
+            low, high = high, high * 2
+        while high - low > _CLOSE * high:
+            middle = (low + high) / 2
+            low, high = (middle, high) if outweighs(middle) else (low, middle)
+        until = high * study.cluster.link.bandwidth_bytes_per_s
+    link = study.cluster.link.bandwidth_bytes_per_s
+    fastest = max(node.macs_per_s for node in study.cluster.nodes)
+    return [
+        Binding(
+            name="bandwidth",
+            kind="bandwidth",
+            unit="bytes/s",
+            value=link,
+            gain_s=by_bandwidth,
+            until=until,
+        ),
+        Binding(
+            name="computing speed", kind="compute", unit="MAC/s", value=fastest, gain_s=by_speed
+        ),
+    ]
+
+
+def _scaled(cluster: Cluster, bandwidth: float, speed: float) -> Cluster:
+    """All links and all nodes faster by a factor each."""
+    link = cluster.link.bandwidth_bytes_per_s * bandwidth
+    return cluster.model_copy(
+        update={
+            "link": cluster.link.model_copy(update={"bandwidth_bytes_per_s": link}),
+            "pair_links": tuple(
+                pair.model_copy(
+                    update={"bandwidth_bytes_per_s": pair.bandwidth_bytes_per_s * bandwidth}
+                )
+                for pair in cluster.pair_links
+            ),
+            "nodes": tuple(
+                node.model_copy(update={"macs_per_s": node.macs_per_s * speed})
+                for node in cluster.nodes
+            ),
+        }
+    )

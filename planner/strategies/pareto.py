@@ -1,0 +1,169 @@
+"""Frontiers: what latency an accuracy drop buys, and what throughput a latency buys."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from planner.domain.arrays import Frozen
+from planner.domain.plan import Plan
+from planner.domain.problem import Certificate
+from planner.domain.settings import Limits, Objective, Parallelism
+from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
+from planner.strategies.hybrid import optimal_stages
+from planner.strategies.study import Study
+
+Trade = Literal["accuracy", "throughput"]
+
+_STEP = 1e-7  # relative: a limit just below what a plan needs asks for another plan
+_SAME = 1e-8  # relative difference below which two objectives count as equal
+
+
+class ParetoPoint(Frozen):
+    """A plan that no other one beats in both measures."""
+
+    latency_s: float
+    throughput_per_s: float
+    accuracy_drop: float | None
+    nodes: int
+    strategy: str
+    mean_comm_sparsity: float | None
+    certificate: Certificate
+    plan: Plan = Field(exclude=True)
+
+
+class ParetoFrontier(Frozen):
+    """Points by rising latency."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    cluster: str
+    trade: Trade
+    accuracy_model: str | None
+    metric: str | None
+    points: tuple[ParetoPoint, ...]
+
+
+def frontier(
+    study: Study,
+    trade: Trade = "accuracy",
+    *,
+    max_nodes: int,
+    parallelism: Parallelism = "hybrid",
+    limits: Limits,
+    points: int = 12,
+    time_limit_s: float | None = None,
+) -> ParetoFrontier:
+    """Trade accuracy drop against latency, or latency against throughput.
+
+    The range between the two ends is cut evenly, and every point is the optimum at its limit.
+    Each solve starts from the structures of the ones before.
+
+    Parameters
+    ----------
+    study : Study
+    trade : {"accuracy", "throughput"}
+    max_nodes : int
+    parallelism : Parallelism
+    limits : Limits
+        Hold at every point; a limit on the accuracy drop ends the accuracy frontier.
+    points : int
+        At most so many.
+    time_limit_s : float, optional
+        For each plan.
+
+    Raises
+    ------
+    BadInputError
+        An accuracy frontier without an accuracy model, or fewer than two points.
+    InfeasibleError
+        No plan fits the limits.
+    SolverStoppedError
+        The solver stopped without a plan.
+    """
+    if points < 2:
+        raise BadInputError(f"--points {points}: a frontier needs at least 2")
+    if trade == "accuracy" and study.accuracy is None:
+        raise BadInputError(
+            f"{study.profile.name} has no accuracy model to trade with; name one "
+            "(--accuracy-model curve:NAME) or trade throughput (--trade throughput)"
+        )
+
+    def best(objective: Objective, **changes: float) -> Plan | None:
+        asked = limits.model_copy(update=changes)
+        plan, result = optimal_stages(
+            study, max_nodes, parallelism, objective, asked, time_limit_s=time_limit_s
+        )
+        if plan is None and result.certificate.status == "timeout":
+            raise SolverStoppedError(f"the solver stopped after {time_limit_s:g} s without a plan")
+        return plan
+
+    fastest = best("latency")
+    metric = study.accuracy.metric if study.accuracy else None
+    if fastest is None:
+        raise InfeasibleError("no plan fits the limits at any point of the frontier")
+    found = [fastest]
+    if trade == "accuracy":
+        drop = fastest.predicted.accuracy_drop or 0.0
+        for budget in np.linspace(0.0, drop, points):
+            plan = best("latency", max_accuracy_drop=float(budget))
+            while plan is not None:  # of plans as fast the one that loses least
+                found.append(plan)
+                lost = plan.predicted.accuracy_drop or 0.0
+                sparing = best("latency", max_accuracy_drop=lost * (1 - _STEP)) if lost else None
+                plan = sparing if sparing and _as_fast(sparing, plan) else None
+    else:
+        widest = best("throughput")
+        least = most = fastest.predicted.throughput_per_s
+        if widest is not None:
+            most = max(least, widest.predicted.throughput_per_s * (1 - _STEP))
+        for rate in np.linspace(least, most, points)[1:]:
+            plan = best("latency", min_throughput_per_s=float(rate))
+            found += [plan] if plan else []
+    return ParetoFrontier(
+        model=study.profile.name,
+        cluster=study.cluster.name,
+        trade=trade,
+        accuracy_model=study.accuracy.name if study.accuracy else None,
+        metric=metric,
+        points=tuple(_point(plan) for plan in undominated(found, trade)),
+    )
+
+
+def undominated(plans: list[Plan], trade: Trade) -> list[Plan]:
+    """Plans that no other one equals or beats in both measures, by rising latency."""
+    kept: list[Plan] = []
+    for plan in sorted(plans, key=lambda plan: (plan.predicted.latency_s, _price(plan, trade))):
+        better = not kept or _price(plan, trade) < _price(kept[-1], trade) - _SAME * abs(
+            _price(kept[-1], trade)
+        )
+        if better:
+            kept.append(plan)
+    return kept
+
+
+def _price(plan: Plan, trade: Trade) -> float:
+    """What is traded against the latency, less is better."""
+    predicted = plan.predicted
+    return (predicted.accuracy_drop or 0.0) if trade == "accuracy" else -predicted.throughput_per_s
+
+
+def _as_fast(plan: Plan, other: Plan) -> bool:
+    return plan.predicted.latency_s <= other.predicted.latency_s * (1 + _SAME)
+
+
+def _point(plan: Plan) -> ParetoPoint:
+    predicted = plan.predicted
+    assert plan.certificate is not None
+    return ParetoPoint(
+        latency_s=predicted.latency_s,
+        throughput_per_s=predicted.throughput_per_s,
+        accuracy_drop=predicted.accuracy_drop,
+        nodes=plan.node_count,
+        strategy=plan.strategy,
+        mean_comm_sparsity=predicted.mean_comm_sparsity,
+        certificate=plan.certificate,
+        plan=plan,
+    )

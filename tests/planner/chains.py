@@ -1,0 +1,57 @@
+"""Chains too long to try every cut of, drawn at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from planner.domain.problem import AllocationProblem
+from planner.solve.allocation import solve_allocation
+from planner.solve.verify import evaluate_allocation
+
+
+def drawn_chain(seed: int, workers: int, units: int, **fields: Any) -> AllocationProblem:
+    """Unlike workers and links; ``fields`` replace those of the problem."""
+    random = np.random.default_rng(seed)
+    work = random.integers(1, 1000, units) * 1e-3
+    unlike = random.uniform(0.8, 1.2, (workers, units))
+    size = random.integers(1, 1000, units - 1) * 1e-3
+    sent = random.uniform(0.5, 2, (workers, workers))[:, :, None] * size
+    sent[range(workers), range(workers)] = 0
+    values = {
+        "objective": "latency",
+        "compute_s": np.outer(random.uniform(1, 5, workers), work) * unlike,
+        "transfer_s": sent,
+        "medium_s": np.zeros(units - 1),
+        "input_s": random.uniform(0, 1, workers),
+        "output_s": random.uniform(0, 1, workers),
+        "weight_bytes": random.integers(10**5, 10**6, units),
+        "live_bytes": random.integers(10**4, 10**6, units),
+        "memory_limit_bytes": (None,) * workers,
+        "worker_names": tuple(f"w{index}" for index in range(workers)),
+    }
+    return AllocationProblem.model_validate(values | fields)
+
+
+def memory_for(problem: AllocationProblem, factor: float) -> AllocationProblem:
+    """The problem with memory for so much more than an equal share of the weights on each."""
+    workers = len(problem.worker_names)
+    share = int(problem.weight_bytes.sum() * factor / workers) + int(problem.live_bytes.max())
+    return problem.model_copy(update={"memory_limit_bytes": (share,) * workers})
+
+
+def best_s(problem: AllocationProblem, solver: str = "auto") -> float:
+    """The proven optimum, of a plan that keeps every limit."""
+    result = solve_allocation(problem, solver=solver)
+    assert result.certificate.status == "optimal" and result.objective_s is not None
+    assert result.choice is not None
+    assert not evaluate_allocation(problem, result.choice).violations
+    return result.objective_s
+
+
+def limited(problem: AllocationProblem, factor: float) -> AllocationProblem:
+    """The problem with the other objective limited to so much above its own optimum."""
+    other = "bottleneck" if problem.objective == "latency" else "latency"
+    best = best_s(problem.model_copy(update={"objective": other}))
+    return problem.model_copy(update={f"max_{other}_s": best * factor})
