@@ -283,6 +283,12 @@ def _rule_words(rule: str) -> str:
     return f"{words}, as {squares}" if squares else words
 
 
+def _rule_words(rule: str) -> str:
+    measure, _, squares = rule.partition("-")
+    words = {"equal": "equal shares", "macs": "MACs"}.get(measure, measure)
+    return f"{words}, squares add up" if squares else words
+
+
 def _quantity_field(quantity: Quantity, help_text: str) -> None:
     left, right = st.columns((4, 3), vertical_alignment="bottom")
     left.number_input(

@@ -15,9 +15,13 @@ SpreadingRule = Literal[
     "activations",
     "weights",
     "macs",
+    "equal-squares",
+    "activations-squares",
+    "weights-squares",
+    "macs-squares",
 ]
 SPREADING_RULES: tuple[SpreadingRule, ...] = get_args(SpreadingRule)
-DEFAULT_RULE: SpreadingRule = "equal"
+DEFAULT_RULE: SpreadingRule = "equal-squares"
 """The rule that comes closest to the published split rows (docs/accuracy.md)."""
 
 _SQUARES = "-squares"

@@ -70,7 +70,7 @@ def test_every_command_has_help(command: str, words: list[str]) -> None:
 
 def test_plan_json_is_alone_on_stdout_and_a_plan() -> None:
     done = planner_process(
-        "plan", "resnet50", "--cluster", "head-mounted", "--nodes", "2", "--format", "json"
+        "plan", "resnet50", "--cluster", "small-nodes", "--nodes", "2", "--format", "json"
     )
     assert done.code == 0
     plan = Plan.model_validate_json(done.out)

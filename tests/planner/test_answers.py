@@ -190,5 +190,5 @@ def test_a_plan_names_its_accuracy_model() -> None:
     profile = load_model("resnet50")
     model = curve_model(load_curve("resnet50-imagenet"), profile, sparsifiable_layers(profile))
     plan = uniform(Study(profile, load_cluster("head-mounted"), accuracy=model), 2, 0.9)
-    assert plan.accuracy_model == "curve:resnet50-imagenet/equal"
+    assert plan.accuracy_model == "curve:resnet50-imagenet/equal-squares"
     assert uniform(Study(profile, load_cluster("head-mounted")), 2, 0.9).accuracy_model is None

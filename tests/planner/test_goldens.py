@@ -299,7 +299,7 @@ def test_spreading_rules_against_the_published_split_rows(profile: ModelProfile)
     scores = score_rules(curve, profile, block_groups(profile, sparsifiable), sparsifiable)
     rmse = {score.rule: round(score.rmse_points, 2) for score in scores}
     assert (rmse["equal"], rmse["activations"], rmse["weights"]) == (0.70, 0.92, 1.36)
-    assert scores[0].rule == "equal"
+    assert scores[0].rule == "equal-squares" and rmse["equal-squares"] == 0.27
     by_weight = next(score for score in scores if score.rule == "weights")
     row = by_weight.published.index(pytest.approx(1.70))
     assert by_weight.predicted[row] == pytest.approx(0.03, abs=5e-3)
