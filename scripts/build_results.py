@@ -24,22 +24,18 @@ from planner.strategies.within_layer import (
     independent_branches,
     optimal_sparsity,
     single_node,
-    split_baseline,
     uniform,
 )
 from planner.structure import block_groups
 from profiles.catalog import load_cluster, load_curve, load_model
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
-PUBLISHED_SHARES = {  # percent, DISCO: S_comm and S_comp with 1, 2, 3 independent groups
-    "dense-then-split": ((8, 32, 68), (10, 28, 40)),
-    "split-then-aggregate": ((30, 67, 91), (8, 21, 39)),
-}
 INTRODUCTION = """# Results
 
 Every figure on this page is recomputed by `python scripts/build_results.py`; a test holds the page
 against a fresh run. Times are derived by the cost model (docs/model.md), not measured on devices.
 Accuracies are published (measured by the authors) or assumed, as marked.
+[disco.md](disco.md) reproduces DISCO's own figures.
 """
 
 
@@ -94,31 +90,6 @@ def head_mounted() -> str:
             "each of these: on this pair distributing pays only at higher sparsity (last table) "
             "or where the model does not fit on one node.",
         ]
-    )
-
-
-def shares() -> str:
-    """The twelve average shares of the split baselines."""
-    study = study_on("head-mounted")
-    rows = []
-    for strategy, (comm, comp) in PUBLISHED_SHARES.items():
-        for groups in (1, 2, 3):
-            found = split_baseline(study, 2, strategy, groups).predicted
-            assert found.mean_comm_sparsity is not None and found.mean_comp_sparsity is not None
-            rows.append(
-                (
-                    f"{strategy}, {groups} of 4 block groups independent",
-                    comm[groups - 1],
-                    f"{found.mean_comm_sparsity:.2%}".replace("%", ""),
-                    comp[groups - 1],
-                    f"{found.mean_comp_sparsity:.2%}".replace("%", ""),
-                )
-            )
-    header = (
-        "baseline | S_comm published (%) | S_comm here (%) | S_comp published (%) | S_comp here (%)"
-    )
-    return "\n\n".join(
-        ["## Average sparsity of the split baselines (ResNet-50)", table(header, rows)]
     )
 
 
@@ -266,7 +237,7 @@ def fewer() -> str:
 def page() -> str:
     """The whole page."""
     np.seterr(all="raise", under="ignore")
-    parts = [INTRODUCTION.strip(), head_mounted(), shares(), small_nodes(), spreading()]
+    parts = [INTRODUCTION.strip(), head_mounted(), small_nodes(), spreading()]
     parts += [gains()[0], fewer()]
     return "\n\n".join(parts) + "\n"
 
