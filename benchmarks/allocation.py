@@ -20,9 +20,9 @@ import numpy as np
 from _machine import header
 
 from planner.domain.problem import AllocationProblem
-from planner.solve.allocation import solve_allocation
-from planner.solve.allocation_dp import every_count
-from planner.solve.allocation_ilp import ilp_allocation
+from planner.solve.allocation.dp import every_count
+from planner.solve.allocation.ilp import ilp_allocation
+from planner.solve.allocation.solver import solve_allocation
 
 T = TypeVar("T")
 OBJECTIVES = ("latency", "bottleneck")

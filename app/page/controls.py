@@ -280,12 +280,6 @@ def _accuracy() -> tuple[str | None, float | None]:
 def _rule_words(rule: str) -> str:
     measure, _, squares = rule.partition("-")
     words = {"equal": "equal shares", "macs": "MACs"}.get(measure, measure)
-    return f"{words}, as {squares}" if squares else words
-
-
-def _rule_words(rule: str) -> str:
-    measure, _, squares = rule.partition("-")
-    words = {"equal": "equal shares", "macs": "MACs"}.get(measure, measure)
     return f"{words}, squares add up" if squares else words
 
 

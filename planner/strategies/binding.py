@@ -10,9 +10,9 @@ import numpy as np
 from planner.domain.cluster import Cluster
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
 from planner.domain.plan import Binding, Plan
-from planner.solve.joint import solve_joint
-from planner.solve.joint_check import joint_loss
-from planner.solve.joint_options import FixedStages
+from planner.solve.joint.check import joint_loss
+from planner.solve.joint.fixed_stages import FixedStages
+from planner.solve.joint.solver import solve_joint
 from planner.strategies.hybrid import JointCosts, joint_costs, optimal_stages
 from planner.strategies.optimise import Request
 from planner.strategies.study import Study

@@ -10,7 +10,7 @@ from planner.domain.cost_table import CostTable
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
 from planner.domain.plan import Plan, StagePlan
 from planner.domain.settings import NO_LIMITS, Limits, Objective, Parallelism
-from planner.solve.joint import solve_joint
+from planner.solve.joint.solver import solve_joint
 from planner.strategies.evaluation import evaluated_plan, layer_plans
 from planner.strategies.groups import Groups, candidate_groups, described
 from planner.strategies.study import Study, kept_in_study

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from planner.domain.plan import LayerPlan, Plan, StagePlan
 from planner.domain.problem import AllocationProblem, Result
 from planner.domain.settings import NO_LIMITS, Limits, Objective
-from planner.solve.allocation import solve_allocation
+from planner.solve.allocation.shares import ar_mdi_workers, cut_at_shares
+from planner.solve.allocation.solver import solve_allocation
 from planner.solve.exhaustive import exhaustive_allocation
-from planner.solve.shares import ar_mdi_workers, cut_at_shares
 from planner.strategies.evaluation import evaluated_plan
 from planner.strategies.study import Study, kept_in_study
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from planner.domain.problem import AllocationProblem
-from planner.solve.allocation import solve_allocation
+from planner.solve.allocation.solver import solve_allocation
 from planner.solve.verify import evaluate_allocation
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult
-from planner.solve.joint import FAST_PATH, solve_joint
-from planner.solve.joint_check import evaluate_joint
-from planner.solve.joint_exhaustive import exhaustive_joint, number_of_plans
+from planner.solve.joint.check import evaluate_joint
+from planner.solve.joint.exhaustive import exhaustive_joint, number_of_plans
+from planner.solve.joint.solver import FAST_PATH, solve_joint
 from tests.planner.joint_cases import random_joint
 
 CASES = 1000

@@ -10,7 +10,7 @@ from planner.domain.cluster import Cluster, Link, Node, PairLink
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.settings import CostSettings, Objective
-from planner.solve.shares import ar_mdi_workers
+from planner.solve.allocation.shares import ar_mdi_workers
 from planner.strategies.optimise import Request, optimise
 from planner.strategies.pipeline import (
     Distance,

@@ -12,7 +12,7 @@ import pytest
 
 from planner.domain.problem import AllocationProblem, Result, SparsityProblem, SumLimit
 from planner.errors import BadInputError
-from planner.solve.allocation import solve_allocation
+from planner.solve.allocation.solver import solve_allocation
 from planner.solve.exhaustive import MAX_CASES, exhaustive_allocation, exhaustive_sparsity
 from planner.solve.sparsity import solve_sparsity
 from planner.solve.verify import evaluate_allocation, evaluate_sparsity

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from planner.solve.allocation import solve_allocation
+from planner.solve.allocation.solver import solve_allocation
 from planner.solve.exhaustive import exhaustive_allocation, exhaustive_sparsity
 from planner.solve.sparsity import solve_sparsity
 from tests.planner.checks import ALLOCATION, check

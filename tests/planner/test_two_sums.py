@@ -9,12 +9,12 @@ import pytest
 
 from planner.domain.problem import AllocationProblem
 from planner.solve import two_sums
-from planner.solve.allocation import DP_NAME, solve_allocation
-from planner.solve.allocation_passes import LATENCY, Passes
-from planner.solve.contiguous import Stages
-from planner.solve.costs_to_go import AnyOrder, RingOrder
+from planner.solve.allocation.contiguous import Stages
+from planner.solve.allocation.costs_to_go import AnyOrder, RingOrder
+from planner.solve.allocation.passes import LATENCY, Passes
+from planner.solve.allocation.solver import DP_NAME, solve_allocation
+from planner.solve.allocation.two_sums import Order
 from planner.solve.milp import SOLVER_NAME
-from planner.solve.two_sums import Order
 from planner.solve.verify import allocation_times
 from tests.planner.chains import best_s, drawn_chain, limited, memory_for
 from tests.planner.checks import check, check_fastest

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from planner.domain.problem import AllocationProblem, Certificate, Result
 from planner.errors import BadInputError
-from planner.solve.allocation_dp import Answer, dp_allocation
-from planner.solve.allocation_ilp import ilp_allocation
-from planner.solve.allocation_passes import is_covered
-from planner.solve.allocation_why import explain
+from planner.solve.allocation.dp import Answer, dp_allocation
+from planner.solve.allocation.explain import explain
+from planner.solve.allocation.ilp import ilp_allocation
+from planner.solve.allocation.passes import is_covered
 from planner.solve.deadline import Deadline
 from planner.solve.verify import allocation_times, check_claim, evaluate_allocation
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.solve.contiguous import Floats, Ints, RingPlans, Stages
-from planner.solve.ordering import OrderTable
+from planner.solve.allocation.contiguous import Floats, Ints, RingPlans, Stages
+from planner.solve.allocation.ordering import OrderTable
 
 
 def reversed_stages(stages: Stages) -> Stages:

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.contiguous import Floats, Ints, Stages
+from planner.solve.allocation.contiguous import Floats, Ints, Stages
 
 Workers = NDArray[np.int64]
 Weights = tuple[float, float]

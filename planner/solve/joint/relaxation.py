@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from planner.domain.joint import NO_LIMIT, JointProblem
 from planner.domain.problem import FEASIBILITY_TOLERANCE
-from planner.solve.stage_graph import ROUNDING, Chain, Completions, StageGraph, stage_graph
+from planner.solve.joint.stage_graph import ROUNDING, Chain, Completions, StageGraph, stage_graph
 
 _SLOPES = 24  # multipliers tried on a stage's busiest resource; more tighten the bound
 

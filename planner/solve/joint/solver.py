@@ -5,12 +5,12 @@ from __future__ import annotations
 from planner.domain.joint import JointProblem, JointResult, Stages
 from planner.domain.problem import Certificate, Status
 from planner.solve.deadline import Deadline
-from planner.solve.joint_bottleneck import least_bottleneck
-from planner.solve.joint_check import evaluate_joint, structure_violations
-from planner.solve.joint_exhaustive import exhaustive_joint
-from planner.solve.joint_explain import explain
-from planner.solve.joint_ilp import JointProgram
-from planner.solve.joint_latency import PROVEN_GAP, Search, least_latency
+from planner.solve.joint.bottleneck import least_bottleneck
+from planner.solve.joint.check import evaluate_joint, structure_violations
+from planner.solve.joint.exhaustive import exhaustive_joint
+from planner.solve.joint.explain import explain
+from planner.solve.joint.ilp import JointProgram
+from planner.solve.joint.latency import PROVEN_GAP, Search, least_latency
 from planner.solve.milp import SOLVER_NAME
 from planner.solve.verify import check_claim, exceeds
 

@@ -13,7 +13,14 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.contiguous import Combine, Floats, Ints, Stages, best_start, stage_costs
+from planner.solve.allocation.contiguous import (
+    Combine,
+    Floats,
+    Ints,
+    Stages,
+    best_start,
+    stage_costs,
+)
 
 MAX_ENTRIES = 2**25
 """Largest table (used, last, cut) that is built: 256 MiB."""

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.problem import AllocationProblem, Result
+from planner.solve.allocation.shares import cut_at_shares
 from planner.solve.milp import MEGA, Milp, units_per_second
-from planner.solve.shares import cut_at_shares
 from planner.solve.verify import (
     allocation_times,
     check_claim,

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.problem import FEASIBILITY_TOLERANCE, AllocationProblem
-from planner.solve.allocation_passes import (
+from planner.solve.allocation.contiguous import load_starts
+from planner.solve.allocation.passes import (
     LATENCY,
     MEDIUM,
     ROUNDING,
@@ -24,9 +25,8 @@ from planner.solve.allocation_passes import (
     loses_digits,
     running_sums,
 )
-from planner.solve.contiguous import load_starts
+from planner.solve.allocation.two_sums import TooManyError, Workers
 from planner.solve.deadline import Deadline
-from planner.solve.two_sums import TooManyError, Workers
 from planner.solve.verify import allocation_times, evaluate_allocation, exceeds
 
 _WITHIN = 1 + FEASIBILITY_TOLERANCE / 2  # of a limit: sums in another order keep it as well

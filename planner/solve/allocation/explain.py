@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from planner.domain.problem import AllocationProblem
-from planner.solve.allocation_dp import Answer, dp_allocation
-from planner.solve.allocation_ilp import explain_by_ilp, explain_by_inspection
-from planner.solve.two_sums import Workers
+from planner.solve.allocation.dp import Answer, dp_allocation
+from planner.solve.allocation.ilp import explain_by_ilp, explain_by_inspection
+from planner.solve.allocation.two_sums import Workers
 from planner.solve.verify import allocation_times, limit_binds, memory_binds, worker_bytes
 
 

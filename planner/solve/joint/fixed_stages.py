@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from planner.domain.joint import NO_LIMIT, JointProblem, Stages
 from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.deadline import Deadline
-from planner.solve.joint_check import joint_times
+from planner.solve.joint.check import joint_times
 from planner.solve.multiple_choice import Choice, MemoryRow, SumRow, choose
 from planner.solve.sparsity_ilp import ilp_sparsity
 

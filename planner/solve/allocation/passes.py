@@ -13,11 +13,22 @@ from numpy.typing import NDArray
 
 from planner.domain.problem import AllocationProblem
 from planner.errors import InconsistentResultError
-from planner.solve.contiguous import Combine, RingPlans, Stages, load_starts, memory_starts
-from planner.solve.costs_to_go import AnyOrder, RingOrder
-from planner.solve.ordering import MAX_ENTRIES, best_order, kinds_of_workers, table_entries
-from planner.solve.stage_bound import least_load
-from planner.solve.two_sums import Order, Weights, Workers, least_within
+from planner.solve.allocation.contiguous import (
+    Combine,
+    RingPlans,
+    Stages,
+    load_starts,
+    memory_starts,
+)
+from planner.solve.allocation.costs_to_go import AnyOrder, RingOrder
+from planner.solve.allocation.ordering import (
+    MAX_ENTRIES,
+    best_order,
+    kinds_of_workers,
+    table_entries,
+)
+from planner.solve.allocation.stage_bound import least_load
+from planner.solve.allocation.two_sums import Order, Weights, Workers, least_within
 from planner.solve.verify import allocation_loads, allocation_times, medium_s
 
 LATENCY: Weights = (1.0, 0.0)

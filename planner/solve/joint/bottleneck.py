@@ -11,10 +11,10 @@ import numpy as np
 
 from planner.domain.joint import JointProblem
 from planner.solve.deadline import Deadline
-from planner.solve.joint_latency import PROVEN_GAP, Search, by_bound
-from planner.solve.joint_options import FixedStages, Structure
-from planner.solve.joint_relaxed import Relaxation
-from planner.solve.stage_graph import Completions
+from planner.solve.joint.fixed_stages import FixedStages, Structure
+from planner.solve.joint.latency import PROVEN_GAP, Search, by_bound
+from planner.solve.joint.relaxation import Relaxation
+from planner.solve.joint.stage_graph import Completions
 from planner.solve.verify import exceeds
 
 _HALVINGS = 60

@@ -17,9 +17,9 @@ import numpy as np
 
 from planner.domain.joint import JointProblem, Stages
 from planner.solve.deadline import Deadline
-from planner.solve.joint_options import FixedStages, Structure
-from planner.solve.joint_relaxed import Relaxation
-from planner.solve.stage_graph import Completions
+from planner.solve.joint.fixed_stages import FixedStages, Structure
+from planner.solve.joint.relaxation import Relaxation
+from planner.solve.joint.stage_graph import Completions
 from planner.solve.verify import exceeds
 
 PROVEN_GAP = 1e-9

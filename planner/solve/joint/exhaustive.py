@@ -13,7 +13,7 @@ from planner.domain.problem import Certificate
 from planner.errors import BadInputError
 from planner.solve.deadline import Deadline
 from planner.solve.exhaustive import MAX_CASES
-from planner.solve.joint_check import evaluate_joint
+from planner.solve.joint.check import evaluate_joint
 
 
 def exhaustive_joint(problem: JointProblem) -> JointResult:

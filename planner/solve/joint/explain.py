@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult
-from planner.solve.joint_check import joint_loss
+from planner.solve.joint.check import joint_loss
 from planner.solve.verify import limit_binds, memory_binds
 
 Solve = Callable[[JointProblem], JointResult]

@@ -1,0 +1,1 @@
+"""Contiguous stages on one worker each: dynamic programs, an integer program, AR-MDI's shares."""
