@@ -28,6 +28,7 @@ from app.tables import (
 from app.tree_view import draw_tree
 from app.words import (
     NO_ACCURACY_MODEL,
+    binding_sentences,
     certificate_sentence,
     fewer_nodes_sentence,
     frontier_sentence,
@@ -38,6 +39,7 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.settings import Objective, Parallelism
 from planner.errors import BadInputError, PlannerError
+from planner.strategies.binding import what_binds as find_what_binds
 from planner.strategies.compare import compare as compare_strategies
 from planner.strategies.optimise import Request, optimise
 from planner.strategies.pareto import Trade, frontier
@@ -131,6 +133,12 @@ def plan(
     solver: Annotated[
         str, typer.Option(help="auto, ilp or exhaustive.", rich_help_panel="Solver")
     ] = "auto",
+    what_binds: Annotated[
+        bool,
+        typer.Option(
+            "--what-binds", help="Also say which limit or resource binds and what more is worth."
+        ),
+    ] = False,
     output: options.Output = Format.table,
     output_file: options.OutputFile = None,
 ) -> None:
@@ -148,6 +156,10 @@ def plan(
     )
     with working(f"planning {_on(asked)}"):
         best = leavable(optimise, asked.study, request)
+    if what_binds:
+        with working(f"asking what binds {_on(asked)}"):
+            binding = leavable(find_what_binds, asked.study, request)
+        best = best.model_copy(update={"binding": binding})
     _write(output_file, plan_json(best))
     for warning in [*filter(None, [asked.accuracy.note]), *warnings(best)]:
         say(f"note: {warning}")
@@ -164,6 +176,7 @@ def _plan_heading(best: Plan) -> list[str]:
         f"{best.predicted.compute_s * 1e3:,.4g} ms, at most {format_bytes(needs)} on a node",
         certificate_sentence(best),
         fewer_nodes_sentence(best),
+        *binding_sentences(best),
     ]
 
 

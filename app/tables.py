@@ -151,16 +151,21 @@ def _levels(stage: StagePlan) -> Cell:
     return f"{min(levels):.2f} to {max(levels):.2f}" if levels else None
 
 
+def _loss_words(found: ParetoFrontier) -> str:
+    energy = any(point.energy_loss is not None for point in found.points)
+    return "share of the weights' L1 mass" if energy else "points of the task's metric"
+
+
 def frontier_table(found: ParetoFrontier) -> Table:
     """One row per point of a frontier."""
     return Table(
         f"{found.model} on {found.cluster}: {found.trade} against latency",
-        ("latency (ms)", "rate (1/s)", "drop", "nodes", "strategy", "S_comm (%)", "status", "gap"),
+        ("latency (ms)", "rate (1/s)", "loss", "nodes", "strategy", "S_comm (%)", "status", "gap"),
         tuple(
             (
                 point.latency_s * 1e3,
                 point.throughput_per_s,
-                point.accuracy_drop,
+                point.accuracy_drop if point.accuracy_drop is not None else point.energy_loss,
                 point.nodes,
                 point.strategy,
                 _scaled(point.mean_comm_sparsity, 100),
@@ -169,9 +174,7 @@ def frontier_table(found: ParetoFrontier) -> Table:
             )
             for point in found.points
         ),
-        footer=(
-            "rate: throughput; drop: points of the task's metric; no row is beaten in both measures"
-        ),
+        footer=(f"rate: throughput; loss: {_loss_words(found)}; no row is beaten in both measures"),
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from planner.domain.plan import Plan
+from planner.domain.plan import Binding, Plan
 from planner.strategies.pareto import ParetoFrontier
-from planner.units import format_rate, format_seconds
+from planner.units import format_bytes, format_rate, format_seconds, format_si
 
 NO_ACCURACY_MODEL = (
     "no accuracy model: nothing keeps a plan from cutting all communication; choose one "
@@ -79,6 +79,43 @@ def fewer_nodes_sentence(plan: Plan) -> str:
         f"Best with fewer nodes: {best.strategy} on {best.nodes}, "
         f"{format_seconds(best.latency_s or 0.0)} per input ({best.reason})."
     )
+
+
+def binding_sentences(plan: Plan) -> list[str]:
+    """What binds, and what the next step is worth; none where that was not asked for."""
+    between = "" if plan.objective == "latency" else " between two results"
+    sentences = []
+    for found in plan.binding or ():
+        most = f"{format_seconds(found.gain_s)}{between}"
+        if found.kind == "compute":
+            sentences.append(f"Twice the computing speed of every node saves {most}.")
+        elif found.kind == "bandwidth":
+            sentences.append(_bandwidth_sentence(found, most, plan))
+        elif found.step is not None:
+            step = f"{format_seconds(found.step_gain_s or 0.0)}{between}"
+            sentences.append(
+                f"{found.name[0].upper()}{found.name[1:]} binds: {_more(found, found.step)} saves "
+                f"{step} (any more: at most {most})."
+            )
+    return sentences
+
+
+def _bandwidth_sentence(found: Binding, most: str, plan: Plan) -> str:
+    saves = f"twice the bandwidth saves {most}"
+    if plan.predicted.comm_s == 0:
+        return f"No link is used; {saves}."
+    if found.until is not None:
+        until = format_si(found.until, "B/s")
+        return f"The link binds: communication outweighs computation until B = {until}; {saves}."
+    return f"Computation outweighs communication; {saves}."
+
+
+def _more(found: Binding, step: float) -> str:
+    """The difference to the present limit, in its unit."""
+    difference = step - found.value
+    if found.unit == "bytes":
+        return f"{format_bytes(round(difference))} more"
+    return f"{difference:.3g} {found.unit} more"
 
 
 def frontier_sentence(found: ParetoFrontier) -> str:

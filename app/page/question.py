@@ -22,6 +22,9 @@ from profiles.files import document_text
 UNIFORM_LEVELS = (0.8, 0.9)
 """S_comm of the uniform rows and views; DISCO's own operating points."""
 
+TIME_LIMIT_S = 3.0
+"""For each problem behind the page: what is not proven by then is shown with its gap."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -95,6 +98,7 @@ class Answer:
             objective=asked.objective,
             limits=self.limits,
             exactly=asked.exactly,
+            time_limit_s=TIME_LIMIT_S,
         )
         return optimise(self.study, request)
 
@@ -102,7 +106,14 @@ class Answer:
     def comparison(self) -> Comparison:
         """Every strategy on all nodes, as ``planner compare`` shows them."""
         asked = self.question
-        return compare(self.study, (asked.nodes,), UNIFORM_LEVELS, asked.objective, self.limits)
+        return compare(
+            self.study,
+            (asked.nodes,),
+            UNIFORM_LEVELS,
+            asked.objective,
+            self.limits,
+            TIME_LIMIT_S,
+        )
 
     @cached_property
     def files(self) -> dict[str, str]:

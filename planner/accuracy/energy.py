@@ -95,6 +95,11 @@ class EnergyModel:
         self.kept[key] = found
         return found
 
+    @property
+    def exponent(self) -> int:
+        """Shares add up as they are."""
+        return 1
+
     def score_limit(self, loss: float) -> float:
         """Sum of scores at a loss: scores are shares already."""
         return loss

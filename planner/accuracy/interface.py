@@ -91,7 +91,11 @@ class LossModel(Protocol):
 
     @property
     def unit(self) -> str:
-        """Of a score, in words."""
+        """Of a loss, in words."""
+
+    @property
+    def exponent(self) -> int:
+        """Scores are so high a power of losses."""
 
     def scores(self, exchange: Exchange) -> NDArray[np.float64]:
         """Score of every layer at every option, (L, K), at least 0; infinite where unknown."""
@@ -112,12 +116,15 @@ class LossLimit:
     name, unit : str
         For messages.
     limit : float
-        In that unit.
+        On the sum of scores.
+    exponent : int
+        Scores are so high a power of what the unit counts.
     """
 
     name: str
     unit: str
     limit: float
+    exponent: int = 1
 
 
 def loss_limit(limits: Limits, model: LossModel | None, what: str) -> LossLimit | None:
@@ -153,7 +160,7 @@ def loss_limit(limits: Limits, model: LossModel | None, what: str) -> LossLimit 
                 f"max {_NAMES[kind]} {loss:g}: {why}; name one (--accuracy-model {_FORMS[kind]}) "
                 "or drop the limit"
             )
-        found = LossLimit(_NAMES[kind], model.unit, model.score_limit(loss))
+        found = LossLimit(_NAMES[kind], model.unit, model.score_limit(loss), model.exponent)
     return found
 
 

@@ -60,8 +60,8 @@ class AccuracyModel:
 
     @property
     def unit(self) -> str:
-        """Of a score, in words."""
-        return "points" if self.exponent == 1 else "squared points"
+        """Of a loss, in words."""
+        return "points"
 
     def layer_loss(self, sparsity: NDArray[np.float64]) -> NDArray[np.float64]:
         """Loss of each layer alone in points, at sparsities of shape (L, K)."""

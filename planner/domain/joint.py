@@ -37,6 +37,7 @@ class JointProblem(Frozen):
     max_loss: float | None = None
     loss_name: str = "accuracy drop"
     loss_unit: str = "points"
+    loss_exponent: int = Field(default=1, description="losses are powers of what the unit counts")
     weight_bytes: IntArray = Field(description="(G, U, K, P) by position in the group")
     live_bytes: IntArray = Field(description="(G, U, K, P)")
     memory_limit_bytes: IntArray = Field(description="(G, P), 2^62 where there is none")

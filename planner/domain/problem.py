@@ -24,6 +24,7 @@ class SumLimit(Frozen):
     values: FloatArray = Field(description="(L, K)")
     limit: float
     unit: str = ""
+    exponent: int = Field(default=1, description="values are powers of what the unit counts")
 
 
 class MemoryLimit(Frozen):

@@ -215,5 +215,5 @@ def ilp_explain(problem: SparsityProblem) -> str:
             return memory_binds(tightest.name, tightest.limit_bytes, more)
         bound = [s for s in problem.sum_limits if s.name == name]  # several of one name are alike
         least = max(float(s.values[np.arange(len(choice)), choice].sum()) for s in bound)
-        return limit_binds(name, bound[0].limit, least, bound[0].unit)
+        return limit_binds(name, bound[0].limit, least, bound[0].unit, bound[0].exponent)
     return "several limits exclude each other: relaxing one of them alone is not enough"

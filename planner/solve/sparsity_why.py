@@ -28,7 +28,7 @@ def explain(problem: SparsityProblem) -> str:
         if not found.closed:
             return ilp_explain(problem)
         if found.choice is not None:
-            return limit_binds(name, mine[0].limit, found.objective, mine[0].unit)
+            return limit_binds(name, mine[0].limit, found.objective, mine[0].unit, mine[0].exponent)
     return "several limits exclude each other: relaxing one of them alone is not enough"
 
 

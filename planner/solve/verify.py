@@ -134,8 +134,12 @@ def memory_binds(node: str, limit_bytes: int, more_bytes: int) -> str:
     )
 
 
-def limit_binds(name: str, limit: float, least: float, unit: str) -> str:
-    """What to say when a sum is the limit: the least relaxation that makes a plan fit."""
+def limit_binds(name: str, limit: float, least: float, unit: str, exponent: int = 1) -> str:
+    """What to say when a sum is the limit: the least relaxation that makes a plan fit.
+
+    Sums of squares are told by their roots.
+    """
+    limit, least = (value ** (1.0 / exponent) for value in (limit, least))
     return (
         f"{name} binds: the limit is {limit:.6g} {unit}, "
         f"the smallest that works is {round_up(least)} {unit}"

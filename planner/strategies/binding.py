@@ -80,6 +80,7 @@ class _Limits:
             lambda most: {"max_loss": most},
             needed,
             self._loss_price,
+            self._problem.loss_exponent,
         )
 
     def times(self) -> list[Binding]:
@@ -144,6 +145,7 @@ class _Limits:
         with_limit: Callable[[float | None], dict[str, object]],
         needed: Callable[[JointResult], float] | None = None,
         price: float = 0.0,
+        exponent: int = 1,
     ) -> list[Binding]:
         """One limit, if the objective is better without it, and the step that gains half."""
         free = self._solve(with_limit(None))
@@ -164,16 +166,18 @@ class _Limits:
                 reached, high = tried, middle
             else:
                 low = middle
+        step = max(needed(reached), limit) if needed else high
+        value = limit ** (1.0 / exponent)
         return [
             Binding(
                 name=name,
                 kind=kind,
                 unit=unit,
-                value=limit,
+                value=value,
                 gain_s=gain,
-                step=max(needed(reached), limit) if needed else high,
+                step=step ** (1.0 / exponent),
                 step_gain_s=self._gain(reached),
-                price_s=price or None,
+                price_s=price * exponent * value ** (exponent - 1) or None,
             )
         ]
 

@@ -146,6 +146,7 @@ class JointCosts:
             max_loss=None if most is None else most.limit,
             loss_name="loss" if most is None else most.name,
             loss_unit="" if most is None else most.unit,
+            loss_exponent=1 if most is None else most.exponent,
             weight_bytes=self.weight_bytes,
             live_bytes=self.live_bytes,
             memory_limit_bytes=self.memory_limit_bytes,

@@ -18,6 +18,8 @@ from planner.strategies.study import Study
 Trade = Literal["accuracy", "throughput"]
 
 _STEP = 1e-7  # relative: a limit just below what a plan needs asks for another plan
+_LOSS_LIMITS = {"accuracy": ("max_accuracy_drop", 1e6), "energy": ("max_energy_loss", 1.0)}
+"""The limit on each kind of loss, and one that nothing exceeds."""
 _SAME = 1e-8  # relative difference below which two objectives count as equal
 
 
@@ -27,6 +29,7 @@ class ParetoPoint(Frozen):
     latency_s: float
     throughput_per_s: float
     accuracy_drop: float | None
+    energy_loss: float | None
     nodes: int
     strategy: str
     mean_comm_sparsity: float | None
@@ -100,26 +103,29 @@ def frontier(
             raise SolverStoppedError(f"the solver stopped after {time_limit_s:g} s without a plan")
         return plan
 
-    fastest = best("latency")
+    # what is traded gets a limit, if a wide one: without any a model need not know a plan's loss
+    field, widest_loss = _LOSS_LIMITS[study.accuracy.kind if study.accuracy else "accuracy"]
+    given = getattr(limits, field)
+    most = {field: widest_loss if given is None else given} if study.accuracy else {}
+    fastest = best("latency", **most)
     metric = study.accuracy.metric if study.accuracy else None
     if fastest is None:
         raise InfeasibleError("no plan fits the limits at any point of the frontier")
     found = [fastest]
     if trade == "accuracy":
-        drop = fastest.predicted.accuracy_drop or 0.0
-        for budget in np.linspace(0.0, drop, points):
-            plan = best("latency", max_accuracy_drop=float(budget))
+        for budget in np.linspace(0.0, _loss(fastest), points):
+            plan = best("latency", **{field: float(budget)})
             while plan is not None:  # of plans as fast the one that loses least
                 found.append(plan)
-                lost = plan.predicted.accuracy_drop or 0.0
-                sparing = best("latency", max_accuracy_drop=lost * (1 - _STEP)) if lost else None
+                lost = _loss(plan)
+                sparing = best("latency", **{field: lost * (1 - _STEP)}) if lost else None
                 plan = sparing if sparing and _as_fast(sparing, plan) else None
     else:
         widest = best("throughput")
-        least = most = fastest.predicted.throughput_per_s
+        least = largest = fastest.predicted.throughput_per_s
         if widest is not None:
-            most = max(least, widest.predicted.throughput_per_s * (1 - _STEP))
-        for rate in np.linspace(least, most, points)[1:]:
+            largest = max(least, widest.predicted.throughput_per_s * (1 - _STEP))
+        for rate in np.linspace(least, largest, points)[1:]:
             plan = best("latency", min_throughput_per_s=float(rate))
             found += [plan] if plan else []
     return ParetoFrontier(
@@ -147,7 +153,13 @@ def undominated(plans: list[Plan], trade: Trade) -> list[Plan]:
 def _price(plan: Plan, trade: Trade) -> float:
     """What is traded against the latency, less is better."""
     predicted = plan.predicted
-    return (predicted.accuracy_drop or 0.0) if trade == "accuracy" else -predicted.throughput_per_s
+    return _loss(plan) if trade == "accuracy" else -predicted.throughput_per_s
+
+
+def _loss(plan: Plan) -> float:
+    """Points of the metric, or the share of the weights' energy."""
+    predicted = plan.predicted
+    return predicted.accuracy_drop or predicted.energy_loss or 0.0
 
 
 def _as_fast(plan: Plan, other: Plan) -> bool:
@@ -161,6 +173,7 @@ def _point(plan: Plan) -> ParetoPoint:
         latency_s=predicted.latency_s,
         throughput_per_s=predicted.throughput_per_s,
         accuracy_drop=predicted.accuracy_drop,
+        energy_loss=predicted.energy_loss,
         nodes=plan.node_count,
         strategy=plan.strategy,
         mean_comm_sparsity=predicted.mean_comm_sparsity,

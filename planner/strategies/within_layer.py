@@ -100,7 +100,15 @@ def sparsity_problem(
         known = np.isfinite(loss)
         allowed = allowed & known
         loss = np.where(known, loss, 0.0)
-        sums.append(SumLimit(name=most.name, values=loss, limit=most.limit, unit=most.unit))
+        sums.append(
+            SumLimit(
+                name=most.name,
+                values=loss,
+                limit=most.limit,
+                unit=most.unit,
+                exponent=most.exponent,
+            )
+        )
     if limits.max_latency_s is not None:
         sums.append(
             SumLimit(

@@ -172,6 +172,7 @@ def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest
 
 
 def test_a_preset_with_memory_shows_it_and_it_binds(page: AppTest) -> None:
+    page.selectbox(key="accuracy").set_value("none").run()
     good(page.selectbox(key="cluster").set_value("esp32-s3").run())
     assert page.number_input(key="memory").value == pytest.approx(8.912896)
     assert page.selectbox(key="medium").value == "shared"

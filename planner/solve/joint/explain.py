@@ -68,7 +68,9 @@ def _loss(problem: JointProblem, solve: Solve) -> str:
             low = (low + high) / 2
         else:
             high = joint_loss(problem, found.stages)
-    return limit_binds(problem.loss_name, problem.max_loss, high, problem.loss_unit)
+    return limit_binds(
+        problem.loss_name, problem.max_loss, high, problem.loss_unit, problem.loss_exponent
+    )
 
 
 def _latency(problem: JointProblem, solve: Solve) -> str:
