@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.solve.lagrangian import Floats, Ints, Relaxation, Rows
-from planner.solve.state_lists import Ladder, Moves, StateList, StripIndex
+from planner.solve.state_lists import Ladder, Moves, StateList, CellIndex
 
 _ROUNDING = 4e-16
 _PAIRS = 20_000  # looked at together at first; four times as many each time after
@@ -159,7 +159,7 @@ class _Core:
         """What goes to one list together, dear alternatives first, so that the lists grow late."""
         if not len(delta):
             return []
-        starts = np.flatnonzero(np.diff(self._group, prepend=-1))
+        starts = np.append(0, np.flatnonzero(self._group[1:] != self._group[:-1]) + 1)
         ends = np.append(starts[1:], len(delta))
         group = self._group[starts]
         count = self._counts[group]
@@ -217,23 +217,26 @@ class _Core:
         """Offer pairs that keep every limit; whether all that may be better were looked at."""
         if one.count > other.count:
             one, other = other, one
-        index = StripIndex(other.added, *self._telling(other))
-        rest = np.arange(one.count)
+        mine, theirs = np.ascontiguousarray(one.added.T), np.ascontiguousarray(other.added.T)
+        fine, coarse, width = self._telling(theirs)
+        index = CellIndex(theirs[fine], None if coarse is None else theirs[coarse], width)
+        rest: Ints | None = None
         most_pairs, sure = _PAIRS, True
         while True:
+            left = mine if rest is None else mine[:, rest]
             low, counts = index.ranges(
-                self._window(one.added[rest], index.fine),
-                None if index.coarse is None else self._window(one.added[rest], index.coarse),
+                self._window(left, fine), None if coarse is None else self._window(left, coarse)
             )
-            pairs = counts.sum(axis=1)
-            if most_pairs == _PAIRS and pairs.sum() > most_pairs:  # states near the bound first
-                ranked = np.argsort(one.added[:, 0])
-                rest, low, counts, pairs = ranked, low[ranked], counts[ranked], pairs[ranked]
-            ends = np.cumsum(pairs)
-            stop = max(int(np.searchsorted(ends, most_pairs, side="right")), 1)
+            pairs = counts.sum(axis=0)
+            if rest is None:
+                rest = np.arange(one.count)
+                if pairs.sum() > most_pairs:  # states near the bound first
+                    rest = np.argsort(mine[0])
+                    low, counts, pairs = low[:, rest], counts[:, rest], pairs[rest]
+            stop = max(int(np.searchsorted(np.cumsum(pairs), most_pairs, side="right")), 1)
             first = np.repeat(rest[:stop], pairs[:stop])
-            second = index.members(low[:stop].ravel(), counts[:stop].ravel())
-            sure &= self._offer_best(one, other, first, second, offer)
+            second = index.members(low[:, :stop].T.ravel(), counts[:, :stop].T.ravel())
+            sure &= self._offer_best((one, other), (mine, theirs), first, second, offer)
             effort.left -= len(first) + len(rest) // 8
             rest = rest[stop:]
             most_pairs = min(4 * most_pairs, _MOST_PAIRS)
@@ -242,11 +245,11 @@ class _Core:
             if effort.spent:
                 return False
 
-    def _telling(self, other: StateList) -> tuple[int, int | None, float]:
+    def _telling(self, added: Floats) -> tuple[int, int | None, float]:
         """The two columns whose windows leave the fewest pairs, and the width of the second."""
         if not np.isfinite(self._gap):
             return 0, None, 0.0
-        spread = (other.added.max(axis=0) - other.added.min(axis=0)) * self._prices
+        spread = (added.max(axis=1) - added.min(axis=1)) * self._prices
         spread[self._peak_columns] = 0.0
         coarse, fine = np.argsort(spread)[-2:].tolist()
         if spread[coarse] <= 0.0:
@@ -256,26 +259,35 @@ class _Core:
 
     def _window(self, added: Floats, column: int) -> tuple[Floats, Floats]:
         """Least and most of the column that a state of the other list may have."""
-        most = self._room[column] - added[:, column]
+        most = self._room[column] - added[column]
         if self._prices[column] == 0.0:
             return np.full(len(most), -np.inf), most
-        left = np.maximum(self._gap - added[:, 0], 0.0) * (1.0 + 1e-9) / self._prices[column]
+        left = np.maximum(self._gap - added[0], 0.0) * ((1.0 + 1e-9) / self._prices[column])
         return most - left - 1e-12 * (np.abs(most) + abs(self._room[column])), most
 
     def _offer_best(
-        self, one: StateList, other: StateList, first: Ints, second: Ints, offer: Offer
+        self,
+        lists: tuple[StateList, StateList],
+        added: tuple[Floats, Floats],
+        first: Ints,
+        second: Ints,
+        offer: Offer,
     ) -> bool:
+        mine, theirs = added
+        one, other = lists
         for column, room in enumerate(self._room.tolist()):
-            need = one.added[first, column] + other.added[second, column]
+            need = mine[column].take(first)
+            need += theirs[column].take(second)
             if column in self._peak_columns:
                 index = self._peak_columns.index(column)
                 need += np.maximum(one.peak[first, index], other.peak[second, index])
-            kept = np.flatnonzero(need <= room)
-            first, second = first[kept], second[kept]
+            kept = (need <= room).nonzero()[0]
+            if len(kept) < len(first):
+                first, second = first.take(kept), second.take(kept)
             if not len(first):
                 return True
-        added = one.added[first, self._resources] + other.added[second, self._resources]
-        value = (self._at_base + added).max(axis=1)
+        value = mine[self._resources, first] + theirs[self._resources, second]
+        value = (value + self._at_base[:, None]).max(axis=0)
         for index in np.argsort(value, kind="stable")[:_TRIED].tolist():
             if offer(self._choice(one, other, int(first[index]), int(second[index]))):
                 self._tighten(float(value[index]))

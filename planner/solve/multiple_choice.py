@@ -26,7 +26,7 @@ EFFORT = 20_000_000
 """States that a search looks at before it gives up, by default."""
 
 _SAME = 2e-10  # relative difference of objectives that does not count as better
-_WIDTH = 2000
+_WIDTH = 15_000
 _WIDEST = 400_000  # and where it cannot be
 _NOTHING = 1e-11  # a reduced cost, in units of the largest cost, that is rounding
 _FIRST = 36  # alternatives that the first, narrow search looks at

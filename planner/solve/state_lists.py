@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from planner.solve.lagrangian import Floats, Ints
 
-_STRIP, _OUTSIDE = 0.99, 0.005  # keys of a strip take that much of 1, and the rest keeps apart
+_CELLS = 4  # of the grid, for each state
+_FULL = 8  # states that a strip holds at least, if they were spread evenly
 
 
-@dataclass(frozen=True)
-class Moves:
+class Moves(NamedTuple):
     """Alternatives of which one at most is taken.
 
     Attributes
@@ -34,8 +35,7 @@ class Moves:
     at_base: Floats | None = None
 
 
-@dataclass(frozen=True)
-class Ladder:
+class Ladder(NamedTuple):
     """One alternative for 1, 2, ... ``most`` layers of a group.
 
     ``counter`` is the column that counts the group's layers off the base. The others are as of
@@ -50,8 +50,7 @@ class Ladder:
     at_base: Floats | None = None
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(NamedTuple):
     """States appended together: their parents, and which alternative they took how often."""
 
     parents: Ints
@@ -170,45 +169,62 @@ class StateList:
 _ONCE = np.ones(1, dtype=np.int64)
 
 
-class StripIndex:
-    """States sorted by one column, inside strips of another one's width."""
+class CellIndex:
+    """States by the cells of a grid over two columns, in strips of the coarse one's width."""
 
-    def __init__(self, added: Floats, fine: int, coarse: int | None, width: float) -> None:
-        self.fine, self.coarse = fine, coarse
-        self._least = float(added[:, fine].min())
-        self._range = float(added[:, fine].max()) - self._least or 1.0
-        self._width = width
-        key = (added[:, fine] - self._least) * (_STRIP / self._range)
-        self._first = 0.0 if coarse is None else float(added[:, coarse].min())
+    def __init__(self, fine: Floats, coarse: Floats | None, width: float) -> None:
+        count = len(fine)
+        self._least = float(fine.min())
+        self._width, self._first, strips = 1.0, 0.0, 1
         if coarse is not None:
-            key += np.floor((added[:, coarse] - self._first) / width)
-        self._order = np.argsort(key)
-        self._key = key[self._order]
+            self._first = float(coarse.min())
+            spread = float(coarse.max()) - self._first
+            self._width = max(width, spread * _FULL / count)
+            strips += int(spread / self._width)
+        self._strips = strips
+        self._cells = cells = min(max(_CELLS * count // strips, 16), 4096)
+        self._scale = cells / ((float(fine.max()) - self._least) or 1.0)
+        place = np.minimum(((fine - self._least) * self._scale).astype(np.int64), cells - 1)
+        place += cells  # an empty strip before the first, and one behind the last
+        if coarse is not None:
+            place += ((coarse - self._first) / self._width).astype(np.int64) * cells
+        total = (strips + 2) * cells
+        self._order = np.argsort(place.astype(np.uint16) if total < 2**16 else place, kind="stable")
+        self._starts = np.zeros(total + 1, dtype=np.int64)
+        np.cumsum(np.bincount(place, minlength=total), out=self._starts[1:])
 
     def ranges(
         self, fine: tuple[Floats, Floats], coarse: tuple[Floats, Floats] | None
     ) -> tuple[Ints, Ints]:
-        """Where the states inside both windows start, and how many there may be; shape (A, 2).
+        """Where the states inside both windows start, and how many there may be; shape (2, A).
 
         Windows of the coarse column are no wider than a strip, so that they touch two at most.
         """
-        scale = _STRIP / self._range
-        low = np.clip((fine[0] - self._least) * scale - 1e-9, -_OUTSIDE, _STRIP + _OUTSIDE)
-        high = np.clip((fine[1] - self._least) * scale + 1e-9, -_OUTSIDE, _STRIP + _OUTSIDE)
+        cells = self._cells
+        low, high = ((end - self._least) * self._scale for end in fine)
+        low = np.minimum(np.maximum(low, 0.0), cells).astype(np.int64)
+        # states at the upper end are in the last cell
+        low -= low == cells
+        high = np.minimum(np.maximum(high, -1.0) + 1.0, cells).astype(np.int64)
         if coarse is None:
-            start = np.searchsorted(self._key, low[:, None])
-            counts = np.searchsorted(self._key, high[:, None], side="right") - start
-            return start, np.maximum(counts, 0)
-        strips = np.floor((coarse[0] - self._first) / self._width)[:, None] + np.arange(2.0)
-        start = np.searchsorted(self._key, strips + low[:, None])
-        counts = np.searchsorted(self._key, strips + high[:, None], side="right") - start
-        last = np.floor((coarse[1] - self._first) / self._width)
-        counts[strips > last[:, None]] = 0
-        return start, np.maximum(counts, 0)
+            strip = np.ones((1, len(low)), dtype=np.int64)
+        else:
+            ends = np.stack(coarse)
+            ends -= self._first
+            ends /= self._width
+            np.floor(ends, out=ends)
+            strip = (np.minimum(np.maximum(ends, -1.0), self._strips) + 1.0).astype(np.int64)
+        offset = strip * cells
+        start = self._starts.take(offset + low)
+        counts = self._starts.take(offset + high)
+        counts -= start
+        np.maximum(counts, 0, out=counts)
+        if coarse is not None:  # both ends in one strip
+            counts[1, strip[0] == strip[1]] = 0
+        return start, counts
 
     def members(self, start: Ints, counts: Ints) -> Ints:
         """The states of these ranges."""
-        ends = np.cumsum(counts)
-        offset = np.arange(int(counts.sum())) - np.repeat(ends - counts, counts)
-        states: Ints = self._order[np.repeat(start, counts) + offset]
-        return states
+        offset = np.repeat(start - (np.cumsum(counts) - counts), counts)
+        offset += np.arange(len(offset))
+        return self._order.take(offset)

@@ -26,6 +26,7 @@ def least_bottleneck(
     deadline: Deadline,
     max_structures: int,
     known: tuple[Structure, ...] = (),
+    gap: float = PROVEN_GAP / 2,
 ) -> Search:
     """Minimise the bottleneck of a joint problem.
 
@@ -38,6 +39,8 @@ def least_bottleneck(
         Structures that are completed at most.
     known : tuple of Structure
         Those of a similar problem's plans, which are completed first.
+    gap : float
+        Relative distance to the bound at which the search ends.
     """
     relaxation = Relaxation(problem)
     search = Search()
@@ -51,7 +54,7 @@ def least_bottleneck(
         _try(problem, structure, search, largest)
     _halve(problem, relaxation, search, min(largest, search.objective_s), deadline)
     while True:
-        threshold = min(largest, search.objective_s * (1 - PROVEN_GAP / 2))
+        threshold = min(largest, search.objective_s * (1 - gap))
         if search.stages is not None and threshold <= search.bound_s:
             search.closed = True
             return search

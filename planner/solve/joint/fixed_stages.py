@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from planner.domain.joint import NO_LIMIT, JointProblem, Stages
 from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.deadline import Deadline
+from planner.solve.joint.by_stage import StageRows, least_bottleneck
 from planner.solve.joint.check import joint_times
 from planner.solve.multiple_choice import Choice, MemoryRow, SumRow, choose
 from planner.solve.sparsity_ilp import ilp_sparsity
@@ -106,7 +107,41 @@ class FixedStages:
             sums.append((self.loss, problem.max_loss))
         if problem.max_latency_s is not None:
             sums.append((self.latency_s, problem.max_latency_s - self.fixed_s))
-        return self._choose(np.stack(busy), sums, cutoff_s, deadline)
+        budget = problem.max_loss
+        if budget is None or len(sums) > 1 or len(busy) > len(problem.busy_s) * len(self._runs):
+            return self._choose(np.stack(busy), sums, cutoff_s, deadline)
+        # nothing but the budget ties the stages together
+        found = choose(
+            np.stack(busy),
+            self.allowed,
+            sums,
+            self._memories(),
+            cutoff=cutoff_s,
+            effort=_QUICK,
+        )
+        if found.closed or len(self._runs) == 1:
+            return found if found.closed else self._choose(np.stack(busy), sums, cutoff_s, deadline)
+        return least_bottleneck(self._stage_rows(), budget, found, cutoff_s, deadline)
+
+    def _stage_rows(self) -> list[StageRows]:
+        """The units of every stage on their own."""
+        rows = []
+        memories = self._memory_rows()
+        for start, stop, group in self._runs:
+            mine = slice(start, stop)
+            rows.append(
+                StageRows(
+                    busy_s=self._problem.busy_s[:, group, mine],
+                    loss=self.loss[mine],
+                    allowed=self.allowed[mine],
+                    memories=[
+                        (weights[mine], live[mine], limit)
+                        for at, (weights, live, limit) in memories
+                        if at[0] == start
+                    ],
+                )
+            )
+        return rows
 
     def _choose(
         self,
@@ -137,7 +172,11 @@ class FixedStages:
         times, bytes_ = len(self._times(bottleneck_s)), self._memory_rows()
         loss = found.multipliers[times] if self._problem.max_loss is not None else 0.0
         first = len(found.multipliers) - len(bytes_)
-        memory = {at: float(found.multipliers[first + i]) for i, (at, _) in enumerate(bytes_)}
+        group_of = {start: group for start, _, group in self._runs}
+        memory = {
+            (group_of[start], position): float(found.multipliers[first + i])
+            for i, ((start, position), _) in enumerate(bytes_)
+        }
         return float(loss), memory
 
     def stages(self, options: NDArray[np.int64]) -> Stages:
@@ -166,7 +205,10 @@ class FixedStages:
         return [row for _, row in self._memory_rows()]
 
     def _memory_rows(self) -> list[tuple[tuple[int, int], MemoryRow]]:
-        """Each stage's positions, where they could need more than their limit."""
+        """Each stage's positions, where they could need more than their limit.
+
+        Keys are the stage's first unit and the position.
+        """
         problem = self._problem
         limits: list[tuple[tuple[int, int], MemoryRow]] = []
         allowed = self.allowed[..., None]
@@ -181,7 +223,7 @@ class FixedStages:
                 mine = np.zeros_like(weights[..., position]), np.zeros_like(live[..., position])
                 mine[0][start:stop] = weights[start:stop, :, position]
                 mine[1][start:stop] = live[start:stop, :, position]
-                limits.append(((group, int(position)), (*mine, limit)))
+                limits.append(((start, int(position)), (*mine, limit)))
         return limits
 
 

@@ -10,6 +10,7 @@ from planner.domain.problem import FEASIBILITY_TOLERANCE
 from planner.solve.joint.stage_graph import ROUNDING, Chain, Completions, StageGraph, stage_graph
 
 _SLOPES = 24  # multipliers tried on a stage's busiest resource; more tighten the bound
+_CELLS = 2_000_000  # of all stages by first and last unit and slope: fewer slopes on long chains
 
 
 class Relaxation:
@@ -33,6 +34,7 @@ class Relaxation:
         self._busy = np.where(problem.allowed, problem.busy_s, np.inf)
         self._loss = np.where(problem.allowed, problem.loss, np.inf)
         self._transfer = np.where(problem.cuttable, problem.transfer_s, np.inf)
+        self._priced: list[tuple[float, NDArray[np.float64]]] | None = None
 
     def latency(self, multiplier: float, bottleneck_s: float | None) -> Completions:
         """Least latency plus ``multiplier`` times the loss over all structures (eq. 30)."""
@@ -62,16 +64,27 @@ class Relaxation:
         For any multiplier the loss of a stage is at least the sum over its units of the least
         loss plus multiplier times busy seconds, less the multiplier times the bottleneck.
         """
+        if self._priced is None:
+            self._priced = self._price()
         groups, units, _ = self._loss.shape
         least = np.zeros((groups, units, units))
-        for busy in self._busy:
-            for slope in _slopes(self._loss, busy):
-                unit = (self._loss + slope * busy).min(axis=2)
-                prefix = np.concatenate([np.zeros((groups, 1)), unit.cumsum(axis=1)], axis=1)
-                bound = prefix[:, None, 1:] - prefix[:, :-1, None] - slope * bottleneck_s
-                bound -= ROUNDING * (prefix[:, -1].max() + slope * bottleneck_s)
-                np.maximum(least, bound, out=least)
+        for slope, prefix in self._priced:
+            off = slope * bottleneck_s + ROUNDING * (prefix[:, -1].max() + slope * bottleneck_s)
+            bound = prefix[:, None, 1:] - (prefix[:, :-1, None] + off)
+            np.maximum(least, bound, out=least)
         return least
+
+    def _price(self) -> list[tuple[float, NDArray[np.float64]]]:
+        """Every multiplier with the running sums of the least priced losses, (G, U + 1)."""
+        groups, units, _ = self._loss.shape
+        count = max(6, min(_SLOPES, _CELLS // (groups * units * units)))
+        priced = []
+        for busy in self._busy:
+            for slope in _slopes(self._loss, busy, count):
+                unit = (self._loss + slope * busy).min(axis=2)
+                running = np.concatenate([np.zeros((groups, 1)), unit.cumsum(axis=1)], axis=1)
+                priced.append((float(slope), running))
+        return priced
 
     def _completions(
         self,
@@ -95,7 +108,9 @@ class Relaxation:
         return Completions(self.graph, Chain(run, transfer, last, first, output, stage))
 
 
-def _slopes(loss: NDArray[np.float64], busy: NDArray[np.float64]) -> NDArray[np.float64]:
+def _slopes(
+    loss: NDArray[np.float64], busy: NDArray[np.float64], count: int
+) -> NDArray[np.float64]:
     """Multipliers from the flattest to the steepest trade of loss for seconds."""
     finite = np.isfinite(loss)
     spread = np.where(finite, busy, 0.0).max(axis=2) - busy.min(axis=2)
@@ -104,7 +119,7 @@ def _slopes(loss: NDArray[np.float64], busy: NDArray[np.float64]) -> NDArray[np.
     if not trades.any():
         return np.zeros(0)
     ratio = price[trades] / spread[trades]
-    return np.geomspace(ratio.min() / 10, ratio.max() * 10, _SLOPES)
+    return np.geomspace(ratio.min() / 10, ratio.max() * 10, count)
 
 
 def _longest_within(least_s: NDArray[np.float64], most_s: float) -> NDArray[np.int64]:
