@@ -110,7 +110,7 @@ def _asked(
     bandwidth: options.Bandwidth = None,
     compute: options.Compute = None,
     memory: options.Memory = None,
-    time_limit: options.TimeLimit = None,
+    time_limit: options.TimeLimit = 60.0,
     input_shape: options.InputShapes = None,
     batch: options.Batch = None,
     no_witness: options.NoWitness = False,

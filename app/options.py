@@ -138,5 +138,9 @@ SplitPoints = Annotated[
 ]
 TimeLimit = Annotated[
     float | None,
-    typer.Option(min=0.001, help="Seconds for each integer program.", rich_help_panel="Solver"),
+    typer.Option(
+        min=0.001,
+        help="Seconds for each problem; then the best plan so far is shown with its gap.",
+        rich_help_panel="Solver",
+    ),
 ]

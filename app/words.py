@@ -45,7 +45,7 @@ def certificate_sentence(plan: Plan) -> str:
     runtime = f"{certificate.solver}, {format_seconds(certificate.runtime_s)}"
     under = f" under the accuracy model {plan.accuracy_model}" if _loses(plan) else ""
     if certificate.status == "optimal":
-        return f"Optimal{under}, proven to gap 0 ({runtime}). Scope: {certificate.scope}."
+        return f"Optimal{under}, proven to within 1e-9 ({runtime}). Scope: {certificate.scope}."
     gap = "unknown" if certificate.gap is None else f"{certificate.gap:.2%}"
     return f"Feasible{under}, gap {gap} ({runtime}). Scope: {certificate.scope}."
 

@@ -21,6 +21,7 @@ from planner.accuracy.model import curve_model
 from planner.domain.joint import JointProblem
 from planner.domain.settings import Limits, Objective
 from planner.solve.deadline import Deadline
+from planner.solve.joint.bottleneck import least_bottleneck
 from planner.solve.joint.ilp import JointProgram
 from planner.solve.joint.latency import least_latency
 from planner.solve.joint.solver import solve_joint

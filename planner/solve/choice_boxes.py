@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.core_search import Peaks
-from planner.solve.lagrangian import Floats, Relaxation, Rows
-from planner.solve.layer_groups import LayerGroups
+from planner.solve.lagrangian import Floats, Peaks, Relaxation, Rows
+from planner.solve.layer_groups import LayerGroups, Narrowed
 
 _ROUNDING = 4e-16
+_KEPT = 64  # boxes of which it is remembered what they leave
 _RANGES = 64  # of peaks that are told apart at a time
 _ALIKE = 0.25  # peaks whose bounds differ less, in ``scale``, stay together
 
@@ -46,34 +46,49 @@ def narrowed(problem: LayerGroups, box: Box) -> tuple[Rows, Peaks] | None:
 
     Options with more live bytes than the ceiling are out, the floor is deducted from the limit.
     """
+    rows = problem.rows
+    if box.allowed is not rows.allowed:
+        inside = _inside(problem, box)
+    else:  # the same in a similar problem
+        key = box.floor.tobytes() + box.ceiling.tobytes()
+        inside = problem.narrowed.get(key) or _inside(problem, box)
+        if inside is not None and len(problem.narrowed) < _KEPT:
+            problem.narrowed[key] = inside
+    if inside is None:
+        return None
+    allowed, limits, peaks = inside
+    return replace(rows, allowed=allowed, limits=limits), peaks
+
+
+def _inside(problem: LayerGroups, box: Box) -> Narrowed | None:
     rows, live = problem.rows, problem.live
-    sums = len(rows.limits) - len(live)
+    limited = len(rows.limits)
+    sums = limited - len(live)
     allowed, floor, limits = box.allowed, box.floor, rows.limits
     if len(live):
         allowed = allowed & (live <= box.ceiling[:, None, None]).all(axis=0)
-    if not allowed.any(axis=1).all():
+    least = np.where(allowed, problem.limited, np.inf).min(axis=2)
+    if not (least < np.inf).all():
         return None
     if len(live):
-        least_live = np.where(allowed, live, np.inf).min(axis=2).max(axis=1)
-        floor = np.maximum(least_live, box.floor)
-        limits = rows.limits.copy()
+        floor = np.maximum(least[limited:].max(axis=1), box.floor)
+        limits = limits.copy()
         limits[sums:] -= floor
-    least = np.where(allowed, rows.values, np.inf).min(axis=2)
+        least = least[:limited]
     size = np.abs(least) @ rows.counts + np.abs(rows.limits)
     slack = limits - least @ rows.counts + _ROUNDING * (len(rows.counts) + 8) * size
     if (slack < 0).any():
         return None
     extra = rows.values - least[:, :, None]
+    raised = live
     if len(live):
-        extra[sums:] += np.maximum(live - floor[:, None, None], 0.0)
+        raised = np.maximum(live - floor[:, None, None], 0.0)
+        extra[sums:] += raised
     allowed = allowed & (extra <= slack[:, None, None]).all(axis=0)
     if not allowed.any(axis=1).all():
         return None
-    rows = replace(rows, allowed=allowed, limits=limits)
-    raising = np.zeros(0, dtype=np.int64)
-    if len(live):
-        raising = np.flatnonzero((allowed & (live > floor[:, None, None])).any(axis=(1, 2)))
-    return rows, Peaks(live[raising], sums + raising, floor[raising])
+    raising = ((raised > 0) & allowed).any(axis=(1, 2)).nonzero()[0]
+    return allowed, limits, Peaks(live[raising], sums + raising, floor[raising])
 
 
 def by_peak(
@@ -94,9 +109,11 @@ def by_peak(
         Peaks whose bounds differ by less than a quarter of it stay together, and maybe all do;
         None: divide in any case.
     """
-    prices = relaxed.multipliers[peaks.rows]
-    spread = np.where(rows.allowed, peaks.live, 0.0).max(axis=(1, 2)) - peaks.floor
-    which = int((prices * spread).argmax()) if prices.any() else int(spread.argmax())
+    which = 0
+    if len(peaks.rows) > 1:
+        prices = relaxed.multipliers[peaks.rows]
+        spread = np.where(rows.allowed, peaks.live, 0.0).max(axis=(1, 2)) - peaks.floor
+        which = int((prices * spread).argmax()) if prices.any() else int(spread.argmax())
     memory = int(peaks.rows[which]) - len(rows.limits) + len(problem.live)
     lowest, highest, bounds = _profile(rows, peaks, relaxed, which)
     low = high = int(bounds.argmin())
@@ -124,14 +141,16 @@ def _profile(
     live, floor = peaks.live[which], peaks.floor[which]
     raising = rows.allowed & (live > floor)
     touched = raising.any(axis=1)
-    steps = np.append(floor, np.unique(live[raising]))
-    starts = np.arange(len(steps))
+    steps = np.append(floor, live[raising])
+    steps.sort()
+    steps = steps[np.append(steps[1:] > steps[:-1], True)]
+    lowest = highest = steps
     if len(steps) > _RANGES:
         starts = np.linspace(0, len(steps), _RANGES, endpoint=False).astype(np.int64)
-    lowest, highest = steps[starts], steps[np.append(starts[1:], len(steps)) - 1]
-    reduced = np.where(rows.allowed[touched], relaxed.reduced[touched], np.inf)
-    within = live[touched] <= highest[:, None, None]
-    lifted = np.where(within, reduced, np.inf).min(axis=2) @ rows.counts[touched]
+        lowest, highest = steps[starts], steps[np.append(starts[1:], len(steps)) - 1]
+    reduced = np.where(rows.allowed[touched], relaxed.reduced[touched], np.inf).T
+    within = live[touched].T <= highest[:, None, None]  # options before layers: long inner loops
+    lifted = np.where(within, reduced, np.inf).min(axis=1) @ rows.counts[touched]
     price = relaxed.multipliers[peaks.rows[which]]
     return lowest, highest, relaxed.bound + lifted + price * (lowest - floor)
 

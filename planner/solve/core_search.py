@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.lagrangian import Floats, Ints, Relaxation, Rows
-from planner.solve.state_lists import Ladder, Moves, StateList, CellIndex
+from planner.solve.lagrangian import Floats, Ints, Peaks, Relaxation, Rows
+from planner.solve.state_lists import CellIndex, Ladder, Moves, StateList
 
 _ROUNDING = 4e-16
 _PAIRS = 20_000  # looked at together at first; four times as many each time after
@@ -33,24 +33,6 @@ class Effort:
     def spent(self) -> bool:
         """Whether it is time to give up."""
         return self.left < 0 or time.perf_counter() > self.stop_at
-
-
-@dataclass(frozen=True)
-class Peaks:
-    """Memory limits of which several options of a layer need unlike live bytes.
-
-    Attributes
-    ----------
-    live : float array, shape (M, G, K)
-    rows : int array, shape (M,)
-        Which row of ``Rows.limits`` holds the weights of each; its limit has ``floor`` deducted.
-    floor : float array, shape (M,)
-        Live bytes that are always needed.
-    """
-
-    live: Floats
-    rows: Ints
-    floor: Floats
 
 
 def search(
@@ -114,15 +96,17 @@ class _Core:
         self._counts = rows.counts
         self._base = base = relaxed.base
         self._peaks = peaks
-        groups = np.arange(len(base))
-        used = relaxed.reduced <= within
-        used[groups, base] = False
-        self._group, self._option = np.nonzero(used)
-        picked = rows.sums[:, self._group, self._option]
-        at_base = rows.sums[:, groups, base]
-        delta = np.empty((1 + len(picked), len(self._group)))
-        delta[0] = relaxed.reduced[self._group, self._option]
-        delta[1:] = picked - at_base[:, self._group]
+        groups, options = rows.allowed.shape
+        at = np.arange(0, groups * options, options) + base
+        used = relaxed.reduced.ravel() <= within
+        used[at] = False
+        places = used.nonzero()[0]
+        self._group, self._option = np.divmod(places, options)
+        flat = rows.sums.reshape(len(rows.sums), -1)
+        at_base = flat.take(at, axis=1)
+        delta = np.empty((1 + len(flat), len(places)))
+        delta[0] = relaxed.reduced.take(places)
+        delta[1:] = flat.take(places, axis=1) - at_base.take(self._group, axis=1)
         many = rows.counts[self._group]
         total = at_base @ rows.counts
         size = np.abs(at_base) @ rows.counts + np.abs(delta[1:]) @ many
@@ -131,7 +115,7 @@ class _Core:
         room[1 : 1 + rows.resources] = below
         room[1 + rows.resources :] = rows.limits
         finite = np.where(np.isfinite(room[1:]), np.abs(room[1:]), 0.0)
-        rounding = _ROUNDING * (len(groups) + 8) * (size + finite)
+        rounding = _ROUNDING * (groups + 8) * (size + finite)
         room[1:] += rounding - total
         keep = np.maximum(delta, 0.0) @ many > room
         keep[: 1 + rows.resources] = True
@@ -148,10 +132,10 @@ class _Core:
         self._below = below
         self._shape = rows.allowed.shape
         self._raise = np.maximum(peaks.live - peaks.floor[:, None, None], 0.0)
-        fixed = np.ones(len(groups), dtype=np.bool_)
-        fixed[self._group] = False
         self._fixed_peak = np.zeros(len(peaks.rows))
         if len(peaks.rows):
+            fixed = np.ones(groups, dtype=np.bool_)
+            fixed[self._group] = False
             self._fixed_peak = self._raise[:, fixed, base[fixed]].max(axis=1, initial=0.0)
         self.units = self._units(delta[columns].T, within)
 

@@ -15,7 +15,10 @@ Ints = NDArray[np.int64]
 _STEEP = 1e5  # price of exceeding a limit, in scaled costs, before a fitting mixture is known
 CLOSE = 1e-5
 """Distance to the best bound at which more steps do not pay, in units of the largest cost."""
+_SHARE = 0.05
+_LOOSE = 1000
 _PIVOT = 1e-11
+_USUAL, _HIGH = 0.5, 2.0  # prices to start from, and that are rarely exceeded, in scaled costs
 _NEAR = 0.25  # range around the multipliers of a similar problem that is looked at first
 _ROUNDING = 4e-16  # of one float operation, with a margin
 
@@ -80,6 +83,24 @@ class Rows:
         return self.sums[self.resources :]
 
 
+@dataclass(frozen=True)
+class Peaks:
+    """Memory limits of which several options of a layer need unlike live bytes.
+
+    Attributes
+    ----------
+    live : float array, shape (M, G, K)
+    rows : int array, shape (M,)
+        Which row of ``Rows.limits`` holds the weights of each; its limit has ``floor`` deducted.
+    floor : float array, shape (M,)
+        Live bytes that are always needed.
+    """
+
+    live: Floats
+    rows: Ints
+    floor: Floats
+
+
 def rows_of(
     sums: Floats, resources: int, allowed: NDArray[np.bool_], limits: Floats, counts: Ints
 ) -> Rows:
@@ -100,10 +121,10 @@ def relaxation(rows: Rows, multipliers: Floats, weights: Floats) -> Relaxation:
     shares = np.concatenate([weights, multipliers])
     flat = rows.sums.reshape(len(shares), -1)
     priced = (shares @ flat).reshape(groups, options)
-    priced = np.where(rows.allowed, priced, np.inf)
+    priced[~rows.allowed] = np.inf
     base = priced.argmin(axis=1)
-    least = priced[np.arange(groups), base]
-    picked = base + np.arange(groups) * options
+    picked = base + np.arange(0, groups * options, options)
+    least = priced.take(picked)
     size = np.abs(flat.take(picked, axis=1)) @ rows.counts
     size[len(weights) :] += np.abs(rows.limits)
     error = _ROUNDING * (groups + len(shares)) * float(shares @ size)
@@ -135,9 +156,9 @@ class Dual:
         self._limits = [0.0] * resources + (rows.limits / self._scale).tolist()
         self._best = -inf
         share = 1.0 / max(resources, 1)
-        guess = [0.0] * len(self._scale)
+        guess = [_USUAL] * len(self._scale)
         self._least = [0.0] * len(self._limits)
-        self._most = [_STEEP] * len(self._limits)
+        self._most = [_STEEP] * resources + [_HIGH] * len(self._scale)
         if near is not None:
             guess = np.minimum(near * self._scale / self._unit, _STEEP).tolist()
             self._least[resources:] = [price * (1.0 - _NEAR) for price in guess]
@@ -203,7 +224,8 @@ class Dual:
             Stop after so many pivots.
         """
         for _ in range(steps):
-            if not self._step(close) and not self._widened():
+            left = (enough / self._unit - self._best) * _SHARE if self._best > -inf else 0.0
+            if not self._step(max(close, min(left, close * _LOOSE))) and not self._widened():
                 break
             if self._best * self._unit >= enough:
                 break
@@ -232,7 +254,9 @@ class Dual:
                 continue
             more = price - self._basic_cost[place]
             self._basic_cost[place] = price
-            self._lines[-1] = [v + more * mine for v, mine in zip(self._lines[-1], line, strict=True)]
+            self._lines[-1] = [
+                v + more * mine for v, mine in zip(self._lines[-1], line, strict=True)
+            ]
             wider = True
         return wider
 

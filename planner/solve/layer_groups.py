@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.problem import FEASIBILITY_TOLERANCE
-from planner.solve.lagrangian import Floats, Ints, rows_of
+from planner.solve.lagrangian import Floats, Ints, Peaks, rows_of
+
+Narrowed = tuple[NDArray[np.bool_], Floats, Peaks]
+"""Options that are left, limits without the floor of live bytes, and what may exceed that."""
 
 SumRow = tuple[Floats, float]
 """Values of shape (L, K) and the most that they may add up to."""
@@ -30,6 +34,10 @@ class LayerGroups:
     rows : Rows
     live : float array, shape (M, G, K)
         Live bytes; those memories are the last M limits of the rows.
+    limited : float array, shape (D + M, G, K)
+        What an option takes of each limit, and its live bytes.
+    narrowed : dict
+        What is left in boxes that were looked at, whatever the costs.
     kept : int array, shape (D,)
         Which of the caller's limits are left, sums first.
     """
@@ -47,36 +55,56 @@ class LayerGroups:
         self._layers = np.arange(len(allowed))
         columns = [*self._costs, *(values for values, _ in sums)]
         columns += [memory[0] for memory in memories] + [memory[1] for memory in memories]
+        columns.append(allowed)
         features = np.empty((len(allowed), len(columns), allowed.shape[1]))
         for index, column in enumerate(columns):
             features[:, index] = column
         features *= allowed[:, None]
         members = self._merged(features)
-        self._order = np.concatenate(members) if len(members) < len(allowed) else None
-        first = np.array([group[0] for group in members])
-        counts = np.array([len(group) for group in members])
-        features = np.ascontiguousarray(features[first].transpose(1, 0, 2))
+        self._order: Ints | None = None
+        counts = np.ones(len(allowed), dtype=np.int64)
+        if len(members) < len(allowed):
+            self._order = np.concatenate(members)
+            counts = np.array([len(group) for group in members])
+            first = [group[0] for group in members]
+            features, allowed = features[first], allowed[first]
+        features = np.ascontiguousarray(features[:, :-1].transpose(1, 0, 2))
         resources, limited = len(self._costs), len(sums) + len(memories)
         at, end = resources, resources + limited
         limits = np.array([*(_cap(limit) for _, limit in sums), *(float(m[2]) for m in memories)])
         self.kept = self._tight(features[at:end], features[end:], limits, counts)
-        live = features[end:][self.kept[self.kept >= len(sums)] - len(sums)]
         if len(self.kept) < limited:
-            features = features[np.concatenate([np.arange(at), at + self.kept])]
+            held = end + self.kept[self.kept >= len(sums)] - len(sums)
+            features = features[np.concatenate([np.arange(at), at + self.kept, held])]
+            end = at + len(self.kept)
         self.rows = rows_of(
-            features[: at + len(self.kept)],
+            features[:end],
             resources,
-            allowed[first],
+            allowed,
             limits[self.kept],
             counts,
         )
-        self.live = live
+        self.live, self.limited = features[end:], features[at:]
         self.limits = limited
+        self.narrowed: dict[bytes, Narrowed] = {}
+
+    def with_costs(self, costs: Floats) -> LayerGroups:
+        """The same limits with other costs, of the same shape; layers that differed stay apart."""
+        if self._order is not None:
+            return LayerGroups(costs, self._allowed, self._sums, self._memories)
+        other = copy(self)
+        rows = self.rows
+        other._costs = costs if costs.ndim == 3 else costs[None]
+        mine = np.where(self._allowed, other._costs, 0.0)
+        sums = np.concatenate([mine, rows.sums[rows.resources :]])
+        other.rows = rows_of(sums, rows.resources, rows.allowed, rows.limits, rows.counts)
+        return other
 
     def _merged(self, features: Floats) -> list[list[int]]:
         groups: dict[bytes, list[int]] = {}
-        for layer, (row, may) in enumerate(zip(features, self._allowed, strict=True)):
-            groups.setdefault(row.tobytes() + may.tobytes(), []).append(layer)
+        size, data = features[0].nbytes, features.tobytes()
+        for layer in range(len(features)):
+            groups.setdefault(data[layer * size : (layer + 1) * size], []).append(layer)
         return list(groups.values())
 
     def _tight(self, values: Floats, live: Floats, limits: Floats, counts: Ints) -> Ints:
@@ -88,10 +116,8 @@ class LayerGroups:
         mine = kept[kept >= sums]
         if len(mine) < 2 or len(mine) ** 2 * values[0].size > _COMPARED:
             return kept
-        stored, held = values[mine], live[mine - sums]
-        more = (stored[:, None] >= stored).all(axis=(2, 3)) & (held[:, None] >= held).all(
-            axis=(2, 3)
-        )
+        both = np.stack([values[mine], live[mine - sums]], axis=1).reshape(len(mine), -1)
+        more = (both[:, None] >= both).all(axis=2)
         more &= limits[mine][:, None] <= limits[mine]
         equal = more & more.T
         covers = more & (~equal | (mine[:, None] < mine))
@@ -107,6 +133,10 @@ class LayerGroups:
         options = np.tile(np.arange(counted.shape[1]), len(counted))
         chosen[self._order] = np.repeat(options, counted.ravel())
         return chosen
+
+    def allows(self, choice: NDArray[np.int64]) -> bool:
+        """Whether every option is allowed where it is taken."""
+        return bool(self._allowed[self._layers, choice].all())
 
     def objective(self, choice: NDArray[np.int64]) -> float:
         """The largest of the sums of costs."""

@@ -16,11 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.solve.choice_boxes import Box, by_peak, halves, narrowed, whole
-from planner.solve.core_search import Effort, Peaks, search
-from planner.solve.lagrangian import CLOSE, Dual, Floats, Ints, Relaxation, Rows, relaxation
+from planner.solve.core_search import Effort, search
+from planner.solve.lagrangian import (
+    CLOSE,
+    Dual,
+    Floats,
+    Ints,
+    Peaks,
+    Relaxation,
+    Rows,
+    relaxation,
+)
 from planner.solve.layer_groups import LayerGroups, MemoryRow, SumRow
 
-__all__ = ["EFFORT", "Choice", "MemoryRow", "SumRow", "choose"]
+__all__ = ["EFFORT", "Choice", "MemoryRow", "SumRow", "choose", "choose_in"]
 
 EFFORT = 20_000_000
 """States that a search looks at before it gives up, by default."""
@@ -102,9 +111,21 @@ def choose(
     """
     if not allowed.any(axis=1).all():
         return Choice(None, np.inf, np.inf, True, np.zeros(len(sums) + len(memories)))
-    problem = LayerGroups(costs, allowed, sums, memories)
-    run = _Run(problem, cutoff, Effort(effort, stop_at), near)
-    if known is not None and allowed[np.arange(len(known)), known].all():
+    return choose_in(
+        LayerGroups(costs, allowed, sums, memories), cutoff, Effort(effort, stop_at), near, known
+    )
+
+
+def choose_in(
+    problem: LayerGroups,
+    cutoff: float = np.inf,
+    effort: Effort | None = None,
+    near: Floats | None = None,
+    known: NDArray[np.int64] | None = None,
+) -> Choice:
+    """As `choose`, in groups that are there already and have an allowed option each."""
+    run = _Run(problem, cutoff, effort or Effort(EFFORT), near)
+    if known is not None and problem.allows(known):
         run.take(known)
     return run.solve()
 
@@ -164,16 +185,17 @@ class _Run:
             return []
         rows, peaks = inside
         dual: Dual | None = None
-        if self._prices is not None:  # the prices of another box may do
-            relaxed = relaxation(rows, self._prices, self._weights)
-        else:
-            dual = Dual(rows)
-            relaxed = dual.improve(_COARSE if len(peaks.rows) else CLOSE, self._below())
-        if max(relaxed.bound, box.bound) >= self._below():
-            return []
-        if len(peaks.rows) and len(parts := self._by_peak(box, rows, peaks, relaxed)) > 1:
-            self._prices, self._weights = relaxed.multipliers, relaxed.weights
-            return parts
+        if len(peaks.rows):
+            if self._prices is not None:  # the prices of another box may do
+                relaxed = relaxation(rows, self._prices, self._weights)
+            else:
+                dual = Dual(rows)
+                relaxed = dual.improve(_COARSE, self._below())
+            if max(relaxed.bound, box.bound) >= self._below():
+                return []
+            if len(parts := self._by_peak(box, rows, peaks, relaxed)) > 1:
+                self._prices, self._weights = relaxed.multipliers, relaxed.weights
+                return parts
         dual = dual or Dual(rows, self._prices)
         relaxed = dual.improve(CLOSE, self._below())
         if max(relaxed.bound, box.bound) >= self._below():

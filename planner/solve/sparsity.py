@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,11 @@ from planner.domain.problem import Certificate, Result, SparsityProblem, Status
 from planner.errors import BadInputError, InconsistentResultError
 from planner.solve.deadline import Deadline
 from planner.solve.milp import SOLVER_NAME
-from planner.solve.multiple_choice import Choice
+from planner.solve.core_search import Effort
+from planner.solve.layer_groups import LayerGroups
+from planner.solve.multiple_choice import EFFORT, Choice, choose_in
 from planner.solve.sparsity_ilp import ilp_explain, ilp_sparsity
-from planner.solve.sparsity_search import search_sparsity
+from planner.solve.sparsity_search import groups_of, search_sparsity
 from planner.solve.sparsity_why import explain
 from planner.solve.verify import check_claim, evaluate_sparsity
 
@@ -48,7 +51,7 @@ def solve_sparsity(
         raise BadInputError(f"solver of a sparsity choice: {solver!r}; allowed: auto, ilp")
     if solver == "ilp":
         return _explained(problem, ilp_sparsity(problem, time_limit_s))
-    return _solve(problem, time_limit_s, None)[0]
+    return _solve(problem, time_limit_s, lambda until: search_sparsity(problem, stop_at=until))[0]
 
 
 def sweep_sparsity(
@@ -68,21 +71,47 @@ def sweep_sparsity(
     Result
         As of `solve_sparsity`.
     """
-    last: Choice | None = None
+    last: SparsityProblem | None = None
+    groups: LayerGroups | None = None
+    found: Choice | None = None
     for problem in problems:
-        result, last = _solve(problem, time_limit_s, last)
+        if groups is not None and last is not None and _same_limits(problem, last):
+            groups = groups.with_costs(problem.objective_s)
+        elif problem.allowed.any(axis=1).all():
+            groups = groups_of(problem)
+        else:
+            groups = None
+        result, found = _solve(problem, time_limit_s, partial(_from, problem, groups, found))
+        last = problem
         yield result
 
 
+def _from(
+    problem: SparsityProblem, groups: LayerGroups | None, like: Choice | None, until: float
+) -> Choice:
+    """The search from what was found in a similar problem."""
+    if groups is None or like is None:
+        return search_sparsity(problem, stop_at=until)
+    effort = Effort(EFFORT, until)
+    return choose_in(groups, effort=effort, near=like.multipliers, known=like.choice)
+
+
+def _same_limits(one: SparsityProblem, other: SparsityProblem) -> bool:
+    """Whether two problems share everything but the costs; arrays are not compared."""
+    return (
+        one.allowed is other.allowed
+        and one.sum_limits is other.sum_limits
+        and one.memory_limits is other.memory_limits
+        and one.objective_s.shape == other.objective_s.shape
+    )
+
+
 def _solve(
-    problem: SparsityProblem, time_limit_s: float | None, like: Choice | None
+    problem: SparsityProblem, time_limit_s: float | None, search: Callable[[float], Choice]
 ) -> tuple[Result, Choice]:
     deadline = Deadline(time_limit_s)
     until = np.inf if time_limit_s is None else time.perf_counter() + _SHARE * time_limit_s
-    if like is None:
-        found = search_sparsity(problem, stop_at=until)
-    else:
-        found = search_sparsity(problem, stop_at=until, near=like.multipliers, known=like.choice)
+    found = search(until)
     if found.closed or deadline.passed:
         return _of_search(problem, found, deadline), found
     return _by_ilp(problem, found, deadline), found

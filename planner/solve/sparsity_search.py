@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from planner.domain.problem import SparsityProblem
 from planner.solve.lagrangian import Floats
-from planner.solve.layer_groups import MemoryRow, SumRow
+from planner.solve.layer_groups import LayerGroups, MemoryRow, SumRow
 from planner.solve.multiple_choice import EFFORT, Choice, choose
 
 
@@ -31,6 +31,13 @@ def search_sparsity(
         stop_at=stop_at,
         near=near,
         known=known,
+    )
+
+
+def groups_of(problem: SparsityProblem) -> LayerGroups:
+    """The problem in groups of equal layers."""
+    return LayerGroups(
+        problem.objective_s, problem.allowed, sum_rows(problem), memory_rows(problem)
     )
 
 

@@ -140,10 +140,19 @@ def limit_binds(name: str, limit: float, least: float, unit: str, exponent: int 
     Sums of squares are told by their roots.
     """
     limit, least = (value ** (1.0 / exponent) for value in (limit, least))
+    if unit == "s per input":
+        return (
+            f"{name} binds: the limit is {_rate(limit)} inputs/s, "
+            f"the largest that works is {_rate(least * (1 + 1e-6))} inputs/s"
+        )
     return (
         f"{name} binds: the limit is {limit:.6g} {unit}, "
         f"the smallest that works is {round_up(least)} {unit}"
     )
+
+
+def _rate(seconds: float) -> str:
+    return f"{1.0 / seconds:.6g}" if seconds > 0 else "any number of"
 
 
 def check_claim(evaluation: Evaluation, claimed_s: float, what: str) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.domain.cluster import Cluster
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
 from planner.domain.plan import Binding, Plan
-from planner.solve.joint.check import joint_loss
+from planner.solve.joint.check import joint_loss, needed_bytes
 from planner.solve.joint.fixed_stages import FixedStages
 from planner.solve.joint.solver import solve_joint
 from planner.strategies.hybrid import JointCosts, joint_costs, optimal_stages
@@ -189,16 +190,10 @@ class _Limits:
         return max(self._objective_s - result.objective_s, 0.0)
 
 
-def _fullest(problem: JointProblem, stages: Stages, mine: np.ndarray) -> int:
+def _fullest(problem: JointProblem, stages: Stages, mine: NDArray[np.bool_]) -> int:
     """Most bytes that a plan needs on any of some positions."""
-    most = 0
-    for start, last, group in stages.runs():
-        units = np.arange(start, last + 1)
-        options = stages.options[units]
-        needed = problem.weight_bytes[group, units, options].sum(axis=0)
-        needed = needed + problem.live_bytes[group, units, options].max(axis=0)
-        most = max(most, int(needed[mine[group]].max(initial=0)))
-    return most
+    needs = needed_bytes(problem, stages)
+    return max(int(needed[mine[group]].max(initial=0)) for group, needed in needs)
 
 
 def _resources(study: Study, request: Request, objective_s: float) -> list[Binding]:

@@ -76,12 +76,30 @@ def optimise(study: Study, request: Request) -> Plan:
                 "allow more time (--time-limit)"
             )
         raise InfeasibleError(f"no plan fits: {result.binding}")
+    if result.certificate.status != "optimal":
+        plan = _best_known(study, request, plan)
     while not request.exactly and plan.node_count > 1:
         smaller, _ = _solve(study, replace(request, max_nodes=plan.node_count - 1))
         if smaller is None or _objective(smaller) > _objective(plan) * (1 + _SAME):
             break
         plan = smaller.model_copy(update={"certificate": plan.certificate})
     return plan.model_copy(update={"alternatives": tuple(_alternatives(study, request, plan))})
+
+
+def _best_known(study: Study, request: Request, plan: Plan) -> Plan:
+    """Without a proof another shape's optimum may be the better plan; the bound stays as it is."""
+    best = plan
+    for _, _, other in _other_requests(request, plan):
+        found, _ = _solve(study, other)
+        if found is not None and _objective(found) < _objective(best):
+            best = found
+    certificate = plan.certificate
+    if best is plan or certificate is None:
+        return plan
+    predicted = best.predicted
+    value = predicted.latency_s if best.objective == "latency" else predicted.throughput_per_s
+    gap = None if certificate.bound is None else abs(value - certificate.bound) / value
+    return best.model_copy(update={"certificate": certificate.model_copy(update={"gap": gap})})
 
 
 def _solve(study: Study, request: Request) -> tuple[Plan | None, JointResult]:

@@ -16,7 +16,7 @@ from planner.accuracy.interface import Exchange, LossModel
 from planner.cost.chain import ChainCosts, chain_costs
 from planner.cost.handover import Handovers, Member, Transfers, positions_of
 from planner.cost.ownership import FeatureShares, feature_shares
-from planner.cost.table import DEFAULT_LEVELS, cost_of_counts, cost_table, group_shares
+from planner.cost.table import DEFAULT_LEVELS, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster, Medium
 from planner.domain.cost_table import CostTable
@@ -79,22 +79,20 @@ class Study:
         return self.settings.medium or self.cluster.medium
 
     def on(self, cluster: Cluster) -> Study:
-        """The same question on another cluster; in proportion, speeds keep the ownership."""
+        """The same question on another cluster; ownership is known where speeds are as before."""
         other = replace(self, cluster=cluster)
-        before = [node.macs_per_s for node in self.cluster.nodes]
-        after = [node.macs_per_s for node in cluster.nodes]
-        names = [node.name for node in self.cluster.nodes]
-        if names == [node.name for node in cluster.nodes] and np.allclose(
-            np.divide(after, before), after[0] / before[0], rtol=1e-15, atol=0
-        ):
-            shares = {key: value for key, value in self.kept.items() if _is_call(key, "shares")}
-            other.kept.update(shares)
+        other.kept.update({k: v for k, v in self.kept.items() if _is_call(k, "_shares_of")})
         return other
 
-    @kept_in_study
     def shares(self, names: tuple[str, ...]) -> FeatureShares:
         """Ownership of features on a group of nodes."""
-        return group_shares(self.profile, self.cluster.only(names))
+        speeds = {node.name: node.macs_per_s for node in self.cluster.nodes}
+        slowest = min(speeds[name] for name in names)
+        return self._shares_of(tuple(speeds[name] / slowest for name in names))
+
+    @kept_in_study
+    def _shares_of(self, speeds: tuple[float, ...]) -> FeatureShares:
+        return feature_shares(self.profile, np.array(speeds))
 
     def table(self, nodes: int, levels: tuple[float, ...] | None = None) -> CostTable:
         """Costs at the given uniform levels on the first nodes."""

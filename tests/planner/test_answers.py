@@ -107,7 +107,7 @@ def test_limits_without_an_accuracy_model_are_refused() -> None:
     "limits, words",
     [
         (Limits(max_latency_s=1e-6), r"latency binds: the limit is 1e-06 s"),
-        (Limits(min_throughput_per_s=1e6), r"throughput binds: the limit is 1e-06 s per input"),
+        (Limits(min_throughput_per_s=1e6), r"throughput binds: the limit is 1e\+06 inputs/s"),
         (Limits(max_accuracy_drop=0.0, max_latency_s=1e-3), r"binds"),
     ],
 )

@@ -50,8 +50,8 @@ def least_bottleneck(
     if not _passes(problem, relaxation.loss(largest)):
         search.closed = True
         return search
-    for structure in known:
-        _try(problem, structure, search, largest)
+    for like in known:
+        _try(problem, like, search, largest)
     _halve(problem, relaxation, search, min(largest, search.objective_s), deadline)
     while True:
         threshold = min(largest, search.objective_s * (1 - gap))
@@ -61,10 +61,10 @@ def least_bottleneck(
         before = search.objective_s
         certain = True
         completions = relaxation.loss(threshold)
-        for loss, structure in by_bound(completions):
+        for loss, structure in by_bound(completions, deadline):
             if _over_budget(problem, loss - completions.rounding):
                 break
-            if deadline.passed or len(search.tried) >= max_structures:
+            if structure is None or deadline.passed or len(search.tried) >= max_structures:
                 return search
             certain &= _try(problem, structure, search, largest, deadline)
             if search.objective_s < before:

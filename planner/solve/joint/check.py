@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.domain.joint import JointProblem, Stages
 from planner.solve.verify import Evaluation, exceeds
@@ -92,13 +93,20 @@ def structure_violations(problem: JointProblem, stages: Stages) -> list[str]:
     return found
 
 
-def _memory(problem: JointProblem, stages: Stages) -> list[str]:
-    found = []
+def needed_bytes(problem: JointProblem, stages: Stages) -> list[tuple[int, NDArray[np.int64]]]:
+    """Group and memory of every stage: stored weights and the largest live bytes, shape (P,)."""
+    needed = []
     for start, last, group in stages.runs():
         units = np.arange(start, last + 1)
         options = stages.options[units]
-        needed = problem.weight_bytes[group, units, options].sum(axis=0)
-        needed = needed + problem.live_bytes[group, units, options].max(axis=0)
+        stored = problem.weight_bytes[group, units, options].sum(axis=0)
+        needed.append((group, stored + problem.live_bytes[group, units, options].max(axis=0)))
+    return needed
+
+
+def _memory(problem: JointProblem, stages: Stages) -> list[str]:
+    found = []
+    for group, needed in needed_bytes(problem, stages):
         for position in np.flatnonzero(needed > problem.memory_limit_bytes[group]):
             found.append(
                 f"memory of {problem.group_names[group]}: {needed[position]} > "

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult
-from planner.solve.joint.check import joint_loss
+from planner.solve.joint.check import joint_loss, needed_bytes
 from planner.solve.verify import limit_binds, memory_binds
 
 Solve = Callable[[JointProblem], JointResult]
@@ -37,22 +37,56 @@ def explain(problem: JointProblem, solve: Solve) -> str:
 
 def _memory(problem: JointProblem, solve: Solve) -> str:
     limits = problem.memory_limit_bytes
-    if not (limits < NO_LIMIT).any():
+    limited = limits < NO_LIMIT
+    if not limited.any():
         return ""
+    bare = _without_times(problem)
 
-    def with_more(extra: int) -> bool:
-        raised = np.where(limits < NO_LIMIT, limits + extra, NO_LIMIT)
-        return solve(_with(problem, memory_limit_bytes=raised)).stages is not None
+    def with_more(extra: int) -> JointResult:
+        raised = np.where(limited, limits + extra, NO_LIMIT)
+        return solve(_with(bare, memory_limit_bytes=raised))
 
-    most = int(problem.weight_bytes.max(axis=2).sum(axis=1).max() + problem.live_bytes.max())
-    if not with_more(most):
+    def lacking(result: JointResult) -> int:
+        """Bytes that a plan needs beyond the limits."""
+        assert result.stages is not None
+        needs = needed_bytes(problem, result.stages)
+        return max(
+            int((need - limits[group])[limited[group]].max(initial=0)) for group, need in needs
+        )
+
+    found = with_more(
+        int(problem.weight_bytes.max(axis=2).sum(axis=1).max() + problem.live_bytes.max())
+    )
+    if found.stages is None:
         return ""
-    low, high = 0, most
-    while high - low > max(1, int(high * 1e-4)):
+    low, high, sure = 0, lacking(found), True
+    while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if with_more(middle) else (middle, high)
+        found = with_more(middle)
+        if found.stages is not None:
+            high = min(middle, lacking(found))
+        else:
+            low = middle
+            sure &= found.certificate.status == "infeasible"
     group, position = np.unravel_index(limits.argmin(), limits.shape)
-    return memory_binds(problem.group_names[group], int(limits[group, position]), high)
+    text = memory_binds(problem.group_names[group], int(limits[group, position]), high)
+    return text if sure else text.replace("the smallest that works is", "what surely works is")
+
+
+def _without_times(problem: JointProblem) -> JointProblem:
+    """The same question of whether anything fits, without times where none is limited."""
+    if problem.max_latency_s is not None or problem.max_bottleneck_s is not None:
+        return problem
+    return _with(
+        problem,
+        objective="latency",
+        latency_s=problem.loss if problem.max_loss is not None else np.zeros_like(problem.loss),
+        transfer_s=np.zeros_like(problem.transfer_s),
+        input_s=np.zeros_like(problem.input_s),
+        output_s=np.zeros_like(problem.output_s),
+        max_loss=None,
+        max_latency_s=problem.max_loss,
+    )
 
 
 def _loss(problem: JointProblem, solve: Solve) -> str:

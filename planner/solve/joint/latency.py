@@ -68,20 +68,20 @@ def least_latency(
     """
     relaxation = Relaxation(problem)
     search = Search()
-    for structure in known:
-        _try(problem, structure, search, gap)
+    for like in known:
+        _try(problem, like, search, gap)
     multiplier, completions = _best_multiplier(problem, relaxation, search, gap)
     if completions is None:
         search.closed = True  # not even the relaxation has a plan
         return search
     allowance = multiplier * (problem.max_loss or 0.0) + completions.rounding
     complete = True
-    for bound, structure in by_bound(completions):
+    for bound, structure in by_bound(completions, deadline):
         if complete:
             search.bound_s = max(search.bound_s, bound - allowance)
         if bound - allowance >= search.objective_s * (1 - gap):
             break
-        if deadline.passed or len(search.tried) >= max_structures:
+        if structure is None or deadline.passed or len(search.tried) >= max_structures:
             search.bound_s = min(search.bound_s, search.objective_s)
             return search
         complete &= _try(problem, structure, search, gap, deadline)
@@ -190,8 +190,13 @@ def _line(
     return _Line(structure, completions.least - multiplier * loss, loss)
 
 
-def by_bound(completions: Completions) -> Iterator[tuple[float, Structure]]:
-    """All structures in the order of their costs, least first, made as they are asked for."""
+def by_bound(
+    completions: Completions, deadline: Deadline
+) -> Iterator[tuple[float, Structure | None]]:
+    """All structures in the order of their costs, least first, made as they are asked for.
+
+    When time is up, a last bound on all that remain comes with no structure.
+    """
     units = completions.chain.run.shape[1]
     tie = itertools.count()
     heap: list[tuple[float, int, float, int, tuple[int, ...], tuple[int, ...]]] = []
@@ -207,6 +212,9 @@ def by_bound(completions: Completions) -> Iterator[tuple[float, Structure]]:
         if state < 0:
             yield bound, (starts, groups)
             continue
+        if deadline.passed:
+            yield bound, None
+            return
         begin = starts[-1]
         costs = before + completions.stage_costs(state, begin)
         if begin + len(costs) == units and graph.final[state]:
