@@ -8,7 +8,7 @@ TEST_BIN := .venv-test/bin
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help app test slow lint wheel clean environment test-environment
+.PHONY: help app test slow bench lint wheel clean environment test-environment
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
@@ -22,6 +22,12 @@ test: lint ## check style, types and layers, then run the tests (WORKERS=2)
 
 slow: test-environment ## run the tests that take minutes
 	$(TEST_BIN)/python -m pytest -m slow
+
+bench: test-environment ## measure against peers, in one run each; takes minutes
+	$(TEST_BIN)/python benchmarks/sparsity.py
+	$(TEST_BIN)/python benchmarks/allocation.py
+	$(TEST_BIN)/python benchmarks/joint.py
+	$(TEST_BIN)/python benchmarks/reshape.py
 
 lint: test-environment ## check style, types and layers
 	$(TEST_BIN)/ruff check

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from planner.domain.problem import AllocationProblem
-from planner.solve import two_sums
+from planner.solve.allocation import two_sums
 from planner.solve.allocation.contiguous import Stages
 from planner.solve.allocation.costs_to_go import AnyOrder, RingOrder
 from planner.solve.allocation.passes import LATENCY, Passes

@@ -12,9 +12,11 @@ import numpy as np
 from planner.domain.joint import JointProblem
 from planner.solve.deadline import Deadline
 from planner.solve.joint.fixed_stages import FixedStages, Structure
-from planner.solve.joint.latency import PROVEN_GAP, Search, by_bound
+from planner.solve.joint.latency import by_bound
 from planner.solve.joint.relaxation import Relaxation
+from planner.solve.joint.search import PROVEN_GAP, Search
 from planner.solve.joint.stage_graph import Completions
+from planner.solve.multiple_choice import Choice
 from planner.solve.verify import exceeds
 
 _HALVINGS = 60
@@ -117,21 +119,13 @@ def _try(
     deadline: Deadline | None = None,
 ) -> bool:
     """Complete a structure; whether its best options are known, or no better than the best."""
-    if structure in search.tried:
-        return True
-    if deadline is None and structure in search.looked_at:
-        return False
-    search.looked_at.add(structure)
-    fixed = FixedStages(problem, structure)
-    found = fixed.least_bottleneck(search.objective_s, deadline)
-    search.by_program |= fixed.by_program
-    if found.closed or deadline is not None:
-        search.tried.add(structure)
-    if found.choice is not None:
+
+    def complete(fixed: FixedStages) -> tuple[Choice, float]:
+        found = fixed.least_bottleneck(search.objective_s, deadline)
         objective = max(found.objective, fixed.slowest_s)
-        if objective < search.objective_s and not exceeds(objective, largest):
-            search.stages, search.objective_s = fixed.stages(found.choice), objective
-    return found.closed
+        return found, np.inf if exceeds(objective, largest) else objective
+
+    return search.attempt(problem, structure, complete, deadline)
 
 
 def _largest_bottleneck(problem: JointProblem) -> float:

@@ -11,38 +11,20 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from planner.domain.joint import JointProblem, Stages
+from planner.domain.joint import JointProblem
 from planner.solve.deadline import Deadline
-from planner.solve.joint.fixed_stages import FixedStages, Structure
+from planner.solve.joint.fixed_stages import NOTHING_BELOW, FixedStages, Structure
 from planner.solve.joint.relaxation import Relaxation
+from planner.solve.joint.search import PROVEN_GAP, Search
 from planner.solve.joint.stage_graph import Completions
+from planner.solve.multiple_choice import Choice
 from planner.solve.verify import exceeds
 
-PROVEN_GAP = 1e-9
-"""Relative distance to the bound at which a plan counts as optimal."""
-
 _MAX_MULTIPLIERS = 60
-
-
-@dataclass
-class Search:
-    """The best plan so far and what is known of all others.
-
-    ``closed``: no plan is better than the best by more than the proven gap; without a plan, there
-    is none. ``by_program``: an integer program completed a structure.
-    """
-
-    stages: Stages | None = None
-    objective_s: float = np.inf
-    bound_s: float = 0.0
-    closed: bool = False
-    by_program: bool = False
-    tried: set[Structure] = field(default_factory=set)
-    looked_at: set[Structure] = field(default_factory=set)
 
 
 def least_latency(
@@ -100,24 +82,16 @@ def _try(
     deadline: Deadline | None = None,
 ) -> bool:
     """Complete a structure; whether nothing in it is better than the best by more than the gap."""
-    if structure in search.tried:
-        return True
-    if deadline is None and structure in search.looked_at:
-        return False
-    search.looked_at.add(structure)
-    fixed = FixedStages(problem, structure)
     limit = problem.max_bottleneck_s
-    if limit is not None and fixed.slowest_s > limit * (1 + 1e-9):
-        return True
-    better = search.objective_s * (1 - gap) - fixed.fixed_s
-    found = fixed.fastest(limit, better, deadline)
-    search.by_program |= fixed.by_program
-    if found.closed or deadline is not None:
-        search.tried.add(structure)
-    if found.choice is not None and found.objective + fixed.fixed_s < search.objective_s:
-        search.stages = fixed.stages(found.choice)
-        search.objective_s = found.objective + fixed.fixed_s
-    return found.closed
+
+    def complete(fixed: FixedStages) -> tuple[Choice, float]:
+        if limit is not None and exceeds(fixed.slowest_s, limit):
+            return NOTHING_BELOW, np.inf
+        better = search.objective_s * (1 - gap) - fixed.fixed_s
+        found = fixed.fastest(limit, better, deadline)
+        return found, found.objective + fixed.fixed_s
+
+    return search.attempt(problem, structure, complete, deadline)
 
 
 def _best_multiplier(

@@ -10,7 +10,8 @@ from planner.solve.joint.check import evaluate_joint, structure_violations
 from planner.solve.joint.exhaustive import exhaustive_joint
 from planner.solve.joint.explain import explain
 from planner.solve.joint.ilp import JointProgram
-from planner.solve.joint.latency import PROVEN_GAP, Search, least_latency
+from planner.solve.joint.latency import least_latency
+from planner.solve.joint.search import PROVEN_GAP, Search
 from planner.solve.milp import SOLVER_NAME
 from planner.solve.verify import check_claim, exceeds
 
