@@ -11,7 +11,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from app.profile_tree import Entry, profile_tree
-from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.model_profile import ModelProfile
 from planner.units import format_bytes, format_si
 from profiles.files import one_line
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from math import prod
 from operator import attrgetter
 
-from planner.domain.model_profile import LayerProfile, ModelProfile, TensorSpec, check_changed
+from planner.domain.layer_profile import LayerProfile, TensorSpec
+from planner.domain.model_profile import ModelProfile, check_changed
 from planner.domain.reshaping import Reshaping
 from planner.errors import BadInputError
 

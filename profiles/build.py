@@ -8,13 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from planner.domain.model_profile import (
-    Coverage,
-    LayerProfile,
-    ModelProfile,
-    Provenance,
-    TensorSpec,
-)
+from planner.domain.layer_profile import LayerProfile, TensorSpec
+from planner.domain.model_profile import Coverage, ModelProfile, Provenance
 from planner.errors import BadInputError
 from profiles.alignment import Alignment, alignments
 from profiles.contracts import Contract, Operand, contract

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import cast
 
 from planner.domain.expressions import parse_comparison, parse_expression
-from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.model_profile import ModelProfile
 from planner.domain.reshaping import Reshaping
 from planner.errors import BadInputError
 from planner.reshape import at_input_shapes

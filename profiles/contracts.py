@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from planner.domain.model_profile import FeatureFlow
+from planner.domain.layer_profile import FeatureFlow
 from profiles.graph import Operator, Tensor
 from profiles.layout import (
     Atom,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.accuracy.ranking import Magnitudes, magnitudes
-from planner.domain.model_profile import LayerProfile
+from planner.domain.layer_profile import LayerProfile
 from planner.errors import BadInputError
 from profiles.files import one_line
 from profiles.weight_names import candidates

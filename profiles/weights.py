@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.ranking import Magnitudes
-from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.files import one_line
 from profiles.from_safetensors import read_safetensors

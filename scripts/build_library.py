@@ -23,7 +23,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers is imported
 import torch
 import transformers
 
-from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.model_profile import ModelProfile
 from profiles.architectures.deeplab import DeepLabV3Plus
 from profiles.architectures.esrgan import Generator
 from profiles.architectures.ssd300 import SSD300

@@ -127,8 +127,8 @@ def small_nodes() -> str:
         [
             "## ResNet-50 on small nodes",
             "3.75 GMAC/s and 37.5 MB/s per node, full duplex, no overlap. `optimal` "
-            "rows are proven to within 1e-9 over 14 levels of sparsity per layer, under the default "
-            "spreading rule.",
+            "rows are proven to within 1e-9 over 14 levels of sparsity per layer, under the "
+            "default spreading rule.",
             table(header, rows),
         ]
     )

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from planner.cost.ownership import FeatureShares
 from planner.cost.sparsity import Count
 from planner.domain.cluster import Node
-from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.model_profile import ModelProfile
 
 
 def _column(profile: ModelProfile, field: str) -> NDArray[np.int64]:

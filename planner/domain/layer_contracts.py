@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from planner.domain.model_profile import LayerProfile, TensorSpec
+from planner.domain.layer_profile import LayerProfile, TensorSpec
 
 
 def check_input(spec: TensorSpec) -> None:

@@ -13,7 +13,7 @@ from planner.solve.layer_groups import LayerGroups, Narrowed
 _ROUNDING = 4e-16
 _KEPT = 64  # boxes of which it is remembered what they leave
 _RANGES = 64  # of peaks that are told apart at a time
-_ALIKE = 0.25  # peaks whose bounds differ less, in ``scale``, stay together
+_ALIKE = 0.5  # peaks whose bounds differ less, in ``scale``, stay together
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def by_peak(
     problem, box, rows, peaks, relaxed
         The box to divide, narrowed, and prices for it.
     scale : float or None
-        Peaks whose bounds differ by less than a quarter of it stay together, and maybe all do;
+        Peaks whose bounds differ by less than half of it stay together, and maybe all do;
         None: divide in any case.
     """
     which = 0
@@ -149,7 +149,7 @@ def _profile(
         starts = np.linspace(0, len(steps), _RANGES, endpoint=False).astype(np.int64)
         lowest, highest = steps[starts], steps[np.append(starts[1:], len(steps)) - 1]
     reduced = np.where(rows.allowed[touched], relaxed.reduced[touched], np.inf).T
-    within = live[touched].T <= highest[:, None, None]  # options before layers: long inner loops
+    within = highest[:, None, None] >= live[touched].T  # options before layers: long inner loops
     lifted = np.where(within, reduced, np.inf).min(axis=1) @ rows.counts[touched]
     price = relaxed.multipliers[peaks.rows[which]]
     return lowest, highest, relaxed.bound + lifted + price * (lowest - floor)

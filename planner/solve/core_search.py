@@ -16,6 +16,7 @@ _ROUNDING = 4e-16
 _PAIRS = 20_000  # looked at together at first; four times as many each time after
 _MOST_PAIRS = 1_000_000
 _BEAM = 1_000  # states to go on with when the effort is spent
+_NONE = np.zeros(1)
 _TRIED = 30  # choices of one chunk that may break a limit by rounding
 
 Offer = Callable[[NDArray[np.int64]], bool]
@@ -108,25 +109,31 @@ class _Core:
         delta[0] = relaxed.reduced.take(places)
         delta[1:] = flat.take(places, axis=1) - at_base.take(self._group, axis=1)
         many = rows.counts[self._group]
+        self._counted = bool(rows.counts.max() > 1)
         total = at_base @ rows.counts
         size = np.abs(at_base) @ rows.counts + np.abs(delta[1:]) @ many
         room = np.empty(len(delta))
         room[0] = within * (1.0 + 1e-12)
         room[1 : 1 + rows.resources] = below
         room[1 + rows.resources :] = rows.limits
-        finite = np.where(np.isfinite(room[1:]), np.abs(room[1:]), 0.0)
-        rounding = _ROUNDING * (groups + 8) * (size + finite)
+        if np.isfinite(below):
+            size += np.abs(room[1:])
+        else:
+            size[rows.resources :] += np.abs(rows.limits)
+        rounding = (_ROUNDING * (groups + 8)) * size
         room[1:] += rounding - total
         keep = np.maximum(delta, 0.0) @ many > room
         keep[: 1 + rows.resources] = True
         peak_rows = 1 + rows.resources + peaks.rows
         keep[peak_rows] = True
-        columns = np.flatnonzero(keep)
-        self._peak_columns = np.searchsorted(columns, peak_rows).tolist()
-        self._room = room[columns]
-        prices = np.concatenate([[0.0], relaxed.weights, relaxed.multipliers])
+        prices = np.concatenate([_NONE, relaxed.weights, relaxed.multipliers])
         self._gap = below - relaxed.bound + float(prices[1:] @ rounding)
-        self._prices = prices[columns]
+        self._peak_columns: list[int] = []
+        if not keep.all():
+            delta, room, prices = delta[keep], room[keep], prices[keep]
+        if len(peaks.rows):
+            self._peak_columns = (keep.cumsum()[peak_rows] - 1).tolist()
+        self._room, self._prices = room, prices
         self._resources = slice(1, 1 + rows.resources)
         self._at_base = total[: rows.resources]
         self._below = below
@@ -137,38 +144,43 @@ class _Core:
             fixed = np.ones(groups, dtype=np.bool_)
             fixed[self._group] = False
             self._fixed_peak = self._raise[:, fixed, base[fixed]].max(axis=1, initial=0.0)
-        self.units = self._units(delta[columns].T, within)
+        self.units = self._units(np.ascontiguousarray(delta.T), within)
 
     def _units(self, delta: Floats, within: float) -> list[list[Moves | Ladder]]:
         """What goes to one list together, dear alternatives first, so that the lists grow late."""
         if not len(delta):
             return []
-        starts = np.append(0, np.flatnonzero(self._group[1:] != self._group[:-1]) + 1)
-        ends = np.append(starts[1:], len(delta))
+        first = np.ones(len(delta) + 1, dtype=np.bool_)
+        np.not_equal(self._group[1:], self._group[:-1], out=first[1:-1])
+        edges = first.nonzero()[0]
+        starts, ends = edges[:-1], edges[1:]
         group = self._group[starts]
         count = self._counts[group]
         cheapest = np.minimum.reduceat(delta[:, 0], starts)
-        alone = np.greater(2.0 * cheapest, within * (1.0 + 1e-9))  # no two of them can move
+        alone = cheapest > 0.5 * within * (1.0 + 1e-9)  # no two of them can move
         raising = np.zeros(len(group), dtype=np.bool_)
         if len(self._peaks.rows):
-            raising[:] = (self._raise[:, group] > 0).any(axis=(0, 2))
-        alone &= ~raising
-        counted = np.flatnonzero((count > 1) & ~alone)
-        counter = dict(zip(counted.tolist(), range(len(self._room), 10**9), strict=False))
-        if len(counted):
+            raising = (self._raise[:, group] > 0).any(axis=(0, 2))
+            alone &= ~raising
+        counter: dict[int, int] = {}
+        if self._counted:
+            counted = ((count > 1) & ~alone).nonzero()[0]
+            counter = dict(zip(counted.tolist(), range(len(self._room), 10**9), strict=False))
             delta = self._with_counts(delta, starts[counted], ends[counted], count[counted])
         raised = self._raise[:, self._group, self._option].T
         numbers = np.arange(len(delta))
         units: list[list[Moves | Ladder]] = []
         if alone.any():
-            lone = np.flatnonzero(np.repeat(alone, ends - starts))
+            lone = np.repeat(alone, ends - starts).nonzero()[0]
             units.append([Moves(lone, delta[lone], raised[lone])])
+        lone_units, raises = alone.tolist(), raising.tolist()
+        slices = list(map(slice, starts.tolist(), ends.tolist()))
         for index in np.argsort(-cheapest).tolist():
-            if alone[index]:
+            if lone_units[index]:
                 continue
-            mine = slice(int(starts[index]), int(ends[index]))
+            mine = slices[index]
             at_base = None
-            if raising[index]:
+            if raises[index]:
                 at_base = self._raise[:, group[index], self._base[group[index]]]
             if index not in counter:
                 units.append([Moves(numbers[mine], delta[mine], raised[mine], at_base)])

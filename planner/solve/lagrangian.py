@@ -15,11 +15,11 @@ Ints = NDArray[np.int64]
 _STEEP = 1e5  # price of exceeding a limit, in scaled costs, before a fitting mixture is known
 CLOSE = 1e-5
 """Distance to the best bound at which more steps do not pay, in units of the largest cost."""
-_SHARE = 0.05
-_LOOSE = 1000
 _PIVOT = 1e-11
 _USUAL, _HIGH = 0.5, 2.0  # prices to start from, and that are rarely exceeded, in scaled costs
-_NEAR = 0.25  # range around the multipliers of a similar problem that is looked at first
+_LITTLE = 0.01  # the range of prices that were next to nothing
+_WIDER = 9.0  # how far a range is let go of where the optimum is at its end
+_NEAR = 0.05  # range around the multipliers of a similar problem that is looked at first
 _ROUNDING = 4e-16  # of one float operation, with a margin
 
 
@@ -162,7 +162,7 @@ class Dual:
         if near is not None:
             guess = np.minimum(near * self._scale / self._unit, _STEEP).tolist()
             self._least[resources:] = [price * (1.0 - _NEAR) for price in guess]
-            self._most[resources:] = [max(price * (1.0 + _NEAR), _NEAR) for price in guess]
+            self._most[resources:] = [price * (1.0 + _NEAR) + _LITTLE for price in guess]
         self._prices = [share] * resources + guess
         self._start()
 
@@ -224,8 +224,7 @@ class Dual:
             Stop after so many pivots.
         """
         for _ in range(steps):
-            left = (enough / self._unit - self._best) * _SHARE if self._best > -inf else 0.0
-            if not self._step(max(close, min(left, close * _LOOSE))) and not self._widened():
+            if not self._step(close) and not self._widened():
                 break
             if self._best * self._unit >= enough:
                 break
@@ -247,9 +246,12 @@ class Dual:
         for place, basic in enumerate(self._basic):
             line, row = self._lines[place], abs(basic) - 1
             if basic < 0 and line[-1] > _PIVOT and self._least[row] > 0.0:
-                self._least[row] = price = 0.0
+                wide = self._most[row] - self._least[row]
+                self._least[row] = price = max(self._least[row] - _WIDER * wide, 0.0)
+                price = -price
             elif basic > 0 and line[-1] > _PIVOT and self._most[row] < _STEEP:
-                self._most[row] = price = _STEEP
+                wide = self._most[row] - self._least[row]
+                self._most[row] = price = min(self._most[row] + _WIDER * wide, _STEEP)
             else:
                 continue
             more = price - self._basic_cost[place]

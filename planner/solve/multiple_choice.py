@@ -229,15 +229,7 @@ class _Run:
         self, rows: Rows, peaks: Peaks, relaxed: Relaxation, bound: float, width: int
     ) -> tuple[bool, float]:
         """Search a box, with ever more of its options; whether it is closed, and its bound."""
-        costly = (relaxed.reduced > _NOTHING * rows.scale[0]) & np.isfinite(relaxed.reduced)
-        reduced = relaxed.reduced[costly]
-        many = np.broadcast_to(rows.counts[:, None], costly.shape)[costly]
-        if (many > 1).any():  # each of the group's layers may take the option
-            times = np.minimum(many, _FIRST)
-            steps = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times) + 1
-            reduced = np.repeat(reduced, times) * steps
-        reduced.sort()
-        number = _FIRST if rows.counts.max() == 1 else _FIRST_COUNTED
+        reduced, number = _sizes(rows, relaxed)
         bound = max(bound, relaxed.bound)
         while bound < self._below():
             below = self._below()
@@ -271,6 +263,20 @@ class _Run:
         if value < self._below():
             self._best, self._value = choice, value
         return True
+
+
+def _sizes(rows: Rows, relaxed: Relaxation) -> tuple[Floats, int]:
+    """Reduced costs of all alternatives in order, and how many of them to look at first."""
+    costly = (relaxed.reduced > _NOTHING * rows.scale[0]) & (relaxed.reduced < np.inf)
+    reduced = relaxed.reduced[costly]
+    number = _FIRST
+    if rows.counts.max() > 1:  # each of the group's layers may take the option
+        number = _FIRST_COUNTED
+        times = np.minimum(rows.counts, _FIRST)[costly.nonzero()[0]]
+        steps = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times) + 1
+        reduced = np.repeat(reduced, times) * steps
+    reduced.sort()
+    return reduced, number
 
 
 def _most(rows: Rows) -> float:

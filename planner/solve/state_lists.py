@@ -11,6 +11,7 @@ import numpy as np
 from planner.solve.lagrangian import Floats, Ints
 
 _CELLS = 4  # of the grid, for each state
+_START = 2048  # states for which a list has room at first
 _FULL = 8  # states that a strip holds at least, if they were spread evenly
 
 
@@ -81,8 +82,9 @@ class StateList:
     def __init__(self, room: Floats, peak: Floats) -> None:
         self.count = 1
         self._room = room
-        self._added = np.zeros((512, len(room)))
-        self._peak = np.zeros((512, len(peak)))
+        self._added = np.zeros((_START, len(room)))
+        self._has_peaks = len(peak) > 0
+        self._peak = np.zeros((_START, len(peak)))
         self._peak[0] = peak
         self._levels = [_Level(np.zeros(1, dtype=np.int64), [], [])]
 
@@ -107,9 +109,9 @@ class StateList:
             self._append(parents, stage.delta, stage.raised, stage.which, _ONCE)
         else:
             reduced = self._added[:before, 0].copy()
-            room = float(self._room[0])
-            for index, dear in enumerate(stage.delta[:, 0].tolist()):
-                parents = (reduced <= room - dear).nonzero()[0]
+            left = (self._room[0] - stage.delta[:, 0]).tolist()
+            for index, most in enumerate(left):
+                parents = (reduced <= most).nonzero()[0]
                 which = stage.which[index : index + 1]
                 self._append(parents, stage.delta[index], stage.raised[index], which, _ONCE)
         if stage.at_base is not None:  # for those that stayed at the base
@@ -134,16 +136,18 @@ class StateList:
     def _append(
         self, parents: Ints, delta: Floats, raised: Floats, which: Ints, times: Ints
     ) -> None:
-        start, self.count = self.count, self.count + len(parents)
-        if self.count > len(self._added):
-            more = max(self.count, 2 * len(self._added)) - len(self._added)
+        start = self.count
+        self.count = end = start + len(parents)
+        if end > len(self._added):
+            more = max(end, 2 * len(self._added)) - len(self._added)
             self._added = np.concatenate([self._added, np.zeros((more, len(self._room)))])
             self._peak = np.concatenate([self._peak, np.zeros((more, self._peak.shape[1]))])
-        np.add(self._added.take(parents, axis=0), delta, out=self._added[start : self.count])
-        if self._peak.shape[1]:
-            np.maximum(self._peak.take(parents, axis=0), raised, out=self._peak[start : self.count])
-        self._levels[-1].starts.append(start)
-        self._levels[-1].blocks.append(_Block(parents, which, times))
+        np.add(self._added.take(parents, axis=0), delta, out=self._added[start:end])
+        if self._has_peaks:
+            np.maximum(self._peak.take(parents, axis=0), raised, out=self._peak[start:end])
+        level = self._levels[-1]
+        level.starts.append(start)
+        level.blocks.append(_Block(parents, which, times))
 
     def cut(self, width: int) -> None:
         """Keep the states of least reduced cost."""
@@ -191,7 +195,7 @@ class CellIndex:
         total = (strips + 2) * cells
         self._order = np.argsort(place.astype(np.uint16) if total < 2**16 else place, kind="stable")
         self._starts = np.zeros(total + 1, dtype=np.int64)
-        np.cumsum(np.bincount(place, minlength=total), out=self._starts[1:])
+        np.bincount(place, minlength=total).cumsum(out=self._starts[1:])
 
     def ranges(
         self, fine: tuple[Floats, Floats], coarse: tuple[Floats, Floats] | None
@@ -202,14 +206,13 @@ class CellIndex:
         """
         cells = self._cells
         low, high = ((end - self._least) * self._scale for end in fine)
-        low = np.minimum(np.maximum(low, 0.0), cells).astype(np.int64)
         # states at the upper end are in the last cell
-        low -= low == cells
+        low = np.minimum(np.maximum(low, 0.0), cells - 1).astype(np.int64)
         high = np.minimum(np.maximum(high, -1.0) + 1.0, cells).astype(np.int64)
         if coarse is None:
             strip = np.ones((1, len(low)), dtype=np.int64)
         else:
-            ends = np.stack(coarse)
+            ends = np.array(coarse)
             ends -= self._first
             ends /= self._width
             np.floor(ends, out=ends)
@@ -220,7 +223,7 @@ class CellIndex:
         counts -= start
         np.maximum(counts, 0, out=counts)
         if coarse is not None:  # both ends in one strip
-            counts[1, strip[0] == strip[1]] = 0
+            counts[1] *= strip[0] < strip[1]
         return start, counts
 
     def members(self, start: Ints, counts: Ints) -> Ints:

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from app.profile_tree import Entry, Sums, profile_tree
 from app.tree_view import draw_tree
-from planner.domain.model_profile import LayerProfile, ModelProfile, Provenance, TensorSpec
+from planner.domain.layer_profile import LayerProfile, TensorSpec
+from planner.domain.model_profile import ModelProfile, Provenance
 from profiles.catalog import load_model
 
 SHIPPED = ("resnet50", "deit-s", "llama-3.1-8b", "swin-t", "esrgan")

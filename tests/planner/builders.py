@@ -9,7 +9,8 @@ import numpy as np
 
 from planner.accuracy.model import AccuracyModel
 from planner.domain.cluster import Cluster, Link, Node
-from planner.domain.model_profile import LayerProfile, ModelProfile, Provenance, TensorSpec
+from planner.domain.layer_profile import LayerProfile, TensorSpec
+from planner.domain.model_profile import ModelProfile, Provenance
 from planner.domain.plan import Plan
 from planner.domain.settings import Limits
 from planner.strategies.optimise import Request, optimise

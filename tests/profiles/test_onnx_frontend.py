@@ -19,7 +19,8 @@ from transformers import (
     ResNetForImageClassification,
 )
 
-from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.from_onnx import child as onnx_child
 from profiles.from_onnx.frontend import profile_onnx

@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.reshape import at_input_shapes
 from profiles.catalog import load_model, model_names

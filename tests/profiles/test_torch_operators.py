@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from planner.domain.model_profile import LayerProfile, ModelProfile
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.from_torch.frontend import profile_module
 from tests.profiles.test_torch_frontend import Apply, parameter, profiled
