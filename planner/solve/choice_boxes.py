@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.lagrangian import Floats, Peaks, Relaxation, Rows
+from planner.solve.choice_rows import Floats, Peaks, Relaxation, Rows
 from planner.solve.layer_groups import LayerGroups, Narrowed
 
 _ROUNDING = 4e-16

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.lagrangian import Floats, Ints, Peaks, Relaxation, Rows
+from planner.solve.choice_rows import Floats, Ints, Peaks, Relaxation, Rows
 from planner.solve.state_lists import CellIndex, Ladder, Moves, StateList
 
 _ROUNDING = 4e-16
@@ -160,7 +160,7 @@ class _Core:
         alone = cheapest > 0.5 * within * (1.0 + 1e-9)  # no two of them can move
         raising = np.zeros(len(group), dtype=np.bool_)
         if len(self._peaks.rows):
-            raising = (self._raise[:, group] > 0).any(axis=(0, 2))
+            raising[:] = (self._raise[:, group] > 0).any(axis=(0, 2))
             alone &= ~raising
         counter: dict[int, int] = {}
         if self._counted:

@@ -1,16 +1,13 @@
-"""Multipliers for the limits of a multiple-choice problem: a bound on every choice."""
+"""Multipliers for the limits of a multiple-choice problem that give the best bound, or nearly."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from operator import mul, sub
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from planner.solve.choice_rows import Floats, Relaxation, Rows, relaxation
 
 _STEEP = 1e5  # price of exceeding a limit, in scaled costs, before a fitting mixture is known
 CLOSE = 1e-5
@@ -20,116 +17,6 @@ _USUAL, _HIGH = 0.5, 2.0  # prices to start from, and that are rarely exceeded, 
 _LITTLE = 0.01  # the range of prices that were next to nothing
 _WIDER = 9.0  # how far a range is let go of where the optimum is at its end
 _NEAR = 0.05  # range around the multipliers of a similar problem that is looked at first
-_ROUNDING = 4e-16  # of one float operation, with a margin
-
-
-@dataclass(frozen=True)
-class Relaxation:
-    """Costs plus priced limits: ``bound`` holds for every choice that keeps the limits.
-
-    Attributes
-    ----------
-    multipliers : float array, shape (D,)
-        Cost per unit of each limit, none negative.
-    weights : float array, shape (R,)
-        Shares of the resources in the priced cost; they add up to 1.
-    reduced : float array, shape (G, K)
-        By how much an option raises the bound when a layer of the group takes it; inf where it is
-        not allowed.
-    base : int array, shape (G,)
-        The option of each group that costs least at these prices.
-    bound : float
-        Lower bound on the objective, rounding deducted.
-    """
-
-    multipliers: Floats
-    weights: Floats
-    reduced: Floats
-    base: Ints
-    bound: float
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Groups of equal layers as arrays.
-
-    Attributes
-    ----------
-    sums : float array, shape (R + D, G, K)
-        The objective is the largest of the first R sums; the others are limited.
-    resources : int
-        R.
-    allowed : bool array, shape (G, K)
-    limits : float array, shape (D,)
-    counts : int array, shape (G,)
-        Layers in each group.
-    scale : float array, shape (R + D,)
-        The largest value of each sum, of all R together.
-    table : float array, shape (R + D, G * K) or with R > 1 a row of zeros before
-        ``sums`` over ``scale``.
-    """
-
-    sums: Floats
-    resources: int
-    allowed: NDArray[np.bool_]
-    limits: Floats
-    counts: Ints
-    scale: Floats
-    table: Floats
-
-    @property
-    def values(self) -> Floats:
-        """What an option takes of each limit, shape (D, G, K)."""
-        return self.sums[self.resources :]
-
-
-@dataclass(frozen=True)
-class Peaks:
-    """Memory limits of which several options of a layer need unlike live bytes.
-
-    Attributes
-    ----------
-    live : float array, shape (M, G, K)
-    rows : int array, shape (M,)
-        Which row of ``Rows.limits`` holds the weights of each; its limit has ``floor`` deducted.
-    floor : float array, shape (M,)
-        Live bytes that are always needed.
-    """
-
-    live: Floats
-    rows: Ints
-    floor: Floats
-
-
-def rows_of(
-    sums: Floats, resources: int, allowed: NDArray[np.bool_], limits: Floats, counts: Ints
-) -> Rows:
-    """Rows of arrays in which options that are not allowed hold zeros."""
-    flat = sums.reshape(len(sums), -1)
-    scale = np.abs(flat).max(axis=1)
-    scale[:resources] = scale[:resources].max()
-    scale[scale == 0] = 1.0
-    table = flat / scale[:, None]
-    if resources > 1:
-        table = np.concatenate([np.zeros((1, table.shape[1])), table])
-    return Rows(sums, resources, allowed, limits, counts, scale, table)
-
-
-def relaxation(rows: Rows, multipliers: Floats, weights: Floats) -> Relaxation:
-    """The bound at given prices; any prices give a valid one."""
-    groups, options = rows.allowed.shape
-    shares = np.concatenate([weights, multipliers])
-    flat = rows.sums.reshape(len(shares), -1)
-    priced = (shares @ flat).reshape(groups, options)
-    priced[~rows.allowed] = np.inf
-    base = priced.argmin(axis=1)
-    picked = base + np.arange(0, groups * options, options)
-    least = priced.take(picked)
-    size = np.abs(flat.take(picked, axis=1)) @ rows.counts
-    size[len(weights) :] += np.abs(rows.limits)
-    error = _ROUNDING * (groups + len(shares)) * float(shares @ size)
-    bound = float(least @ rows.counts) - float(multipliers @ rows.limits) - error
-    return Relaxation(multipliers, weights, priced - least[:, None], base, bound)
 
 
 class Dual:

@@ -16,17 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.solve.choice_boxes import Box, by_peak, halves, narrowed, whole
+from planner.solve.choice_rows import Floats, Ints, Peaks, Relaxation, Rows, relaxation
 from planner.solve.core_search import Effort, search
-from planner.solve.lagrangian import (
-    CLOSE,
-    Dual,
-    Floats,
-    Ints,
-    Peaks,
-    Relaxation,
-    Rows,
-    relaxation,
-)
+from planner.solve.lagrangian import CLOSE, Dual
 from planner.solve.layer_groups import LayerGroups, MemoryRow, SumRow
 
 __all__ = ["EFFORT", "Choice", "MemoryRow", "SumRow", "choose", "choose_in"]
@@ -41,7 +33,7 @@ _NOTHING = 1e-11  # a reduced cost, in units of the largest cost, that is roundi
 _FIRST = 36  # alternatives that the first, narrow search looks at
 _FIRST_COUNTED = 10  # the same where layers are counted, which makes many states of each
 _BEYOND = 1.3  # choices that cost more than is proven then are looked at by the way
-_COARSE = 1e-2  # how close to the best bound a box is looked at that may fall into others
+_COARSE = 3e-3  # how close to the best bound a box is looked at that may fall into others
 
 
 @dataclass(frozen=True)

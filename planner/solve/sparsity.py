@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ def solve_sparsity(
         raise BadInputError(f"solver of a sparsity choice: {solver!r}; allowed: auto, ilp")
     if solver == "ilp":
         return _explained(problem, ilp_sparsity(problem, time_limit_s))
-    return _solve(problem, time_limit_s, lambda until: search_sparsity(problem, stop_at=until))[0]
+    return _solve(problem, time_limit_s, None)[0]
 
 
 def sweep_sparsity(
@@ -71,29 +71,37 @@ def sweep_sparsity(
     Result
         As of `solve_sparsity`.
     """
-    last: SparsityProblem | None = None
-    groups: LayerGroups | None = None
-    found: Choice | None = None
+    last: _Searched | None = None
     for problem in problems:
-        if groups is not None and last is not None and _same_limits(problem, last):
-            groups = groups.with_costs(problem.objective_s)
-        elif problem.allowed.any(axis=1).all():
-            groups = groups_of(problem)
-        else:
-            groups = None
-        result, found = _solve(problem, time_limit_s, partial(_from, problem, groups, found))
-        last = problem
+        result, last = _solve(problem, time_limit_s, last)
         yield result
 
 
-def _from(
-    problem: SparsityProblem, groups: LayerGroups | None, like: Choice | None, until: float
-) -> Choice:
-    """The search from what was found in a similar problem."""
-    if groups is None or like is None:
-        return search_sparsity(problem, stop_at=until)
+@dataclass(frozen=True)
+class _Searched:
+    """A problem, its groups where every layer has an allowed option, and what was found."""
+
+    problem: SparsityProblem
+    groups: LayerGroups | None
+    found: Choice
+
+
+def _search(problem: SparsityProblem, until: float, like: _Searched | None) -> _Searched:
+    """The search, from what was found in a similar problem."""
+    if like is None or like.groups is None or not _same_limits(problem, like.problem):
+        if not problem.allowed.any(axis=1).all():
+            return _Searched(problem, None, search_sparsity(problem))
+        groups = groups_of(problem)
+    else:
+        groups = like.groups.with_costs(problem.objective_s)
     effort = Effort(EFFORT, until)
-    return choose_in(groups, effort=effort, near=like.multipliers, known=like.choice)
+    if like is None:
+        found = choose_in(groups, effort=effort)
+    else:
+        found = choose_in(
+            groups, effort=effort, near=like.found.multipliers, known=like.found.choice
+        )
+    return _Searched(problem, groups, found)
 
 
 def _same_limits(one: SparsityProblem, other: SparsityProblem) -> bool:
@@ -107,14 +115,14 @@ def _same_limits(one: SparsityProblem, other: SparsityProblem) -> bool:
 
 
 def _solve(
-    problem: SparsityProblem, time_limit_s: float | None, search: Callable[[float], Choice]
-) -> tuple[Result, Choice]:
+    problem: SparsityProblem, time_limit_s: float | None, like: _Searched | None
+) -> tuple[Result, _Searched]:
     deadline = Deadline(time_limit_s)
     until = np.inf if time_limit_s is None else time.perf_counter() + _SHARE * time_limit_s
-    found = search(until)
-    if found.closed or deadline.passed:
-        return _of_search(problem, found, deadline), found
-    return _by_ilp(problem, found, deadline), found
+    searched = _search(problem, until, like)
+    if searched.found.closed or deadline.passed:
+        return _of_search(problem, searched.found, deadline), searched
+    return _by_ilp(problem, searched.found, deadline), searched
 
 
 def _of_search(problem: SparsityProblem, found: Choice, deadline: Deadline) -> Result:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.problem import SparsityProblem
-from planner.solve.lagrangian import Floats
+from planner.solve.choice_rows import Floats
 from planner.solve.layer_groups import LayerGroups, MemoryRow, SumRow
 from planner.solve.multiple_choice import EFFORT, Choice, choose
 

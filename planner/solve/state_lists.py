@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from planner.solve.lagrangian import Floats, Ints
+from planner.solve.choice_rows import Floats, Ints
 
 _CELLS = 4  # of the grid, for each state
 _START = 2048  # states for which a list has room at first
@@ -110,10 +110,11 @@ class StateList:
         else:
             reduced = self._added[:before, 0].copy()
             left = (self._room[0] - stage.delta[:, 0]).tolist()
-            for index, most in enumerate(left):
+            for index, (most, delta, raised) in enumerate(
+                zip(left, stage.delta, stage.raised, strict=True)
+            ):
                 parents = (reduced <= most).nonzero()[0]
-                which = stage.which[index : index + 1]
-                self._append(parents, stage.delta[index], stage.raised[index], which, _ONCE)
+                self._append(parents, delta, raised, stage.which[index : index + 1], _ONCE)
         if stage.at_base is not None:  # for those that stayed at the base
             mine = self._peak[:before]
             np.maximum(mine, stage.at_base, out=mine)
@@ -205,10 +206,10 @@ class CellIndex:
         Windows of the coarse column are no wider than a strip, so that they touch two at most.
         """
         cells = self._cells
-        low, high = ((end - self._least) * self._scale for end in fine)
+        least, most = ((end - self._least) * self._scale for end in fine)
         # states at the upper end are in the last cell
-        low = np.minimum(np.maximum(low, 0.0), cells - 1).astype(np.int64)
-        high = np.minimum(np.maximum(high, -1.0) + 1.0, cells).astype(np.int64)
+        low: Ints = np.minimum(np.maximum(least, 0.0), cells - 1).astype(np.int64)
+        high: Ints = np.minimum(np.maximum(most, -1.0) + 1.0, cells).astype(np.int64)
         if coarse is None:
             strip = np.ones((1, len(low)), dtype=np.int64)
         else:

@@ -178,13 +178,16 @@ def test_llama_70b_needs_less_than_20_seconds_and_a_gigabyte(tmp_path: Path) -> 
     """Processor seconds of both processes: on a machine without other work, the seconds waited."""
     path = written(tmp_path, LLAMA_70B)
     script = (
-        "import resource, sys\n"
+        "import re, resource, sys\n"
+        "from pathlib import Path\n"
         "from profiles.sources import load_source\n"
         "totals = load_source(sys.argv[1]).totals\n"
         "both = [resource.getrusage(who) for who in\n"
         "        (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]\n"
         "seconds = sum(used.ru_utime + used.ru_stime for used in both)\n"
-        "print(totals.macs, totals.params, seconds, sum(used.ru_maxrss for used in both) * 1024)\n"
+        # the process's own peak as rusage has it is that of the test's process, which made it
+        "own = int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+        "print(totals.macs, totals.params, seconds, (own + both[1].ru_maxrss) * 1024)\n"
     )
     command = [sys.executable, "-c", script, str(path)]
     run = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
