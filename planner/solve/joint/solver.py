@@ -17,6 +17,7 @@ from planner.solve.verify import check_claim, exceeds
 
 FAST_PATH = "Lagrangian dual + dynamic programming"
 _MAX_STRUCTURES = 3000
+_SECONDS_PER_VARIABLE = 1e-4  # to write an integer program down and hand it to HiGHS
 _FAST_SHARE = 0.5  # of a time limit; the rest is the integer program's
 
 
@@ -65,10 +66,25 @@ def _solve(
         if not structure_violations(problem, stages)
     )
     search = minimise(problem, Deadline(share), _MAX_STRUCTURES, structures)
+    if not search.closed and _fits(problem, search.stages) and _too_long(problem, deadline):
+        assert search.stages is not None
+        found = search.stages, search.objective_s, search.bound_s
+        return _result(problem, *found, FAST_PATH, deadline, "feasible")
     if search.closed:
         solver = f"{FAST_PATH}, {SOLVER_NAME}" if search.by_program else FAST_PATH
         return _checked(problem, search, solver, deadline)
     return _by_program(problem, search, deadline)
+
+
+def _fits(problem: JointProblem, stages: Stages | None) -> bool:
+    """Whether a plan is known and keeps all limits, the latency's included."""
+    return stages is not None and not evaluate_joint(problem, stages).violations
+
+
+def _too_long(problem: JointProblem, deadline: Deadline) -> bool:
+    """Whether time would be up before the integer program is even written down."""
+    variables = int(problem.allowed.sum()) + problem.transfer_s.size
+    return deadline.left_s is not None and variables * _SECONDS_PER_VARIABLE > deadline.left_s
 
 
 def _checked(problem: JointProblem, search: Search, solver: str, deadline: Deadline) -> JointResult:
@@ -86,7 +102,7 @@ def _checked(problem: JointProblem, search: Search, solver: str, deadline: Deadl
 
 def _by_program(problem: JointProblem, search: Search, deadline: Deadline) -> JointResult:
     """The integer program, from the best plan that is known."""
-    known = search.stages is not None and not evaluate_joint(problem, search.stages).violations
+    known = _fits(problem, search.stages)
     at_most_s = search.objective_s * (1 + PROVEN_GAP) if known else None
     program = JointProgram(problem, at_most_s=at_most_s)
     outcome, stages = program.solve(deadline.left_s)
