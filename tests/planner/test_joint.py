@@ -7,10 +7,15 @@ import itertools
 import numpy as np
 import pytest
 
+from planner.accuracy.model import curve_model
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult
+from planner.domain.settings import Limits
 from planner.solve.joint.check import evaluate_joint
 from planner.solve.joint.exhaustive import exhaustive_joint, number_of_plans
 from planner.solve.joint.solver import FAST_PATH, solve_joint
+from planner.strategies.hybrid import JointCosts
+from planner.strategies.study import Study, sparsifiable_layers
+from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.joint_cases import random_joint
 
 CASES = 1000
@@ -106,15 +111,38 @@ def test_the_fast_path_proves_small_problems_itself() -> None:
     assert solvers == {FAST_PATH}
 
 
-def test_without_time_the_program_says_timeout_and_auto_keeps_its_plan() -> None:
-    problem = next(
-        problem
-        for problem in map(random_joint, range(100))
-        if problem.latency_s.size > 60 and solve_joint(problem).stages is not None
+def wide(objective: str) -> JointProblem:
+    """A problem that no solver finishes in no time: ResNet-50 on four unlike nodes."""
+    profile = load_model("resnet50")
+    nodes = load_cluster("small-nodes").first(4)
+    unlike = tuple(
+        node.model_copy(update={"macs_per_s": node.macs_per_s * factor})
+        for node, factor in zip(nodes.nodes, (1.0, 0.7, 1.6, 0.4), strict=True)
     )
-    stopped = solve_joint(problem, "ilp", time_limit_s=0.0)
-    assert stopped.certificate.status in ("timeout", "optimal", "feasible")
-    quick = solve_joint(problem, "auto", time_limit_s=0.0)
-    assert quick.certificate.status in ("feasible", "optimal", "timeout")
-    if quick.stages is not None:
-        assert not evaluate_joint(problem, quick.stages).violations
+    model = curve_model(load_curve("resnet50-imagenet"), profile, sparsifiable_layers(profile))
+    study = Study(profile, nodes.model_copy(update={"nodes": unlike}), accuracy=model)
+    costs = JointCosts(study, "hybrid", 4)
+    return costs.problem(objective, Limits(max_accuracy_drop=0.5), 4, False)
+
+
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+def test_statuses_at_a_time_limit_with_and_without_a_plan(objective: str) -> None:
+    problem = wide(objective)
+    proven = solve_joint(problem)
+    assert proven.certificate.status == "optimal" and proven.objective_s is not None
+    without = solve_joint(problem, "ilp", time_limit_s=0.0)
+    assert without.certificate.status == "timeout" and without.stages is None
+    with_plan = solve_joint(problem, "auto", time_limit_s=0.0)
+    certificate = with_plan.certificate
+    assert with_plan.objective_s is not None and with_plan.stages is not None
+    assert not evaluate_joint(problem, with_plan.stages).violations
+    assert certificate.status in ("feasible", "optimal")
+    assert certificate.bound is not None and certificate.gap is not None
+    assert (
+        certificate.bound
+        <= proven.objective_s * (1 + CLOSE)
+        <= with_plan.objective_s * (1 + 2 * CLOSE)
+    )
+    assert certificate.gap == pytest.approx(1 - certificate.bound / with_plan.objective_s)
+    too_tight = relaxed(problem, max_loss=None, max_bottleneck_s=proven.objective_s / 1e3)
+    assert solve_joint(too_tight).certificate.status == "infeasible"

@@ -49,9 +49,11 @@ def least_bottleneck(
     largest = _largest_bottleneck(problem)
     if problem.max_bottleneck_s is not None:
         largest = min(largest, problem.max_bottleneck_s)
-    if not _passes(problem, relaxation.loss(largest)):
+    widest = relaxation.loss(largest)
+    if not _passes(problem, widest):
         search.closed = True
         return search
+    _try(problem, widest.cheapest(), search, largest)  # a plan to begin with
     for like in known:
         _try(problem, like, search, largest)
     _halve(problem, relaxation, search, min(largest, search.objective_s), deadline)
