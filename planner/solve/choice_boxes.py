@@ -57,7 +57,7 @@ def narrowed(problem: LayerGroups, box: Box) -> tuple[Rows, Peaks] | None:
     if inside is None:
         return None
     allowed, limits, peaks = inside
-    return replace(rows, allowed=allowed, limits=limits), peaks
+    return rows._replace(allowed=allowed, limits=limits), peaks
 
 
 def _inside(problem: LayerGroups, box: Box) -> Narrowed | None:

@@ -44,6 +44,7 @@ def search(
     below: float,
     effort: Effort,
     width: int,
+    cut: bool,
     offer: Offer,
 ) -> bool:
     """Look at all choices of reduced cost ``within`` and objective ``below``, or at better ones.
@@ -65,6 +66,8 @@ def search(
         Reduced by what was looked at.
     width : int
         States of a list at most; if there were more, the search is not exhaustive.
+    cut : bool
+        Whether to go on with the best states then, to find a choice at least.
     offer : callable
         Called with choices, each better than those that it accepted before.
 
@@ -82,6 +85,8 @@ def search(
             before = mine.count
             mine.extend(stage)
             effort.left -= mine.count - before
+            if mine.count > width and not cut and not effort.spent:
+                return False
             if mine.count > width or effort.spent:
                 exhaustive = False
                 mine.cut(_BEAM if effort.spent else width)

@@ -103,20 +103,20 @@ class LayerGroups:
     def _merged(self, features: Floats) -> list[list[int]]:
         groups: dict[bytes, list[int]] = {}
         size, data = features[0].nbytes, features.tobytes()
-        for layer in range(len(features)):
-            groups.setdefault(data[layer * size : (layer + 1) * size], []).append(layer)
+        for layer, at in enumerate(range(0, len(data), size)):
+            groups.setdefault(data[at : at + size], []).append(layer)
         return list(groups.values())
 
     def _tight(self, values: Floats, live: Floats, limits: Floats, counts: Ints) -> Ints:
         """Limits that can break (options that are not allowed hold zeros)."""
-        most = np.maximum(values, 0.0).max(axis=2) @ counts
+        most = values.max(axis=2, initial=0.0) @ counts
         sums = len(self._sums)
         most[sums:] += live.max(axis=(1, 2), initial=0.0)
         kept: Ints = np.flatnonzero(most * (1 + _ROUNDING * len(counts)) > limits)
         mine = kept[kept >= sums]
         if len(mine) < 2 or len(mine) ** 2 * values[0].size > _COMPARED:
             return kept
-        both = np.stack([values[mine], live[mine - sums]], axis=1).reshape(len(mine), -1)
+        both = np.concatenate([values[mine], live[mine - sums]], axis=1).reshape(len(mine), -1)
         more = (both[:, None] >= both).all(axis=2)
         more &= limits[mine][:, None] <= limits[mine]
         equal = more & more.T

@@ -232,7 +232,10 @@ class _Run:
             if partial:
                 within = float(reduced[number])
                 below = min(below, relaxed.bound + within * _BEYOND)
-            if not search(rows, peaks, relaxed, within, below, self._effort, width, self._offer):
+            cut = self._best is None or width == _WIDEST
+            if not search(
+                rows, peaks, relaxed, within, below, self._effort, width, cut, self._offer
+            ):
                 return False, bound
             if not partial:
                 return True, bound

@@ -15,6 +15,7 @@ from planner.solve.multiple_choice import Choice, choose
 from planner.solve.sparsity import DUAL_NAME, solve_sparsity
 from planner.solve.sparsity_ilp import ilp_sparsity
 from planner.solve.sparsity_search import search_sparsity
+from planner.solve.state_lists import CellIndex
 from planner.solve.verify import evaluate_sparsity
 from tests.planner.oracle import SparsityCase, sparsity_case
 
@@ -252,3 +253,23 @@ def test_bytes_beyond_what_floats_tell_apart() -> None:
 def test_a_layer_without_an_option_has_no_choice() -> None:
     found = choose(np.ones((2, 2)), np.array([[True, True], [False, False]]))
     assert found.closed and found.choice is None and found.bound == np.inf
+
+
+@pytest.mark.parametrize("count", [1, 7, 400])
+@pytest.mark.parametrize("strips", [None, 0.05, 3.0])
+def test_no_state_inside_both_windows_is_missed(count: int, strips: float | None) -> None:
+    random = np.random.default_rng(count)
+    fine, coarse = np.round(random.normal(size=(2, count)), 1)  # with ties, also at the ends
+    index = CellIndex(fine, None if strips is None else coarse, strips or 0.0)
+    ends = np.concatenate([fine, np.round(random.normal(size=60) * 3, 1)])
+    low = np.where(random.random(len(ends)) < 0.2, -np.inf, ends - random.random(len(ends)))
+    beside = random.choice(coarse, len(ends))
+    windows = None if strips is None else (beside - strips * random.random(len(ends)), beside)
+    start, counts = index.ranges((low, ends), windows)
+    for query in range(len(ends)):
+        found = index.members(start[:, query], counts[:, query]).tolist()
+        inside = (low[query] <= fine) & (fine <= ends[query])
+        if windows is not None:
+            inside &= (windows[0][query] <= coarse) & (coarse <= windows[1][query])
+        assert len(set(found)) == len(found)
+        assert set(np.flatnonzero(inside).tolist()) <= set(found)

@@ -11,7 +11,7 @@ from planner.solve.sparsity import DUAL_NAME, solve_sparsity, sweep_sparsity
 from planner.solve.sparsity_ilp import ilp_sparsity
 from planner.solve.sparsity_search import search_sparsity
 from planner.solve.verify import evaluate_sparsity
-from tests.planner.test_multiple_choice import equal_layers, medium
+from tests.planner.test_multiple_choice import KINDS, drawn, equal_layers, medium
 from tests.planner.test_solver_limits import partition
 
 
@@ -71,6 +71,25 @@ def test_a_sweep_finds_what_single_calls_find() -> None:
         assert result.certificate.status == "optimal" and result.choice is not None
         assert not evaluate_sparsity(problem, result.choice).violations
         assert result.objective_s == pytest.approx(solve_sparsity(problem).objective_s, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sweep_keeps_what_costs_do_not_change(kind: str) -> None:
+    for seed in range(6):
+        base = drawn(kind, seed).problem()
+        random = np.random.default_rng(seed)
+        several = [base.objective_s * random.integers(1, 9, base.allowed.shape) for _ in range(4)]
+        problems = [base.model_copy(update={"objective_s": costs}) for costs in several]
+        if base.sum_limits:  # other limits in between are not taken for the old ones
+            looser = [one.model_copy(update={"limit": 2 * one.limit}) for one in base.sum_limits]
+            problems[2:2] = [problems[1].model_copy(update={"sum_limits": tuple(looser)})]
+        for problem, swept in zip(problems, sweep_sparsity(problems), strict=True):
+            alone = solve_sparsity(problem)
+            assert swept.certificate.status == alone.certificate.status
+            if alone.objective_s is None:
+                assert swept.objective_s is None
+            else:
+                assert swept.objective_s == pytest.approx(alone.objective_s, rel=1e-9, abs=0)
 
 
 def test_a_sweep_goes_over_problems_that_nothing_fits() -> None:
