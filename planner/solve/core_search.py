@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.solve.choice_rows import Floats, Ints, Peaks, Relaxation, Rows
+from planner.solve.effort import Effort
 from planner.solve.state_lists import CellIndex, Ladder, Moves, StateList
 
 _ROUNDING = 4e-16
@@ -21,19 +20,6 @@ _TRIED = 30  # choices of one chunk that may break a limit by rounding
 
 Offer = Callable[[NDArray[np.int64]], bool]
 """Takes how often each group takes each option, shape (G, K); whether it keeps every limit."""
-
-
-@dataclass
-class Effort:
-    """How many states, and pairs of them, may still be looked at, and until when."""
-
-    left: int
-    stop_at: float = np.inf
-
-    @property
-    def spent(self) -> bool:
-        """Whether it is time to give up."""
-        return self.left < 0 or time.perf_counter() > self.stop_at
 
 
 def search(

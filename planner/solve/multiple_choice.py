@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from planner.solve.choice_boxes import Box, by_peak, halves, narrowed, whole
 from planner.solve.choice_rows import Floats, Ints, Peaks, Relaxation, Rows, relaxation
-from planner.solve.core_search import Effort, search
+from planner.solve.core_search import search
+from planner.solve.effort import Effort
 from planner.solve.lagrangian import CLOSE, Dual
 from planner.solve.layer_groups import LayerGroups, MemoryRow, SumRow
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from planner.domain.problem import Certificate, Result, SparsityProblem, Status
 from planner.errors import BadInputError, InconsistentResultError
-from planner.solve.core_search import Effort
 from planner.solve.deadline import Deadline
+from planner.solve.effort import Effort
 from planner.solve.layer_groups import LayerGroups
 from planner.solve.milp import SOLVER_NAME
 from planner.solve.multiple_choice import EFFORT, Choice, choose_in
