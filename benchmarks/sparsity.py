@@ -27,8 +27,8 @@ from _machine import header
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.cost_table import CostTable
 from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
-from planner.solve.multiple_choice import choose
-from planner.solve.sparsity import solve_sparsity, sweep_sparsity
+from planner.solve.sparsity.multiple_choice import choose
+from planner.solve.sparsity.solver import solve_sparsity, sweep_sparsity
 from planner.solve.verify import memory_bytes
 from planner.strategies.study import Study
 from profiles.catalog import load_model

@@ -10,8 +10,8 @@ import pytest
 from scipy.optimize import linprog
 
 from planner.domain.problem import SparsityProblem, SumLimit
-from planner.solve.sensitivity import next_step, shadow_prices
-from planner.solve.sparsity import solve_sparsity
+from planner.solve.sparsity.sensitivity import next_step, shadow_prices
+from planner.solve.sparsity.solver import solve_sparsity
 from tests.planner.oracle import SparsityCase, sparsity_case
 
 CASES = 120

@@ -7,9 +7,9 @@ import pytest
 
 from planner.errors import BadInputError
 from planner.solve.milp import SOLVER_NAME
-from planner.solve.sparsity import DUAL_NAME, solve_sparsity, sweep_sparsity
-from planner.solve.sparsity_ilp import ilp_sparsity
-from planner.solve.sparsity_search import search_sparsity
+from planner.solve.sparsity.ilp import ilp_sparsity
+from planner.solve.sparsity.search import search_sparsity
+from planner.solve.sparsity.solver import DUAL_NAME, solve_sparsity, sweep_sparsity
 from planner.solve.verify import evaluate_sparsity
 from tests.planner.test_multiple_choice import KINDS, drawn, equal_layers, medium
 from tests.planner.test_solver_limits import partition

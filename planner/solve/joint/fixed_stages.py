@@ -10,8 +10,8 @@ from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.deadline import Deadline
 from planner.solve.joint.by_stage import StageRows, least_bottleneck
 from planner.solve.joint.check import joint_times
-from planner.solve.multiple_choice import Choice, MemoryRow, SumRow, choose
-from planner.solve.sparsity_ilp import ilp_sparsity
+from planner.solve.sparsity.ilp import ilp_sparsity
+from planner.solve.sparsity.multiple_choice import Choice, MemoryRow, SumRow, choose
 
 NOTHING_BELOW = Choice(None, np.inf, np.inf, True, np.zeros(0))
 """The answer to a cutoff that what a structure fixes reaches already."""

@@ -21,7 +21,7 @@ from planner.solve.joint.fixed_stages import NOTHING_BELOW, FixedStages, Structu
 from planner.solve.joint.relaxation import Relaxation
 from planner.solve.joint.search import PROVEN_GAP, Search
 from planner.solve.joint.stage_graph import Completions
-from planner.solve.multiple_choice import Choice
+from planner.solve.sparsity.multiple_choice import Choice
 from planner.solve.verify import exceeds
 
 _MAX_MULTIPLIERS = 60

@@ -10,7 +10,7 @@ import numpy as np
 from planner.domain.joint import JointProblem, Stages
 from planner.solve.deadline import Deadline
 from planner.solve.joint.fixed_stages import FixedStages, Structure
-from planner.solve.multiple_choice import Choice
+from planner.solve.sparsity.multiple_choice import Choice
 
 PROVEN_GAP = 1e-9
 """Relative distance to the bound at which a plan counts as optimal."""

@@ -7,7 +7,7 @@ from operator import mul, sub
 
 import numpy as np
 
-from planner.solve.choice_rows import Floats, Relaxation, Rows, relaxation
+from planner.solve.sparsity.choice_rows import Floats, Relaxation, Rows, relaxation
 
 _STEEP = 1e5  # price of exceeding a limit, in scaled costs, before a fitting mixture is known
 CLOSE = 1e-5

@@ -1,4 +1,4 @@
-"""A sparsity problem as the bare arrays of `planner.solve.multiple_choice`."""
+"""A sparsity problem as the bare arrays of `planner.solve.sparsity.multiple_choice`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.problem import SparsityProblem
-from planner.solve.choice_rows import Floats
-from planner.solve.layer_groups import LayerGroups, MemoryRow, SumRow
-from planner.solve.multiple_choice import EFFORT, Choice, choose
+from planner.solve.sparsity.choice_rows import Floats
+from planner.solve.sparsity.layer_groups import LayerGroups, MemoryRow, SumRow
+from planner.solve.sparsity.multiple_choice import EFFORT, Choice, choose
 
 
 def search_sparsity(

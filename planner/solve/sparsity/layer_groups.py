@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.problem import FEASIBILITY_TOLERANCE
-from planner.solve.choice_rows import Floats, Ints, Peaks, rows_of
+from planner.solve.sparsity.choice_rows import Floats, Ints, Peaks, rows_of
 
 Narrowed = tuple[NDArray[np.bool_], Floats, Peaks]
 """Options that are left, limits without the floor of live bytes, and what may exceed that."""

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.choice_boxes import Box, by_peak, halves, narrowed, whole
-from planner.solve.choice_rows import Floats, Ints, Peaks, Relaxation, Rows, relaxation
-from planner.solve.core_search import search
-from planner.solve.effort import Effort
-from planner.solve.lagrangian import CLOSE, Dual
-from planner.solve.layer_groups import LayerGroups, MemoryRow, SumRow
+from planner.solve.sparsity.choice_boxes import Box, by_peak, halves, narrowed, whole
+from planner.solve.sparsity.choice_rows import Floats, Ints, Peaks, Relaxation, Rows, relaxation
+from planner.solve.sparsity.core_search import search
+from planner.solve.sparsity.effort import Effort
+from planner.solve.sparsity.lagrangian import CLOSE, Dual
+from planner.solve.sparsity.layer_groups import LayerGroups, MemoryRow, SumRow
 
 __all__ = ["EFFORT", "Choice", "MemoryRow", "SumRow", "choose", "choose_in"]
 

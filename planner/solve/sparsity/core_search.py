@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.choice_rows import Floats, Ints, Peaks, Relaxation, Rows
-from planner.solve.effort import Effort
-from planner.solve.state_lists import CellIndex, Ladder, Moves, StateList
+from planner.solve.sparsity.choice_rows import Floats, Ints, Peaks, Relaxation, Rows
+from planner.solve.sparsity.effort import Effort
+from planner.solve.sparsity.state_lists import CellIndex, Ladder, Moves, StateList
 
 _ROUNDING = 4e-16
 _PAIRS = 20_000  # looked at together at first; four times as many each time after

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from planner.solve.choice_rows import Floats, Ints
+from planner.solve.sparsity.choice_rows import Floats, Ints
 
 _CELLS = 4  # of the grid, for each state
 _START = 2048  # states for which a list has room at first

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.problem import MemoryLimit, SparsityProblem
-from planner.solve.lagrangian import Dual
-from planner.solve.layer_groups import LayerGroups, MemoryRow, SumRow
-from planner.solve.multiple_choice import Choice, choose
-from planner.solve.sparsity_search import memory_rows, search_sparsity, sum_rows
+from planner.solve.sparsity.lagrangian import Dual
+from planner.solve.sparsity.layer_groups import LayerGroups, MemoryRow, SumRow
+from planner.solve.sparsity.multiple_choice import Choice, choose
+from planner.solve.sparsity.search import memory_rows, search_sparsity, sum_rows
 from planner.solve.verify import memory_bytes
 
 GAIN = 1e-6

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.choice_rows import Floats, Peaks, Relaxation, Rows
-from planner.solve.layer_groups import LayerGroups, Narrowed
+from planner.solve.sparsity.choice_rows import Floats, Peaks, Relaxation, Rows
+from planner.solve.sparsity.layer_groups import LayerGroups, Narrowed
 
 _ROUNDING = 4e-16
 _KEPT = 64  # boxes of which it is remembered what they leave

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from planner.domain.problem import Certificate, Result, SparsityProblem, Status
 from planner.errors import BadInputError, InconsistentResultError
 from planner.solve.deadline import Deadline
-from planner.solve.effort import Effort
-from planner.solve.layer_groups import LayerGroups
 from planner.solve.milp import SOLVER_NAME
-from planner.solve.multiple_choice import EFFORT, Choice, choose_in
-from planner.solve.sparsity_ilp import ilp_explain, ilp_sparsity
-from planner.solve.sparsity_search import groups_of, search_sparsity
-from planner.solve.sparsity_why import explain
+from planner.solve.sparsity.effort import Effort
+from planner.solve.sparsity.explain import explain
+from planner.solve.sparsity.ilp import ilp_explain, ilp_sparsity
+from planner.solve.sparsity.layer_groups import LayerGroups
+from planner.solve.sparsity.multiple_choice import EFFORT, Choice, choose_in
+from planner.solve.sparsity.search import groups_of, search_sparsity
 from planner.solve.verify import check_claim, evaluate_sparsity
 
 DUAL_NAME = "Lagrangian dual + search"

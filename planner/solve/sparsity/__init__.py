@@ -1,0 +1,1 @@
+"""One option per layer: Lagrangian dual and exact search, and an integer program."""
