@@ -7,13 +7,16 @@ from typing import Any
 import onnx
 
 from planner.domain.model_profile import Provenance
+from planner.errors import BadInputError
 from profiles.build import build_profile
-from profiles.from_onnx.control import graph_of
+from profiles.from_onnx.control import Declared, graph_of, inferred_of
 from profiles.from_onnx.file import read_model
-from profiles.from_onnx.inferred import STANDARD_DOMAINS
+from profiles.from_onnx.inferred import STANDARD_DOMAINS, ShapeGapError
 from profiles.from_onnx.inputs import fix_inputs
+from profiles.graph import Graph
 
 _PRODUCER_CHARACTERS = 100
+_SLIMMED = "onnxslim simplified the graph: it computed sizes that inference leaves open"
 
 
 def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
@@ -40,11 +43,52 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     model = inlined(model)
     given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
     declared = fix_inputs(model, given, request["batch"])
-    graph = graph_of(model, declared, request["name"])
-    provenance = Provenance(
-        front_end="onnx", source="", tools=_tools(model), note="; ".join(graph.notes)
-    )
+    graph, slimmed_by = _graph(model, declared, request["name"])
+    notes = ([_SLIMMED] if slimmed_by else []) + list(graph.notes)
+    tools = _tools(model) | slimmed_by
+    provenance = Provenance(front_end="onnx", source="", tools=tools, note="; ".join(notes))
     return build_profile(graph, provenance).model_dump(mode="json")
+
+
+def _graph(model: onnx.ModelProto, declared: Declared, name: str) -> tuple[Graph, dict[str, str]]:
+    """The graph, and the version of onnxslim if its shapes are known only with that one's help."""
+    gap = None
+    while True:
+        work = _copy(model)
+        try:
+            return graph_of(work, declared, name), _onnxslim() if gap else {}
+        except ShapeGapError as error:
+            gap = error
+        _fold_by_onnxslim(model, declared, gap)
+
+
+def _onnxslim() -> dict[str, str]:
+    from profiles.from_onnx.slim import version
+
+    return {"onnxslim": version()}
+
+
+def _fold_by_onnxslim(model: onnx.ModelProto, declared: Declared, gap: ShapeGapError) -> None:
+    """Let onnxslim replace what it can compute.
+
+    Raises
+    ------
+    BadInputError
+        It does not help: the gap stays.
+    """
+    from profiles.from_onnx.slim import SlimError, fold
+
+    try:
+        if not fold(model, inferred_of(_copy(model), declared)):
+            raise BadInputError(f"{gap}; onnxslim was tried and finds none either")
+    except SlimError as error:
+        raise BadInputError(f"{gap}; onnxslim was tried and raised {error}") from error
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:

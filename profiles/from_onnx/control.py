@@ -54,6 +54,11 @@ def graph_of(model: onnx.ModelProto, declared: Declared, name: str) -> Graph:
     return translate(resolved.model, resolved.inferred, name, resolved.assumed, _body_graph)
 
 
+def inferred_of(model: onnx.ModelProto, declared: Declared) -> Inferred:
+    """What is known of a model's tensors; parameters and errors as those of `graph_of`."""
+    return _resolved(model, declared).inferred
+
+
 def _body_graph(model: onnx.ModelProto) -> Graph:
     resolved = _resolved(model, fix_inputs(model, {}, None))
     return _translated(resolved, "body")

@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 
 from planner.errors import BadInputError
-from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
+from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred, ShapeGapError
 from profiles.from_onnx.inputs import MAX_DIMENSIONS, MAX_ELEMENTS
 from profiles.from_onnx.ops import shown_name
 from profiles.graph import Graph, Kind, Operator, Tensor
@@ -160,12 +160,14 @@ class Emitter:
 
         Raises
         ------
+        ShapeGapError
+            Its shape is not known.
         BadInputError
-            Its shape is not known, empty or absurd; it holds no numbers.
+            Its shape is empty or absurd; it holds no numbers.
         """
         shape = self.inferred.shapes.get(name)
         if shape is None:
-            raise BadInputError(f"shape inference left no shape for the output {name!r} of {where}")
+            raise ShapeGapError(f"shape inference left no shape for the output {name!r} of {where}")
         if len(shape) > MAX_DIMENSIONS:
             raise BadInputError(
                 f"{where} has a tensor of {len(shape)} dimensions; at most {MAX_DIMENSIONS} "

@@ -7,7 +7,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from planner.errors import BadInputError
+
 STANDARD_DOMAINS = ("", "ai.onnx")
+
+
+class ShapeGapError(BadInputError):
+    """A tensor that a layer makes or reads has no known shape."""
 
 
 @dataclass(frozen=True)

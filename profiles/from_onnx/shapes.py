@@ -26,11 +26,12 @@ _ARITHMETIC = frozenset(
     "ReduceMin ReduceProd ReduceSum Reshape Slice Sqrt Squeeze Sub Tile Transpose Unsqueeze "
     "Where".split()
 )
-_COUNTS = frozenset(
+COUNTS = frozenset(
     getattr(onnx.TensorProto, name)
     for name in "BOOL INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64".split()
 )
-_VALUED = _COUNTS | {getattr(onnx.TensorProto, name) for name in "FLOAT FLOAT16 DOUBLE".split()}
+"""Element types of whole numbers, which sizes and indices are."""
+_VALUED = COUNTS | {getattr(onnx.TensorProto, name) for name in "FLOAT FLOAT16 DOUBLE".split()}
 _FACTORS = 16  # most elements of a constant that is no count but scales one
 _NUMBERS = {
     "value_int": np.int64,
@@ -115,7 +116,7 @@ def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
                     number = onnx.helper.get_attribute_value(attribute)
                     values[node.output[0]] = np.array(number, dtype=_NUMBERS[attribute.name])
     for name, tensor in held.items():
-        most = KEPT_ELEMENTS if tensor.data_type in _COUNTS else _FACTORS
+        most = KEPT_ELEMENTS if tensor.data_type in COUNTS else _FACTORS
         if tensor.data_type in _VALUED and prod(tensor.dims) <= most:
             values[name] = onnx.numpy_helper.to_array(tensor)
     return values
@@ -135,7 +136,7 @@ def _fold(work: onnx.ModelProto, found: Inferred, from_shape: set[str], opsets: 
         if node.op_type in ("Shape", "Size"):
             from_shape.add(name)
             result = _measure(node, found)
-        elif name in from_shape or found.element_types.get(name) in _COUNTS:
+        elif name in from_shape or found.element_types.get(name) in COUNTS:
             result = _evaluate(node, found, opsets)
         else:
             result = None
