@@ -266,6 +266,8 @@ def _slice(operator: Operator, operands: list[Operand]) -> Contract | None:
     sizes = list(shape)
     if dropped:
         sizes.insert(operator.axes[0], 1)
+    if len(sizes) != len(layout.dimensions):
+        return None  # the declared shape contradicts its input
     found: Contract | None
     if not touched:
         for axis in operator.axes:
