@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from app.tables import plan_table, to_csv
+from planner.domain.model_profile import ModelProfile
+from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from profiles.files import write_atomically
+from planner.masks import LayerMask, exchanges, needed_weights, plan_masks
+from planner.strategies.study import Study
+from profiles.catalog import model_names
+from profiles.files import one_line, write_atomically
+from profiles.weight_names import candidates
+from profiles.weights import read_magnitudes, stored_weights
 
 PLAN_FILE = "plan.json"
 LAYERS_FILE = "layers.csv"
+MASKS_FILE = "masks.safetensors"
+FEATURES_FILE = "kept_features.json"
+RECIPE_FILE = "recipe.yaml"
+README_FILE = "README.md"
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What a plan keeps of a model's weights.
+
+    Attributes
+    ----------
+    layers : tuple of LayerMask
+        Of the layers that exchange features.
+    parameters : tuple of str or None
+        Names of their weights in the file; None where nothing is pruned.
+    arrays : dict of str to bool array
+        By parameter, in the weight's own shape: true where it stays.
+    """
+
+    layers: tuple[LayerMask, ...]
+    parameters: tuple[str | None, ...]
+    arrays: dict[str, NDArray[np.bool_]]
 
 
 def plan_json(plan: Plan) -> str:
@@ -18,19 +57,227 @@ def plan_json(plan: Plan) -> str:
     return plan.model_dump_json(indent=1) + "\n"
 
 
-def export_plan(plan: Plan, folder: Path) -> list[Path]:
-    """Write ``plan.json`` and ``layers.csv`` (layer, nodes, kept features, sparsity).
+def find_masks(plan: Plan, profile: ModelProfile, weights: Path) -> Masks:
+    """The sub-rows of a model's weights that a plan keeps, those of largest L1 norm.
+
+    Parameters
+    ----------
+    plan : Plan
+    profile : ModelProfile
+        Of the model that the plan was made for.
+    weights : Path
+        A ``.safetensors`` or ``.onnx`` file.
+
+    Raises
+    ------
+    BadInputError
+        The plan was made for another profile or does not fit it, or the file does not hold the
+        weights of every layer that is pruned.
+    """
+    study = Study(profile, plan.cluster, plan.settings)
+    stages = exchanges(study, plan.stages)
+    given, wanted = study.reference().profile_sha256, plan.model.profile_sha256
+    if given != wanted:
+        raise BadInputError(
+            f"--model: the profile of {one_line(profile.name)} has the SHA-256 {given[:12]}…, the "
+            f"plan was made for {one_line(wanted[:12])}…; give SOURCE, --input-shape and --batch "
+            "as the plan had them"
+        )
+    needed = needed_weights(stages)
+    if not needed.any():  # no weight decides anything
+        layers = plan_masks(stages, (None,) * len(profile.layers))
+        return Masks(layers, (None,) * len(layers), {})
+    layers = plan_masks(stages, read_magnitudes(weights, profile, needed))
+    stored = stored_weights(weights, profile, needed)
+    parameters: list[str | None] = []
+    arrays: dict[str, NDArray[np.bool_]] = {}
+    for layer in layers:
+        weight = stored[layer.row] if layer.prunes else None
+        parameters.append(weight.name if weight else None)
+        if weight is None:
+            continue
+        array = weight.spread(layer.mask())
+        if not np.array_equal(arrays.setdefault(weight.name, array), array):
+            raise BadInputError(
+                f"weights {one_line(weights.name)}: {weight.name[:90]!r} is the weight of several "
+                f"layers, of which {profile.layers[layer.row].name[:80]!r} keeps other sub-rows: "
+                "one mask cannot serve them all"
+            )
+    named = {x.row: name for x, name in zip(layers, parameters, strict=True) if name is not None}
+    _check_ties(profile, named, one_line(weights.name))
+    return Masks(layers, tuple(parameters), arrays)
+
+
+def _check_ties(profile: ModelProfile, named: dict[int, str], label: str) -> None:
+    """Refuse to prune a weight that a layer reads which the plan leaves whole.
+
+    The parameters of a weight that is read twice count in the first layer alone.
+
+    Parameters
+    ----------
+    profile : ModelProfile
+    named : dict
+        Name of the weight of every layer that is pruned, by row.
+    label : str
+        The file of weights, for the message.
+    """
+    whole = {
+        (layer.op, name)
+        for row, layer in enumerate(profile.layers)
+        if row not in named and not layer.params
+        for name in candidates(layer.name)
+    }
+    counted = {name for row, name in named.items() if profile.layers[row].params}
+    for row, stored in named.items():
+        layer = profile.layers[row]
+        read_again = any((layer.op, name) in whole for name in candidates(layer.name))
+        if read_again if layer.params else stored not in counted:
+            raise BadInputError(
+                f"weights {label}: {stored[:90]!r} of the layer {layer.name[:80]!r} is also read "
+                "by a layer that the plan leaves whole: profile the model with two weights in its "
+                "place, or prune neither"
+            )
+
+
+def planned_model(plan: Plan) -> str:
+    """The catalogue model of a plan's name.
+
+    Raises
+    ------
+    BadInputError
+        There is none.
+    """
+    name = plan.model.name
+    if name not in model_names():
+        raise BadInputError(
+            f"--model: the plan is for {one_line(name[:80])!r}, which is no catalogue model; "
+            "give the SOURCE that it was made for"
+        )
+    return name
+
+
+def export_plan(plan: Plan, folder: Path, masks: Masks | None = None) -> list[Path]:
+    """Write the plan as ``plan.json`` and ``layers.csv``, and with masks all that training needs.
+
+    With masks also ``masks.safetensors``, ``kept_features.json``, ``recipe.yaml`` and a
+    ``README.md`` that says what to do with them (docs/training.md).
 
     Raises
     ------
     BadInputError
         The folder cannot be made or written.
     """
+    files: dict[str, str | bytes] = {
+        PLAN_FILE: plan_json(plan),
+        LAYERS_FILE: to_csv(plan_table(plan)),
+    }
+    if masks is not None:
+        files[MASKS_FILE] = save(masks.arrays, metadata={"format": "pt"})
+        files[FEATURES_FILE] = features_json(plan, masks)
+        files[RECIPE_FILE] = recipe(masks)
+        files[README_FILE] = _README.replace("MODEL", one_line(plan.model.name))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInputError(f"--to {folder}: cannot be made ({error.strerror})") from error
-    files = {PLAN_FILE: plan_json(plan), LAYERS_FILE: to_csv(plan_table(plan))}
-    for name, text in files.items():
-        write_atomically(folder / name, text)
+    for name, content in files.items():
+        write_atomically(folder / name, content)
     return [folder / name for name in files]
+
+
+def features_json(plan: Plan, masks: Masks) -> str:
+    """The features that each node holds, computes and sends, one line per layer."""
+    head = {"schema_version": 1, "model": plan.model.name}
+    names = [layer.name for stage in plan.stages for layer in stage.layers]
+    lines = [
+        json.dumps(
+            {
+                "layer": names[layer.row],
+                "parameter": parameter,
+                "nodes": layer.nodes,
+                "holds": _runs_by_node(layer.input_owners, layer.nodes),
+                "all_hold": _runs(layer.input_owners == REPLICATED),
+                "computes": _runs_by_node(layer.output_owners, layer.nodes),
+                "sends": list(_sends(layer)),
+            }
+        )
+        for layer, parameter in zip(masks.layers, masks.parameters, strict=True)
+    ]
+    body = ",\n".join(lines)
+    return f'{json.dumps(head)[:-1]}, "layers": [\n{body}\n]}}\n'
+
+
+def recipe(masks: Masks) -> str:
+    """A recipe for llm-compressor's ConstantPruningModifier, which keeps zeros at zero.
+
+    It masks the parameter ``weight`` of modules, so that parameters of other names are left out.
+    """
+    modules = [name.removesuffix(".weight") for name in masks.arrays if name.endswith(".weight")]
+    # anchored: a bare name would also stand for all modules of a class of that name
+    targets = json.dumps([f"re:{re.escape(module)}$" for module in modules])
+    return (
+        "training_stage:\n  pruning_modifiers:\n    ConstantPruningModifier:\n"
+        f"      targets: {targets}\n      start: 0\n"
+    )
+
+
+def _sends(layer: LayerMask) -> Iterator[dict[str, Any]]:
+    for sender, of_sender in zip(layer.nodes, layer.sent, strict=True):
+        for receiver, features in zip(layer.nodes, of_sender, strict=True):
+            if len(features):
+                yield {"from": sender, "to": receiver, "features": features.tolist()}
+
+
+def _runs_by_node(owners: NDArray[np.int16], nodes: tuple[str, ...]) -> dict[str, list[list[int]]]:
+    return {name: _runs(owners == index) for index, name in enumerate(nodes)}
+
+
+def _runs(chosen: NDArray[np.bool_]) -> list[list[int]]:
+    """Where the true entries lie, as pairs of a first index and the one behind the last."""
+    edges = np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8))
+    return np.flatnonzero(edges).reshape(-1, 2).tolist()
+
+
+_README = """\
+# Training MODEL for its plan
+
+- `masks.safetensors`: for every weight that the plan prunes a boolean tensor of the weight's own
+  name and shape, false where the weight goes. A weight that is not in it stays whole.
+- `kept_features.json`: for every layer that exchanges features, which input features each node
+  holds and which outputs it computes (as runs: the first, and the one behind the last), and which
+  features it sends to which node.
+- `recipe.yaml`: for llm-compressor (0.14), whose ConstantPruningModifier keeps the zeros of weights
+  that were pruned before (below). It knows parameters called `weight` alone.
+- `plan.json`: the plan and its prediction; `planner export` reads it again.
+- `layers.csv`: layer, nodes, features that each node sends to each other, sparsity.
+
+The sub-rows that stay are those of largest L1 norm. Names and shapes are those of the file of
+weights that the masks were made from.
+
+Train with the masks, and what is pruned stays 0 (with torch and safetensors):
+
+```python
+import safetensors.torch, torch.nn.utils.prune as prune
+
+for name, mask in safetensors.torch.load_file("masks.safetensors").items():
+    module, _, parameter = name.rpartition(".")
+    prune.custom_from_mask(model.get_submodule(module), parameter, mask)
+```
+
+After training `prune.remove(module, parameter)` leaves plain weights.
+
+Or prune the weights once, for code that keeps zeros by itself, such as the recipe (with torch
+alone):
+
+```python
+import json, torch
+
+data = open("masks.safetensors", "rb").read()
+start = 8 + int.from_bytes(data[:8], "little")
+for name, entry in json.loads(data[8:start]).items():
+    if name != "__metadata__":
+        first, end = (start + offset for offset in entry["data_offsets"])
+        mask = torch.frombuffer(bytearray(data[first:end]), dtype=torch.bool)
+        model.get_parameter(name).data.mul_(mask.reshape(entry["shape"]))
+```
+"""

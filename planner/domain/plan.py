@@ -11,7 +11,7 @@ from planner.domain.cluster import Cluster, Origin
 from planner.domain.problem import Certificate
 from planner.domain.settings import CostSettings, Limits, Objective
 
-KeptCount = Annotated[int, Field(ge=0)]
+KeptCount = Annotated[int, Field(ge=0, lt=2**62)]
 KeptFeatures = KeptCount | tuple[tuple[KeptCount, ...], ...]
 
 

@@ -1,0 +1,349 @@
+"""Masks against a count and a choice by hand: pairs, diagonal blocks, norms, MACs and bytes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from planner.accuracy.energy import EnergyModel
+from planner.accuracy.interface import Exchange
+from planner.accuracy.ranking import magnitudes
+from planner.domain.model_profile import ModelProfile
+from planner.domain.owners import REPLICATED
+from planner.domain.plan import LayerPlan, StagePlan
+from planner.domain.settings import CostSettings
+from planner.errors import BadInputError
+from planner.masks import LayerMask, exchanges, kept_sub_rows, needed_weights, plan_masks
+from planner.strategies.study import Study
+from planner.strategies.within_layer import independent_branches, uniform
+from planner.structure import allocation_units
+from tests.planner.builders import Net, chain, cluster
+from tests.planner.generators import networks
+
+Weights = list[NDArray[np.int64]]
+
+
+def whole_weights(profile: ModelProfile, seed: int) -> Weights:
+    """Whole numbers, so that every sum is exact; small ones, so that norms tie."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for layer in profile.layers:
+        kernel = max(1, layer.weight_params // (layer.in_features * layer.out_features))
+        found.append(rng.integers(-4, 5, (layer.out_features, layer.in_features, kernel)))
+    return found
+
+
+def all_magnitudes(weights: Weights) -> tuple[NDArray[np.float32], ...]:
+    return tuple(magnitudes(weight) for weight in weights)
+
+
+@st.composite
+def wide_networks(draw: st.DrawFn) -> ModelProfile:
+    """Mixing layers of every kernel, some of which read one tensor, or the image among others."""
+    net = Net(3, 4)
+    last = net.conv("image", draw(st.integers(6, 12)))
+    for _ in range(draw(st.integers(1, 3))):
+        kind, kernel = draw(st.sampled_from(["one", "two", "image"])), draw(st.integers(1, 3))
+        out = draw(st.integers(6, 12))
+        if kind == "image":
+            last = net.concat("image", net.depthwise(last))
+        made = net.conv(last, out, kernel=kernel, bias=draw(st.booleans()))
+        last = net.add(made, net.conv(last, out)) if kind == "two" else made
+    return net.profile()
+
+
+def drawn_stages(study: Study, seed: int) -> tuple[StagePlan, ...]:
+    """One or several stages on groups of nodes, with any counts that the nodes can send."""
+    rng = np.random.default_rng(seed)
+    nodes = [node.name for node in study.cluster.nodes]
+    starts = [unit.start for unit in allocation_units(study.profile)][1:]
+    cuts = rng.permutation(starts)[: rng.choice([0, 0, 0, 1, 2])][: len(nodes) - 1]
+    ends = sorted(rng.permutation(range(1, len(nodes)))[: len(cuts)].tolist())
+    groups = pairwise([0, *ends, len(nodes)])
+    found = []
+    for rows, group in zip(
+        pairwise([0, *sorted(cuts.tolist()), len(study.profile.layers)]), groups, strict=True
+    ):
+        names = tuple(nodes[slice(*group)])
+        owned = study.shares(names).owned
+        layers = []
+        for row in range(*rows):
+            counts = rng.integers(0, owned[row][:, None] + 1, (len(names), len(names)))
+            np.fill_diagonal(counts, 0)
+            kept = tuple(map(tuple, counts.tolist()))
+            layers.append(
+                LayerPlan(
+                    name=study.profile.layers[row].name,
+                    nodes=len(names),
+                    kept_features=kept if len(names) > 1 and owned[row].any() else None,
+                )
+            )
+        found.append(StagePlan(nodes=names, layers=tuple(layers)))
+    return tuple(found)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Study, tuple[StagePlan, ...], Weights]:
+    settings = CostSettings(share_inputs=draw(st.booleans()))
+    profile = draw(wide_networks() | networks())
+    speeds = draw(st.lists(st.integers(1, 4), min_size=2, max_size=4))
+    casting = draw(st.sampled_from(["broadcast", "unicast"]))
+    study = Study(profile, cluster([float(s) for s in speeds], casting=casting), settings)
+    seed = draw(st.integers(0, 2**16))
+    return study, drawn_stages(study, seed), whole_weights(profile, seed)
+
+
+def block(layer: LayerMask, mask: NDArray[np.bool_], i: int, j: int) -> NDArray[np.bool_]:
+    rows, columns = layer.output_owners == j, layer.input_owners == i
+    kept: NDArray[np.bool_] = mask[rows][:, columns]
+    return kept
+
+
+def readers(stage: Exchange, study: Study, row: int) -> list[int]:
+    """Layers that decide together with one which features go."""
+    source = study.profile.layers[row].inputs[0]
+    others = [
+        other
+        for other, layer in enumerate(study.profile.layers)
+        if layer.inputs[0] == source and stage.table.sparsifiable[other]
+    ]
+    return others if study.settings.share_inputs else [row]
+
+
+def stage_of(found: list[Exchange], row: int) -> Exchange:
+    return next(stage for stage in found if stage.rows.start <= row < stage.rows.stop)
+
+
+@given(cases())
+def test_every_pair_keeps_the_plans_count_of_its_largest_sub_rows(
+    case: tuple[Study, tuple[StagePlan, ...], Weights],
+) -> None:
+    study, planned, weights = case
+    found = exchanges(study, planned)
+    masks = {layer.row: layer for layer in plan_masks(found, all_magnitudes(weights))}
+    plans = [layer for stage in planned for layer in stage.layers]
+    for row, plan in enumerate(plans):
+        stage = stage_of(found, row)
+        if row in masks:
+            assert isinstance(plan.kept_features, tuple)
+            assert masks[row].nodes == stage.table.node_names
+            _check_layer(masks[row], plan.kept_features, stage, study, weights)
+        elif plan.kept_features is not None:  # only to nodes that compute nothing of the layer
+            makers = np.unique(stage.owners.outputs[row])
+            assert not np.array(plan.kept_features)[:, makers].any()
+
+
+def _check_layer(
+    layer: LayerMask,
+    counts: tuple[tuple[int, ...], ...],
+    stage: Exchange,
+    study: Study,
+    weights: Weights,
+) -> None:
+    mask = layer.mask()
+    assert mask[:, layer.input_owners == REPLICATED].all()
+    outputs = stage.owners.outputs
+    together = readers(stage, study, layer.row)
+
+    def worth(feature: int, receiver: int) -> int:
+        return sum(
+            int(np.abs(weights[other][outputs[other] == receiver, feature]).sum())
+            for other in together
+        )
+
+    everyone = range(len(layer.nodes))
+    for i in everyone:
+        held = np.flatnonzero(layer.input_owners == i).tolist()
+        for j in everyone:
+            kept = block(layer, mask, i, j)
+            if i == j:
+                assert kept.all() and not len(layer.sent[i][j])
+                continue
+            makes = len(kept) > 0
+            assert (kept == kept[:1]).all()  # a sub-row stays or goes as a whole
+            chosen = layer.sent[i][j].tolist()
+            assert len(chosen) == counts[i][j] * makes
+            if makes:
+                assert [f for f, stays in zip(held, kept[0], strict=True) if stays] == chosen
+            judges = [k for k in everyone if k != i] if stage.casting == "broadcast" else [j]
+            norms = {f: sum(worth(f, judge) for judge in judges) for f in held}
+            best = sorted(norms.values(), reverse=True)[: len(chosen)]
+            assert sum(norms[f] for f in chosen) == sum(best)
+        if stage.casting == "broadcast":  # one transmission serves all: the largest has the others
+            subsets = sorted((set(layer.sent[i][j].tolist()) for j in everyone), key=len)
+            assert all(a <= b for a, b in pairwise(subsets))
+
+
+@given(cases())
+def test_masks_imply_the_cost_models_macs_and_bytes(
+    case: tuple[Study, tuple[StagePlan, ...], Weights],
+) -> None:
+    study, planned, weights = case
+    found = exchanges(study, planned)
+    received: dict[tuple[int, str, int, int], set[int]] = {}
+    for layer in plan_masks(found, all_magnitudes(weights)):
+        stage = stage_of(found, layer.row)
+        profile = study.profile.layers[layer.row]
+        positions, rest = divmod(profile.macs, profile.in_features * profile.out_features)
+        mask = layer.mask()
+        per_node = [
+            int(mask[layer.output_owners == node].sum()) * positions
+            for node in range(len(layer.nodes))
+        ]
+        assert rest == 0 and per_node == stage.table.macs[layer.row, 0].tolist()
+        sent_bytes = 0
+        for i, of_sender in enumerate(layer.sent):
+            fresh = []
+            for j, features in enumerate(of_sender):
+                key = (stage.rows.start, profile.inputs[0], i, j)
+                had = received.setdefault(key, set()) if study.settings.share_inputs else set()
+                fresh.append(set(features.tolist()) - had)
+                had |= fresh[-1]
+            broadcast = stage.casting == "broadcast"
+            many = len(set().union(*fresh)) if broadcast else sum(map(len, fresh))
+            sent_bytes += many * profile.input_feature_bytes
+        moved = int(study.shares(layer.nodes).moved_bytes[layer.row].sum())
+        if not (study.settings.share_inputs and stage.casting == "broadcast"):
+            assert sent_bytes + moved == stage.table.wire_bytes[layer.row, 0]
+
+
+@given(cases())
+def test_what_the_masks_prune_is_the_energy_that_the_plan_loses(
+    case: tuple[Study, tuple[StagePlan, ...], Weights],
+) -> None:
+    study, planned, weights = case
+    sizes = all_magnitudes(weights)
+    found = exchanges(study, planned)
+    model = EnergyModel("energy:test", sizes)
+    total = sum(size.sum(dtype=np.float64) for size in sizes)
+    assume(total > 0)
+    by_row = {layer.row: layer for layer in plan_masks(found, sizes)}
+    for stage in found:
+        score = model.scores(stage)
+        for row in range(stage.rows.start, stage.rows.stop):
+            lost = 0.0
+            if row in by_row:
+                layer, size = by_row[row], sizes[row].astype(np.float64)
+                between = layer.output_owners[:, None] != layer.input_owners[None, :]
+                between &= (layer.input_owners != REPLICATED)[None, :]
+                whole = size[between].sum()
+                pruned = size[~layer.mask()].sum()
+                lost = (pruned / whole if whole else 0.0) * size.sum() / total
+            assert score[row, 0] == pytest.approx(lost, rel=1e-9, abs=1e-12)
+
+
+@given(cases())
+def test_only_the_weights_of_layers_that_prune_are_needed(
+    case: tuple[Study, tuple[StagePlan, ...], Weights],
+) -> None:
+    study, planned, weights = case
+    found = exchanges(study, planned)
+    needed = needed_weights(found)
+    sizes = all_magnitudes(weights)
+    some = [size if need else None for size, need in zip(sizes, needed, strict=True)]
+    for few, all_known in zip(plan_masks(found, some), plan_masks(found, sizes), strict=True):
+        assert np.array_equal(few.mask(), all_known.mask())
+        assert few.prunes == (not few.mask().all())
+        assert needed[few.row] or not few.prunes
+
+
+def test_query_key_and_value_in_one_weight_are_cut_by_heads() -> None:
+    net = Net(3, 1)
+    fused = net.linear(net.linear("image", 8), 24, bias=False)
+    net.linear(fused, 4)
+    profile = net.profile()
+    qkv = profile.layers[1].model_copy(update={"segments": 3, "granularity": 4})  # 2 heads of 4
+    profile = profile.model_copy(update={"layers": (profile.layers[0], qkv, profile.layers[2])})
+    study = Study(profile, cluster(2), levels=(0.0, 0.5, 1.0))
+    planned = uniform(study, 2, 0.5).stages
+    weights = whole_weights(profile, 3)
+    layer = plan_masks(exchanges(study, planned), all_magnitudes(weights))[0]
+    assert layer.row == 1
+    assert layer.output_owners.tolist() == [0] * 4 + [1] * 4 + [0] * 4 + [1] * 4 + [0] * 4 + [1] * 4
+    mask = layer.mask()
+    for node, other in ((0, 1), (1, 0)):
+        rows = mask[layer.output_owners == node]
+        assert rows[:, layer.input_owners == node].all()
+        assert rows[:, layer.input_owners == other].sum(axis=1).tolist() == [2] * 12
+
+
+def test_a_matrix_by_hand() -> None:
+    norms = np.array([[0, 5.0], [0, 1], [0, 9], [4, 0], [7, 0]])
+    owners = np.array([0, 0, 0, 1, 1], dtype=np.int16)
+    sent = kept_sub_rows(norms, owners, np.array([[0, 2], [1, 0]]), "unicast")
+    assert [[features.tolist() for features in row] for row in sent] == [[[], [0, 2]], [[4], []]]
+    outputs = np.array([1, 0], dtype=np.int16)
+    layer = LayerMask(0, ("a", "b"), owners, outputs, sent, prunes=True)
+    assert layer.mask().astype(int).tolist() == [[1, 0, 1, 1, 1], [1, 1, 1, 0, 1]]
+    with pytest.raises(ValueError, match="node 1 holds 2 features, not 3"):
+        kept_sub_rows(norms, owners, np.array([[0, 2], [3, 0]]), "unicast")
+
+
+def test_branches_on_four_unequal_nodes_keep_their_own_blocks_alone() -> None:
+    study = Study(chain(10, 11, 12), cluster([1.0, 2.0, 3.0, 4.0]))
+    planned = independent_branches(study, 4).stages
+    found = plan_masks(exchanges(study, planned), all_magnitudes(whole_weights(study.profile, 1)))
+    assert [layer.row for layer in found] == [1, 2]
+    for layer in found:
+        own = layer.output_owners[:, None] == layer.input_owners[None, :]
+        assert np.array_equal(layer.mask(), own)
+        assert len(set(np.bincount(layer.output_owners))) > 1
+
+
+def test_a_pipeline_has_no_masks(study_of_two: Study) -> None:
+    planned = tuple(
+        StagePlan(nodes=(node,), layers=(LayerPlan(name=layer.name, nodes=1),))
+        for node, layer in zip("ab", study_of_two.profile.layers, strict=True)
+    )
+    found = exchanges(study_of_two, planned)
+    assert not needed_weights(found).any()
+    assert plan_masks(found, (None, None)) == ()
+
+
+@pytest.fixture
+def study_of_two() -> Study:
+    return Study(chain(8, 8), cluster(2))
+
+
+def one_stage(study: Study, *kept: int | None) -> tuple[StagePlan, ...]:
+    layers = tuple(
+        LayerPlan(name=layer.name, nodes=2, kept_features=count)
+        for layer, count in zip(study.profile.layers, kept, strict=True)
+    )
+    return (StagePlan(nodes=("a", "b"), layers=layers),)
+
+
+def test_a_weight_that_decides_must_be_known(study_of_two: Study) -> None:
+    found = exchanges(study_of_two, one_stage(study_of_two, None, 2))
+    with pytest.raises(ValueError, match="the weight of layer 'conv_1' is needed"):
+        plan_masks(found, (None, None))
+
+
+def test_stages_that_do_not_fit_are_refused(study_of_two: Study) -> None:
+    with pytest.raises(BadInputError, match=r"'conv_1': keeps 5 features.*at most 4"):
+        exchanges(study_of_two, one_stage(study_of_two, None, 5))
+    with pytest.raises(BadInputError, match="beyond any model's"):
+        exchanges(study_of_two, one_stage(study_of_two, None, 10**30))
+    other = Study(chain(8, 8, 8), cluster(2))
+    with pytest.raises(BadInputError, match="the plan has 'nothing' where net has 'conv_2'"):
+        exchanges(other, one_stage(study_of_two, None, 2))
+
+
+def test_names_of_the_cluster_decide_the_shares() -> None:
+    """A stage on the second and third node is cut by their speeds, not by the first two's."""
+    study = Study(chain(8, 8), cluster([1.0, 1.0, 3.0]))
+    layers = tuple(
+        LayerPlan(name=name, nodes=2, kept_features=kept)
+        for name, kept in (("conv_0", None), ("conv_1", ((0, 1), (2, 0))))
+    )
+    planned = (StagePlan(nodes=("b", "c"), layers=layers),)
+    (layer,) = plan_masks(
+        exchanges(study, planned), all_magnitudes(whole_weights(study.profile, 2))
+    )
+    assert layer.input_owners.tolist() == layer.output_owners.tolist() == [0, 0] + [1] * 6
+    assert [[len(features) for features in row] for row in layer.sent] == [[0, 1], [2, 0]]
