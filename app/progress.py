@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
@@ -16,6 +16,7 @@ from app.render import messages
 from profiles.files import one_line
 
 DELAY_S = 0.5  # shorter work shows nothing
+_HEARS_S = 0.2  # after so long Ctrl-C is heard at the latest
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -71,4 +72,6 @@ def leavable(
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
+    while not future.done():
+        wait([future], timeout=_HEARS_S)  # a signal just before a wait would be heard behind it
     return future.result()

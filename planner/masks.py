@@ -13,7 +13,6 @@ from planner.accuracy.ranking import Magnitudes, ranking, sub_row_norms
 from planner.domain.cluster import Casting
 from planner.domain.owners import REPLICATED, Owners
 from planner.domain.plan import StagePlan
-from planner.errors import BadInputError
 from planner.strategies.evaluation import _check_layers, _check_nodes, _costed, _rows
 from planner.strategies.study import Study
 
@@ -70,12 +69,7 @@ def exchanges(study: Study, stages: tuple[StagePlan, ...]) -> list[Exchange]:
     """
     _check_layers(study, stages)
     _check_nodes(study, stages)
-    try:
-        costed = [_costed(study, stage, rows) for stage, rows in _rows(stages)]
-    except OverflowError as error:
-        raise BadInputError(
-            f"stages: a count of kept_features is beyond any model's: {2**63:,} or more"
-        ) from error
+    costed = [_costed(study, stage, rows) for stage, rows in _rows(stages)]
     return [study.exchange(stage.table, stage.rows) for stage in costed]
 
 
