@@ -18,7 +18,8 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.masks import LayerMask, exchanges, needed_weights, plan_masks
+from planner.masks import LayerMask, needed_weights, plan_masks
+from planner.strategies.evaluation import exchanges
 from planner.strategies.study import Study
 from profiles.catalog import model_names
 from profiles.files import one_line, write_atomically

@@ -12,9 +12,6 @@ from planner.accuracy.interface import Exchange
 from planner.accuracy.ranking import Magnitudes, ranking, sub_row_norms
 from planner.domain.cluster import Casting
 from planner.domain.owners import REPLICATED, Owners
-from planner.domain.plan import StagePlan
-from planner.strategies.evaluation import _check_layers, _check_nodes, _costed, _rows
-from planner.strategies.study import Study
 
 Sent = tuple[tuple[NDArray[np.int64], ...], ...]
 """Entry [i][j]: the input features that node i sends to node j, ascending; none to itself."""
@@ -59,20 +56,6 @@ class LayerMask:
         return kept
 
 
-def exchanges(study: Study, stages: tuple[StagePlan, ...]) -> list[Exchange]:
-    """What the layers of every stage exchange, one option each, as `evaluate` counts it.
-
-    Raises
-    ------
-    BadInputError
-        The stages do not fit the study's model or cluster.
-    """
-    _check_layers(study, stages)
-    _check_nodes(study, stages)
-    costed = [_costed(study, stage, rows) for stage, rows in _rows(stages)]
-    return [study.exchange(stage.table, stage.rows) for stage in costed]
-
-
 def needed_weights(stages: Sequence[Exchange]) -> NDArray[np.bool_]:
     """Layers whose weights decide what goes, shape (L,).
 
@@ -97,7 +80,7 @@ def plan_masks(
     Parameters
     ----------
     stages : sequence of Exchange
-        As `exchanges` has them.
+        As `planner.strategies.evaluation.exchanges` has them.
     magnitudes : sequence of float arrays of shape (O, I), or None
         One per layer of the model; known where `needed_weights` says so.
 

@@ -126,11 +126,15 @@ def allocation_loads(
     return loads, np.array([ends[0], *between, ends[1]])
 
 
-def memory_binds(node: str, limit_bytes: int, more_bytes: int) -> str:
-    """What to say when memory is the limit: the least relaxation that makes a plan fit."""
+def memory_binds(node: str, limit_bytes: int, more_bytes: int, least: bool = True) -> str:
+    """What to say when memory is the limit: the least relaxation that makes a plan fit.
+
+    Without the proof that it is the least, ``least`` is false.
+    """
+    works = "the smallest that works is" if least else "what surely works is"
     return (
-        f"memory of {node} binds: its limit is {limit_bytes:,} bytes, the smallest that works "
-        f"is {limit_bytes + more_bytes:,} ({more_bytes:,} more on each limited node)"
+        f"memory of {node} binds: its limit is {limit_bytes:,} bytes, {works} "
+        f"{limit_bytes + more_bytes:,} ({more_bytes:,} more on each limited node)"
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from planner.domain.cluster import Cluster
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
 from planner.domain.plan import Binding, Plan
+from planner.errors import SolverStoppedError
 from planner.solve.joint.check import joint_loss, needed_bytes
 from planner.solve.joint.fixed_stages import FixedStages
 from planner.solve.joint.solver import solve_joint
@@ -30,19 +31,23 @@ def what_binds(study: Study, request: Request) -> tuple[Binding, ...]:
     ----------
     study : Study
     request : Request
-        With a plan.
+        With a plan. Its time limit holds for each of the problems that are solved.
 
     Returns
     -------
     tuple of Binding
         Limits that bind, the most valuable first, then bandwidth and computing speed.
+
+    Raises
+    ------
+    SolverStoppedError
+        A solver stopped without a plan.
     """
     costs = joint_costs(study, request.parallelism, len(study.cluster.nodes))
     problem = costs.problem(request.objective, request.limits, request.max_nodes, request.exactly)
-    best = solve_joint(problem)
-    if best.stages is None or best.objective_s is None:
-        return ()
-    search = _Limits(costs, problem, best.stages, best.objective_s)
+    best = _with_plan(solve_joint(problem, time_limit_s=request.time_limit_s), request)
+    assert best.stages is not None and best.objective_s is not None
+    search = _Limits(costs, problem, best.stages, best.objective_s, request)
     limits = [*search.memory(), *search.loss(), *search.times()]
     limits.sort(key=lambda found: -found.gain_s)
     return (*limits, *_resources(study, request, best.objective_s))
@@ -52,8 +57,14 @@ class _Limits:
     """The limits of one joint problem, each relaxed alone."""
 
     def __init__(
-        self, costs: JointCosts, problem: JointProblem, stages: Stages, objective_s: float
+        self,
+        costs: JointCosts,
+        problem: JointProblem,
+        stages: Stages,
+        objective_s: float,
+        request: Request,
     ) -> None:
+        self._request = request
         self._costs = costs
         self._problem = problem
         self._stages = stages
@@ -61,7 +72,9 @@ class _Limits:
         fixed = FixedStages(problem, (stages.starts, stages.groups))
         self._loss_price, self._memory_prices = 0.0, dict[tuple[int, int], float]()
         if problem.objective == "latency":
-            self._loss_price, self._memory_prices = fixed.prices(problem.max_bottleneck_s)
+            self._loss_price, self._memory_prices = fixed.prices(
+                problem.max_bottleneck_s, stages.options
+            )
 
     def loss(self) -> list[Binding]:
         """The loss budget."""
@@ -87,24 +100,15 @@ class _Limits:
     def times(self) -> list[Binding]:
         """A limit on the measure that is not the objective."""
         problem = self._problem
-        found: list[Binding] = []
-        if problem.max_bottleneck_s is not None and problem.objective == "latency":
-            found += self._binding(
-                "throughput",
-                "throughput",
-                "s per input",
-                problem.max_bottleneck_s,
-                lambda most: {"max_bottleneck_s": most},
+        if problem.objective == "latency" and problem.max_bottleneck_s is not None:
+            limit, name = problem.max_bottleneck_s, "max_bottleneck_s"
+            return self._binding(
+                "throughput", "throughput", "s per input", limit, lambda most: {name: most}
             )
-        if problem.max_latency_s is not None and problem.objective == "bottleneck":
-            found += self._binding(
-                "latency",
-                "latency",
-                "s",
-                problem.max_latency_s,
-                lambda most: {"max_latency_s": most},
-            )
-        return found
+        if problem.objective == "bottleneck" and problem.max_latency_s is not None:
+            limit, name = problem.max_latency_s, "max_latency_s"
+            return self._binding("latency", "latency", "s", limit, lambda most: {name: most})
+        return []
 
     def memory(self) -> list[Binding]:
         """The memory of every kind of node that has a limit."""
@@ -183,11 +187,24 @@ class _Limits:
         ]
 
     def _solve(self, changes: dict[str, object]) -> JointResult:
-        return solve_joint(self._problem.model_copy(update=changes), known=(self._stages,))
+        relaxed = self._problem.model_copy(update=changes)
+        limit_s = self._request.time_limit_s
+        found = solve_joint(relaxed, time_limit_s=limit_s, known=(self._stages,))
+        return _with_plan(found, self._request)
 
     def _gain(self, result: JointResult) -> float:
-        assert result.objective_s is not None  # a wider limit lets the present plan pass
+        assert result.objective_s is not None
         return max(self._objective_s - result.objective_s, 0.0)
+
+
+def _with_plan(result: JointResult, request: Request) -> JointResult:
+    """A result that has a plan, as one whose limits are wider than a plan's must."""
+    if result.stages is None:
+        raise SolverStoppedError(
+            f"--what-binds: the solver stopped after {request.time_limit_s or 0.0:g} s without a "
+            "plan; allow more time (--time-limit)"
+        )
+    return result
 
 
 def _fullest(problem: JointProblem, stages: Stages, mine: NDArray[np.bool_]) -> int:
@@ -208,8 +225,10 @@ def _resources(study: Study, request: Request, objective_s: float) -> list[Bindi
             request.objective,
             request.limits,
             request.exactly,
+            time_limit_s=request.time_limit_s,
         )
-        assert plan is not None and result.objective_s is not None  # faster, so still feasible
+        _with_plan(result, request)
+        assert plan is not None and result.objective_s is not None
         return plan, max(objective_s - result.objective_s, 0.0)
 
     def outweighs(factor: float) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.accuracy.interface import NOTHING_KNOWN, PredictedLoss
+from planner.accuracy.interface import NOTHING_KNOWN, Exchange, PredictedLoss
 from planner.domain.cluster import Origin
 from planner.domain.cost_table import CostTable
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
@@ -56,9 +56,7 @@ def evaluate(study: Study, stages: tuple[StagePlan, ...]) -> Predicted:
         The stages do not cover the model's layers in order, part layers that run as one, name an
         unknown node or one node twice; or no layer takes any time.
     """
-    _check_layers(study, stages)
-    _check_nodes(study, stages)
-    costed = [_costed(study, stage, rows) for stage, rows in _rows(stages)]
+    costed = _costed_stages(study, stages)
     transfers = [
         study.handover_s(before.names, after.names, before.rows.stop)
         for before, after in itertools.pairwise(costed)
@@ -102,6 +100,24 @@ def evaluated_plan(study: Study, stages: tuple[StagePlan, ...], strategy: str) -
         stages=stages,
         predicted=evaluate(study, stages),
     )
+
+
+def exchanges(study: Study, stages: tuple[StagePlan, ...]) -> list[Exchange]:
+    """What the layers of every stage exchange, one option each.
+
+    Raises
+    ------
+    BadInputError
+        The stages do not fit the study's model or cluster, as in `evaluate`.
+    """
+    return [study.exchange(stage.table, stage.rows) for stage in _costed_stages(study, stages)]
+
+
+def _costed_stages(study: Study, stages: tuple[StagePlan, ...]) -> list[_Stage]:
+    """Every stage with its costs, checked against the model and the cluster."""
+    _check_layers(study, stages)
+    _check_nodes(study, stages)
+    return [_costed(study, stage, rows) for stage, rows in _rows(stages)]
 
 
 def _check_layers(study: Study, stages: tuple[StagePlan, ...]) -> None:

@@ -8,9 +8,12 @@ import pytest
 
 from planner.domain.plan import Binding
 from planner.domain.settings import Limits, Objective
+from planner.solve.sparsity.sensitivity import shadow_prices
+from planner.solve.sparsity.solver import solve_sparsity
 from planner.strategies.binding import what_binds
 from planner.strategies.optimise import Request, optimise
 from planner.strategies.study import Study
+from planner.strategies.within_layer import sparsity_problem
 from tests.planner.builders import chain, cluster, linear_loss, with_nodes
 from tests.planner.test_strategies import OBJECTIVES, seconds
 
@@ -93,3 +96,18 @@ def test_what_does_not_bind_is_not_named() -> None:
     asked = Request(3, limits=Limits(max_accuracy_drop=100.0))
     found = what_binds(study(10**9), asked)
     assert {binding.kind for binding in found} == {"bandwidth", "compute"}
+
+
+def test_prices_are_those_of_the_layers_own_problem() -> None:
+    size = PROFILE.totals.param_bytes // 3 + 2000
+    limited, limits = study(size), Limits(max_accuracy_drop=0.4)
+    names = limited.names(3)
+    problem = sparsity_problem(limited, 3, "latency", limits)
+    choice = solve_sparsity(problem).choice
+    assert choice is not None
+    wanted = {price.name: price.seconds_per_unit for price in shadow_prices(problem, choice)}
+    found = what_binds(limited, Request(3, "within-layer", limits=limits, exactly=True))
+    told = {binding.name.removeprefix("memory of "): binding.price_s for binding in found}
+    assert told["accuracy drop"] == pytest.approx(wanted["accuracy drop"]) and wanted[names[0]] >= 0
+    for name in names:
+        assert (told.get(name) or 0.0) == pytest.approx(wanted[name])

@@ -19,7 +19,8 @@ from planner.domain.owners import REPLICATED
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
-from planner.masks import LayerMask, exchanges, kept_sub_rows, needed_weights, plan_masks
+from planner.masks import LayerMask, kept_sub_rows, needed_weights, plan_masks
+from planner.strategies.evaluation import exchanges
 from planner.strategies.study import Study
 from planner.strategies.within_layer import independent_branches, uniform
 from planner.structure import allocation_units

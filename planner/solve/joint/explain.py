@@ -69,8 +69,7 @@ def _memory(problem: JointProblem, solve: Solve) -> str:
             low = middle
             sure &= found.certificate.status == "infeasible"
     group, position = np.unravel_index(limits.argmin(), limits.shape)
-    text = memory_binds(problem.group_names[group], int(limits[group, position]), high)
-    return text if sure else text.replace("the smallest that works is", "what surely works is")
+    return memory_binds(problem.group_names[group], int(limits[group, position]), high, sure)
 
 
 def _without_times(problem: JointProblem) -> JointProblem:

@@ -12,6 +12,7 @@ from planner.solve.joint.by_stage import StageRows, least_bottleneck
 from planner.solve.joint.check import joint_times
 from planner.solve.sparsity.ilp import ilp_sparsity
 from planner.solve.sparsity.multiple_choice import Choice, MemoryRow, SumRow, choose
+from planner.solve.sparsity.sensitivity import shadow_prices
 
 NOTHING_BELOW = Choice(None, np.inf, np.inf, True, np.zeros(0))
 """The answer to a cutoff that what a structure fixes reaches already."""
@@ -158,8 +159,16 @@ class FixedStages:
         self.by_program = True
         return _by_program(costs, self.allowed, sums, memories, cutoff_s, found, deadline)
 
-    def prices(self, bottleneck_s: float | None) -> tuple[float, dict[tuple[int, int], float]]:
+    def prices(
+        self, bottleneck_s: float | None, options: NDArray[np.int64]
+    ) -> tuple[float, dict[tuple[int, int], float]]:
         """What linear programming pays for one unit of the loss budget and for one byte.
+
+        Parameters
+        ----------
+        bottleneck_s : float, optional
+        options : int array, shape (U,)
+            The fastest within all limits.
 
         Returns
         -------
@@ -168,16 +177,20 @@ class FixedStages:
         memory : dict of (group, position) to float
             Seconds per byte, where memory could bind at all.
         """
-        found = self.fastest(bottleneck_s, deadline=Deadline())
-        times, bytes_ = len(self._times(bottleneck_s)), self._memory_rows()
-        loss = found.multipliers[times] if self._problem.max_loss is not None else 0.0
-        first = len(found.multipliers) - len(bytes_)
+        sums, rows = self._times(bottleneck_s), self._memory_rows()
+        times = len(sums)
+        if self._problem.max_loss is not None:
+            sums.append((self.loss, self._problem.max_loss))
+        problem = _sparsity_problem(
+            self.latency_s[None], self.allowed, sums, [row for _, row in rows]
+        )
+        prices = [price.seconds_per_unit for price in shadow_prices(problem, options)]
         group_of = {start: group for start, _, group in self._runs}
         memory = {
-            (group_of[start], position): float(found.multipliers[first + i])
-            for i, ((start, position), _) in enumerate(bytes_)
+            (group_of[start], position): price
+            for ((start, position), _), price in zip(rows, prices[len(sums) :], strict=True)
         }
-        return float(loss), memory
+        return (prices[times] if len(sums) > times else 0.0), memory
 
     def stages(self, options: NDArray[np.int64]) -> Stages:
         """The structure with its options."""
@@ -239,21 +252,8 @@ def _by_program(
     """The integer program of eq. 12 to 16 where the search did not close; no worse than it."""
     better = min(cutoff_s, found.objective)
     within = [(values, better) for values in costs] if np.isfinite(better) else []
-    result = ilp_sparsity(
-        SparsityProblem(
-            objective_s=costs,
-            allowed=allowed,
-            sum_limits=tuple(
-                SumLimit(name=str(index), values=np.where(allowed, values, 0.0), limit=limit)
-                for index, (values, limit) in enumerate([*sums, *within])
-            ),
-            memory_limits=tuple(
-                MemoryLimit(name=str(index), weight_bytes=w, live_bytes=live, limit_bytes=limit)
-                for index, (w, live, limit) in enumerate(memories)
-            ),
-        ),
-        deadline.left_s,
-    )
+    problem = _sparsity_problem(costs, allowed, [*sums, *within], memories)
+    result = ilp_sparsity(problem, deadline.left_s)
     status, bound = result.certificate.status, result.certificate.bound
     closed = status in ("optimal", "infeasible")
     if result.choice is None or result.objective_s is None or result.objective_s > found.objective:
@@ -261,3 +261,24 @@ def _by_program(
         return Choice(found.choice, found.objective, bound, closed, found.multipliers)
     bound = result.objective_s if closed else max(found.bound, bound or -np.inf)
     return Choice(result.choice, result.objective_s, bound, closed, found.multipliers)
+
+
+def _sparsity_problem(
+    costs: NDArray[np.float64],
+    allowed: NDArray[np.bool_],
+    sums: list[SumRow],
+    memories: list[MemoryRow],
+) -> SparsityProblem:
+    """The same arrays as a problem of its own; its limits are called by their numbers."""
+    return SparsityProblem(
+        objective_s=costs,
+        allowed=allowed,
+        sum_limits=tuple(
+            SumLimit(name=str(index), values=np.where(allowed, values, 0.0), limit=limit)
+            for index, (values, limit) in enumerate(sums)
+        ),
+        memory_limits=tuple(
+            MemoryLimit(name=str(index), weight_bytes=stored, live_bytes=live, limit_bytes=limit)
+            for index, (stored, live, limit) in enumerate(memories)
+        ),
+    )
