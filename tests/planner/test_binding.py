@@ -99,8 +99,8 @@ def test_what_does_not_bind_is_not_named() -> None:
 
 
 def test_prices_are_those_of_the_layers_own_problem() -> None:
-    size = PROFILE.totals.param_bytes // 3 + 2000
-    limited, limits = study(size), Limits(max_accuracy_drop=0.4)
+    size = PROFILE.totals.param_bytes // 3 + 600
+    limited, limits = study(size), Limits(max_accuracy_drop=1.0)
     names = limited.names(3)
     problem = sparsity_problem(limited, 3, "latency", limits)
     choice = solve_sparsity(problem).choice
@@ -108,6 +108,7 @@ def test_prices_are_those_of_the_layers_own_problem() -> None:
     wanted = {price.name: price.seconds_per_unit for price in shadow_prices(problem, choice)}
     found = what_binds(limited, Request(3, "within-layer", limits=limits, exactly=True))
     told = {binding.name.removeprefix("memory of "): binding.price_s for binding in found}
-    assert told["accuracy drop"] == pytest.approx(wanted["accuracy drop"]) and wanted[names[0]] >= 0
+    assert told["accuracy drop"] == pytest.approx(wanted["accuracy drop"])
+    assert wanted["accuracy drop"] > 0 and wanted["b"] > 0
     for name in names:
         assert (told.get(name) or 0.0) == pytest.approx(wanted[name])
