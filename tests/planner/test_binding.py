@@ -8,9 +8,12 @@ import pytest
 
 from planner.domain.plan import Binding
 from planner.domain.settings import Limits, Objective
+from planner.solve.joint.fixed_stages import FixedStages
+from planner.solve.joint.solver import solve_joint
 from planner.solve.sparsity.sensitivity import shadow_prices
 from planner.solve.sparsity.solver import solve_sparsity
 from planner.strategies.binding import what_binds
+from planner.strategies.hybrid import JointCosts
 from planner.strategies.optimise import Request, optimise
 from planner.strategies.study import Study
 from planner.strategies.within_layer import sparsity_problem
@@ -99,16 +102,21 @@ def test_what_does_not_bind_is_not_named() -> None:
 
 
 def test_prices_are_those_of_the_layers_own_problem() -> None:
-    size = PROFILE.totals.param_bytes // 3 + 600
-    limited, limits = study(size), Limits(max_accuracy_drop=1.0)
-    names = limited.names(3)
+    limited = study(PROFILE.totals.param_bytes // 3 + 600)
+    limits = Limits(max_accuracy_drop=1.0)
     problem = sparsity_problem(limited, 3, "latency", limits)
     choice = solve_sparsity(problem).choice
     assert choice is not None
     wanted = {price.name: price.seconds_per_unit for price in shadow_prices(problem, choice)}
-    found = what_binds(limited, Request(3, "within-layer", limits=limits, exactly=True))
-    told = {binding.name.removeprefix("memory of "): binding.price_s for binding in found}
-    assert told["accuracy drop"] == pytest.approx(wanted["accuracy drop"])
     assert wanted["accuracy drop"] > 0 and wanted["b"] > 0
-    for name in names:
-        assert (told.get(name) or 0.0) == pytest.approx(wanted[name])
+    joint = JointCosts(limited, "within-layer", 3).problem("latency", limits, 3, True)
+    best = solve_joint(joint).stages
+    assert best is not None and len(best.groups) == 1
+    loss, memory = FixedStages(joint, (best.starts, best.groups)).prices(None, best.options)
+    assert loss == pytest.approx(wanted["accuracy drop"])
+    for position, name in enumerate(limited.names(3)):
+        price = memory.get((best.groups[0], position), 0.0)
+        assert price == pytest.approx(wanted[name], abs=1e-15)
+    found = what_binds(limited, Request(3, "within-layer", limits=limits, exactly=True))
+    (budget,) = by_kind(found, "loss")
+    assert budget.price_s == pytest.approx(wanted["accuracy drop"])
