@@ -24,7 +24,7 @@ from planner.strategies.study import Study
 from profiles.catalog import model_names
 from profiles.files import one_line, write_atomically
 from profiles.weight_names import candidates
-from profiles.weights import read_magnitudes, stored_weights
+from profiles.weights import read_weights
 
 PLAN_FILE = "plan.json"
 LAYERS_FILE = "layers.csv"
@@ -88,19 +88,20 @@ def find_masks(plan: Plan, profile: ModelProfile, weights: Path) -> Masks:
     if not needed.any():  # no weight decides anything
         layers = plan_masks(stages, (None,) * len(profile.layers))
         return Masks(layers, (None,) * len(layers), {})
-    layers = plan_masks(stages, read_magnitudes(weights, profile, needed))
-    stored = stored_weights(weights, profile, needed)
+    found = read_weights(weights, profile, needed)
+    layers = plan_masks(stages, [None if weight is None else weight[0] for weight in found])
     parameters: list[str | None] = []
     arrays: dict[str, NDArray[np.bool_]] = {}
     for layer in layers:
-        weight = stored[layer.row] if layer.prunes else None
-        parameters.append(weight.name if weight else None)
-        if weight is None:
+        weight = found[layer.row] if layer.prunes else None
+        stored = weight[1] if weight else None
+        parameters.append(stored.name if stored else None)
+        if stored is None:
             continue
-        array = weight.spread(layer.mask())
-        if not np.array_equal(arrays.setdefault(weight.name, array), array):
+        array = stored.spread(layer.mask())
+        if not np.array_equal(arrays.setdefault(stored.name, array), array):
             raise BadInputError(
-                f"weights {one_line(weights.name)}: {weight.name[:90]!r} is the weight of several "
+                f"weights {one_line(weights.name)}: {stored.name[:90]!r} is the weight of several "
                 f"layers, of which {profile.layers[layer.row].name[:80]!r} keeps other sub-rows: "
                 "one mask cannot serve them all"
             )

@@ -13,6 +13,7 @@ from planner.accuracy.ranking import Magnitudes, magnitudes
 from planner.domain.layer_profile import LayerProfile
 from planner.errors import BadInputError
 from profiles.files import one_line
+from profiles.stored_weight import StoredWeight
 from profiles.weight_names import candidates
 
 MAX_HEADER_BYTES = 16 * 2**20  # of names, shapes and offsets; a model of 100 layers needs 10 kB
@@ -20,10 +21,12 @@ _MOST_RENAMINGS = 16  # that are tried
 _MOST_COMPARED = 2000  # tensors that are searched for a likely one
 DTYPES = ("F16", "BF16", "F32", "F64")
 Shape = tuple[int, ...]
+Weight = tuple[Magnitudes, StoredWeight]
+"""L1 norms of a layer's weight, shape (O, I), and where it is stored."""
 
 
-def read_safetensors(path: Path, layers: list[LayerProfile]) -> dict[str, Magnitudes]:
-    """L1 norms of the layers' weights, (O, I) each, by layer.
+def read_safetensors(path: Path, layers: list[LayerProfile]) -> dict[str, Weight]:
+    """L1 norms of the layers' weights, (O, I) each, and where they are stored, by layer.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def read_safetensors(path: Path, layers: list[LayerProfile]) -> dict[str, Magnit
             names = _matched(shapes, layers, label)
             turned = _turned_leaves(shapes, names, layers)
             return {
-                layer.name: _magnitudes(tensors, names[layer.name], layer, turned, label)
+                layer.name: _weight(tensors, names[layer.name], layer, turned, label)
                 for layer in layers
             }
     except (SafetensorError, OSError, ValueError) as error:
@@ -57,17 +60,19 @@ def read_safetensors(path: Path, layers: list[LayerProfile]) -> dict[str, Magnit
         ) from error
 
 
-def _magnitudes(
-    tensors: Any, name: str, layer: LayerProfile, turned: set[str], label: str
-) -> Magnitudes:
-    dtype = tensors.get_slice(name).get_dtype()
+def _weight(tensors: Any, name: str, layer: LayerProfile, turned: set[str], label: str) -> Weight:
+    stored = tensors.get_slice(name)
+    dtype = stored.get_dtype()
     if dtype not in DTYPES:
         raise BadInputError(
             f"weights {label}: {name!r} has the element type {dtype}; "
             f"{', '.join(DTYPES)} can be read"
         )
     size = magnitudes(tensors.get_tensor(name))
-    return size.T if _is_turned(size.shape, name, layer, turned) else size
+    shape = tuple(stored.get_shape())
+    if _is_turned(size.shape, name, layer, turned):
+        return size.T, StoredWeight(name, shape, 1, 0)
+    return size, StoredWeight(name, shape)
 
 
 def _is_turned(shape: Shape, name: str, layer: LayerProfile, turned: set[str]) -> bool:

@@ -38,7 +38,8 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     Returns
     -------
     dict
-        By layer, where the file has it: ``shape`` (O, I) and ``data``, float32 in base64.
+        By layer, where the file has it: ``shape`` (O, I) and ``data``, float32 in base64;
+        ``name``, ``stored_shape`` and ``axes`` (of outputs and inputs) of the tensor it is in.
 
     Raises
     ------
@@ -59,8 +60,12 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     for layer in request["layers"]:
         name = next((name for name in (layer, *candidates(layer)) if name in by_name), None)
         if name is not None:
-            size = magnitudes(_oriented(*by_name[name]))
+            node, tensor, steps = by_name[name]
+            size = magnitudes(_oriented(node, tensor, steps))
             answer[layer] = {
+                "name": tensor.name,
+                "stored_shape": list(tensor.dims),
+                "axes": _axes(node, len(tensor.dims), steps),
                 "shape": size.shape,
                 "data": base64.b64encode(np.ascontiguousarray(size, "<f4").tobytes()).decode(),
             }
@@ -115,21 +120,42 @@ def _oriented(
     weight = _values(tensor)
     for step in steps:
         if step.op_type == "Transpose":
-            order = next((list(a.ints) for a in step.attribute if a.name == "perm"), None)
+            order = _permutation(step)
             if order is not None and sorted(order) != list(range(weight.ndim)):
                 raise BadInputError(f"node {step.name!r} permutes {weight.ndim} axes by {order}")
             weight = weight.transpose(order)
     if node.op_type == "MatMul" and weight.ndim > 2 and max(weight.shape[:-2]) == 1:
         weight = weight.reshape(weight.shape[-2:])
-    turned = {"ConvTranspose": True, "MatMul": True}.get(
-        node.op_type, node.op_type == "Gemm" and not node.attributes.get("transB", 0)
-    )
     if weight.ndim < 2 or (weight.ndim > 2 and node.op_type in ("Gemm", "MatMul")):
         raise BadInputError(
             f"the weight {tensor.name!r} of node {node.label!r} has the shape {weight.shape}; "
             "one matrix is needed"
         )
-    return weight.swapaxes(0, 1) if turned else weight
+    return weight.swapaxes(0, 1) if _reads_turned(node) else weight
+
+
+def _axes(node: Node, dimensions: int, steps: list[onnx.NodeProto]) -> list[int]:
+    """Axes of output and input features of a stored tensor that is read by way of some steps."""
+    axes = list(range(dimensions))
+    for step in steps:
+        if step.op_type == "Transpose":
+            order = _permutation(step)
+            axes = [axes[axis] for axis in order] if order is not None else axes[::-1]
+    if node.op_type == "MatMul":  # of one matrix, so that all other sides are 1
+        axes = axes[-2:]
+    return axes[1::-1] if _reads_turned(node) else axes[:2]
+
+
+def _permutation(step: onnx.NodeProto) -> list[int] | None:
+    """Of a transpose; None where it turns all axes round."""
+    return next((list(a.ints) for a in step.attribute if a.name == "perm"), None)
+
+
+def _reads_turned(node: Node) -> bool:
+    """Whether an operator reads its weight as (I, O)."""
+    if node.op_type == "Gemm":
+        return not node.attributes.get("transB", 0)
+    return node.op_type in ("ConvTranspose", "MatMul")
 
 
 def _values(tensor: onnx.TensorProto) -> NDArray[np.generic]:
