@@ -19,11 +19,11 @@ from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from planner.masks import LayerMask, needed_weights, plan_masks
+from planner.parameters import candidates
 from planner.strategies.evaluation import exchanges
 from planner.strategies.study import Study
 from profiles.catalog import model_names
 from profiles.files import one_line, write_atomically
-from profiles.weight_names import candidates
 from profiles.weights import read_weights
 
 PLAN_FILE = "plan.json"

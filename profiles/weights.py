@@ -18,10 +18,10 @@ from planner.accuracy.ranking import Magnitudes
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
+from planner.parameters import StoredWeight
 from profiles.files import one_line
 from profiles.from_safetensors import Weight, read_safetensors
 from profiles.sandbox import Limits, run_limited
-from profiles.stored_weight import StoredWeight
 from profiles.strangers import MAX_MODEL_BYTES
 
 MAX_PAIRS = 2**27

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from planner.accuracy.ranking import magnitudes
 from planner.errors import BadInputError
+from planner.parameters import candidates
 from profiles.from_onnx.child import inlined
 from profiles.from_onnx.emitter import Emitter, Node
 from profiles.from_onnx.file import parse
 from profiles.from_onnx.graph import labelled
 from profiles.from_onnx.inferred import Inferred
 from profiles.from_onnx.inputs import graph_inputs
-from profiles.weight_names import candidates
 
 _WEIGHT_AT = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 _FLOATING = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")

@@ -26,7 +26,8 @@ PATIENCE_S = 100.0
 # A market split, six sums to be hit at once: HiGHS needs hours, and Python hears nothing meanwhile.
 ENDLESS = """
 import random
-import app.cli as cli
+import app.commands.plan as command
+from app.cli import main
 from planner.solve.milp import Milp
 
 def endless(*_):
@@ -38,8 +39,8 @@ def endless(*_):
         milp.add_row(list(zip(chosen, sizes)), "==", sum(sizes) // 2)
     return milp.solve()
 
-cli.optimise = endless
-cli.main()
+command.optimise = endless
+main()
 """
 
 

@@ -1,0 +1,1 @@
+"""One file per command of ``planner``; `app.cli` puts them together."""

@@ -1,0 +1,62 @@
+"""``planner export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import options
+from app.asked import load_profile
+from app.export import export_plan, find_masks, planned_model
+from app.progress import working
+from app.render import Format, emit, say
+from app.tables import (
+    Table,
+)
+from app.words import (
+    headline,
+)
+from planner.domain.plan import Plan
+from planner.errors import BadInputError
+from profiles.files import read_document
+
+
+def export(
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan .json.")],
+    to: Annotated[Path, typer.Option("--to", help="The folder to write.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="The model's weights, .safetensors or .onnx: also write masks for them."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="With --weights: the model that the plan was made for, as `planner plan` had it "
+            "(default: the catalogue model of the plan's name).",
+        ),
+    ] = None,
+    input_shape: options.InputShapes = None,
+    batch: options.Batch = None,
+    no_witness: options.NoWitness = False,
+    output: options.Output = Format.table,
+) -> None:
+    """Write what training needs: the plan, the features that each layer keeps, and masks."""
+    found = read_document(plan_file, Plan, what="plan")
+    masks = None
+    if weights is not None:
+        source = model or planned_model(found)
+        profiled = load_profile(source, input_shape, batch, not no_witness)
+        with working(f"ranking the sub-rows of {found.model.name}"):
+            masks = find_masks(found, profiled, weights)
+        if not masks.arrays:
+            say("note: this plan prunes nothing, so that there are no masks")
+    elif model or input_shape or batch or no_witness:
+        raise BadInputError(
+            "--model, --input-shape, --batch and --no-witness are for masks: give --weights FILE"
+        )
+    written = export_plan(found, to, masks)
+    table = Table("written", ("file",), tuple((str(path),) for path in written))
+    emit(output, table, [str(path) for path in written], heading=[headline(found)])
