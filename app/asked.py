@@ -15,9 +15,9 @@ from app.inputs import (
     default_limits,
     find_accuracy,
     parse_input_shapes,
-    tuned_cluster,
 )
 from app.progress import working
+from planner.domain.cluster import tuned_cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError

@@ -12,9 +12,13 @@ from typer.exceptions import TyperException
 from app.commands.catalog import catalog
 from app.commands.compare import compare
 from app.commands.export import export
+from app.commands.needs import needs
 from app.commands.pareto import pareto
 from app.commands.plan import plan
 from app.commands.profile_model import profile
+from app.commands.sensitivity import sensitivity
+from app.commands.simulate import simulate
+from app.commands.sweep import sweep
 from planner.errors import PlannerError
 from profiles.files import one_line
 
@@ -33,7 +37,18 @@ cli = typer.Typer(
 )
 
 
-for command in (profile, plan, compare, pareto, export, catalog):
+for command in (
+    profile,
+    plan,
+    compare,
+    pareto,
+    sweep,
+    needs,
+    simulate,
+    export,
+    sensitivity,
+    catalog,
+):
     cli.command()(command)
 
 

@@ -19,9 +19,7 @@ from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from planner.masks import LayerMask, needed_weights, plan_masks
-from planner.parameters import candidates
-from planner.strategies.evaluation import exchanges
-from planner.strategies.study import Study
+from planner.strategies.planned import check_ties, planned_exchanges, spread_masks
 from profiles.catalog import model_names
 from profiles.files import one_line, write_atomically
 from profiles.weights import read_weights
@@ -67,7 +65,7 @@ def find_masks(plan: Plan, profile: ModelProfile, weights: Path) -> Masks:
     profile : ModelProfile
         Of the model that the plan was made for.
     weights : Path
-        A ``.safetensors`` or ``.onnx`` file.
+        See `profiles.weights.WEIGHT_FILES`.
 
     Raises
     ------
@@ -75,70 +73,21 @@ def find_masks(plan: Plan, profile: ModelProfile, weights: Path) -> Masks:
         The plan was made for another profile or does not fit it, or the file does not hold the
         weights of every layer that is pruned.
     """
-    study = Study(profile, plan.cluster, plan.settings)
-    stages = exchanges(study, plan.stages)
-    given, wanted = study.reference().profile_sha256, plan.model.profile_sha256
-    if given != wanted:
-        raise BadInputError(
-            f"--model: the profile of {one_line(profile.name)} has the SHA-256 {given[:12]}…, the "
-            f"plan was made for {one_line(wanted[:12])}…; give SOURCE, --input-shape and --batch "
-            "as the plan had them"
-        )
+    stages = planned_exchanges(plan, profile)
     needed = needed_weights(stages)
     if not needed.any():  # no weight decides anything
         layers = plan_masks(stages, (None,) * len(profile.layers))
         return Masks(layers, (None,) * len(layers), {})
     found = read_weights(weights, profile, needed)
     layers = plan_masks(stages, [None if weight is None else weight[0] for weight in found])
-    parameters: list[str | None] = []
-    arrays: dict[str, NDArray[np.bool_]] = {}
-    for layer in layers:
-        weight = found[layer.row] if layer.prunes else None
-        stored = weight[1] if weight else None
-        parameters.append(stored.name if stored else None)
-        if stored is None:
-            continue
-        array = stored.spread(layer.mask())
-        if not np.array_equal(arrays.setdefault(stored.name, array), array):
-            raise BadInputError(
-                f"weights {one_line(weights.name)}: {stored.name[:90]!r} is the weight of several "
-                f"layers, of which {profile.layers[layer.row].name[:80]!r} keeps other sub-rows: "
-                "one mask cannot serve them all"
-            )
-    named = {x.row: name for x, name in zip(layers, parameters, strict=True) if name is not None}
-    _check_ties(profile, named, one_line(weights.name))
-    return Masks(layers, tuple(parameters), arrays)
-
-
-def _check_ties(profile: ModelProfile, named: dict[int, str], label: str) -> None:
-    """Refuse to prune a weight that a layer reads which the plan leaves whole.
-
-    The parameters of a weight that is read twice count in the first layer alone.
-
-    Parameters
-    ----------
-    profile : ModelProfile
-    named : dict
-        Name of the weight of every layer that is pruned, by row.
-    label : str
-        The file of weights, for the message.
-    """
-    whole = {
-        (layer.op, name)
-        for row, layer in enumerate(profile.layers)
-        if row not in named and not layer.params
-        for name in candidates(layer.name)
-    }
-    counted = {name for row, name in named.items() if profile.layers[row].params}
-    for row, stored in named.items():
-        layer = profile.layers[row]
-        read_again = any((layer.op, name) in whole for name in candidates(layer.name))
-        if read_again if layer.params else stored not in counted:
-            raise BadInputError(
-                f"weights {label}: {stored[:90]!r} of the layer {layer.name[:80]!r} is also read "
-                "by a layer that the plan leaves whole: profile the model with two weights in its "
-                "place, or prune neither"
-            )
+    pruned = {x.row: x.mask() for x in layers if x.prunes}
+    stored = {row: weight[1] for row in pruned if (weight := found[row])}
+    label = one_line(weights.name)
+    arrays = spread_masks(profile, stored, pruned, label)
+    check_ties(profile, stored, label)
+    return Masks(
+        layers, tuple(w.name if (w := stored.get(x.row)) else None for x in layers), arrays
+    )
 
 
 def planned_model(plan: Plan) -> str:

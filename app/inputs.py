@@ -11,7 +11,7 @@ from planner.accuracy.measured import measured_model
 from planner.accuracy.model import curve_model
 from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES, SpreadingRule
 from planner.domain.accuracy import AccuracyCurve
-from planner.domain.cluster import Cluster, Figure
+from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import (
     DEFAULT_MAX_ACCURACY_DROP,
@@ -74,59 +74,6 @@ def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
             )
         shapes[name] = tuple(int(part) for part in parts)
     return shapes
-
-
-def tuned_cluster(
-    cluster: Cluster,
-    *,
-    bandwidth_bytes_per_s: float | None = None,
-    macs_per_s: float | None = None,
-    memory_bytes: int | None = None,
-    nodes: int | None = None,
-) -> Cluster:
-    """The cluster with B, C, memory or the number of nodes replaced on every node.
-
-    Nodes beyond those that the cluster has are copies of its last one.
-    """
-    changes: dict[str, object] = {}
-    figures = list(cluster.figures)
-
-    def assume(key: str) -> None:
-        figures[:] = [figure for figure in figures if figure.key != key]
-        figures.append(Figure(key=key, origin="assumed", source="set by the user"))
-
-    if bandwidth_bytes_per_s is not None:
-        changes["link"] = cluster.link.model_copy(
-            update={"bandwidth_bytes_per_s": bandwidth_bytes_per_s}
-        )
-        changes["pair_links"] = ()
-        assume("bandwidth_bytes_per_s")
-    devices = list(cluster.nodes)
-    if nodes is not None:
-        if nodes < 1:
-            raise BadInputError(f"nodes: found {nodes}; at least 1 is needed")
-        taken = {node.name for node in devices}
-        while len(devices) < nodes:
-            name = next(n for k in range(10_000) if (n := f"node{k}") not in taken)
-            taken.add(name)
-            devices.append(devices[-1].model_copy(update={"name": name}))
-        devices = list(cluster.model_copy(update={"nodes": tuple(devices)}).first(nodes).nodes)
-    update: dict[str, object] = {}
-    if macs_per_s is not None:
-        update["macs_per_s"] = macs_per_s
-        assume("macs_per_s")
-    if memory_bytes is not None:
-        update["memory_bytes"] = memory_bytes
-        assume("memory_bytes")
-    changes["nodes"] = tuple(node.model_copy(update=update) for node in devices)
-    changes["figures"] = tuple(figures)
-    if nodes is not None:
-        names = {node.name for node in devices}
-        changes.setdefault(
-            "pair_links", tuple(p for p in cluster.pair_links if set(p.between) <= names)
-        )
-    # validated again: a user may type zero or infinity
-    return Cluster.model_validate(cluster.model_copy(update=changes).model_dump())
 
 
 def find_accuracy(text: str | None, profile: ModelProfile) -> Accuracy:

@@ -98,8 +98,8 @@ AccuracyName = Annotated[
         metavar="KIND:SOURCE",
         help="What sparsity costs. curve:NAME or curve:NAME/RULE: a published curve spread over "
         "the layers (by default the catalogue model's own). csv:FILE: measured sensitivities "
-        "(layer,sparsity,loss). energy:FILE: L1 energy of the weights in a .safetensors or .onnx "
-        "file. none: no model.",
+        "(layer,sparsity,loss). energy:FILE: L1 energy of the weights in a .safetensors, .pt "
+        "or .onnx file. none: no model.",
         rich_help_panel=_LIMITS,
     ),
 ]

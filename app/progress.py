@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
+def working(what: str) -> Iterator[Callable[[str], None]]:
     """Say what is being done, and for how long, while the body runs.
 
     Nothing is written unless standard error is a terminal, and never to standard output.
@@ -32,9 +32,14 @@ def working(what: str) -> Iterator[None]:
     ----------
     what : str
         ``planning resnet50 on small-nodes``.
+
+    Yields
+    ------
+    callable
+        Says something else from then on, such as how far the work is.
     """
     if not (sys.stderr.isatty() and messages.is_interactive):
-        yield
+        yield lambda _: None
         return
     line = Progress(
         SpinnerColumn(),
@@ -43,12 +48,12 @@ def working(what: str) -> Iterator[None]:
         console=messages,
         transient=True,
     )
-    line.add_task(escape(one_line(what)), total=None)
+    task = line.add_task(escape(one_line(what)), total=None)
     waiting = threading.Timer(DELAY_S, line.start)
     waiting.daemon = True
     waiting.start()
     try:
-        yield
+        yield lambda text: line.update(task, description=escape(one_line(text)))
     finally:
         waiting.cancel()
         waiting.join()  # it may be about to start the line

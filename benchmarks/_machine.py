@@ -1,11 +1,16 @@
-"""The header of every table of figures: on what machine, with which versions."""
+"""What all benchmarks share: a table's header (machine and versions), and the clock."""
 
 from __future__ import annotations
 
 import os
 import platform
+import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 PACKAGES = ("numpy", "pulp", "highspy")
 
@@ -24,3 +29,24 @@ def header(packages: tuple[str, ...] = PACKAGES) -> str:
         f"{model}, {os.cpu_count()} cores{load}\n"
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {versions}"
     )
+
+
+def timed(
+    call: Callable[[], T], times: int = 1, taken: Callable[[list[float]], float] = min
+) -> tuple[float, T]:
+    """Seconds of a call, and what the last one returned.
+
+    Parameters
+    ----------
+    call : callable
+    times : int
+        How often it is called.
+    taken : callable
+        Which of the times counts: the quickest, unless told otherwise.
+    """
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        result = call()
+        seconds.append(time.perf_counter() - start)
+    return taken(seconds), result

@@ -12,19 +12,16 @@ is stopped after ``--ilp-limit`` seconds, and its ratio is a lower bound then.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from _machine import header
+from _machine import header, timed
 
 from planner.domain.problem import AllocationProblem
 from planner.solve.allocation.dp import every_count
 from planner.solve.allocation.ilp import ilp_allocation
 from planner.solve.allocation.solver import solve_allocation
 
-T = TypeVar("T")
 OBJECTIVES = ("latency", "bottleneck")
 
 
@@ -52,16 +49,6 @@ def instance(seed: int, nodes: int, layers: int, **fields: Any) -> AllocationPro
         "worker_names": tuple(f"node {index}" for index in range(nodes)),
     }
     return AllocationProblem.model_validate(values | fields)
-
-
-def timed(call: Callable[[], T], times: int = 1) -> tuple[float, T]:
-    """Seconds of the quickest of several calls, and what the last one returned."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        result = call()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds), result
 
 
 def ring(seed: int, limit_s: float) -> None:

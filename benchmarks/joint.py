@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
-from typing import TypeVar
 
-from _machine import header
+from _machine import header, timed
 
 from planner.accuracy.model import curve_model
 from planner.domain.joint import JointProblem
@@ -29,7 +27,6 @@ from planner.strategies.hybrid import JointCosts
 from planner.strategies.study import Study, sparsifiable_layers
 from profiles.catalog import load_cluster, load_curve, load_model
 
-T = TypeVar("T")
 GAP = 5e-3
 SPEEDS = (1.0, 0.7, 1.6, 0.4)
 LEVELS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
@@ -48,16 +45,6 @@ def study_of(model: str) -> Study:
     return Study(
         profile, cluster.model_copy(update={"nodes": nodes}), accuracy=accuracy, levels=LEVELS
     )
-
-
-def timed(call: Callable[[], T], times: int) -> tuple[float, T]:
-    """Seconds of the quickest of several calls, and what the last one returned."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        result = call()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds), result
 
 
 def problem_of(costs: JointCosts, model: str, objective: Objective) -> JointProblem:

@@ -18,11 +18,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TypeVar
 
 import numpy as np
 import pulp
-from _machine import header
+from _machine import header, timed
 
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.cost_table import CostTable
@@ -33,7 +32,6 @@ from planner.solve.verify import memory_bytes
 from planner.strategies.study import Study
 from profiles.catalog import load_model
 
-T = TypeVar("T")
 B_BYTES_PER_S, C_MACS_PER_S = 37.5e6, 3.75e9
 FEW = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 MANY = tuple(float(level) for level in np.linspace(0.0, 0.99, 20))
@@ -138,16 +136,6 @@ def by_peer(problem: SparsityProblem, solver: pulp.LpSolver) -> tuple[float, flo
     return end - start, end - built, float(sum(problem.objective_s[0][at] for at in chosen))
 
 
-def timed(call: Callable[[], T], times: int) -> tuple[float, T]:
-    """Median seconds of several calls, and what the last one returned."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        result = call()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), result
-
-
 PEERS: dict[str, Callable[[], pulp.LpSolver]] = {
     "CBC": partial(pulp.PULP_CBC_CMD, msg=False, gapRel=0.0, gapAbs=0.0),
     "HiGHS": partial(pulp.HiGHS, msg=False, gapRel=0.0, gapAbs=0.0),
@@ -164,7 +152,7 @@ def against_peers(title: str, instances: list[Instance], repeats: int) -> None:
     ratios: list[tuple[float, float]] = []
     for number, instance in enumerate(instances):
         problem = instance.problem
-        ours_s, result = timed(lambda p=problem: solve_sparsity(p), repeats)
+        ours_s, result = timed(lambda p=problem: solve_sparsity(p), repeats, statistics.median)
         solve_s = statistics.median(
             solve_sparsity(problem).certificate.runtime_s for _ in range(repeats)
         )
@@ -223,7 +211,7 @@ def equal_layers(repeats: int, seed: int) -> None:
                 ),
             ),
         )
-        ours_s, ours = timed(lambda p=problem: solve_sparsity(p), repeats)
+        ours_s, ours = timed(lambda p=problem: solve_sparsity(p), repeats, statistics.median)
         ilp_s, ilp = timed(lambda p=problem: solve_sparsity(p, solver="ilp"), 1)
         print(
             f"\n200 layers of {kinds} kinds: {ours_s * 1e3:.1f} ms ({ours.certificate.solver}, "

@@ -45,6 +45,16 @@ class StoredWeight:
         # contiguous: safetensors writes a view's memory, whatever its strides
         return np.ascontiguousarray(np.broadcast_to(pattern, self.shape))
 
+    def by_output(self, size: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Magnitudes of the tensor's first two axes as (O, I)."""
+        return size if self.output_axis < self.input_axis else size.T
+
+    def folded(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The mask of pairs of features, shape (O, I), that was spread."""
+        pairs = np.moveaxis(mask, (self.output_axis, self.input_axis), (0, 1))
+        whole: NDArray[np.bool_] = pairs.reshape(*pairs.shape[:2], -1)[:, :, 0]
+        return whole
+
 
 def stored_weights(
     shapes: Mapping[str, Shape], layers: Sequence[LayerProfile], label: str
@@ -129,7 +139,7 @@ def _matched(
     for name, shape in shapes.items():
         by_pair.setdefault(shape[:2], []).append(name)
     missing = layers[0]
-    for attempt, renaming in enumerate(islice(_renamings(shapes, layers[0]), _MOST_RENAMINGS)):
+    for attempt, renaming in enumerate(islice(_renamings(shapes, layers), _MOST_RENAMINGS)):
         found: dict[str, str] = {}
         for layer in layers:
             stored = _stored_name(layer, shapes, by_pair, renaming)
@@ -142,8 +152,9 @@ def _matched(
     wanted = next((name for name in candidates(missing.name) if name in shapes), None)
     if wanted is not None:
         raise BadInputError(
-            f"weights {label}: {wanted[:90]!r} has the shape {shapes[wanted][:8]}; the layer has "
-            f"{missing.out_features} output and {missing.in_features} input features"
+            f"weights {label}: {wanted[:90]!r} has the shape {shapes[wanted][:8]}; the layer "
+            f"{missing.name[:80]!r} has {missing.out_features} output and {missing.in_features} "
+            "input features"
         )
     wanted = next(iter(candidates(missing.name)))
     near = get_close_matches(wanted, shapes, n=1) if len(shapes) <= _MOST_COMPARED else []
@@ -157,13 +168,22 @@ Renaming = tuple[str, str]
 """A prefix to take off a layer's name and one to put before it."""
 
 
-def _renamings(shapes: Mapping[str, Shape], first: LayerProfile) -> Iterator[Renaming]:
-    """None, then those by which the first layer is found.
+def _renamings(shapes: Mapping[str, Shape], layers: Sequence[LayerProfile]) -> Iterator[Renaming]:
+    """None, then those by which one of the first layers is found.
 
     A wrapper adds or lacks a prefix, and a kindred model (ViT, DeiT) has another first part.
     """
+    tried = {("", "")}
     yield "", ""
-    key = next(iter(candidates(first.name.partition(":")[0])))
+    for layer in layers[:_MOST_RENAMINGS]:
+        for renaming in _renamings_by(shapes, layer):
+            if renaming not in tried:
+                tried.add(renaming)
+                yield renaming
+
+
+def _renamings_by(shapes: Mapping[str, Shape], layer: LayerProfile) -> Iterator[Renaming]:
+    key = next(iter(candidates(layer.name.partition(":")[0])))
     head, _, tail = key.partition(".")
     for name in shapes:
         if name.endswith(f".{key}"):
@@ -187,24 +207,32 @@ def _stored_name(
         for name in candidates(layer.name)
     ]
     for name in names:
-        if name in shapes and _fits(shapes[name], layer):
+        if name in shapes and fits(shapes[name], layer):
             return name
-    if layer.params and ":" not in layer.name:
+    if owns_weight(layer) and ":" not in layer.name:
         return None
-    module = names[-1].removesuffix("weight") if layer.params else ""
+    module = names[-1].removesuffix("weight") if owns_weight(layer) else ""
     pair = (layer.out_features, layer.in_features)
     alike = [n for p in {pair, pair[::-1]} for n in by_pair.get(p, ())]
     if len(alike) > _MOST_COMPARED:
         return None
-    fitting = [n for n in alike if n.startswith(module) and _fits(shapes[n], layer)]
+    fitting = [n for n in alike if n.startswith(module) and fits(shapes[n], layer)]
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _fits(shape: Shape, layer: LayerProfile) -> bool:
-    """Whether a tensor has one entry or one kernel per pair of features."""
+def fits(shape: Shape, layer: LayerProfile) -> bool:
+    """Whether a tensor can be a layer's weight: one entry or one kernel per pair of features."""
     pair = (layer.out_features, layer.in_features)
-    if prod(shape) != (layer.weight_params or prod(pair)):
+    if owns_weight(layer) and prod(shape) != layer.weight_params:
         return False
     if layer.op == "linear":
         return shape in (pair, pair[::-1])
     return shape[:2] == (pair[::-1] if layer.op == "conv_transpose" else pair)
+
+
+def owns_weight(layer: LayerProfile) -> bool:
+    """Whether a layer that mixes features counts its weight, which no earlier layer has read.
+
+    One that shares it may still have a bias of its own.
+    """
+    return layer.weight_params >= layer.in_features * layer.out_features

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd, lcm
 
-from profiles.contracts import Contract, Operand
+from profiles.contract_parts import Contract, Operand
 from profiles.graph import Operator
 
 

@@ -12,7 +12,8 @@ from planner.domain.layer_profile import LayerProfile, TensorSpec
 from planner.domain.model_profile import Coverage, ModelProfile, Provenance
 from planner.errors import BadInputError
 from profiles.alignment import Alignment, alignments
-from profiles.contracts import Contract, Operand, contract
+from profiles.contract_parts import Contract, Operand
+from profiles.contracts import contract
 from profiles.files import first_problem
 from profiles.following import followed
 from profiles.graph import Graph, Operator
@@ -36,7 +37,8 @@ def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
         ) from error
 
 
-def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
+def features_followed(graph: Graph) -> tuple[list[Contract], dict[str, Operand]]:
+    """Every operator's contract, and every tensor with the layout of its features."""
     layouts = input_layouts(graph)
     operands = {
         tensor.name: Operand(tensor, layouts[tensor.name], replicated=True)
@@ -51,6 +53,11 @@ def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
             found.flow not in ("mixing", "grouped") and all(i.replicated for i in inputs)
         )
         operands[operator.name] = Operand(operator.output, found.layout, replicated)
+    return contracts, operands
+
+
+def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
+    contracts, operands = features_followed(graph)
     aligned = alignments(graph.operators, contracts, operands)
     fields = [
         _layer_fields(operator, [operands[name] for name in operator.inputs], found, alignment)
@@ -114,7 +121,6 @@ def _layer_fields(
     weights = prod(operator.weight_shape) if mixing and operator.kind != "embedding" else 0
     output = operator.output
     count = found.layout.count
-    statistics = found.statistics * output.bytes // count if found.statistics else 0
     return dict(
         name=operator.name,
         op=operator.op,
@@ -132,10 +138,21 @@ def _layer_fields(
         granularity=alignment.granularity,
         segments=alignment.segments,
         feature_start=found.start,
-        statistics_bytes=statistics,
+        statistics_bytes=_statistics_bytes(operator, found),
         input_bytes=sum(item.tensor.bytes for item in data),
         output_bytes=output.bytes,
     )
+
+
+def _statistics_bytes(operator: Operator, found: Contract) -> int:
+    """Of the numbers that a node tells every other: some for each of the layer's sums."""
+    if not found.statistics:
+        return 0
+    output = operator.output
+    if found.flow == "reduce":
+        return found.statistics * output.bytes
+    sizes = (size for axis, size in enumerate(output.shape) if axis not in operator.axes)
+    return found.statistics * prod(sizes) * output.element_bytes
 
 
 def _leader(found: Contract, inputs: list[Operand]) -> Operand:

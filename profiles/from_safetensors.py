@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from planner.accuracy.ranking import Magnitudes, magnitudes
+from planner.accuracy.ranking import magnitudes
 from planner.domain.layer_profile import LayerProfile
 from planner.errors import BadInputError
 from planner.parameters import StoredWeight, stored_weights
 from profiles.files import one_line
+from profiles.weight_message import Weight
 
 MAX_HEADER_BYTES = 16 * 2**20  # of names, shapes and offsets; a model of 100 layers needs 10 kB
 DTYPES = ("F16", "BF16", "F32", "F64")
-Weight = tuple[Magnitudes, StoredWeight]
-"""L1 norms of a layer's weight, shape (O, I), and where it is stored."""
 
 
 def read_safetensors(path: Path, layers: list[LayerProfile]) -> dict[str, Weight]:
@@ -55,5 +54,4 @@ def _weight(tensors: Any, stored: StoredWeight, label: str) -> Weight:
             f"weights {label}: {stored.name!r} has the element type {dtype}; "
             f"{', '.join(DTYPES)} can be read"
         )
-    size = magnitudes(tensors.get_tensor(stored.name))
-    return size if stored.output_axis == 0 else size.T, stored
+    return stored.by_output(magnitudes(tensors.get_tensor(stored.name))), stored

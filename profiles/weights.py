@@ -1,13 +1,13 @@
 """A model's weights, matched to the layers of its profile: magnitudes, and where they are stored.
 
-A weight file is a safetensors file, whose tensors are called as the model's parameters, or an
-ONNX file, whose nodes are called as the layers. Neither needs torch.
+A weight file is a safetensors file or a state that torch.save wrote, whose tensors are called as
+the model's parameters, or an ONNX file, whose nodes are called as the layers. Only the state of
+torch.save needs torch.
 """
 
 from __future__ import annotations
 
-import base64
-import math
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,21 @@ from planner.accuracy.ranking import Magnitudes
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from planner.parameters import StoredWeight
 from profiles.files import one_line
-from profiles.from_safetensors import Weight, read_safetensors
+from profiles.from_safetensors import read_safetensors
 from profiles.sandbox import Limits, run_limited
 from profiles.strangers import MAX_MODEL_BYTES
+from profiles.weight_message import Weight, decoded
 
 MAX_PAIRS = 2**27
 """Pairs of an input and an output feature that are kept, four bytes each."""
 
 _CHILD = Limits(memory_bytes=4 * 2**30, cpu_s=60, wall_s=60.0, output_bytes=2**30)
-WEIGHT_FILES = (".safetensors", ".onnx")
+_WITH_TORCH = Limits(memory_bytes=24 * 2**30, cpu_s=60, wall_s=60.0, output_bytes=2**30)
+"""Room for the libraries of a torch that was built for GPUs; the child then leaves itself less."""
+
+WEIGHT_FILES = (".safetensors", ".onnx", ".pt", ".pth")
+WEIGHT_FILES_IN_WORDS = f"{', '.join(WEIGHT_FILES[:-1])} or {WEIGHT_FILES[-1]}"
 
 
 def read_magnitudes(
@@ -47,7 +51,7 @@ def read_weights(
     Parameters
     ----------
     path : Path
-        A ``.safetensors`` or an ``.onnx`` file.
+        See `WEIGHT_FILES`.
     profile : ModelProfile
     wanted : bool array, shape (L,)
         Layers whose weights are needed: those that exchange features.
@@ -65,7 +69,7 @@ def read_weights(
     label = one_line(path.name)
     suffix = path.suffix.lower()
     if suffix not in WEIGHT_FILES:
-        raise BadInputError(f"weights {label}: give a file {' or '.join(WEIGHT_FILES)}")
+        raise BadInputError(f"weights {label}: give a file {WEIGHT_FILES_IN_WORDS}")
     if not wanted.any():
         raise BadInputError(
             f"{profile.name}: no layer exchanges features, so no weights of it can be pruned"
@@ -78,8 +82,7 @@ def read_weights(
             f"at most {MAX_PAIRS:,} are read"
         )
     _check_file(path, label)
-    read = read_safetensors if suffix == ".safetensors" else _read_onnx
-    found = read(path, layers)
+    found = _READERS.get(suffix, _read_pt)(path, layers)
     for layer in layers:
         _check(found[layer.name][0], layer, label)
     if not any(float(size.sum(dtype=np.float64)) > 0 for size, _ in found.values()):
@@ -114,15 +117,10 @@ def _check(size: Magnitudes, layer: LayerProfile, label: str) -> None:
 
 def _read_onnx(path: Path, layers: list[LayerProfile]) -> dict[str, Weight]:
     label = one_line(path.name)
-    try:
-        size = path.stat().st_size
-        if size > MAX_MODEL_BYTES:
-            raise BadInputError(f"{label}: {size:,} bytes; at most {MAX_MODEL_BYTES:,} are read")
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadInputError(f"{label}: cannot be read ({error.strerror})") from error
     request = {"layers": [layer.name for layer in layers]}
-    answer = run_limited("profiles.from_onnx.weights", request, data, what=label, limits=_CHILD)
+    answer = run_limited(
+        "profiles.from_onnx.weights", request, _content(path), what=label, limits=_CHILD
+    )
     missing = [layer.name for layer in layers if layer.name not in answer]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -130,16 +128,32 @@ def _read_onnx(path: Path, layers: list[LayerProfile]) -> dict[str, Weight]:
             f"weights {label}: no node or stored weight is called as the layer "
             f"{missing[0][:80]!r}{more}; give the file that the model was profiled from"
         )
-    return {name: _decoded(found, label) for name, found in answer.items()}
+    return {name: decoded(found, label) for name, found in answer.items()}
 
 
-def _decoded(found: Any, label: str) -> Weight:
-    """What the child sent, which is not to be trusted either."""
-    rows, columns = (int(n) for n in found["shape"])
-    values = np.frombuffer(base64.b64decode(found["data"]), dtype="<f4")
-    shape = tuple(int(side) for side in found["stored_shape"])
-    stored = StoredWeight(str(found["name"]), shape, *(int(axis) for axis in found["axes"]))
-    sides = shape[stored.output_axis], shape[stored.input_axis]
-    if values.size != math.prod((rows, columns)) or sides != (rows, columns):
-        raise BadInputError(f"weights {label}: its reader contradicts itself")
-    return values.reshape(rows, columns).astype(np.float32), stored
+def _read_pt(path: Path, layers: list[LayerProfile]) -> dict[str, Weight]:
+    label = one_line(path.name)
+    if importlib.util.find_spec("torch") is None:
+        raise BadInputError(
+            f"weights {label}: torch is not installed, and files of torch.save need it: "
+            "pip install 'disco-planner[torch]', or give a .safetensors file"
+        )
+    request = {"layers": [layer.model_dump(mode="json") for layer in layers]}
+    answer: Any = run_limited(
+        "profiles.from_pt.weights", request, _content(path), what=label, limits=_WITH_TORCH
+    )
+    return {layer.name: decoded(answer.get(layer.name), label) for layer in layers}
+
+
+def _content(path: Path) -> bytes:
+    label = one_line(path.name)
+    try:
+        size = path.stat().st_size
+        if size > MAX_MODEL_BYTES:
+            raise BadInputError(f"{label}: {size:,} bytes; at most {MAX_MODEL_BYTES:,} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"{label}: cannot be read ({error.strerror})") from error
+
+
+_READERS = {".safetensors": read_safetensors, ".onnx": _read_onnx}

@@ -16,7 +16,9 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.problem import Problem, Result
 from planner.strategies.compare import Comparison
+from planner.strategies.needed import Needed
 from planner.strategies.pareto import ParetoFrontier
+from planner.strategies.sweep import Sweep
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 DOCUMENTS: dict[str, type[BaseModel]] = {
@@ -25,9 +27,11 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "comparison": Comparison,
     "cost-table": CostTable,
     "model-profile": ModelProfile,
+    "needed": Needed,
     "pareto": ParetoFrontier,
     "plan": Plan,
     "result": Result,
+    "sweep": Sweep,
 }
 
 

@@ -12,15 +12,12 @@ from app.asked import load_profile
 from app.export import export_plan, find_masks, planned_model
 from app.progress import working
 from app.render import Format, emit, say
-from app.tables import (
-    Table,
-)
-from app.words import (
-    headline,
-)
+from app.tables import Table
+from app.words import headline
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from profiles.files import read_document
+from profiles.weights import WEIGHT_FILES_IN_WORDS
 
 
 def export(
@@ -28,7 +25,9 @@ def export(
     to: Annotated[Path, typer.Option("--to", help="The folder to write.")],
     weights: Annotated[
         Path | None,
-        typer.Option(help="The model's weights, .safetensors or .onnx: also write masks for them."),
+        typer.Option(
+            help=f"The model's weights, {WEIGHT_FILES_IN_WORDS}: also write masks for them."
+        ),
     ] = None,
     model: Annotated[
         str | None,

@@ -37,6 +37,9 @@ class FeatureShares:
     mixing, replicated_output : bool array, shape (L,)
     owners : dict of str to int array
         The node that holds each feature of every tensor, or ``REPLICATED``.
+    needed : list of tuples, one per layer
+        Per input of the layer, the owners that it needs; None where they stay as they are. What
+        differs is moved, and ``moved_bytes`` counts it.
     """
 
     owned: NDArray[np.int64]
@@ -47,6 +50,7 @@ class FeatureShares:
     mixing: NDArray[np.bool_]
     replicated_output: NDArray[np.bool_]
     owners: dict[str, Owners] = field(repr=False)
+    needed: list[tuple[Owners | None, ...]] = field(repr=False)
 
 
 def shares_by_speed(
@@ -116,11 +120,13 @@ def feature_shares(profile: ModelProfile, speeds: NDArray[np.float64]) -> Featur
         mixing=np.array([layer.feature_flow == "mixing" for layer in profile.layers]),
         replicated_output=np.zeros(count, dtype=np.bool_),
         owners=owners,
+        needed=[],
     )
     sizes = {spec.name: spec.bytes for spec in profile.inputs}
     for index, layer in enumerate(profile.layers):
         sources = [owners[name] for name in layer.inputs]
         output, needed = _contract(layer, sources, speeds)
+        result.needed.append(tuple(needed))
         for name, current, need in zip(layer.inputs, sources, needed, strict=True):
             if need is not None and need is not current:
                 feature_bytes = sizes[name] // len(current)

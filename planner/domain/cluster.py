@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
@@ -147,8 +148,69 @@ class Cluster(Frozen):
             matrix[a, b] = matrix[b, a] = getattr(pair, field)
         return matrix
 
-    @property
-    def is_homogeneous(self) -> bool:
-        """Whether all nodes compute and remember alike and all links are alike."""
-        kinds = {node.model_copy(update={"name": "-"}).model_dump_json() for node in self.nodes}
-        return len(kinds) == 1 and not self.pair_links
+
+def tuned_cluster(
+    cluster: Cluster,
+    *,
+    bandwidth_bytes_per_s: float | None = None,
+    latency_s: float | None = None,
+    macs_per_s: float | None = None,
+    memory_bytes: int | None = None,
+    nodes: int | None = None,
+) -> Cluster:
+    """The cluster with some figures replaced: of every link, of every node, or their number.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    bandwidth_bytes_per_s, latency_s : float, optional
+        Of every link, those between two nodes included.
+    macs_per_s : float, optional
+    memory_bytes : int, optional
+    nodes : int, optional
+        The first ones of the ring; beyond those that the cluster has, copies of its last one.
+
+    Raises
+    ------
+    BadInputError
+        Fewer than one node.
+    pydantic.ValidationError
+        A figure that no cluster may have, such as zero bytes per second.
+    """
+    link = _given(bandwidth_bytes_per_s=bandwidth_bytes_per_s, latency_s=latency_s)
+    node = _given(macs_per_s=macs_per_s, memory_bytes=memory_bytes)
+    sized = cluster if nodes is None else _of_size(cluster, nodes)
+    known = [figure for figure in cluster.figures if figure.key not in link | node]
+    typed = [Figure(key=key, origin="assumed", source="set by the user") for key in link | node]
+    changed = sized.model_copy(
+        update={
+            "nodes": tuple(device.model_copy(update=node) for device in sized.nodes),
+            "link": sized.link.model_copy(update=link),
+            "pair_links": tuple(pair.model_copy(update=link) for pair in sized.pair_links),
+            "figures": (*known, *typed),
+        }
+    )
+    unlike = tuple(pair for pair in changed.pair_links if not _is_like(pair, changed.link))
+    # validated again: a user may type zero or infinity
+    return Cluster.model_validate(changed.model_copy(update={"pair_links": unlike}).model_dump())
+
+
+def _given(**figures: float | None) -> dict[str, float]:
+    return {key: value for key, value in figures.items() if value is not None}
+
+
+def _is_like(pair: PairLink, link: Link) -> bool:
+    return pair.model_dump(exclude={"between"}) == link.model_dump()
+
+
+def _of_size(cluster: Cluster, count: int) -> Cluster:
+    """The first nodes of the ring, with copies of the last one where there are too few."""
+    if count < 1:
+        raise BadInputError(f"nodes: found {count}; at least 1 is needed")
+    devices = list(cluster.nodes)
+    taken = {node.name for node in devices}
+    fresh = (name for k in itertools.count() if (name := f"node{k}") not in taken)
+    while len(devices) < count:
+        devices.append(devices[-1].model_copy(update={"name": next(fresh)}))
+    whole = cluster.model_copy(update={"nodes": tuple(devices)})
+    return whole.first(count).model_copy(update={"source_node": cluster.source_node})

@@ -36,6 +36,8 @@ class Request:
     solver : {"auto", "ilp", "exhaustive"}
     time_limit_s : float, optional
         For each of the problems that are solved.
+    alternatives : bool
+        Whether the best plans of other shapes, and why they are not the answer, are asked for.
     """
 
     max_nodes: int
@@ -45,6 +47,7 @@ class Request:
     exactly: bool = False
     solver: str = "auto"
     time_limit_s: float | None = None
+    alternatives: bool = True
 
 
 def optimise(study: Study, request: Request) -> Plan:
@@ -83,6 +86,8 @@ def optimise(study: Study, request: Request) -> Plan:
         if smaller is None or _objective(smaller) > _objective(plan) * (1 + _SAME):
             break
         plan = smaller.model_copy(update={"certificate": plan.certificate})
+    if not request.alternatives:
+        return plan
     return plan.model_copy(update={"alternatives": tuple(_alternatives(study, request, plan))})
 
 

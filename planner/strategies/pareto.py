@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -58,6 +59,7 @@ def frontier(
     limits: Limits,
     points: int = 12,
     time_limit_s: float | None = None,
+    watch: Callable[[int, int], None] | None = None,
 ) -> ParetoFrontier:
     """Trade accuracy drop against latency, or latency against throughput.
 
@@ -76,6 +78,8 @@ def frontier(
         At most so many.
     time_limit_s : float, optional
         For each plan.
+    watch : callable, optional
+        Told before each point how many are done, and of how many. What it raises ends the work.
 
     Raises
     ------
@@ -113,7 +117,9 @@ def frontier(
         raise InfeasibleError("no plan fits the limits at any point of the frontier")
     found = [fastest]
     if trade == "accuracy":
-        for budget in np.linspace(0.0, _loss(fastest), points):
+        for done, budget in enumerate(np.linspace(0.0, _loss(fastest), points)):
+            if watch:
+                watch(done, points)
             plan = best("latency", **{field: float(budget)})
             while plan is not None:  # of plans as fast the one that loses least
                 found.append(plan)
@@ -125,7 +131,9 @@ def frontier(
         least = largest = fastest.predicted.throughput_per_s
         if widest is not None:
             largest = max(least, widest.predicted.throughput_per_s * (1 - _STEP))
-        for rate in np.linspace(least, largest, points)[1:]:
+        for done, rate in enumerate(np.linspace(least, largest, points)[1:], start=1):
+            if watch:
+                watch(done, points)
             plan = best("latency", min_throughput_per_s=float(rate))
             found += [plan] if plan else []
     return ParetoFrontier(

@@ -81,8 +81,13 @@ class Study:
     def on(self, cluster: Cluster) -> Study:
         """The same question on another cluster; ownership is known where speeds are as before."""
         other = replace(self, cluster=cluster)
-        other.kept.update({k: v for k, v in self.kept.items() if _is_call(k, "_shares_of")})
+        other.take_over(self)
         return other
+
+    def take_over(self, other: Study) -> None:
+        """Know the ownership of features that another study of the same profile has found."""
+        if other.profile is self.profile:
+            self.kept.update({k: v for k, v in other.kept.items() if _is_call(k, "_shares_of")})
 
     def shares(self, names: tuple[str, ...]) -> FeatureShares:
         """Ownership of features on a group of nodes."""

@@ -107,7 +107,9 @@ def _norm(e: Emitter, node: Node) -> Made | None:
         "LRN": (1,),
         "MeanVarianceNormalization": tuple(node.attributes.get("axes", (0, 2, 3))),
     }[node.op_type]
-    return [e.emit(node, "norm", [x], e.output(node), weights=e.constants(node), axes=axes)]
+    groups = int(node.attributes.get("num_groups", 1))
+    weights, output = e.constants(node), e.output(node)
+    return [e.emit(node, "norm", [x], output, weights=weights, axes=axes, groups=groups)]
 
 
 def _skip_norm(e: Emitter, node: Node) -> Made | None:

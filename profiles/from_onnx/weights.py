@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +11,14 @@ from numpy.typing import NDArray
 
 from planner.accuracy.ranking import magnitudes
 from planner.errors import BadInputError
-from planner.parameters import candidates
+from planner.parameters import StoredWeight, candidates
 from profiles.from_onnx.child import inlined
 from profiles.from_onnx.emitter import Emitter, Node
 from profiles.from_onnx.file import parse
 from profiles.from_onnx.graph import labelled
 from profiles.from_onnx.inferred import Inferred
 from profiles.from_onnx.inputs import graph_inputs
+from profiles.weight_message import encoded
 
 _WEIGHT_AT = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 _FLOATING = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")
@@ -38,8 +38,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     Returns
     -------
     dict
-        By layer, where the file has it: ``shape`` (O, I) and ``data``, float32 in base64;
-        ``name``, ``stored_shape`` and ``axes`` (of outputs and inputs) of the tensor it is in.
+        By layer, where the file has it; see `profiles.weight_message.encoded`.
 
     Raises
     ------
@@ -62,13 +61,8 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
         if name is not None:
             node, tensor, steps = by_name[name]
             size = magnitudes(_oriented(node, tensor, steps))
-            answer[layer] = {
-                "name": tensor.name,
-                "stored_shape": list(tensor.dims),
-                "axes": _axes(node, len(tensor.dims), steps),
-                "shape": size.shape,
-                "data": base64.b64encode(np.ascontiguousarray(size, "<f4").tobytes()).decode(),
-            }
+            axes = _axes(node, len(tensor.dims), steps)
+            answer[layer] = encoded(size, StoredWeight(tensor.name, tuple(tensor.dims), *axes))
     return answer
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from profiles.from_torch.program import AtenNode, AtenProgram, Ref, TensorMeta, Value, references
+from profiles.from_torch.program import (
+    AtenNode,
+    AtenProgram,
+    CallRecord,
+    Ref,
+    TensorMeta,
+    Value,
+    references,
+)
 from profiles.graph import Kind, Operator, Tensor
 
 
@@ -24,6 +32,7 @@ class Emitter:
 
     def __init__(self, program: AtenProgram) -> None:
         self.operators: list[Operator] = []
+        self.calls: list[CallRecord] = []
         self.values = program.body.values
         self.used = {
             name
@@ -69,6 +78,21 @@ class Emitter:
     def constant(self, name: str) -> Constant | None:
         """The constant of that name, if it is one."""
         return self._constants.get(name)
+
+    def labels(self, names: Iterable[str]) -> dict[str, str]:
+        """The labels of those values that are activations at present."""
+        return {name: self._activations[name].name for name in names if name in self._activations}
+
+    def record(self, node: AtenNode, reads: dict[str, str], first: int) -> None:
+        """Note that all operators from the given one on stand for a call."""
+        made = tuple(operator.name for operator in self.operators[first:])
+        bound = self.labels(node.outputs)
+        outputs = {
+            bound[name]: position
+            for position, name in enumerate(node.outputs)
+            if bound.get(name) in made
+        }
+        self.calls.append(CallRecord(node.name, reads, made, outputs))
 
     def write_through(self, node: AtenNode, whole: str, part: str) -> None:
         """A tensor of which a node wrote a part is made of both from then on."""

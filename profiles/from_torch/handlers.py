@@ -89,14 +89,15 @@ def _norm(call: Call) -> bool:
     if x is None or len(call.activations) > 1:
         return False
     rank = len(x.shape)
-    op = shown_name(call.base)
+    op, groups = shown_name(call.base), 1
     if op == "instance_norm":
         axes = tuple(range(2, rank))
     elif op == "group_norm":
         axes = tuple(range(1, rank))
+        groups = call.integer("num_groups", call.integer("group", 1))
     else:
         axes = tuple(range(rank - len(call.integers("normalized_shape") or (0,)), rank))
-    call.emit("norm", [x], op=op, axes=axes)
+    call.emit("norm", [x], op=op, axes=axes, groups=groups)
     return True
 
 

@@ -88,6 +88,28 @@ class AtenProgram:
     constants: frozenset[str] = field(default=frozenset())
 
 
+@dataclass(frozen=True)
+class CallRecord:
+    """A call and the operators that stand for it.
+
+    Attributes
+    ----------
+    node : str
+        Its name in the program.
+    reads : dict of str to str
+        The activations among its arguments: name of the value to label of the tensor.
+    operators : tuple of str
+        Labels, in order.
+    outputs : dict of str to int
+        Label to position, of the operators that make an output of the call.
+    """
+
+    node: str
+    reads: dict[str, str]
+    operators: tuple[str, ...]
+    outputs: dict[str, int]
+
+
 def references(value: Value) -> Iterator[str]:
     """Names of all values in an argument."""
     if isinstance(value, Ref):

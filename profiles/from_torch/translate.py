@@ -6,7 +6,7 @@ from planner.errors import BadInputError
 from profiles.from_torch.emitter import Call, Emitter, base_name, writes_in_place
 from profiles.from_torch.handlers import COUNTED, HANDLERS
 from profiles.from_torch.ops import CREATED, UNCHANGING, VIEWS
-from profiles.from_torch.program import SAME, AtenNode, AtenProgram, Ref
+from profiles.from_torch.program import SAME, AtenNode, AtenProgram, CallRecord, Ref, references
 from profiles.from_torch.simple import opaque, simple
 from profiles.graph import Graph
 
@@ -20,6 +20,11 @@ def translate(program: AtenProgram, name: str) -> Graph:
         There is nothing to plan: no operator reads the inputs, no output depends on them, or a
         tensor is empty. The line does not say which model it is.
     """
+    return translated_calls(program, name)[0]
+
+
+def translated_calls(program: AtenProgram, name: str) -> tuple[Graph, list[CallRecord]]:
+    """The graph, and which of its operators stand for which call; raises as `translate`."""
     emitter = Emitter(program)
     folded: list[str] = []  # products of weights alone
     viewed: dict[str, str] = {}  # a view to the tensor that it looks at
@@ -50,7 +55,7 @@ def translate(program: AtenProgram, name: str) -> Graph:
             f"{len(folded)} products of weights alone are the same for every input and are not "
             f"counted ({', '.join(folded[:3])}{', …' if len(folded) > 3 else ''})",
         )
-    return Graph(name, inputs, tuple(outputs), tuple(emitter.operators), notes)
+    return Graph(name, inputs, tuple(outputs), tuple(emitter.operators), notes), emitter.calls
 
 
 def _visit(emitter: Emitter, node: AtenNode, folded: list[str]) -> None:
@@ -71,6 +76,8 @@ def _visit(emitter: Emitter, node: AtenNode, folded: list[str]) -> None:
             emitter.bind_constant(output, roots)
         return
     handler = HANDLERS.get(call.base, simple)
+    names = (name for value in node.arguments.values() for name in references(value))
+    reads, first = emitter.labels(names), len(emitter.operators)
     try:
         understood = handler(call)
     except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
@@ -79,6 +86,7 @@ def _visit(emitter: Emitter, node: AtenNode, folded: list[str]) -> None:
         ) from error
     if not understood:
         opaque(call)
+    emitter.record(node, reads, first)
 
 
 def _follow_writes(emitter: Emitter, node: AtenNode, viewed: dict[str, str]) -> None:

@@ -35,7 +35,7 @@ STRATEGIES = {
 }
 
 
-COMMANDS = ("profile", "plan", "compare", "pareto", "export", "catalog", "app")
+COMMANDS = ("profile", "plan", "compare", "pareto", "sweep", "needs", "export", "catalog", "app")
 
 
 def test_help_names_every_command_and_exit_code() -> None:
@@ -55,6 +55,8 @@ def test_help_names_every_command_and_exit_code() -> None:
         ("plan", ["--nodes", "--max-nodes", "--parallelism", "--objective", "--solver"]),
         ("compare", ["--nodes", "--sparsity", "--split-points", "--objective"]),
         ("pareto", ["--trade", "--points", "--max-nodes", "--parallelism"]),
+        ("sweep", ["--over", "--from", "--to", "--points", "--values", "--objective"]),
+        ("needs", ["--latency", "--of", "--tolerance", "--up-to", "--max-nodes"]),
         ("export", ["PLAN", "--to"]),
         ("catalog", ["models, clusters or accuracy"]),
         ("app", ["--port", "--headless"]),
@@ -64,7 +66,7 @@ def test_every_command_has_help(command: str, words: list[str]) -> None:
     done = planner(command, "--help")
     assert (done.code, done.err) == (0, "")
     shared = ["--cluster", "--memory", "--max-accuracy-drop", "--max-latency", "--format"]
-    for word in words + shared * (command in ("plan", "compare", "pareto")):
+    for word in words + shared * (command not in ("profile", "export", "catalog", "app")):
         assert word in done.out
 
 

@@ -300,5 +300,3 @@ def test_links_between_nodes_that_are_left_out_are_dropped() -> None:
     assert group.pair_bandwidth_bytes_per_s().tolist() == [[1, 5, 1], [5, 1, 7], [1, 7, 1]]
     assert group.pair_latency_s()[0, 1] == group.pair_latency_s()[1, 0] == 0.5
     assert [pair.between for pair in group.first(2).pair_links] == [("a", "b")]
-    assert not group.is_homogeneous and cluster(3).is_homogeneous
-    assert not cluster([1.0, 2.0]).is_homogeneous

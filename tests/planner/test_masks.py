@@ -7,97 +7,27 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from hypothesis import assume, given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from planner.accuracy.energy import EnergyModel
 from planner.accuracy.interface import Exchange
-from planner.accuracy.ranking import magnitudes
-from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import LayerPlan, StagePlan
-from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
-from planner.masks import LayerMask, kept_sub_rows, needed_weights, plan_masks
+from planner.masks import (
+    LayerMask,
+    dense_counts,
+    kept_sub_rows,
+    needed_weights,
+    plan_masks,
+    round_counts,
+)
 from planner.strategies.evaluation import exchanges
 from planner.strategies.study import Study
 from planner.strategies.within_layer import independent_branches, uniform
-from planner.structure import allocation_units
 from tests.planner.builders import Net, chain, cluster
-from tests.planner.generators import networks
-
-Weights = list[NDArray[np.int64]]
-
-
-def whole_weights(profile: ModelProfile, seed: int) -> Weights:
-    """Whole numbers, so that every sum is exact; small ones, so that norms tie."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for layer in profile.layers:
-        kernel = max(1, layer.weight_params // (layer.in_features * layer.out_features))
-        found.append(rng.integers(-4, 5, (layer.out_features, layer.in_features, kernel)))
-    return found
-
-
-def all_magnitudes(weights: Weights) -> tuple[NDArray[np.float32], ...]:
-    return tuple(magnitudes(weight) for weight in weights)
-
-
-@st.composite
-def wide_networks(draw: st.DrawFn) -> ModelProfile:
-    """Mixing layers of every kernel, some of which read one tensor, or the image among others."""
-    net = Net(3, 4)
-    last = net.conv("image", draw(st.integers(6, 12)))
-    for _ in range(draw(st.integers(1, 3))):
-        kind, kernel = draw(st.sampled_from(["one", "two", "image"])), draw(st.integers(1, 3))
-        out = draw(st.integers(6, 12))
-        if kind == "image":
-            last = net.concat("image", net.depthwise(last))
-        made = net.conv(last, out, kernel=kernel, bias=draw(st.booleans()))
-        last = net.add(made, net.conv(last, out)) if kind == "two" else made
-    return net.profile()
-
-
-def drawn_stages(study: Study, seed: int) -> tuple[StagePlan, ...]:
-    """One or several stages on groups of nodes, with any counts that the nodes can send."""
-    rng = np.random.default_rng(seed)
-    nodes = [node.name for node in study.cluster.nodes]
-    starts = [unit.start for unit in allocation_units(study.profile)][1:]
-    cuts = rng.permutation(starts)[: rng.choice([0, 0, 0, 1, 2])][: len(nodes) - 1]
-    ends = sorted(rng.permutation(range(1, len(nodes)))[: len(cuts)].tolist())
-    groups = pairwise([0, *ends, len(nodes)])
-    found = []
-    for rows, group in zip(
-        pairwise([0, *sorted(cuts.tolist()), len(study.profile.layers)]), groups, strict=True
-    ):
-        names = tuple(nodes[slice(*group)])
-        owned = study.shares(names).owned
-        layers = []
-        for row in range(*rows):
-            counts = rng.integers(0, owned[row][:, None] + 1, (len(names), len(names)))
-            np.fill_diagonal(counts, 0)
-            kept = tuple(map(tuple, counts.tolist()))
-            layers.append(
-                LayerPlan(
-                    name=study.profile.layers[row].name,
-                    nodes=len(names),
-                    kept_features=kept if len(names) > 1 and owned[row].any() else None,
-                )
-            )
-        found.append(StagePlan(nodes=names, layers=tuple(layers)))
-    return tuple(found)
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[Study, tuple[StagePlan, ...], Weights]:
-    settings = CostSettings(share_inputs=draw(st.booleans()))
-    profile = draw(wide_networks() | networks())
-    speeds = draw(st.lists(st.integers(1, 4), min_size=2, max_size=4))
-    casting = draw(st.sampled_from(["broadcast", "unicast"]))
-    study = Study(profile, cluster([float(s) for s in speeds], casting=casting), settings)
-    seed = draw(st.integers(0, 2**16))
-    return study, drawn_stages(study, seed), whole_weights(profile, seed)
+from tests.planner.mask_cases import Weights, all_magnitudes, cases, whole_weights
 
 
 def block(layer: LayerMask, mask: NDArray[np.bool_], i: int, j: int) -> NDArray[np.bool_]:
@@ -284,6 +214,24 @@ def test_a_matrix_by_hand() -> None:
     assert layer.mask().astype(int).tolist() == [[1, 0, 1, 1, 1], [1, 1, 1, 0, 1]]
     with pytest.raises(ValueError, match="node 1 holds 2 features, not 3"):
         kept_sub_rows(norms, owners, np.array([[0, 2], [3, 0]]), "unicast")
+
+
+def test_the_counts_of_a_round() -> None:
+    dense, planned = np.array([[0, 10], [7, 0]]), np.array([[0, 0], [3, 0]])
+    assert round_counts(dense, planned, 0.0).tolist() == dense.tolist()
+    assert round_counts(dense, planned, 0.24).tolist() == [[0, 8], [6, 0]]  # 7.6 and 6.04
+    assert round_counts(dense, planned, 0.5).tolist() == [[0, 5], [5, 0]]
+    assert round_counts(dense, planned, 0.96).tolist() == [[0, 0], [3, 0]]
+    assert round_counts(dense, planned, 1.0).tolist() == planned.tolist()
+    for progress in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match="a number from 0 to 1"):
+            round_counts(dense, planned, progress)
+
+
+def test_dense_counts_go_to_nodes_that_compute() -> None:
+    inputs = np.array([0, 0, 1, REPLICATED, 2], dtype=np.int16)
+    outputs = np.array([0, 2, 2], dtype=np.int16)
+    assert dense_counts(inputs, outputs, 3).tolist() == [[0, 0, 2], [1, 0, 1], [1, 0, 0]]
 
 
 def test_branches_on_four_unequal_nodes_keep_their_own_blocks_alone() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from profiles.contracts import Contract, Operand, contract
+from profiles.contract_parts import Contract, Operand
+from profiles.contracts import contract
 from profiles.graph import Operator, Tensor
 from profiles.layout import Layout, channels, normalised, regrouped, transposed
 

@@ -263,7 +263,6 @@ def test_cluster_figures(
     assert {node.memory_bytes for node in cluster.nodes} == {memory_bytes}
     assert cluster.link.bandwidth_bytes_per_s == bandwidth_bytes_per_s
     assert cluster.medium == medium
-    assert cluster.is_homogeneous
     assert cluster.source_index == 0
 
 

@@ -76,7 +76,7 @@ def tensors(**entries: Any) -> bytes:
         ),
         (
             tensors(**{NAME: {"dtype": "F32", "shape": [6, 4], "data_offsets": [0, 96]}}),
-            "'conv_1.weight' has the shape (6, 4); the layer has 4 output and 6 input features",
+            "'conv_1.weight' has the shape (6, 4); the layer 'conv_1' has 4 output and 6 input ",
         ),
         (
             tensors(**{NAME: {"dtype": "I32", "shape": [4, 6, 1, 1], "data_offsets": [0, 96]}}),
@@ -159,7 +159,7 @@ def test_a_cycle_of_onnx_nodes_ends(tmp_path: Path) -> None:
 
 
 def test_other_files_and_models_without_weights(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match=r"give a file \.safetensors or \.onnx"):
+    with pytest.raises(BadInputError, match=r"give a file \.safetensors, \.onnx, \.pt or \.pth"):
         read(tmp_path / "weights.bin", PROFILE)
     with pytest.raises(BadInputError, match="no such file"):
         read(tmp_path / "none.safetensors", PROFILE)

@@ -1,0 +1,50 @@
+"""``planner simulate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import options
+from app.commands.saying import write_file
+from app.progress import working
+from app.render import Format, emit, say
+from app.scenarios import read_scenario
+from app.simulation_tables import simulation_heading, simulation_notes, simulation_table
+from profiles.files import document_text
+
+
+def simulate(
+    scenario: Annotated[
+        Path, typer.Argument(metavar="SCENARIO", help="A scenario .json (examples/scenarios/).")
+    ],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="local, ddi, ar-mdi, ms-mdi or balance; repeatable (default: the scenario's)."
+        ),
+    ] = None,
+    replications: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Runs with other random numbers, for intervals."),
+    ] = None,
+    output: options.Output = Format.table,
+    output_file: options.OutputFile = None,
+) -> None:
+    """Simulate several sources on one ring of workers: which policy keeps up, and how late."""
+    from planner.simulation.study import simulate as run
+
+    found = read_scenario(scenario)
+    with working(f"simulating {found.name}"):
+        result = run(found, policy or None, replications)
+    write_file(output_file, document_text(result))
+    for note in simulation_notes(result):
+        say(f"note: {note}")
+    emit(
+        output,
+        simulation_table(result),
+        result.model_dump(mode="json"),
+        heading=simulation_heading(result),
+    )

@@ -1,0 +1,1 @@
+"""Several sources on one ring of workers: what each policy makes of queues over time."""

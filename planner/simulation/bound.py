@@ -1,0 +1,188 @@
+"""The limit: no policy carries more, and none is done sooner.
+
+A fluid linear program shares every source's inputs out among its ways (local; along AR-MDI's
+route; whole on another worker) so that no worker and no link has more to do than there is time.
+Every input that any policy of `planner.simulation.policies` handles goes one of these ways and
+occupies what the program charges for it, so that
+
+- rates above the largest multiple of the offered ones that the program carries cannot be
+  sustained, and
+- inputs that come after a moment τ cannot all be done before τ plus the program's least time for
+  them; nor can any input be done sooner than its own fastest way takes.
+
+Under churn and drift an input may change its way half-way. There the program asks only who runs
+each unit, every worker at the best of its speeds, and links are free: still a limit, a weaker one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
+
+from planner.errors import InconsistentResultError
+from planner.simulation.network import Network
+
+Array = NDArray[np.float64]
+ALL_MODES = ("local", "distributed", "ship")
+MOMENTS = 17  # τ for which the least makespan is asked
+_SAFE = 1 - 1e-7  # what the solver's tolerances may add to a limit
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Every way of every source, and the seconds that it takes of every resource.
+
+    Attributes
+    ----------
+    source : int array, shape (M,)
+    mode : local, distributed or ship
+    load_s : shape (M, R)
+        Of workers, then of links (`links_of`).
+    alone_s : shape (M,)
+        Seconds from an input's coming to its end where nobody is in the way.
+    """
+
+    source: NDArray[np.int64]
+    mode: tuple[str, ...]
+    load_s: Array
+    alone_s: Array
+
+    def only(self, modes: Sequence[str]) -> Ways:
+        """Those of some modes."""
+        keep = np.array([mode in modes for mode in self.mode])
+        return Ways(
+            self.source[keep],
+            tuple(mode for mode in self.mode if mode in modes),
+            self.load_s[keep],
+            self.alone_s[keep],
+        )
+
+
+def ways_of(network: Network, blocking: bool, returns: bool) -> Ways:
+    """The ways of a network without churn and drift."""
+    n = len(network.names)
+    rows: list[tuple[int, str, Array, float]] = []
+
+    def add(
+        source: int,
+        mode: str,
+        work: list[tuple[int, float]],
+        hops: list[tuple[int, int, float]],
+    ) -> None:
+        load = np.zeros(3 * n)
+        alone = sum(seconds for _, seconds in work)
+        for node, seconds in work:
+            load[node] += seconds
+        for sender, receiver, seconds in hops:
+            for channel in {network.channel_out(sender), network.channel_in(receiver)}:
+                load[n + channel] += seconds
+            load[sender] += seconds * blocking
+            alone += seconds + network.delay_s[sender, receiver]
+        rows.append((source, mode, load, float(alone)))
+
+    whole_s = network.whole_s()[0]
+    parts = network.part_s()[0]
+    for source, home in enumerate(network.source_node.tolist()):
+        add(source, "local", [(home, whole_s[home])], [])
+        add(
+            source,
+            "distributed",
+            list(enumerate(parts[source])),
+            network.hops(source, 0, returns),
+        )
+        for node in range(n):
+            if node != home:
+                hops = network.round_trip(source, node, returns)
+                add(source, "ship", [(node, whole_s[node])], hops)
+    sources, modes, loads, alone = zip(*rows, strict=True)
+    return Ways(np.array(sources), tuple(modes), np.array(loads), np.array(alone))
+
+
+def least_time_s(ways: Ways, counts: Array) -> float:
+    """Least time in which all resources can do so many inputs of every source.
+
+    Parameters
+    ----------
+    counts : shape (S,)
+        Inputs; given as rates, the answer is the load, and its inverse the largest multiple of
+        these rates that can be sustained.
+
+    Returns
+    -------
+    float
+        Infinite where a source has no way.
+    """
+    m, resources = ways.load_s.shape
+    chosen = np.zeros((len(counts), m + 1))
+    chosen[ways.source, np.arange(m)] = 1.0
+    if (counts[~chosen.any(axis=1)] > 0).any():
+        return float("inf")
+    loads = np.concatenate([ways.load_s.T, -np.ones((resources, 1))], axis=1)
+    return _least(loads, np.zeros(resources), chosen, counts)
+
+
+def least_work_s(network: Network, counts: Array) -> float:
+    """The same under churn and drift: who runs each unit, at the best of every worker's speeds."""
+    n, units = len(network.names), network.units
+    work = np.diff(network.done_s, axis=1) * network.pace.min(axis=0)[:, None]
+    if not counts.sum():
+        return 0.0
+    # One kind of input: every source's units are the same work wherever they come from.
+    columns = np.arange(n * units)
+    rows = np.repeat(np.arange(n), units)
+    loads = coo_array((work.ravel(), (rows, columns)), shape=(n, n * units + 1)).tolil()
+    loads[:, -1] = -1.0
+    chosen = coo_array(
+        (np.ones(n * units), (np.tile(np.arange(units), n), columns)), shape=(units, n * units + 1)
+    )
+    return _least(loads.tocsr(), np.zeros(n), chosen.tocsr(), np.full(units, counts.sum()))
+
+
+def _least(loads: Any, most: Array, chosen: Any, counts: Array) -> float:
+    """Least last variable under ``loads @ x <= most`` and ``chosen @ x == counts``."""
+    scale = max(float(np.max(counts)), 1e-300)
+    cost = np.zeros(loads.shape[1])
+    cost[-1] = 1.0
+    found = linprog(cost, A_ub=loads, b_ub=most, A_eq=chosen, b_eq=counts / scale, method="highs")
+    if found.x is None or found.fun is None:
+        raise InconsistentResultError(f"fluid program: {found.message}")
+    return float(found.fun) * scale
+
+
+def least_makespan_s(
+    ways: Ways, arrivals: Sequence[Array], network: Network, steady: bool
+) -> float:
+    """No policy finishes the last of these inputs before this moment.
+
+    Parameters
+    ----------
+    ways : what is allowed
+    arrivals : times of every source's inputs, in order
+    steady : no churn and no drift, so that `ways` hold
+    """
+    times = np.sort(np.concatenate(arrivals))
+    if not len(times):
+        return 0.0
+    moments = np.unique(times[np.linspace(0, len(times) - 1, MOMENTS).astype(int)])
+    least = 0.0
+    for moment in moments:
+        counts = np.array([float(len(a) - np.searchsorted(a, moment)) for a in arrivals])
+        seconds = least_time_s(ways, counts) if steady else least_work_s(network, counts)
+        least = max(least, float(moment) + seconds * _SAFE)
+    if steady:
+        fastest = [ways.alone_s[ways.source == s].min(initial=np.inf) for s in range(len(arrivals))]
+        alone = [a[-1] + f for a, f in zip(arrivals, fastest, strict=True) if len(a)]
+        least = max(least, float(max(alone)) * (1 - 1e-12))
+    return least
+
+
+def carried_share(ways: Ways, rates: Array) -> float:
+    """The largest multiple of these rates that can be sustained; below 1: unstable."""
+    load = least_time_s(ways, rates)
+    return 1.0 / load if load > 0 else float("inf")

@@ -1,0 +1,168 @@
+"""The engine: what happens next, and what follows from it.
+
+At one instant, in this order: an epoch of churn or drift begins; services end (workers in ring
+order); messages leave (ring order); messages arrive (in order of launch); inputs come (by source);
+a slot begins. Then inputs are admitted (by source), messages begin (in order of request), and
+free workers decide (ring order). What takes no time happens in a further round of the instant.
+
+These functions run compiled and plain alike (`planner.simulation.kernel`).
+"""
+
+from __future__ import annotations
+
+from planner.simulation import state as s
+from planner.simulation.churn import next_epoch, recount
+from planner.simulation.decisions import ask_admission, ask_service, begin_service, draw, take
+from planner.simulation.observing import observe
+from planner.simulation.queues import land, post, wake
+from planner.simulation.sending import charge, deliver, end_wire, finish, route, start_wires
+from planner.simulation.state import Floats, Ints, Layout
+
+
+def advance(at: Layout, i: Ints, f: Floats, budget: int) -> int:
+    """Run on for so many instants; answer why it stopped (FINISHED, PAUSED, ASK_…)."""
+    total = i[at.first + at.sources]
+    for _ in range(budget):
+        code = settle(at, i, f)
+        if code != s.FINISHED:
+            return code
+        if i[at.finished] == total:
+            return s.FINISHED
+        when_s = next_instant(at, i, f)
+        if at.slotted and (when_s < s.NEVER or i[at.idle_ticks] < 2):
+            when_s = min(when_s, f[at.next_tick])
+        stop_s = min(when_s, f[at.horizon_s])
+        if when_s >= s.NEVER:
+            return s.STALLED
+        observe(at, i, f, stop_s)
+        f[at.now] = stop_s
+        if when_s > f[at.horizon_s]:
+            return s.AT_HORIZON
+        if not happen(at, i, f):
+            return s.LEFT_WITH_WORK
+        i[at.events] += 1
+    return s.PAUSED
+
+
+def next_instant(at: Layout, i: Ints, f: Floats) -> float:
+    """When something happens next, slots apart."""
+    when_s = s.NEVER
+    for node in range(at.nodes):
+        when_s = min(when_s, f[at.cpu_until + node], f[at.wire_until + node])
+    for source in range(at.sources):
+        item = i[at.first + source] + i[at.come + source]
+        if item < i[at.first + source + 1]:
+            when_s = min(when_s, f[at.arrival_s + item])
+    if i[at.flights]:
+        when_s = min(when_s, f[at.flight_s + 0])
+    epoch = i[at.epoch] + 1
+    if epoch < at.epochs:
+        when_s = min(when_s, f[at.change_s + epoch])
+    return when_s
+
+
+def happen(at: Layout, i: Ints, f: Floats) -> bool:
+    """Everything that happens now; False where a source leaves that has work."""
+    now = f[at.now]
+    epoch = i[at.epoch] + 1
+    if epoch < at.epochs and f[at.change_s + epoch] <= now and not next_epoch(at, i, f):
+        return False
+    for node in range(at.nodes):
+        if f[at.cpu_until + node] <= now:
+            end_service(at, i, f, node)
+    for node in range(at.nodes):
+        if f[at.wire_until + node] <= now:
+            end_wire(at, i, f, node)
+    while i[at.flights] and f[at.flight_s + 0] <= now:
+        deliver(at, i, f, land(at, i, f))
+    if i[at.lost]:
+        i[at.lost] = 0
+        recount(at, i, f)
+    for source in range(at.sources):
+        item = i[at.first + source] + i[at.come + source]
+        while item < i[at.first + source + 1] and f[at.arrival_s + item] <= now:
+            i[at.come + source] += 1
+            i[at.arrived] += 1
+            wake(at, i, i[at.source_node + source])
+            item += 1
+    if at.slotted and f[at.next_tick] <= now:
+        i[at.ticks] += 1
+        i[at.idle_ticks] += 1
+        f[at.next_tick] = i[at.ticks] * f[at.slot_s]
+        i[at.ticked] = 1
+    return True
+
+
+def end_service(at: Layout, i: Ints, f: Floats, node: int) -> None:
+    """A worker is done with an item: it goes on, or back to its source, or is finished."""
+    item = i[at.cpu_item + node]
+    i[at.cpu_item + node] = s.NONE
+    f[at.cpu_until + node] = s.NEVER
+    i[at.cpu + node] = s.FREE
+    f[at.busy_s + node] += f[at.now] - f[at.cpu_began + node]
+    wake(at, i, node)
+    charge(at, i, f, item, node, wire=False)
+    i[at.units_done + item] = i[at.up_to + item]
+    if i[at.units_done + item] < at.units:
+        route(at, i, item, node)
+        return
+    home = i[at.source_node + i[at.item_source + item]]
+    if at.returns and home != node:
+        post(at, i, item, node, home)
+    else:
+        finish(at, i, f, item)
+
+
+def settle(at: Layout, i: Ints, f: Floats) -> int:
+    """Admit, send and decide, until nothing more follows; FINISHED, or what is to be asked."""
+    if at.slotted:
+        if i[at.ticked]:
+            for node in range(at.nodes):
+                wake(at, i, node)
+    elif at.may_idle or at.policy == s.USER:
+        for node in range(at.nodes):
+            if i[at.holds + node]:
+                i[at.dirty + node] = 1
+    if not at.at_decision:
+        for source in range(at.sources):
+            while i[at.taken + source] < i[at.come + source]:
+                where = ask_admission(at, i, f, source)
+                if where < s.HOLD:
+                    return s.ASK_ADMIT
+                if where == s.HOLD:
+                    break
+                take(at, i, f, source, where)
+    elif at.slotted and i[at.ticked]:
+        for source in range(at.sources):
+            if not draw(at, i, f, i[at.source_node + source]):
+                return s.ASK_ADMIT
+    start_wires(at, i, f)
+    if at.slotted and not i[at.ticked]:
+        return s.FINISHED
+    again = True
+    while again:
+        again = False
+        for node in range(at.nodes):
+            if i[at.dirty + node] == 0 or i[at.cpu + node] != s.FREE:
+                continue
+            if not i[at.alive + i[at.epoch] * at.nodes + node]:
+                continue
+            if at.at_decision and not draw(at, i, f, node):
+                return s.ASK_ADMIT
+            if at.blocking and i[at.out_count + node]:
+                continue
+            if i[at.holds + node] > 0:
+                place = ask_service(at, i, f, node)
+                if place < s.NONE:
+                    return s.ASK_SERVE
+                if place != s.NONE:
+                    begin_service(at, i, f, node, place)
+                    again = at.may_idle == 1
+            i[at.dirty + node] = 0
+        if again:
+            for node in range(at.nodes):
+                if i[at.holds + node]:
+                    i[at.dirty + node] = 1
+    start_wires(at, i, f)
+    i[at.ticked] = 0
+    return s.FINISHED

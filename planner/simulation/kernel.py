@@ -1,0 +1,109 @@
+"""The engine's functions, compiled where numba is installed, plain Python where it is not.
+
+There is one source for both: the functions of `MODULES` are bound to one name space, in which
+they are compiled or left alone. Plain runs use lists instead of arrays, which are faster there;
+results are identical.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, cast
+
+from planner.simulation import (
+    balance,
+    churn,
+    decisions,
+    engine,
+    observing,
+    queues,
+    rules,
+    sending,
+    state,
+)
+from planner.simulation.state import Floats, Ints, Layout
+
+# Every module after those that it calls.
+MODULES = (queues, sending, churn, balance, rules, decisions, observing, engine)
+
+WORTH_COMPILING = 200_000  # inputs that the plain engine does while this one is compiled
+
+Advance = Callable[[Layout, Ints, Floats, int], int]
+
+
+def can_compile() -> bool:
+    """Whether numba (the extra ``simulation``) is installed."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def best_engine(inputs: int) -> bool:
+    """Whether so many inputs are worth the compiled engine, or it is there already."""
+    if not can_compile():
+        return False
+    return inputs > WORTH_COMPILING or any(cache_folder().glob("*/engine.advance*.nbc"))
+
+
+@cache
+def engine_of(compiled: bool) -> Advance:
+    """`planner.simulation.engine.advance`, compiled or plain.
+
+    The first call of a compiled one compiles it, which takes some seconds once per machine: the
+    machine code is kept in the user's cache folder under a hash of the sources.
+    """
+    return cast(Advance, _compiled()["advance"] if compiled else engine.advance)
+
+
+@cache
+def cache_folder() -> Path:
+    """Where the machine code is kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    digest = hashlib.sha256()
+    for module in (state, *MODULES):
+        digest.update(inspect.getsource(module).encode())
+    return Path(base) / "disco-planner" / f"simulation-{digest.hexdigest()[:16]}"
+
+
+def _compiled() -> dict[str, Any]:
+    import numba
+    from numba.core import config as numba_config
+
+    config: Any = numba_config
+
+    folder = cache_folder()
+    kept = _writable(folder)
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
+    try:
+        space: dict[str, Any] = {}
+        for module in MODULES:
+            space.update({k: v for k, v in vars(module).items() if not _is_kernel(v, module)})
+        for module in MODULES:
+            for name, function in vars(module).items():
+                if _is_kernel(function, module):
+                    bound = FunctionType(
+                        function.__code__, space, name, function.__defaults__, None
+                    )
+                    bound.__module__ = module.__name__
+                    space[name] = numba.njit(cache=kept)(bound)
+    finally:
+        config.CACHE_DIR = before
+    return space
+
+
+def _is_kernel(value: object, module: ModuleType) -> bool:
+    return isinstance(value, FunctionType) and value.__module__ == module.__name__
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)

@@ -1,0 +1,1 @@
+"""From a plan to a trained sparse model, in anyone's loop (needs torch)."""

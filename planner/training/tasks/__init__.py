@@ -1,0 +1,1 @@
+"""Small tasks on data that ships inside Python packages (extra ``training``)."""

@@ -1,0 +1,104 @@
+"""A torch module traced so that its slices can run (`planner.runtime`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.domain.model_profile import Provenance
+from planner.errors import BadInputError
+from profiles.build import build_profile, features_followed
+from profiles.from_torch.export import export_module
+from profiles.from_torch.hygiene import (
+    attention_written_out,
+    evaluation_mode,
+    first_line,
+    import_torch,
+    quiet,
+)
+from profiles.from_torch.inputs import input_types
+from profiles.from_torch.live import read_program
+from profiles.from_torch.translate import translated_calls
+from profiles.from_torch.witness import without_witness
+from profiles.graph import Tensor
+from profiles.layout import Layout
+
+if TYPE_CHECKING:
+    import torch
+
+    from planner.runtime.traced import TracedModel, TracedTensor
+
+
+def traced_model(
+    module: torch.nn.Module,
+    input_shapes: dict[str, tuple[int, ...]],
+    *,
+    name: str = "",
+    dtypes: dict[str, str] | None = None,
+) -> TracedModel:
+    """Export a module, and profile it with the link between the graph's calls and the layers.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        With its weights; traced in evaluation mode and not changed.
+    input_shapes, dtypes
+        As `profiles.from_torch.frontend.profile_module` has them.
+    name : str
+        For the profile; the module's class by default.
+
+    Raises
+    ------
+    BadInputError
+        Torch cannot export the module: control flow that depends on values, for example.
+    """
+    torch = import_torch()
+    from planner.runtime.traced import TracedCall, TracedLayer, TracedModel
+
+    name = name or type(module).__name__
+    types = input_types(module, input_shapes, name=name, dtypes=dtypes)
+    with evaluation_mode(module), attention_written_out(), quiet():
+        try:
+            exported = export_module(module, input_shapes, types)
+            program = read_program(exported, tuple(input_shapes))
+        except Exception as error:  # whatever the module's own code raises inside torch.export
+            raise BadInputError(
+                f"{name}: torch.export cannot trace it: {first_line(error)}"
+            ) from error
+    try:
+        graph, calls = translated_calls(program, name)
+        provenance = Provenance(
+            front_end="torch.export",
+            source="",
+            tools={"torch": torch.__version__},
+            note="; ".join(graph.notes),
+        )
+        profile = without_witness(build_profile(graph, provenance), "not asked for")
+    except BadInputError as error:
+        raise BadInputError(f"{name}: {error}") from error
+    _, operands = features_followed(graph)
+    return TracedModel(
+        module=module,
+        program=exported,
+        profile=profile,
+        calls=tuple(
+            TracedCall(call.node, call.reads, call.operators, call.outputs) for call in calls
+        ),
+        inputs={t.name: _traced(t, operands[t.name].layout) for t in graph.inputs},
+        layers={
+            operator.name: TracedLayer(
+                kind=operator.kind,
+                output=_traced(operator.output, operands[operator.name].layout),
+                permutation=operator.permutation,
+                axes=operator.axes,
+                start=operator.start,
+            )
+            for operator in graph.operators
+        },
+    )
+
+
+def _traced(tensor: Tensor, layout: Layout) -> TracedTensor:
+    from planner.runtime.traced import TracedTensor
+
+    features = tuple(tuple((a.size, a.stride) for a in d) for d in layout.dimensions)
+    return TracedTensor(tuple(tensor.shape), tensor.element_bytes, features)

@@ -1,0 +1,217 @@
+"""Slices of a model in a folder: a document and a safetensors file for every node."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from planner.domain.arrays import Frozen
+from planner.errors import BadInputError
+from profiles.files import read_document, write_atomically
+from profiles.from_torch.hygiene import first_line, import_torch
+
+if TYPE_CHECKING:
+    import torch
+
+    from planner.runtime.slices import Slices
+    from planner.runtime.traffic import Traffic
+
+_INDEX = "slices.json"
+_LARGEST = 2**40
+Size = Annotated[int, Field(ge=1, lt=_LARGEST)]
+
+
+class InputDocument(Frozen):
+    """A model input."""
+
+    name: str
+    shape: tuple[Size, ...]
+    dtype: str
+
+
+class OutputDocument(Frozen):
+    """A model output and the nodes that hold parts of it.
+
+    Where each part lies is in the node's file: the tensor ``#output/NAME``.
+    """
+
+    name: str
+    shape: tuple[Size, ...]
+    nodes: tuple[str, ...] = Field(min_length=1)
+
+
+class StretchDocument(Frozen):
+    """A layer, or a part of a change of group, and who takes part."""
+
+    name: str
+    nodes: tuple[str, ...]
+
+
+class TrafficDocument(Frozen):
+    """The cost model's word on a layer."""
+
+    layer: str
+    sent_bytes: tuple[tuple[str, str, int], ...] = Field(description="sender, receiver, bytes")
+    wire_bytes: int
+    macs: dict[str, int]
+
+
+class SlicesDocument(Frozen):
+    """Everything but the nodes' own parts."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    inputs: tuple[InputDocument, ...]
+    outputs: tuple[OutputDocument, ...]
+    output_names: tuple[str, ...]
+    first_group: tuple[str, ...]
+    stretches: tuple[StretchDocument, ...]
+    files: dict[str, str] = Field(description="by node, without the ending")
+    predicted: tuple[TrafficDocument, ...]
+
+
+def save_slices(slices: Slices, folder: str | os.PathLike[str]) -> None:
+    """Write ``slices.json``, and for every node a ``.json`` and a ``.safetensors``.
+
+    Parameters
+    ----------
+    slices : Slices
+    folder : path
+        Made where it is missing; files of the same names are replaced.
+
+    Raises
+    ------
+    BadInputError
+        It is no place for files.
+    """
+    from safetensors.torch import save
+
+    from planner.runtime.documents import node_document
+
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(f"{place}: cannot be made: {error.strerror}") from error
+    index = _index(slices)
+    for name, node in slices.nodes.items():
+        document, tensors = node_document(node)
+        for output, form in slices.outputs.items():
+            tensors |= {f"#output/{output}": p.positions for p in form.parts if p.node == name}
+        stem = index.files[name]
+        content = save({key: value.contiguous() for key, value in tensors.items()})
+        write_atomically(place / f"{stem}.safetensors", content)
+        write_atomically(place / f"{stem}.json", document.model_dump_json(indent=1))
+    write_atomically(place / _INDEX, index.model_dump_json(indent=1))
+
+
+def load_slices(folder: str | os.PathLike[str]) -> Slices:
+    """Read what `save_slices` wrote; it runs without the model.
+
+    Raises
+    ------
+    BadInputError
+        A file is missing, damaged, or names what is not there.
+    """
+    import_torch()
+    from planner.runtime.documents import NodeDocument, node_from
+    from planner.runtime.slices import OutputForm, Part, Slices, Stretch
+
+    place = Path(folder)
+    index = read_document(place / _INDEX, SlicesDocument, what="slices")
+    nodes, tensors = {}, {}
+    for name, stem in index.files.items():
+        if Path(stem).name != stem:
+            raise BadInputError(f"slices {place / _INDEX}: {stem!r} is no name of a file")
+        document = read_document(place / f"{stem}.json", NodeDocument, what="slices")
+        tensors[name] = _tensors(place / f"{stem}.safetensors")
+        try:
+            nodes[name] = node_from(document, tensors[name])
+        except BadInputError as error:
+            raise BadInputError(f"slices {place / stem}.json: {error}") from error
+    try:
+        outputs = {
+            item.name: OutputForm(
+                item.shape,
+                tuple(Part(n, tensors[n][f"#output/{item.name}"].long()) for n in item.nodes),
+            )
+            for item in index.outputs
+        }
+    except KeyError as error:
+        raise BadInputError(f"slices {place / _INDEX}: {error.args[0]!r} is not there") from error
+    for stretch in index.stretches:
+        for name in stretch.nodes:
+            if name not in nodes:
+                raise BadInputError(f"slices {place / _INDEX}: there is no node {name!r}")
+    return Slices(
+        model=index.model,
+        inputs={item.name: (item.shape, item.dtype) for item in index.inputs},
+        outputs=outputs,
+        output_names=index.output_names,
+        first_group=index.first_group,
+        stretches=tuple(Stretch(item.name, item.nodes) for item in index.stretches),
+        nodes=nodes,
+        predicted=_traffic(index),
+    )
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise BadInputError(f"slices {path}: {first_line(error)}") from error
+
+
+def _index(slices: Slices) -> SlicesDocument:
+    said = slices.predicted
+    layers = dict.fromkeys((*said.sent_bytes, *said.macs))
+    return SlicesDocument(
+        model=slices.model,
+        inputs=tuple(
+            InputDocument(name=name, shape=shape, dtype=dtype)
+            for name, (shape, dtype) in slices.inputs.items()
+        ),
+        outputs=tuple(
+            OutputDocument(
+                name=name, shape=form.shape, nodes=tuple(part.node for part in form.parts)
+            )
+            for name, form in slices.outputs.items()
+        ),
+        output_names=slices.output_names,
+        first_group=slices.first_group,
+        stretches=tuple(
+            StretchDocument(name=item.name, nodes=item.nodes) for item in slices.stretches
+        ),
+        files={name: f"node{number}" for number, name in enumerate(slices.nodes)},
+        predicted=tuple(
+            TrafficDocument(
+                layer=layer,
+                sent_bytes=tuple(
+                    (*pair, size) for pair, size in said.sent_bytes.get(layer, {}).items()
+                ),
+                wire_bytes=said.wire_bytes.get(layer, 0),
+                macs=said.macs.get(layer, {}),
+            )
+            for layer in layers
+        ),
+    )
+
+
+def _traffic(index: SlicesDocument) -> Traffic:
+    from planner.runtime.traffic import Traffic
+
+    found = Traffic()
+    for item in index.predicted:
+        for sender, receiver, size in item.sent_bytes:
+            found.add_bytes(item.layer, (sender, receiver), size)
+        if item.wire_bytes:
+            found.wire_bytes[item.layer] = item.wire_bytes
+        for node, macs in item.macs.items():
+            found.add_macs(item.layer, node, macs)
+    return found
