@@ -1,0 +1,143 @@
+"""Norms and reductions: on the node alone, or finished from all nodes' partial results."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from planner.runtime.cut_plain import along
+from planner.runtime.partial import NUMBERS
+from planner.runtime.regions import everything
+from planner.runtime.template import Template
+from planner.runtime.work import Finding, Work, cut
+
+NORMS = frozenset({"layer_norm", "rms_norm", "softmax", "log_softmax"})
+REDUCTIONS = frozenset(
+    (
+        "all amax amin any count_nonzero linalg_vector_norm logsumexp max mean min norm prod std "
+        "sum var argmax argmin"
+    ).split()
+)
+
+
+def dimensions(template: Template, rank: int) -> tuple[int, ...]:
+    """Dimensions that a norm or a reduction works on."""
+    if "normalized_shape" in template.arguments:
+        return tuple(range(rank - len(template.value("normalized_shape")), rank))
+    given = template.value("dim")
+    found = given if isinstance(given, (list, tuple)) else [] if given is None else [given]
+    return tuple(sorted({axis % rank for axis in found})) or tuple(range(rank))
+
+
+def normalised(work: Work) -> Finding:
+    """With all that is normalised together on the node, or with statistics of every node."""
+    template, view = work.template, work.view
+    name = template.slot("input") or template.slot("self")
+    if name is None or view.shape(name) != view.out_shape:
+        raise view.unknown("its operand is of another form")
+    dims = dimensions(template, len(view.out_shape))
+    box = work.box
+    if all(len(box[axis]) == view.out_shape[axis] for axis in dims):
+        return along(work)
+    arguments: dict[str, Any] = {"self": work.take(name, box), "dims": list(dims)}
+    if template.base in ("layer_norm", "rms_norm"):
+        weight, bias = template.constant("weight"), template.constant("bias")
+        arguments |= {
+            "weight": work.weight("weight", None if weight is None else cut(weight, box)),
+            "bias": work.weight("bias", None if bias is None else cut(bias, box)),
+            "eps": template.value("eps"),
+        }
+    else:
+        arguments["dtype"] = template.value("dtype")
+    return template.base, None, arguments
+
+
+def group_normalised(work: Work) -> Finding:
+    """Whole groups, each on the node that holds them; a single group from all nodes' parts."""
+    template, view = work.template, work.view
+    name, groups = template.slot("input"), template.value("num_groups")
+    if name is None:
+        raise view.unknown("its operand is of another form")
+    box, shape = work.box, view.out_shape
+    weight, bias = template.constant("weight"), template.constant("bias")
+    spread = [-1, *([1] * (len(shape) - 2))]
+    if groups == 1:
+        arguments = {
+            "self": work.take(name, box),
+            "dims": list(range(1, len(shape))),
+            "eps": template.value("eps"),
+        }
+        for key, value in (("weight", weight), ("bias", bias)):
+            arguments[key] = work.weight(
+                key, None if value is None else cut(value.reshape(spread), box)
+            )
+        return "layer_norm", None, arguments
+    per_group = shape[1] // groups
+    mine = np.unique(box[1] // per_group)
+    if len(mine) * per_group != len(box[1]):
+        raise view.unknown(f"{view.group[work.node]!r} makes no whole groups")
+    arguments = dict(template.arguments)
+    arguments |= {
+        "input": work.take(name, box),
+        "num_groups": len(mine),
+        "weight": work.weight("weight", None if weight is None else cut(weight, box[:2])),
+        "bias": work.weight("bias", None if bias is None else cut(bias, box[:2])),
+    }
+    return "aten", template.target, arguments
+
+
+def reduced(work: Work) -> Finding:
+    """Over positions, on the node; over features, from every node's part."""
+    template, view = work.template, work.view
+    name = template.slot("self")
+    if name is None:
+        raise view.unknown("its operand is of another form")
+    shape = view.shape(name)
+    dims = dimensions(template, len(shape))
+    if work.out.is_whole and not work.reads_all():
+        return _told(work, name, dims)
+    box, sets = work.box, list(everything(shape))
+    left = [axis for axis in range(len(shape)) if axis not in dims]
+    kept = len(view.out_shape) == len(shape)
+    for position, axis in enumerate(left):
+        sets[axis] = box[axis if kept else position]
+    arguments = dict(template.arguments)
+    arguments["self"] = work.take(name, tuple(sets))
+    return "aten", template.target, arguments
+
+
+def _told(work: Work, name: str, dims: tuple[int, ...]) -> Finding:
+    template, view = work.template, work.view
+    if template.base not in NUMBERS or template.position or template.value("dtype") is not None:
+        raise view.unknown("its result does not follow from the nodes' own")
+    if template.base in ("norm", "linalg_vector_norm"):
+        order = template.value("ord", template.value("p", 2))
+        if order != 2:
+            raise view.unknown(f"the order {order} is not known")
+    held = view.holdings.held(name, work.node)
+    arguments: dict[str, Any] = {
+        "dims": list(dims),
+        "correction": _correction(template),
+        "self": None,
+    }
+    if not held.empty:
+        if held.box is None:
+            raise view.unknown("a node holds no whole rows")
+        arguments["self"] = work.take(name, held.box)
+    return template.base, None, arguments
+
+
+def _correction(template: Template) -> float:
+    if template.value("unbiased") is False:
+        return 0.0
+    return float(template.value("correction", 1))
+
+
+def elements_of_part(work: Work, dims: list[int]) -> int:
+    """Elements that each number of the node's partial result is worked out of."""
+    name = work.template.slot("input") or work.template.slot("self")
+    assert name is not None
+    box = work.view.holdings.held(name, work.node).box
+    return prod(len(indices) for a, indices in enumerate(box or ()) if a in dims)

@@ -1,0 +1,194 @@
+"""Convolutions, linear layers, attention and matrix products in slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from planner.runtime.regions import everything
+from planner.runtime.template import Template, aten
+from planner.runtime.work import Finding, Work, broadcast_sets, cut
+
+CONVOLUTIONS = frozenset(
+    "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split()
+)
+PRODUCTS = frozenset("linear mm matmul addmm".split())
+
+
+def is_transposed(base: str) -> bool:
+    """Whether a convolution's weight is stored as (I, O/groups, ...)."""
+    return base.startswith("conv_transpose")
+
+
+def weight_of(template: Template) -> torch.Tensor | None:
+    """The weight that joins a mixing layer's features, shape (O, I, ...)."""
+    base = template.base
+    if base in CONVOLUTIONS and template.value("groups", 1) == 1:
+        weight = template.constant("weight")
+        return weight.transpose(0, 1) if is_transposed(base) and weight is not None else weight
+    if base == "linear":
+        return template.constant("weight")
+    name = {"mm": "mat2", "matmul": "other", "addmm": "mat2"}.get(base)
+    turned = template.constant(name) if name is not None else None
+    return turned.T if turned is not None and turned.dim() == 2 else None
+
+
+def convolution(work: Work) -> Finding:
+    """Rows of the weight that the node makes, columns that it reads; whole groups."""
+    template, view = work.template, work.view
+    name, weight = template.slot("input"), template.constant("weight")
+    if name is None or weight is None or len(view.shape(name)) != weight.dim():
+        raise view.unknown("its input or its weight is of another form")
+    shape, groups = view.shape(name), template.value("groups", 1)
+    box = work.box
+    made = box[1]
+    if any(len(s) != size for s, size in zip(box[2:], view.out_shape[2:], strict=True)):
+        raise view.unknown("its maps are not whole")
+    transposed = is_transposed(template.base)
+    if groups == 1:
+        read, local_groups = work.features(name), 1
+        if not len(read):
+            return _bias_alone(work, template.constant("bias"), weight, axis=1)
+        if view.holdings.numbers(name).max(initial=0) + 1 != shape[1]:
+            raise view.unknown("features are not channels")
+    else:
+        per_group, reads = view.out_shape[1] // groups, shape[1] // groups
+        mine = np.unique(made // per_group)
+        if len(made) != len(mine) * per_group:
+            raise view.unknown(f"{view.group[work.node]!r} makes no whole groups")
+        read = (mine[:, None] * reads + np.arange(reads)).reshape(-1)
+        local_groups = len(mine)
+    rows, columns = torch.from_numpy(made), torch.from_numpy(read)
+    if transposed:
+        local = weight.index_select(0, columns)
+        local = local.index_select(1, rows) if groups == 1 else local
+    else:
+        local = weight.index_select(0, rows)
+        local = local.index_select(1, columns) if groups == 1 else local
+    bias = template.constant("bias")
+    arguments = dict(template.arguments)
+    arguments |= {
+        "input": work.take(name, (box[0], read, *everything(shape)[2:])),
+        "weight": work.weight("weight", local),
+        "bias": work.weight("bias", None if bias is None else bias[rows]),
+        "groups": local_groups,
+    }
+    return "aten", template.target, arguments
+
+
+def product(work: Work) -> Finding:
+    """``x · W + b``: rows of the weight that the node makes, columns that it reads."""
+    template, view = work.template, work.view
+    base = template.base
+    name = template.slot({"linear": "input", "addmm": "mat1"}.get(base, "self"))
+    weight = weight_of(template)
+    if name is None or weight is None:
+        return activations(work)
+    bias = template.constant("bias" if base == "linear" else "self")
+    scale = float(template.value("alpha", 1)) if base == "addmm" else 1.0
+    if base == "addmm":
+        if bias is None:
+            raise view.unknown("what it adds is no constant")
+        bias = bias * template.value("beta", 1)
+    box, shape = work.box, view.shape(name)
+    read = work.features(name)
+    if len(view.holdings.owners[name]) != shape[-1]:
+        raise view.unknown("features are not the last dimension")
+    if bias is not None and bias.dim() != 1:
+        raise view.unknown("what it adds is no row")
+    if not len(read):
+        return _bias_alone(work, bias, weight, axis=len(box) - 1)
+    local = weight.index_select(0, torch.from_numpy(box[-1]))
+    local = local.index_select(1, torch.from_numpy(read)) * scale
+    arguments = {
+        "input": work.take(name, (*box[:-1], read)),
+        "weight": work.weight("weight", local),
+        "bias": work.weight("bias", None if bias is None else cut(bias, box)),
+    }
+    return "aten", aten("linear.default"), arguments
+
+
+def _bias_alone(work: Work, bias: torch.Tensor | None, weight: torch.Tensor, axis: int) -> Finding:
+    """Outputs of a node that reads no features at all."""
+    made = torch.from_numpy(work.box[axis])
+    values = weight.new_zeros(len(made)) if bias is None else bias[made]
+    shape = [1] * len(work.box)
+    shape[axis] = len(made)
+    arguments = {
+        "self": work.weight("bias", values.reshape(shape)),
+        "size": list(work.out.local_shape),
+    }
+    return "aten", aten("expand.default"), arguments
+
+
+def activations(work: Work) -> Finding:
+    """A product of two activations: rows of one, columns of the other."""
+    template, view = work.template, work.view
+    left = template.slot("self")
+    right = template.slot("other") or template.slot("mat2")
+    if left is None or right is None or min(map(len, map(view.shape, (left, right)))) < 2:
+        raise view.unknown("its operands are of another form")
+    *lead, rows, columns = work.box
+    outer, (a, b) = tuple(lead), (view.shape(left), view.shape(right))
+    inner = np.arange(a[-1], dtype=np.int64)
+    arguments = {
+        "self": work.take(left, (*broadcast_sets(a[:-2], outer), rows, inner)),
+        "other": work.take(right, (*broadcast_sets(b[:-2], outer), inner, columns)),
+    }
+    return "aten", aten("matmul.default"), arguments
+
+
+def attention(work: Work) -> Finding:
+    """Softmax(q kᵀ) v of the node's heads."""
+    template, view = work.template, work.view
+    names = [template.slot(name) for name in ("query", "key", "value")]
+    query, key, value = names
+    if query is None or key is None or value is None:
+        raise view.unknown("an operand is no activation")
+    *lead, rows, columns = work.box
+    outer = tuple(lead)
+    q, k, v = (view.shape(name) for name in (query, key, value))
+    if k[:-2] != q[:-2] or v[:-2] != q[:-2]:
+        raise view.unknown("its operands have unlike heads")
+    if template.value("is_causal", False) and len(rows) != q[-2]:
+        raise view.unknown("a causal mask needs all queries")
+    depth, keys = np.arange(q[-1], dtype=np.int64), np.arange(k[-2], dtype=np.int64)
+    arguments = {name: item for name, item in template.arguments.items() if name != "enable_gqa"}
+    arguments |= {
+        "query": work.take(query, (*outer, rows, depth)),
+        "key": work.take(key, (*outer, keys, depth)),
+        "value": work.take(value, (*outer, keys, columns)),
+    }
+    mask, fixed = template.slot("attn_mask"), template.constant("attn_mask")
+    over = (*outer, rows, keys)
+    if mask is not None:
+        arguments["attn_mask"] = work.take(mask, broadcast_sets(view.shape(mask), over))
+    elif fixed is not None:
+        arguments["attn_mask"] = work.weight("attn_mask", cut(fixed, over))
+    return "aten", template.target, arguments
+
+
+def embedding(work: Work) -> Finding:
+    """Columns of the table."""
+    template, view = work.template, work.view
+    table, name = template.constant("weight"), template.slot("indices")
+    if table is None or name is None:
+        raise view.unknown("its table is no constant")
+    *sets, made = work.box
+    arguments = dict(template.arguments)
+    arguments |= {
+        "weight": work.weight("weight", table.index_select(1, torch.from_numpy(made))),
+        "indices": work.take(name, tuple(sets)),
+    }
+    return "aten", template.target, arguments
+
+
+SLICERS: dict[str, Callable[[Work], Finding]] = {
+    **dict.fromkeys(CONVOLUTIONS, convolution),
+    **dict.fromkeys(PRODUCTS, product),
+    "bmm": activations,
+    "scaled_dot_product_attention": attention,
+    "embedding": embedding,
+}

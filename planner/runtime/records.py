@@ -1,0 +1,116 @@
+"""What a node is told to do, layer by layer: plain records of tensors and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An argument that is one of the step's operands or of its weights."""
+
+    operand: int | None = None
+    weight: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """A tensor that a node puts together from what it holds.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        Tensors, messages and weights, whose elements stand one behind the other.
+    index : int tensor or None
+        Which of these elements it takes, flattened; None: all of them.
+    shape : tuple of int
+    """
+
+    sources: tuple[str, ...]
+    index: torch.Tensor | None
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Send:
+    """What a node sends to another one before a layer.
+
+    Attributes
+    ----------
+    receiver, message, tensor : str
+        The receiving node, what the message is called there, whose features it carries.
+    features : int array
+        Ascending.
+    content : Operand
+    shared : bool
+        Part of one transmission that all receivers hear (broadcast).
+    """
+
+    receiver: str
+    message: str
+    tensor: str
+    features: NDArray[np.int64]
+    content: Operand
+    shared: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Receive:
+    """What a node waits for: the other side of a `Send`."""
+
+    sender: str
+    message: str
+    tensor: str
+    features: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A node's part of one layer, or of the change of group before a stage.
+
+    Attributes
+    ----------
+    layer : str
+        What it makes; at a change of group the tensor that is taken over.
+    kernel : str
+        ``none`` (it only sends), ``take`` (its operand is the result), ``aten`` (it calls an
+        operator on its operands and weights), or a name of `planner.runtime.partial`, where the
+        nodes finish a layer from each other's partial results.
+    target : str
+        Operator of ATen with its overload, such as ``conv2d.default``.
+    arguments : dict of str to value
+        By the names of the operator's schema; a `Ref` stands for an operand or a weight.
+    position : int
+        Of the output that is the layer's.
+    operands : tuple of Operand
+    weights : dict of str to tensor
+    shape : tuple of int
+        Of what it stores.
+    sends, receives : tuples of Send and Receive
+    tells : tuple of str
+        Nodes that its partial result goes to.
+    told : dict of str to int
+        Nodes whose partial results it takes in, in this order, with the number of features that
+        each result is of; its own among them.
+    frees : tuple of str
+        Tensors and messages that no later step reads.
+    """
+
+    layer: str
+    kernel: str = "none"
+    target: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    position: int = 0
+    operands: tuple[Operand, ...] = ()
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
+    sends: tuple[Send, ...] = ()
+    receives: tuple[Receive, ...] = ()
+    tells: tuple[str, ...] = ()
+    told: dict[str, int] = field(default_factory=dict)
+    frees: tuple[str, ...] = ()

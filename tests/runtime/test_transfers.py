@@ -1,0 +1,49 @@
+"""The lists of what moves, against the cost model's bytes, on models of the library."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from planner.cost.ownership import count_owned, feature_shares
+from planner.runtime.transfers import Transfer, handed_over, moves, without_known
+from profiles.catalog import load_model
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2-224", "swin-t", "llama-3.1-8b", "ssd300-vgg16"])
+def test_moves_are_the_bytes_that_the_cost_model_counts(name: str) -> None:
+    profile = load_model(name)
+    shares = feature_shares(profile, np.array([1.0, 3.0, 1.0]))
+    sizes = {spec.name: spec.bytes for spec in profile.inputs}
+    sizes |= {layer.name: layer.output_bytes for layer in profile.layers}
+    for row, layer in enumerate(profile.layers):
+        counted = np.zeros((3, 3), dtype=np.int64)
+        for item in moves(layer, shares, row):
+            feature_bytes = sizes[item.tensor] // len(shares.owners[item.tensor])
+            counted[item.sender, item.receiver] += len(item.features) * feature_bytes
+        if layer.statistics_bytes:
+            tells = count_owned(shares.owners[layer.inputs[0]], 3) > 0
+            told = np.outer(tells, shares.outputs[row] > 0) & ~np.eye(3, dtype=np.bool_)
+            counted += told * layer.statistics_bytes
+        assert np.array_equal(counted, shares.moved_bytes[row]), layer.name
+
+
+def test_what_all_senders_hold_comes_from_the_first() -> None:
+    has, needs = np.array([-1, 0, 1, 1], dtype=np.int16), np.array([0, 1, 0, -1], dtype=np.int16)
+    found = {
+        (item.sender, item.receiver): item.features.tolist()
+        for item in handed_over("x", has, needs, 2)
+    }
+    assert found == {(0, 0): [0], (1, 0): [2, 3], (0, 1): [1], (1, 1): [3]}
+
+
+def test_what_a_receiver_knows_is_not_sent_again() -> None:
+    known: dict[tuple[str, int, int], np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+
+    def sent(features: list[int]) -> list[list[int]]:
+        item = Transfer("x", 0, 1, np.array(features, dtype=np.int64))
+        return [left.features.tolist() for left in without_known([item], known)]
+
+    assert sent([1, 2]) == [[1, 2]]
+    assert sent([2, 4]) == [[4]]
+    assert sent([1, 4]) == []
