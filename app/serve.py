@@ -55,5 +55,5 @@ def run_page(port: int, *, headless: bool) -> int:
     sys.stderr.write(f"The what-if page: http://{HOST}:{port} (Ctrl-C stops it)\n")
     sys.stderr.flush()
     # -P: a folder called app where the user stands is not this package.
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(PAGE), *flags]
+    command = [sys.executable, "-P", "-m", "app.page.server", "run", str(PAGE), *flags]
     os.execv(sys.executable, command)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
+from svg import GRID, TEXT, line, text
+
 WIDTH, HEIGHT = 1120, 560
 LEFT, RIGHT, TOP, BOTTOM = 84, 1100, 104, 446
 DECADES = (-3, 2)  # of the time axis: 0.001 ms to 100 ms
 COMMUNICATION, COMPUTATION = "#0072b2", "#e69f00"  # two that colour-blind readers tell apart
-TEXT, GRID = "#222222", "#dddddd"
 RATIOS = (  # from which ratio on, width and colour of the stroke, words of the legend
     (100, 4, "#555555", "at least 100 times as long"),
     (10, 2, "#777777", "at least 10 times as long"),
@@ -39,7 +40,7 @@ def picture(layers: Sequence[LayerTime], title: str, caption: Sequence[str]) -> 
         f"<title>{escape(title)}</title>",
         f"<desc>{escape(' '.join(caption))}</desc>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        _text(LEFT, 26, title, "start", ' font-size="17" font-weight="bold"'),
+        text(LEFT, 26, title, "start", ' font-size="17" font-weight="bold"'),
         *_legend(),
         *_time_axis(),
         *_layer_axis(layers),
@@ -47,7 +48,7 @@ def picture(layers: Sequence[LayerTime], title: str, caption: Sequence[str]) -> 
     for index, layer in enumerate(layers):
         parts += _marks(_x(index, len(layers)), layer)
     parts += [
-        _text(LEFT, BOTTOM + 82 + 18 * row, line, "start") for row, line in enumerate(caption)
+        text(LEFT, BOTTOM + 82 + 18 * row, words, "start") for row, words in enumerate(caption)
     ]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -64,17 +65,6 @@ def _y(seconds: float) -> float:
     return BOTTOM - (decade - low) / (high - low) * (BOTTOM - TOP)
 
 
-def _text(x: float, y: float, words: str, anchor: str = "middle", more: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(words)}</text>'
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1) -> str:
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-        f'stroke="{colour}" stroke-width="{width}"/>'
-    )
-
-
 def _mark(x: float, y: float, colour: str, skip_link: bool) -> str:
     if skip_link:
         around = f"{x:.1f},{y - 6:.1f} {x + 6:.1f},{y:.1f} {x:.1f},{y + 6:.1f} {x - 6:.1f},{y:.1f}"
@@ -88,7 +78,7 @@ def _marks(x: float, layer: LayerTime) -> Iterator[str]:
         high = _y(layer.comm_s)
         ratio = layer.comm_s / layer.compute_s
         _, width, colour, _ = next(row for row in RATIOS if ratio >= row[0])
-        yield _line(x, low, x, high, colour, width)
+        yield line(x, low, x, high, colour, width)
         yield _mark(x, high, COMMUNICATION, layer.skip_link)
     yield _mark(x, low, COMPUTATION, layer.skip_link)
 
@@ -100,36 +90,36 @@ def _legend() -> Iterator[str]:
         (LEFT + 142, COMPUTATION, "computation"),
     ):
         yield _mark(x, y, colour, False)
-        yield _text(x + 12, y + 4, words, "start")
+        yield text(x + 12, y + 4, words, "start")
     yield _mark(LEFT + 264, y, TEXT, True)
-    yield _text(LEFT + 276, y + 4, "skip link (1×1 convolution)", "start")
-    yield _text(LEFT, y + 30, "communication takes, against computation:", "start")
+    yield text(LEFT + 276, y + 4, "skip link (1×1 convolution)", "start")
+    yield text(LEFT, y + 30, "communication takes, against computation:", "start")
     for x, (_, width, colour, words) in zip(
         (LEFT + 300, LEFT + 540, LEFT + 770), RATIOS, strict=True
     ):
-        yield _line(x, y + 26, x + 26, y + 26, colour, width)
-        yield _text(x + 34, y + 30, words, "start")
+        yield line(x, y + 26, x + 26, y + 26, colour, width)
+        yield text(x + 34, y + 30, words, "start")
 
 
 def _time_axis() -> Iterator[str]:
     for decade in range(DECADES[0], DECADES[1] + 1):
         y = _y(10.0 ** (decade - 3))
-        yield _line(LEFT, y, RIGHT, y, GRID)
-        yield _text(LEFT - 8, y + 4, f"{10.0**decade:g}", "end")
+        yield line(LEFT, y, RIGHT, y, GRID)
+        yield text(LEFT - 8, y + 4, f"{10.0**decade:g}", "end")
     middle = (TOP + BOTTOM) / 2
     turned = f' transform="rotate(-90 24 {middle:.1f})"'
-    yield _text(24, middle, "time of the layer (ms, logarithmic)", "middle", turned)
+    yield text(24, middle, "time of the layer (ms, logarithmic)", "middle", turned)
 
 
 def _layer_axis(layers: Sequence[LayerTime]) -> Iterator[str]:
     count = len(layers)
     for number in (1, *range(5, count - 2, 5), count):
-        yield _text(_x(number - 1, count), BOTTOM + 18, str(number), "middle", ' font-size="11"')
+        yield text(_x(number - 1, count), BOTTOM + 18, str(number), "middle", ' font-size="11"')
     at = 0
     for part, run in groupby(layers, key=lambda layer: layer.part):
         size = len(list(run))
         left, right = _x(at - 0.4, count), _x(at + size - 0.6, count)
-        yield _line(left, BOTTOM + 28, right, BOTTOM + 28, TEXT)
-        yield _text((left + right) / 2, BOTTOM + 44, part)
+        yield line(left, BOTTOM + 28, right, BOTTOM + 28, TEXT)
+        yield text((left + right) / 2, BOTTOM + 44, part)
         at += size
-    yield _text((LEFT + RIGHT) / 2, BOTTOM + 62, "layer, in the order of the network")
+    yield text((LEFT + RIGHT) / 2, BOTTOM + 62, "layer, in the order of the network")

@@ -6,12 +6,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from app.page.question import Answer
-from app.tables import Table, plan_summary_table
+from app.page.answer import Answer
+from app.tables import Cell, Table, plan_summary_table
 from planner.domain.cost_table import CostTable
-from planner.domain.plan import KeptFeatures, Plan, StagePlan
+from planner.domain.plan import KeptFeatures, Plan
+from planner.strategies.evaluation import exchanges
 from planner.strategies.study import Study
 
 _COSTS = ("comm. (ms)", "comp. (ms)", "handed over (ms)")
@@ -21,7 +20,8 @@ _COSTS = ("comm. (ms)", "comp. (ms)", "handed over (ms)")
 class LayerPoint:
     """One layer that computes or exchanges something.
 
-    ``kept_features`` and ``sparsity`` are null where the layer exchanges no features.
+    ``kept_features`` and ``sparsity`` are null where the layer exchanges no features;
+    ``executed_macs`` and ``wire_bytes`` are sums over the nodes.
     """
 
     name: str
@@ -31,6 +31,8 @@ class LayerPoint:
     compute_s: float
     sparsity: float | None = None
     kept_features: KeptFeatures | None = None
+    executed_macs: int = 0
+    wire_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,7 @@ def uniform_stage(answer: Answer, sparsity: float) -> StageView:
     """Every exchange at one S_comm on all nodes, without layers that do nothing."""
     nodes = answer.question.nodes
     table = answer.study.table(nodes, (sparsity,))
-    points = (
-        _point(answer.study, table, row, 0, None) for row in range(len(answer.profile.layers))
-    )
+    points = (_point(answer.study, table, row, None) for row in range(len(answer.profile.layers)))
     return StageView(answer.study.names(nodes), _busy(points))
 
 
@@ -90,38 +90,33 @@ def stage_table(answer: Answer) -> Table:
 
 def _stages(study: Study, plan: Plan) -> Iterator[StageView]:
     start = 0
-    before: StagePlan | None = None
-    for stage in plan.stages:
+    before: tuple[str, ...] = ()
+    for stage, exchange in zip(plan.stages, exchanges(study, plan.stages), strict=True):
         received_s = 0.0
-        if before is not None:
-            received_s, _ = study.handover_s(before.nodes, stage.nodes, start)
-        yield StageView(stage.nodes, _busy(_planned(study, stage, start)), received_s)
-        before, start = stage, start + len(stage.layers)
+        if before:
+            received_s, _ = study.handover_s(before, stage.nodes, start)
+        points = (
+            _point(study, exchange.table, row, layer.kept_features)
+            for row, layer in enumerate(stage.layers, start=start)
+        )
+        yield StageView(stage.nodes, _busy(points), received_s)
+        before, start = stage.nodes, start + len(stage.layers)
 
 
-def _planned(study: Study, stage: StagePlan, start: int) -> Iterator[LayerPoint]:
-    """A stage's layers, looked up in the costs that they were chosen from."""
-    table = study.table_on(stage.nodes)
-    for row, layer in enumerate(stage.layers, start=start):
-        option = 0
-        if layer.sparsity is not None:
-            option = int(np.argmin(np.abs(table.comm_sparsity[row] - layer.sparsity)))
-        yield _point(study, table, row, option, layer.kept_features)
-
-
-def _point(
-    study: Study, table: CostTable, row: int, option: int, kept: KeptFeatures | None
-) -> LayerPoint:
+def _point(study: Study, table: CostTable, row: int, kept: KeptFeatures | None) -> LayerPoint:
+    """A layer of a table that has one option."""
     layer = study.profile.layers[row]
-    exchanges = len(table.node_names) > 1 and table.sparsifiable[row]
+    exchanged = len(table.node_names) > 1 and table.sparsifiable[row]
     return LayerPoint(
         name=layer.name,
         op=layer.op,
         macs=layer.macs,
-        comm_s=float(table.comm_s[row, option]),
-        compute_s=float(table.compute_s[row, option]),
-        sparsity=float(table.comm_sparsity[row, option]) if exchanges else None,
+        comm_s=float(table.comm_s[row, 0]),
+        compute_s=float(table.compute_s[row, 0]),
+        sparsity=float(table.comm_sparsity[row, 0]) if exchanged else None,
         kept_features=kept,
+        executed_macs=int(table.macs[row, 0].sum()),
+        wire_bytes=int(table.wire_bytes[row, 0]),
     )
 
 
@@ -133,3 +128,48 @@ def numbered(stages: Sequence[StageView]) -> list[tuple[StageView, int, int]]:
     """Every stage with the numbers of its first and its last layer on the charts, from 1."""
     ends = [0, *itertools.accumulate(len(stage.points) for stage in stages)]
     return [(s, a + 1, b) for s, (a, b) in zip(stages, itertools.pairwise(ends), strict=True)]
+
+
+def layer_table(stages: Sequence[StageView]) -> Table:
+    """Every layer of the charts with its numbers, as they are drawn."""
+    rows: list[tuple[Cell, ...]] = []
+    comm_s = compute_s = 0.0
+    for number, (stage, first, _) in enumerate(numbered(stages), start=1):
+        comm_s += stage.received_s
+        for index, point in enumerate(stage.points, start=first):
+            comm_s += point.comm_s
+            compute_s += point.compute_s
+            kept = point.kept_features
+            rows.append(
+                (
+                    index,
+                    point.name,
+                    point.op,
+                    number,
+                    point.comm_s * 1e3,
+                    point.compute_s * 1e3,
+                    comm_s * 1e3,
+                    compute_s * 1e3,
+                    point.executed_macs,
+                    point.wire_bytes,
+                    point.sparsity,
+                    kept if isinstance(kept, int | None) else str(kept),
+                )
+            )
+    return Table("layers", _COLUMNS, tuple(rows))
+
+
+_COLUMNS = (
+    "number",
+    "layer",
+    "op",
+    "stage",
+    "comm. (ms)",
+    "comp. (ms)",
+    "comm. so far (ms)",
+    "comp. so far (ms)",
+    "MACs of all nodes",
+    "bytes on the wire",
+    "S_comm",
+    "kept features",
+)

@@ -2,59 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
+from streamlit.navigation.page import Page
 
-from app.page.controls import Asked, side_bar
-from app.page.question import Answer, catalogue_answer
-from app.page.sections import show_answer
+from app.page import state
+from app.page.answer import Answer
+from app.page.current import current_answer
+from app.page.header import header
+from app.page.side_bar import Asked, side_bar
 from app.page.text import plain
-from planner.errors import PlannerError
-
-_LAST_GOOD = "_last_good"  # session state: the last answer that had a plan
+from app.page.views import (
+    export,
+    hardware,
+    latency,
+    model,
+    plan,
+    sources,
+    strategies,
+    trade_off,
+    what_if,
+)
 
 _SIDE_BAR_PX = 330
 
 
 def main() -> None:
-    """Draw the page for what the controls ask, or for what they last asked with success."""
+    """Draw the view that is chosen for what the controls ask, or last asked with success."""
     st.set_page_config(
         page_title="What if · planner", layout="wide", initial_sidebar_state=_SIDE_BAR_PX
     )
-    asked = side_bar()
-    answer, problem = _answer(asked)
-    if answer is not None:
-        st.session_state[_LAST_GOOD] = answer
-    else:
-        show_message = st.error if asked.is_error else st.info
-        show_message(plain(problem))
-        answer = st.session_state.get(_LAST_GOOD)
-        if answer is None:
-            return
-        st.info(
-            "Below is still the last plan that worked: "
-            f"**{plain(answer.title)}**, {plain(answer.settings_sentence)}."
-        )
-    st.header(plain(answer.title), anchor=False)
-    st.caption(plain(answer.settings_sentence))
-    show_answer(answer)
+    state.begin()
+    asked: list[Asked] = []
 
+    def page(show: Callable[[Answer], None], title: str, path: str = "") -> Page:
+        """A view below what all have in common; the first one opens."""
 
-def _answer(asked: Asked) -> tuple[Answer | None, str]:
-    """The answer, its plan already found; or none, and why."""
-    if asked.profile is None:
-        return None, asked.message
-    last: Answer | None = st.session_state.get(_LAST_GOOD)
-    if last is not None and last.profile is asked.profile and last.question == asked.question:
-        return last, ""
-    if asked.catalogue_model is not None:
-        answer = catalogue_answer(asked.catalogue_model, asked.question)
-    else:  # an upload's answer stays in its session
-        answer = Answer(asked.profile, asked.question)
-    try:
-        _ = answer.plan
-    except PlannerError as error:
-        return None, str(error)
-    return answer, ""
+        def view() -> None:
+            answer = current_answer(asked[0])
+            if answer is not None:
+                header(answer)
+                show(answer)
+
+        is_first = show is latency.show
+        return st.Page(view, title=title, url_path=path or title.lower(), default=is_first)
+
+    def edit_hardware() -> None:
+        answer = current_answer(asked[0])
+        if answer is not None:
+            header(answer)
+        hardware.show(asked[0].question)
+
+    chosen = st.navigation(
+        [
+            page(latency.show, "Latency"),
+            page(lambda answer: model.show(answer.profile), "Model"),
+            page(plan.show, "Plan"),
+            page(strategies.show, "Strategies"),
+            page(trade_off.show, "Trade-off"),
+            page(what_if.show, "What if", "what-if"),
+            page(sources.show, "Sources"),
+            st.Page(edit_hardware, title="Hardware", url_path="hardware"),
+            page(export.show, "Export"),
+        ],
+        position="top",
+    )
+    asked.append(side_bar())
+    if refused := state.refused():
+        st.warning(plain(refused))
+    chosen.run()
+    state.write_address()
 
 
 main()

@@ -1,29 +1,18 @@
-"""What the page's controls ask, and the answer that the planner gives."""
+"""What the page's controls ask."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 
-from app.export import plan_json
-from app.inputs import Accuracy, build_study, default_limits, find_accuracy, tuned_cluster
-from app.tables import comparison_table, plan_table, to_csv
-from planner.domain.cluster import Casting, Medium
-from planner.domain.model_profile import ModelProfile
-from planner.domain.plan import Plan
-from planner.domain.settings import CostSettings, Limits, Objective
-from planner.strategies.compare import Comparison, compare
-from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study
-from planner.units import format_bytes, format_si
-from profiles.catalog import load_cluster, load_model
-from profiles.files import document_text
+from app.page import parameters as page
+from app.page.parameter_kinds import Value
+from app.page.quantities import BANDWIDTH, COMPUTE, MEMORY, Quantity
+from planner.domain.cluster import Casting, Cluster, Medium, tuned_cluster
+from planner.domain.settings import Objective, Parallelism
+from profiles.catalog import load_cluster
 
-UNIFORM_LEVELS = (0.8, 0.9)
-"""S_comm of the uniform rows and views; DISCO's own operating points."""
-
-TIME_LIMIT_S = 3.0
-"""For each problem behind the page: what is not proven by then is shown with its gap."""
+_SAME = 1e-9  # relative: what a round trip through a unit may change
 
 
 @dataclass(frozen=True)
@@ -32,15 +21,15 @@ class Question:
 
     Attributes
     ----------
-    cluster : str
-        A catalogue name.
+    cluster : str or Cluster
+        A catalogue name, or the user's own.
     nodes : int
-        How many there are; ``exactly`` makes every one of them work.
+        How many may work; ``exactly`` makes that many work.
     accuracy_model : str, optional
         As `app.inputs.find_accuracy` takes it.
     """
 
-    cluster: str
+    cluster: str | Cluster
     nodes: int
     exactly: bool = False
     bandwidth_bytes_per_s: float | None = None
@@ -49,121 +38,110 @@ class Question:
     medium: Medium | None = None
     casting: Casting | None = None
     overlap: bool = False
+    share_inputs: bool = False
+    count_input: bool = False
+    count_output: bool = False
+    parallelism: Parallelism = "hybrid"
     objective: Objective = "latency"
     accuracy_model: str | None = None
     max_accuracy_drop: float | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One model and one question; each part is worked out when it is first shown.
-
-    Every part raises a `planner.errors.PlannerError` where the question has no answer.
-    """
-
-    profile: ModelProfile
-    question: Question
-
-    @cached_property
-    def study(self) -> Study:
-        """The model on the tuned cluster."""
-        asked = self.question
-        cluster = tuned_cluster(
-            load_cluster(asked.cluster),
-            bandwidth_bytes_per_s=asked.bandwidth_bytes_per_s,
-            macs_per_s=asked.macs_per_s,
-            memory_bytes=asked.memory_bytes,
-            nodes=asked.nodes,
-        )
-        settings = CostSettings(overlap=asked.overlap, casting=asked.casting, medium=asked.medium)
-        return build_study(self.profile, cluster, settings, self.accuracy)
-
-    @cached_property
-    def accuracy(self) -> Accuracy:
-        """The accuracy model, if any."""
-        return find_accuracy(self.question.accuracy_model, self.profile)
-
-    @cached_property
-    def limits(self) -> Limits:
-        """The accuracy limit, with the command line's default."""
-        asked = Limits(max_accuracy_drop=self.question.max_accuracy_drop)
-        return default_limits(asked, self.accuracy)
-
-    @cached_property
-    def plan(self) -> Plan:
-        """The best plan, as ``planner plan`` finds it."""
-        asked = self.question
-        request = Request(
-            max_nodes=asked.nodes,
-            objective=asked.objective,
-            limits=self.limits,
-            exactly=asked.exactly,
-            time_limit_s=TIME_LIMIT_S,
-        )
-        return optimise(self.study, request)
-
-    @cached_property
-    def comparison(self) -> Comparison:
-        """Every strategy on all nodes, as ``planner compare`` shows them."""
-        asked = self.question
-        return compare(
-            self.study,
-            (asked.nodes,),
-            UNIFORM_LEVELS,
-            asked.objective,
-            self.limits,
-            TIME_LIMIT_S,
-        )
-
-    @cached_property
-    def files(self) -> dict[str, str]:
-        """Texts of the plan's own downloads, by name."""
-        return {
-            "plan.json": plan_json(self.plan),
-            "layers.csv": to_csv(plan_table(self.plan)),
-            "profile.json": document_text(self.profile),
-        }
-
-    @cached_property
-    def comparison_file(self) -> str:
-        """The comparison's download."""
-        return to_csv(comparison_table(self.comparison))
+    max_energy_loss: float | None = None
+    max_latency_s: float | None = None
+    min_throughput_per_s: float | None = None
 
     @property
-    def title(self) -> str:
-        """The model and the cluster."""
-        return f"{self.profile.name} on {self.question.cluster}"
+    def base_cluster(self) -> Cluster:
+        """The cluster before it is tuned."""
+        return load_cluster(self.cluster) if isinstance(self.cluster, str) else self.cluster
 
-    @cached_property
-    def settings_sentence(self) -> str:
-        """Every setting that this answer belongs to, in one line."""
-        asked, cluster = self.question, self.study.cluster
-        node, settings = cluster.nodes[0], self.study.settings
-        medium = (settings.medium or cluster.medium).replace("_", " ")
-        memory = "no memory limit"
-        if node.memory_bytes is not None:
-            memory = f"{format_bytes(node.memory_bytes)} a node"
-        limit = self.limits.max_accuracy_drop
-        return " · ".join(
-            (
-                f"{'exactly' if asked.exactly else 'up to'} {count(asked.nodes, 'node')}",
-                f"B {format_si(cluster.link.bandwidth_bytes_per_s, 'B/s', 4)}",
-                f"C {format_si(node.macs_per_s, 'MAC/s', 4)}",
-                memory,
-                f"{medium}, {settings.casting or cluster.casting}",
-                "overlap" if settings.overlap else "no overlap",
-                "least latency" if asked.objective == "latency" else "most throughput",
-                "no accuracy model" if limit is None else f"at most {limit:g} points lost",
-            )
+    @property
+    def tuned_cluster(self) -> Cluster:
+        """The cluster with the figures that were typed.
+
+        Of like nodes it holds as many as may work; of others any may.
+        """
+        cluster = self.base_cluster
+        fills = is_uniform(cluster) or self.nodes > len(cluster.nodes)
+        return tuned_cluster(
+            cluster,
+            bandwidth_bytes_per_s=self.bandwidth_bytes_per_s,
+            macs_per_s=self.macs_per_s,
+            memory_bytes=self.memory_bytes,
+            nodes=self.nodes if fills else None,
         )
 
+    @property
+    def cluster_name(self) -> str:
+        """What the cluster is called."""
+        return self.base_cluster.name
 
-@lru_cache(maxsize=8)
-def catalogue_answer(model: str, question: Question) -> Answer:
-    """The answer about a catalogue model, shared by all who ask the same."""
-    return Answer(load_model(model), question)
+
+def is_uniform(cluster: Cluster) -> bool:
+    """Whether all nodes are alike but for their names, and all links."""
+    kinds = {node.model_copy(update={"name": "-"}) for node in cluster.nodes}
+    return len(kinds) == 1 and not cluster.pair_links
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun: ``1 node``, ``4 nodes``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def ask(values: Mapping[str, Value], kind: str | None = None) -> Question:
+    """The question of the controls' values.
+
+    Parameters
+    ----------
+    values : mapping
+        One per `app.page.parameters.PARAMETERS`.
+    kind : str, optional
+        Of an accuracy model that a file of the user's holds: ``csv:NAME`` or ``energy:NAME``.
+    """
+    cluster = page.chosen_cluster(values)
+    chosen = str(values["accuracy"])
+    curve = f"curve:{chosen}/{values['rule']}"
+    known = chosen != page.NO_MODEL and (kind or chosen not in (page.CSV_FILE, page.ENERGY_FILE))
+    is_energy = chosen == page.ENERGY_FILE
+    alike = len({node.macs_per_s for node in cluster.nodes}) == 1
+    typed: dict[str, float | None] = {key: _number(values[key]) for key in _NUMBERS}
+    latency_ms = typed["max_latency"]
+    return Question(
+        cluster=str(values["cluster"]) if values["cluster"] != page.OWN_CLUSTER else cluster,
+        nodes=int(typed["nodes"] or 1),
+        exactly=values["node_choice"] == "exactly",
+        bandwidth_bytes_per_s=_tuned(values, BANDWIDTH, cluster.link.bandwidth_bytes_per_s),
+        macs_per_s=_tuned(values, COMPUTE, cluster.nodes[0].macs_per_s) if alike else None,
+        memory_bytes=_memory_bytes(typed["memory"], cluster),
+        medium=_changed(values["medium"], cluster.medium),  # type: ignore[arg-type]
+        casting=_changed(values["casting"], cluster.casting),  # type: ignore[arg-type]
+        overlap=bool(values["overlap"]),
+        share_inputs=bool(values["share_inputs"]),
+        count_input=bool(values["count_input"]),
+        count_output=bool(values["count_output"]),
+        parallelism=values["parallelism"],  # type: ignore[arg-type]
+        objective=values["objective"],  # type: ignore[arg-type]
+        accuracy_model=(kind or curve) if known else page.NO_MODEL,
+        max_accuracy_drop=typed["limit"] if known and not is_energy else None,
+        max_energy_loss=typed["energy_limit"] if known and is_energy else None,
+        max_latency_s=None if latency_ms is None else latency_ms / 1e3,
+        min_throughput_per_s=typed["min_throughput"],
+    )
+
+
+_NUMBERS = ("nodes", "memory", "limit", "energy_limit", "max_latency", "min_throughput")
+
+
+def _number(value: Value) -> float | None:
+    return None if value is None else float(value)
+
+
+def _changed(value: Value, usual: str) -> str | None:
+    return None if value == usual else str(value)
+
+
+def _tuned(values: Mapping[str, Value], quantity: Quantity, preset: float) -> float | None:
+    """The SI value that was typed, or None where it is still the preset's."""
+    value = quantity.to_si(_number(values[quantity.key]) or 0.0, str(values[quantity.unit_key]))
+    return None if abs(value - preset) <= _SAME * preset else value
+
+
+def _memory_bytes(typed: float | None, cluster: Cluster) -> int | None:
+    if typed is None:
+        return None
+    found = round(MEMORY.to_si(typed, MEMORY.units[0]))
+    return None if found == cluster.nodes[0].memory_bytes else found

@@ -20,3 +20,8 @@ def label(text: str) -> str:
         half = _LONGEST // 2
         text = f"{text[:half]}…{text[-half:]}"
     return html.escape(text, quote=False)
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 node``, ``4 nodes``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

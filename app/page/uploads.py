@@ -1,54 +1,101 @@
-"""Uploaded ONNX files: read once, kept in the session of whoever uploaded them."""
+"""Files from visitors: read once, in a process with limits where that is the reader's way."""
 
 from __future__ import annotations
 
-from pathlib import PurePath
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
 
-import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
-
-from app.inputs import parse_input_shapes
+from app.inputs import Accuracy, find_accuracy, parse_input_shapes
+from app.page.store import File
 from planner.domain.model_profile import ModelProfile
-from planner.errors import BadInputError
+from planner.reshape import at_input_shapes
+from profiles.files import read_document
+from profiles.from_hf.config import is_config_file
+from profiles.from_hf.frontend import profile_config
+from profiles.from_pt2.frontend import profile_pt2
+from profiles.measured import attach_times, read_times
 from profiles.sources import load_onnx
 
-_READ = "_upload_read"  # session state: (file and shapes, profile or message)
+MODEL_TYPES = ("onnx", "pt2", "json")
+TIMES_TYPES = ("csv", "json")
+SMALL_MB = 16
+"""Largest upload of tables, clusters and page files."""
+
 _SHAPES_OPTION = "--input-shape"
+_SAFE = re.compile(r"[^\w.\- ]")
 
 
-def read_upload(file: UploadedFile, shapes: str) -> ModelProfile:
-    """Profile an upload; the same file with the same shapes is not read again.
+def read_model(file: File, shapes: str, batch: int | None) -> ModelProfile:
+    """Profile an uploaded model.
 
     Parameters
     ----------
-    file : UploadedFile
+    file : File
+        ``.onnx``, ``.pt2``, a profile or a Hugging Face configuration (``.json``).
     shapes : str
         ``NAME=1,3,224,224``; several are parted by spaces or semicolons.
+    batch : int, optional
+        Replaces dimension 0 of every input.
 
     Raises
     ------
     BadInputError
-        It is no ONNX model that can be profiled, or the shapes do not fit it.
+        It is nothing that can be profiled, or the shapes do not fit it.
     """
-    key = (file.file_id, shapes)
-    known = st.session_state.get(_READ)
-    if known is None or known[0] != key:
-        with st.spinner("Reading the file …"):
-            known = (key, _profile_or_message(file, shapes))
-        st.session_state[_READ] = known
-    found = known[1]
-    if isinstance(found, str):
-        raise BadInputError(found)
-    return found
+    given = read_shapes(shapes)
+    name, suffix = PurePath(file.name).stem, PurePath(file.name).suffix.lower()
+    options = {"name": name, "source": file.name, "input_shapes": given or None, "batch": batch}
+    if suffix == ".onnx":
+        return load_onnx(file.content, **options)  # type: ignore[arg-type]
+    if suffix == ".pt2":
+        return profile_pt2(file.content, **options)  # type: ignore[arg-type]
+    with on_disk(file) as path:
+        is_config = is_config_file(path)
+    if is_config:
+        return profile_config(file.content, **options)  # type: ignore[arg-type]
+    profile = read_document(file.content, ModelProfile, what=f"profile {file.name}")
+    return at_input_shapes(profile, given or None, batch)
 
 
-def _profile_or_message(file: UploadedFile, shapes: str) -> ModelProfile | str:
-    try:
-        given = parse_input_shapes(shapes.replace(";", " ").split())
-        name = PurePath(file.name).stem
-        return load_onnx(file.getvalue(), name=name, source=file.name, input_shapes=given or None)
-    except BadInputError as error:
-        return str(error)
+def read_shapes(text: str) -> dict[str, tuple[int, ...]]:
+    """Shapes by input; a `planner.errors.BadInputError` says what they look like."""
+    return parse_input_shapes(text.replace(";", " ").split())
+
+
+def with_times(profile: ModelProfile, file: File) -> ModelProfile:
+    """A profile with measured times in place of derived ones.
+
+    Raises
+    ------
+    BadInputError
+        A line that says something else, or a layer that the profile does not have.
+    """
+    with on_disk(file) as path:
+        return attach_times(profile, read_times(path), where=file.name)
+
+
+def read_accuracy(kind: str, file: File, profile: ModelProfile) -> Accuracy:
+    """The accuracy model of a file of sensitivities (``csv``) or of weights (``energy``).
+
+    Raises
+    ------
+    BadInputError
+        It does not fit the model.
+    """
+    with on_disk(file) as path:
+        return find_accuracy(f"{kind}:{path}", profile)
+
+
+@contextmanager
+def on_disk(file: File) -> Iterator[Path]:
+    """A file of its name in a folder of its own, gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="planner-") as folder:
+        path = Path(folder) / (_SAFE.sub("_", PurePath(file.name).name)[-100:] or "file")
+        path.write_bytes(file.content)
+        yield path
 
 
 def wants_shapes(message: str) -> bool:

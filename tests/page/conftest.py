@@ -15,6 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from playwright.sync_api import Browser
+
+from tests.page.visiting import Visit
 
 REPO = Path(__file__).parents[2]
 START_LIMIT_S = 60
@@ -65,6 +68,22 @@ def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:
 
 def _open(url: str) -> None:
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5).close()
+
+
+@pytest.fixture
+def visit(browser: Browser, page_address: str) -> Iterator[Callable[..., Visit]]:
+    """Open the page; at the end nothing may have gone wrong behind its face."""
+    visits = []
+
+    def opened(path: str = "", **context: object) -> Visit:
+        context = {"viewport": {"width": 1280, "height": 900}} | context
+        visits.append(Visit(browser.new_page(**context), page_address, path))
+        return visits[-1]
+
+    yield opened
+    for one in visits:
+        one.page.close()
+        assert one.trouble == []
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.page import charts
+from app.page.answer import Answer
+from app.page.charts import layers as charts
+from app.page.charts.strategies import strategies
 from app.page.layer_view import (
     LayerPoint,
     StageView,
@@ -19,9 +21,8 @@ from app.page.layer_view import (
     stage_table,
     uniform_stage,
 )
-from app.page.question import Answer, Question, count
-from app.page.strategy_chart import strategies
-from app.page.text import label, plain
+from app.page.question import Question
+from app.page.text import count, label, plain
 from profiles.catalog import load_model
 
 
@@ -175,7 +176,8 @@ def test_the_table_of_stages_says_who_runs_what_and_for_how_long() -> None:
 def test_a_uniform_view_is_the_baselines_row() -> None:
     question = Question("small-nodes", 3, exactly=True, accuracy_model="none")
     answer = Answer(load_model("resnet50-eighth"), question)
-    dense = next(row for row in answer.comparison.rows if row.strategy == "dense")
+    rows = answer.comparisons((3,))[3].rows
+    dense = next(row for row in rows if row.strategy == "dense")
     points = uniform_stage(answer, 0.0).points
     assert sum(p.comm_s for p in points) == pytest.approx(dense.comm_s)
     assert sum(p.compute_s for p in points) == pytest.approx(dense.compute_s)
@@ -185,11 +187,12 @@ def test_a_uniform_view_is_the_baselines_row() -> None:
 def test_strategies_stand_in_order_of_the_objective(objective: str) -> None:
     question = Question("small-nodes", 4, objective=objective, accuracy_model="none")
     answer = Answer(load_model("resnet50-eighth"), question)
-    figure = strategies(answer.comparison)
+    comparison = answer.comparisons((4,))[4]
+    figure = strategies(comparison)
     names = list(figure.data[0].y)
     assert len(set(names)) == len(names)
     assert not any(name.startswith("random") for name in names)
-    shown = {r.latency_s: r for r in answer.comparison.rows if r.strategy != "random"}
+    shown = {r.latency_s: r for r in comparison.rows if r.strategy != "random"}
     totals = [(a + b) / 1e3 for a, b in zip(figure.data[0].x, figure.data[1].x, strict=True)]
     rows = [min(shown.values(), key=lambda r, t=total: abs(r.latency_s - t)) for total in totals]
     if objective == "latency":
@@ -201,7 +204,7 @@ def test_strategies_stand_in_order_of_the_objective(objective: str) -> None:
 
 def test_long_times_are_labelled_in_seconds() -> None:
     answer = Answer(load_model("resnet50"), Question("esp32-s3", 2, accuracy_model="none"))
-    figure = strategies(answer.comparison)
+    figure = strategies(answer.comparisons((2,))[2])
     assert figure.layout.xaxis.title.text == "time per input (s)"
     assert max(figure.data[0].x) < 1000
 

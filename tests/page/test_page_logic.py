@@ -1,9 +1,7 @@
-"""The page's script, run without a browser."""
+"""The page's controls and what they have in common in all views, run without a browser."""
 
 from __future__ import annotations
 
-import html
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,52 +9,37 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.page.question import Answer, Question
+from app.page.answer import Answer
+from app.page.question import Question
 from app.words import headline
 from planner.accuracy.spreading import DEFAULT_RULE
 from profiles.catalog import load_cluster, load_model
+from tests.page.driving import (
+    go_to,
+    good,
+    metrics,
+    milliseconds,
+    opened,
+    shown_headline,
+    texts,
+    traces,
+    unescaped,
+    waiting,
+)
 
 REPO = Path(__file__).parents[2]
-MAIN = REPO / "app/page/main.py"
 PUBLISHED = f"curve:resnet50-imagenet/{DEFAULT_RULE}"
-ONNX_TYPE = "application/octet-stream"
+
+
+@pytest.fixture(autouse=True)
+def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting(monkeypatch)
 
 
 @pytest.fixture
 def page() -> AppTest:
     """A new visitor's page."""
-    return good(AppTest.from_file(str(MAIN), default_timeout=60).run())
-
-
-def good(page: AppTest) -> AppTest:
-    """The page after a run that raised nothing and complained of nothing."""
-    assert not page.exception
-    assert not page.error
-    return page
-
-
-def shown_headline(page: AppTest) -> str:
-    (found,) = [m.value for m in page.markdown if m.value.startswith("#### ")]
-    return unescaped(found.removeprefix("#### "))
-
-
-def unescaped(markdown: str) -> str:
-    """What a reader sees of text whose punctuation was escaped."""
-    return markdown.replace("\\", "")
-
-
-def metrics(page: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in page.metric}
-
-
-def captions(page: AppTest) -> str:
-    return unescaped(" ".join(caption.value for caption in page.caption))
-
-
-def chart(page: AppTest, position: int) -> dict[str, object]:
-    found = page.get("plotly_chart")[position]
-    spec: dict[str, object] = json.loads(found.proto.spec)
-    return spec
+    return opened()
 
 
 def test_first_page_is_resnet50_on_four_small_nodes_as_the_planner_plans_it(page: AppTest) -> None:
@@ -67,7 +50,7 @@ def test_first_page_is_resnet50_on_four_small_nodes_as_the_planner_plans_it(page
     assert plan.node_count == 4
     assert shown_headline(page) == headline(plan)
     assert page.header[0].value == "resnet50 on small\\-nodes"
-    assert "up to 4 nodes · B 37.5 MB/s · C 3.75 GMAC/s" in captions(page)
+    assert "up to 4 nodes · B 37.5 MB/s · C 3.75 GMAC/s" in texts(page)
     shown = metrics(page)
     assert list(shown) == [
         "Latency",
@@ -77,32 +60,20 @@ def test_first_page_is_resnet50_on_four_small_nodes_as_the_planner_plans_it(page
         "Mean S_comm",
     ]
     assert shown["Accuracy drop"] == "0.50 points"
-    assert len(page.get("plotly_chart")) == 3
-    assert len(page.get("download_button")) == 4
-
-
-def test_untouched_presets_keep_the_clusters_own_figures(page: AppTest) -> None:
-    figures = page.dataframe[-1].value
-    assert "set by the user" not in set(figures["source"])
-    good(page.number_input(key="bandwidth").set_value(30.0).run())
-    figures = page.dataframe[-1].value
-    assert list(figures[figures["source"] == "set by the user"]["origin"]) == ["assumed"]
+    assert len(page.get("plotly_chart")) == len(page.get("download_button")) == 3
+    assert page.query_params == {}
 
 
 def test_more_bandwidth_and_fewer_nodes_change_the_plan(page: AppTest) -> None:
     before = metrics(page)["Latency"]
     good(page.number_input(key="bandwidth").set_value(75.0).run())
-    assert "B 75 MB/s" in captions(page)
+    assert "B 75 MB/s" in texts(page)
     faster = metrics(page)["Latency"]
     assert milliseconds(faster) < milliseconds(before)
     good(page.number_input(key="nodes").set_value(2).run())
     assert "split over 2 nodes" in shown_headline(page)
     assert milliseconds(metrics(page)["Latency"]) > milliseconds(faster)
-
-
-def milliseconds(text: str) -> float:
-    number, unit = text.split()
-    return float(number) * {"s": 1e3, "ms": 1.0, "µs": 1e-3}[unit]
+    assert page.query_params == {"bandwidth": "75", "nodes": "2"}
 
 
 def test_another_unit_keeps_the_quantity_and_the_plan(page: AppTest) -> None:
@@ -113,7 +84,7 @@ def test_another_unit_keeps_the_quantity_and_the_plan(page: AppTest) -> None:
     assert page.number_input(key="compute").value == 7.5
     assert shown_headline(page) == before
     good(page.number_input(key="bandwidth").set_value(240.0).run())
-    assert "B 30 MB/s" in captions(page)
+    assert "B 30 MB/s" in texts(page)
 
 
 def test_throughput_objective_chooses_the_pipeline(page: AppTest) -> None:
@@ -122,36 +93,14 @@ def test_throughput_objective_chooses_the_pipeline(page: AppTest) -> None:
     least_latency = metrics(page)
     good(page.segmented_control(key="objective").set_value("throughput").run())
     most_throughput = metrics(page)
-    assert "most throughput" in captions(page)
+    assert "most throughput" in texts(page)
     assert "pipeline of 2 stages" in shown_headline(page)
-    assert any("no features within layers" in info.value for info in page.info)
     rates = [float(m["Throughput"].split()[0]) for m in (least_latency, most_throughput)]
     assert rates[1] > rates[0]
     assert milliseconds(most_throughput["Latency"]) > milliseconds(least_latency["Latency"])
-    traces = chart(page, 0)["data"]
-    assert isinstance(traces, list)
-    named = {trace["name"]: trace["y"] for trace in traces if "name" in trace}
-    assert "communication" not in named
-    assert len(named["handed over"]) == 1
-    assert list(page.dataframe[0].value["nodes"]) == ["node-1", "node-2"]
-
-
-def test_a_hybrid_plan_shows_its_stages(page: AppTest) -> None:
-    page.selectbox(key="model").set_value("deit-s").run()
-    page.selectbox(key="rule").set_value("equal").run()
-    good(page.segmented_control(key="objective").set_value("throughput").run())
-    assert shown_headline(page).startswith("2 stages on 4 nodes, up to 3 a stage: ")
-    stages = page.dataframe[0].value
-    assert list(stages["nodes"]) == ["node-1 node-2 node-3", "node-4"]
-    for position in (0, 1):
-        layout = chart(page, position)["layout"]
-        assert isinstance(layout, dict)
-        texts = [mark["text"] for mark in layout["annotations"]]
-        assert texts == ["stage 1<br>3 nodes", "2"]
-    assert len(page.get("plotly_chart")) == 3
-    good(page.segmented_control(key="view").set_value("dense").run())
-    assert "stage" not in page.dataframe[0].value
-    assert "annotations" not in chart(page, 0)["layout"]
+    drawn = traces(page, "layers")
+    assert "communication" not in drawn
+    assert len(drawn["handed over"]["y"]) == 1
 
 
 def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest) -> None:
@@ -163,12 +112,11 @@ def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest
     assert page.number_input(key="nodes").value == len(preset.nodes)
     assert page.number_input(key="memory").value is None
     good(page.number_input(key="limit").set_value(0.0).run())
-    (told,) = page.info[:1]
-    assert "Distributing does not pay here" in told.value
+    assert "Distributing does not pay here" in page.info[0].value
     assert "whole model on one node" in shown_headline(page)
     good(page.segmented_control(key="node_choice").set_value("exactly").run())
     assert "2 " in shown_headline(page)
-    assert "exactly 2 nodes" in captions(page)
+    assert "exactly 2 nodes" in texts(page)
 
 
 def test_a_preset_with_memory_shows_it_and_it_binds(page: AppTest) -> None:
@@ -180,7 +128,9 @@ def test_a_preset_with_memory_shows_it_and_it_binds(page: AppTest) -> None:
     assert "memory of" in page.error[0].value
 
 
-def test_memory_that_nothing_fits_keeps_the_last_good_plan(page: AppTest) -> None:
+def test_memory_that_nothing_fits_keeps_the_last_good_plan_and_can_be_undone(
+    page: AppTest,
+) -> None:
     before = shown_headline(page)
     page.number_input(key="memory").set_value(1.0).run()
     assert not page.exception
@@ -193,16 +143,36 @@ def test_memory_that_nothing_fits_keeps_the_last_good_plan(page: AppTest) -> Non
     assert "last plan that worked" in page.info[0].value
     assert "no memory limit" in unescaped(page.info[0].value)
     assert shown_headline(page) == before
+    good(page.button(key="undo_change").click().run())
+    assert page.number_input(key="memory").value is None
+    assert shown_headline(page) == before
     good(page.number_input(key="memory").set_value(64.0).run())
-    assert "64 MB a node" in captions(page)
+    assert "64 MB a node" in texts(page)
     assert not page.info
+
+
+def test_undo_goes_back_through_all_good_states(page: AppTest) -> None:
+    assert page.button(key="undo").disabled
+    seen = [shown_headline(page)]
+    for bandwidth in (30.0, 20.0):
+        good(page.number_input(key="bandwidth").set_value(bandwidth).run())
+        seen.append(shown_headline(page))
+    assert len(set(seen)) == 3
+    good(page.selectbox(key="cluster").set_value("head-mounted").run())
+    for wanted in reversed(seen):
+        good(page.button(key="undo").click().run())
+        assert shown_headline(page) == wanted
+    assert page.selectbox(key="cluster").value == "small-nodes"
+    assert page.number_input(key="bandwidth").value == 37.5
+    good(page.run())
+    assert page.button(key="undo").disabled
 
 
 def test_without_an_accuracy_model_there_is_no_limit_and_a_warning(page: AppTest) -> None:
     good(page.selectbox(key="accuracy").set_value("none").run())
     assert page.number_input(key="limit").disabled
     assert metrics(page)["Accuracy drop"] == "–"
-    assert "no accuracy model" in captions(page)
+    assert "no accuracy model" in texts(page)
     assert any("cutting all communication" in warning.value for warning in page.warning)
 
 
@@ -218,92 +188,88 @@ def test_a_model_without_a_curve_starts_without_one_and_comes_back_with_it(page:
     assert page.selectbox(key="accuracy").value == "resnet50-imagenet"
 
 
-def test_views_of_the_layers_and_zeros_on_a_log_axis(page: AppTest) -> None:
-    def times(name: str) -> list[float]:
-        traces = chart(page, 0)["data"]
-        assert isinstance(traces, list)
-        return [y for trace in traces if trace.get("name") == name for y in trace["y"]]
-
-    planned = times("communication")
-    assert len(planned) == 53
-    assert min(planned) > 0
-    assert len(times("no communication")) == 1  # the reader of the image
-    assert "zeros" in captions(page)
-    good(page.segmented_control(key="view").set_value("dense").run())
-    assert sum(times("communication")) > 5 * sum(planned)
-
-
-def test_overlap_takes_less_time(page: AppTest) -> None:
+def test_limits_and_conventions_reach_the_plan(page: AppTest) -> None:
     before = milliseconds(metrics(page)["Latency"])
     good(page.toggle(key="overlap").set_value(True).run())
-    assert milliseconds(metrics(page)["Latency"]) < before
+    overlapped = milliseconds(metrics(page)["Latency"])
+    assert overlapped < before
+    good(page.toggle(key="count_input").set_value(True).run())
+    assert milliseconds(metrics(page)["Latency"]) > overlapped
+    assert "input sent out" in texts(page)
+    good(page.selectbox(key="parallelism").set_value("pipeline").run())
+    assert "pipeline" in shown_headline(page) or "one node" in shown_headline(page)
+    page.number_input(key="max_latency").set_value(1.0).run()
+    assert "no plan fits" in page.error[0].value
+    assert page.query_params == {
+        "overlap": "1",
+        "count_input": "1",
+        "parallelism": "pipeline",
+        "max_latency": "1",
+    }
 
 
-def test_a_single_node_has_nothing_to_compare_or_send(page: AppTest) -> None:
-    good(page.number_input(key="nodes").set_value(1).run())
-    assert "whole model on one node" in shown_headline(page)
-    assert any("nothing is exchanged" in info.value for info in page.info)
-    assert len(page.get("plotly_chart")) == 2
+def test_a_larger_batch_and_another_shape_are_planned(page: AppTest) -> None:
+    before = milliseconds(metrics(page)["Latency"])
+    good(page.number_input(key="batch").set_value(2).run())
+    assert milliseconds(metrics(page)["Latency"]) == pytest.approx(2 * before, rel=0.01)
+    page.text_input(key="shapes").set_value("image=1,3").run()
+    assert page.error and "image" in page.error[0].value
+    good(page.text_input(key="shapes").set_value("").run())
 
 
-def test_an_upload_is_profiled_planned_and_forgotten(page: AppTest, onnx_net) -> None:
-    page.segmented_control(key="source").set_value("ONNX file").run()
-    assert not page.error
-    assert "Choose an .onnx file" in unescaped(page.info[0].value)
-    page.file_uploader[0].set_value(("net.onnx", onnx_net(), ONNX_TYPE))
-    good(page.run())
-    assert page.header[0].value == "net on small\\-nodes"
-    assert metrics(page)["Accuracy drop"] == "–"
-    profile = page.dataframe[1].value
-    assert list(profile["layer"]) == ["first", "relu", "second"]
-    assert profile["MACs"].sum() == 16 * 16 * 9 * (3 * 16 + 16 * 8)
-    good(page.segmented_control(key="source").set_value("Catalogue").run())
-    assert page.header[0].value == "resnet50 on small\\-nodes"
-    assert page.selectbox(key="accuracy").value == "resnet50-imagenet"
+def test_a_link_opens_the_page_that_wrote_it() -> None:
+    query = {
+        "model": "deit-s",
+        "cluster": "arm-wireless",
+        "nodes": "3",
+        "bandwidth_unit": "Mbit/s",
+        "bandwidth": "160",
+        "memory": "256",
+        "objective": "throughput",
+        "overlap": "1",
+        "limit": "0.8",
+    }
+    first = opened(**query)
+    assert first.query_params == query
+    assert "B 20 MB/s" in texts(first)
+    second = opened("plan", **first.query_params)
+    assert shown_headline(second) == shown_headline(first)
+    assert go_to(second, "model").query_params == query
 
 
-def test_open_dimensions_ask_for_a_shape_and_take_it(page: AppTest, onnx_net) -> None:
-    page.segmented_control(key="source").set_value("ONNX file").run()
-    assert not page.text_input
-    page.file_uploader[0].set_value(("net.onnx", onnx_net(batch="N"), ONNX_TYPE))
-    page.run()
-    assert "'image' has open dimensions" in unescaped(page.error[0].value)
-    assert "resnet50" in page.header[0].value
-    page.text_input(key="shapes").set_value("image=one").run()
-    assert "give NAME=DIM" in unescaped(page.error[0].value)
-    good(page.text_input(key="shapes").set_value("image=2,3,16,16").run())
-    assert page.header[0].value == "net on small\\-nodes"
-    assert page.dataframe[1].value["MACs"].sum() == 2 * 16 * 16 * 9 * (3 * 16 + 16 * 8)
+def test_a_hostile_link_is_told_once_and_leaves_defaults() -> None:
+    page = opened(nodes="99", bandwidth="1e999", accuracy="<script>", limit="0.3", x="y" * 5000)
+    (warning, *_) = [w.value for w in page.warning]
+    told = unescaped(warning)
+    assert told.startswith("The link was not understood everywhere")
+    assert "\n" not in told and len(told) < 1000
+    assert page.number_input(key="nodes").value == 4
+    assert page.number_input(key="limit").value == 0.3
+    assert page.query_params == {"limit": "0.3"}
+    good(page.number_input(key="limit").set_value(0.4).run())
+    assert "not understood" not in texts(page)
 
 
-@pytest.mark.parametrize("content", [b"", b"this is a text\n" * 40, "truncated"])
-def test_bad_files_are_one_line_and_the_plan_stays(page: AppTest, onnx_net, content) -> None:
-    before = shown_headline(page)
-    content = onnx_net()[:600] if content == "truncated" else content
-    page.segmented_control(key="source").set_value("ONNX file").run()
-    page.file_uploader[0].set_value(("net.onnx", content, ONNX_TYPE))
-    page.run()
-    assert not page.exception
-    (error,) = page.error
-    assert unescaped(error.value).startswith("net.onnx: ")
-    assert "\n" not in error.value
-    assert not page.text_input
-    assert shown_headline(page) == before
-
-
-def test_names_stay_text_in_charts_and_markdown(page: AppTest, onnx_net) -> None:
-    hostile = "<script>alert(1)</script>"
-    content = onnx_net(first=hostile, second="![i](https://example.invalid/x.png) :smile: $x$")
-    page.segmented_control(key="source").set_value("ONNX file").run()
-    page.file_uploader[0].set_value(("[l](x) <b>.onnx", content, ONNX_TYPE))
-    good(page.run())
-    spec = json.dumps(chart(page, 0))
-    assert html.escape(hostile, quote=False) in spec
-    assert "<script>" not in spec
-    assert page.header[0].value == r"\[l\]\(x\) \<b\> on small\-nodes"
-    assert hostile in set(page.dataframe[1].value["layer"])
+def test_a_pinned_plan_stands_beside_every_other(page: AppTest) -> None:
+    good(page.button(key="pin").click().run())
+    a = page.metric[0].value
+    assert page.metric[0].delta == "as in A"
+    good(page.number_input(key="bandwidth").set_value(75.0).run())
+    assert f"(A: {a})" in page.metric[0].delta
+    assert page.metric[0].delta.startswith("-")
+    assert "B 37.5 MB/s → B 75 MB/s" in texts(page)
+    rows = page.dataframe[0].value.set_index("number")
+    assert rows.loc["latency (ms)", "A"] == pytest.approx(milliseconds(a), rel=1e-3)
+    assert rows.loc["latency (ms)", "B"] < rows.loc["latency (ms)", "A"]
+    good(page.button(key="to_pinned").click().run())
+    assert page.number_input(key="bandwidth").value == 37.5
+    good(page.button(key="unpin").click().run())
+    assert page.metric[0].delta == "derived"
 
 
 def test_importing_the_page_needs_no_torch() -> None:
-    code = "import sys, app.page.sections, app.page.controls; assert 'torch' not in sys.modules"
+    code = (
+        "import sys, app.page.side_bar, app.page.current, app.page.header; "
+        "from app.page.views import export, what_if; assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=REPO, check=True)

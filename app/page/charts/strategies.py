@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from app.page.charts import COMMUNICATION, COMPUTATION, LEGEND, MS
+from app.page.charts.style import COMMUNICATION, COMPUTATION, LEGEND, MS
 from app.page.text import label
 from planner.strategies.compare import Comparison, ComparisonRow
 from planner.units import format_rate, format_seconds

@@ -1,35 +1,32 @@
-"""The page's charts of layers. Colours are Okabe and Ito's, legible on light and dark alike."""
+"""Charts of a plan's layers: their times, and what they send."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
+from app.page.charts.style import (
+    COMMUNICATION,
+    COMPUTATION,
+    FAINT,
+    HANDOVER,
+    LEGEND,
+    MS,
+    SHADE,
+    SPARSITY,
+    layer_axis,
+    ticks,
+)
 from app.page.layer_view import LayerPoint, StageView, numbered
 from app.page.text import label
 from planner.domain.plan import KeptFeatures
 from planner.units import format_seconds, format_si
 
-COMMUNICATION = "#0072B2"
-COMPUTATION = "#D55E00"
-SPARSITY = "#009E73"
-HANDOVER = "#CC79A7"
-_FAINT = "rgba(128, 128, 128, 0.45)"
-_SHADE = "rgba(128, 128, 128, 0.13)"  # of every second stage
-MS = 1e3
 _WIDE = 0.16  # share of the layers from which a stage's mark is spelled out
 _MARKS_PX = 34  # height of the stages' marks above a chart
 _UNDER = 3.0  # how far below the least time a zero is drawn, as a factor
-LEGEND: dict[str, Any] = {
-    "orientation": "h",
-    "x": 0,
-    "y": 1.02,
-    "xanchor": "left",
-    "yanchor": "bottom",
-}
 
 
 def has_zeros(points: Sequence[LayerPoint]) -> bool:
@@ -55,7 +52,7 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
         x=joined_x,
         y=joined_y,
         mode="lines",
-        line={"color": _FAINT, "width": 1},
+        line={"color": FAINT, "width": 1},
         hoverinfo="skip",
         showlegend=False,
     )
@@ -67,19 +64,19 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
     _handovers(figure, stages)
     _mark_stages(figure, stages)
     room = _MARKS_PX if len(stages) > 1 else 0
-    ticks = [floor, *_ticks(lowest, highest)]
+    shown_ticks = [floor, *ticks(lowest, highest)]
     figure.update_layout(
         height=380,
         margin={"l": 0, "r": 0, "t": 36 + room, "b": 0},
         legend=LEGEND | {"y": LEGEND["y"] + room / 280},
         hovermode="closest",
-        xaxis=_layer_axis(points),
+        xaxis=layer_axis(len(points)),
         yaxis={
             "type": "log",
             "title": "time per input (ms)",
             "range": [math.log10(floor) - 0.1, math.log10(highest) + 0.1],
-            "tickvals": ticks,
-            "ticktext": ["0", *(f"{tick:g}" for tick in ticks[1:])],
+            "tickvals": shown_ticks,
+            "ticktext": ["0", *(f"{tick:g}" for tick in shown_ticks[1:])],
         },
     )
     return figure
@@ -123,7 +120,7 @@ def _mark_stages(figure: go.Figure, stages: Sequence[StageView]) -> None:
                 x1=high,
                 y0=0,
                 y1=1,
-                fillcolor=_SHADE,
+                fillcolor=SHADE,
                 line_width=0,
                 layer="below",
             )
@@ -139,27 +136,6 @@ def _mark_stages(figure: go.Figure, stages: Sequence[StageView]) -> None:
             text=f"stage {number}<br>{nodes}" if wide else f"{number}",
             hovertext=f"stage {number}: {label(', '.join(stage.nodes))}",
         )
-
-
-def _ticks(lowest: float, highest: float) -> list[float]:
-    """Round values in a range: only powers of ten in a wide one, more in a narrow one."""
-    decades = range(math.floor(math.log10(lowest)), math.ceil(math.log10(highest)) + 1)
-    steps: tuple[float, ...] = (1, 2, 5) if len(decades) > 2 else (1, 1.5, 2, 3, 4, 5, 6, 8)
-    if len(decades) > 4:
-        steps = (1,)
-    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
-    return [tick for tick in ticks if lowest * 0.9 <= tick <= highest * 1.1]
-
-
-def _layer_axis(points: Sequence[LayerPoint]) -> dict[str, object]:
-    """The layers' numbers; both charts of layers have this axis."""
-    return {
-        "title": "layer, in order",
-        "range": [0.5 - 0.02 * len(points), 0.5 + 1.02 * len(points)],
-        "zeroline": False,
-        "dtick": max(1, 10 ** round(math.log10(max(len(points), 1) / 8))),
-        "tick0": 0,
-    }
 
 
 def _joined(
@@ -231,7 +207,7 @@ def layer_sparsity(stages: Sequence[StageView]) -> go.Figure:
         height=260,
         margin={"l": 0, "r": 0, "t": 12 + (_MARKS_PX if len(stages) > 1 else 0), "b": 0},
         showlegend=False,
-        xaxis=_layer_axis(points),
+        xaxis=layer_axis(len(points)),
         yaxis={"title": "S_comm (%)", "range": [0, 102]},
     )
     return figure

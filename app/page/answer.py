@@ -1,0 +1,235 @@
+"""The answer that the planner gives to the page's question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field, replace
+from functools import cached_property, lru_cache
+
+from app.export import plan_json
+from app.inputs import Accuracy, build_study, default_limits, find_accuracy
+from app.page.question import Question
+from app.page.setting_words import setting_words
+from app.tables import plan_table, to_csv
+from planner.domain.model_profile import ModelProfile
+from planner.domain.plan import Binding, Plan
+from planner.domain.settings import CostSettings, Limits
+from planner.reshape import at_input_shapes
+from planner.strategies.binding import what_binds
+from planner.strategies.compare import Comparison, compare
+from planner.strategies.optimise import Request, optimise
+from planner.strategies.pareto import ParetoFrontier, Trade, frontier
+from planner.strategies.study import Study
+from profiles.catalog import load_model
+from profiles.files import document_text
+
+UNIFORM_LEVELS = (0.8, 0.9)
+"""S_comm of the uniform rows and views; DISCO's own operating points."""
+
+TIME_LIMIT_S = 3.0
+"""For each problem behind the page: what is not proven by then is shown with its gap."""
+
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """One model and one question; each part is worked out when it is first shown.
+
+    ``own_accuracy`` is that of a file of the user's. ``before`` is another answer about the same
+    profile, of which is taken over what does not change. Every part raises a
+    `planner.errors.PlannerError` where the question has no answer.
+    """
+
+    profile: ModelProfile
+    question: Question
+    own_accuracy: Accuracy | None = None
+    before: InitVar[Answer | None] = None
+    _compared: dict[int, Comparison] = field(default_factory=dict, init=False, repr=False)
+    _known: list[Answer] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self, before: Answer | None) -> None:
+        """Keep the answer before only until it has been of use."""
+        if before is not None and before.profile is self.profile and "study" in vars(before):
+            self._known.append(before)
+
+    @cached_property
+    def study(self) -> Study:
+        """The model on the tuned cluster."""
+        asked = self.question
+        settings = CostSettings(
+            overlap=asked.overlap,
+            casting=asked.casting,
+            medium=asked.medium,
+            share_inputs=asked.share_inputs,
+            count_input=asked.count_input,
+            count_output=asked.count_output,
+        )
+        study = build_study(self.profile, asked.tuned_cluster, settings, self.accuracy)
+        while self._known:
+            study.take_over(self._known.pop().study)
+        return study
+
+    @cached_property
+    def accuracy(self) -> Accuracy:
+        """The accuracy model, if any."""
+        if self.own_accuracy is not None:
+            return self.own_accuracy
+        asked = self.question.accuracy_model
+        for known in self._known:
+            if known.question.accuracy_model == asked and known.own_accuracy is None:
+                return known.accuracy
+        return find_accuracy(asked, self.profile)
+
+    @cached_property
+    def given_limits(self) -> Limits:
+        """The limits as they were asked for."""
+        asked = self.question
+        return Limits(
+            max_accuracy_drop=asked.max_accuracy_drop,
+            max_energy_loss=asked.max_energy_loss,
+            max_latency_s=asked.max_latency_s,
+            min_throughput_per_s=asked.min_throughput_per_s,
+        )
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The limits, with the command line's default on what is lost."""
+        return default_limits(self.given_limits, self.accuracy)
+
+    @cached_property
+    def request(self) -> Request:
+        """What ``planner plan`` would ask."""
+        asked = self.question
+        return Request(
+            max_nodes=asked.nodes,
+            parallelism=asked.parallelism,
+            objective=asked.objective,
+            limits=self.limits,
+            exactly=asked.exactly,
+            time_limit_s=TIME_LIMIT_S,
+        )
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The best plan, as ``planner plan`` finds it."""
+        return optimise(self.study, self.request)
+
+    @cached_property
+    def binding(self) -> tuple[Binding, ...]:
+        """What binds, as ``planner plan --what-binds`` says it."""
+        return what_binds(self.study, self.request)
+
+    def comparisons(
+        self, counts: tuple[int, ...], watch: Callable[[int, int], None] | None = None
+    ) -> dict[int, Comparison]:
+        """Every strategy on so many nodes, as ``planner compare --nodes`` shows them.
+
+        Parameters
+        ----------
+        counts : tuple of int
+        watch : callable, optional
+            Told before each how many are done, and of how many. What it raises ends the work.
+        """
+        for done, nodes in enumerate(counts):
+            if watch:
+                watch(done, len(counts))
+            if nodes not in self._compared:
+                self._compared[nodes] = self._on(nodes)._comparison()
+        return {nodes: self._compared[nodes] for nodes in counts}
+
+    def _on(self, nodes: int) -> Answer:
+        """The same question for another number of nodes."""
+        if nodes == self.question.nodes:
+            return self
+        asked = replace(self.question, nodes=nodes)
+        return Answer(self.profile, asked, self.own_accuracy, self)
+
+    def _comparison(self) -> Comparison:
+        return compare(
+            self.study,
+            (self.question.nodes,),
+            UNIFORM_LEVELS,
+            self.question.objective,
+            self.limits,
+            TIME_LIMIT_S,
+        )
+
+    def traded(self, trade: Trade) -> Answer:
+        """The same question without limits on what is traded, nor an objective of its own."""
+        free = {
+            "accuracy": {"max_accuracy_drop": None, "max_energy_loss": None},
+            "throughput": {"min_throughput_per_s": None},
+        }[trade]
+        asked = replace(self.question, objective="latency", **free)  # type: ignore[arg-type]
+        return Answer(self.profile, asked, self.own_accuracy, self)
+
+    def frontier(
+        self, trade: Trade, points: int, watch: Callable[[int, int], None] | None = None
+    ) -> ParetoFrontier:
+        """What an accuracy drop or a latency buys, as ``planner pareto`` traces it."""
+        return frontier(
+            self.study,
+            trade,
+            max_nodes=self.question.nodes,
+            parallelism=self.question.parallelism,
+            limits=self.given_limits if trade == "accuracy" else self.limits,
+            points=points,
+            time_limit_s=TIME_LIMIT_S,
+            watch=watch,
+        )
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Texts of the plan's own downloads, by name."""
+        return {
+            "plan.json": plan_json(self.plan),
+            "layers.csv": to_csv(plan_table(self.plan)),
+            "profile.json": document_text(self.profile),
+            "cluster.json": document_text(self.study.cluster),
+        }
+
+    @property
+    def title(self) -> str:
+        """The model and the cluster."""
+        return f"{self.profile.name} on {self.question.cluster_name}"
+
+    @cached_property
+    def settings(self) -> tuple[str, ...]:
+        """Every setting that this answer belongs to, in words."""
+        return setting_words(self.question, self.study.cluster, self.study.settings, self.limits)
+
+    @property
+    def settings_sentence(self) -> str:
+        """All settings in one line."""
+        return " · ".join(self.settings)
+
+
+@lru_cache(maxsize=16)
+def catalogue_answer(
+    model: str, question: Question, shapes: Shapes = (), batch: int | None = None
+) -> Answer:
+    """The answer about a catalogue model, shared by all who ask the same.
+
+    Raises
+    ------
+    BadInputError
+        A shape that the model cannot have.
+    """
+    profile = catalogue_profile(model, shapes, batch)
+    answer = Answer(profile, question, before=_latest.get((model, shapes, batch)))
+    _latest[model, shapes, batch] = answer
+    while len(_latest) > _MOST_LATEST:
+        _latest.pop(next(iter(_latest)), None)
+    return answer
+
+
+_MOST_LATEST = 8
+_latest: dict[tuple[str, Shapes, int | None], Answer] = {}
+"""The last answer about each catalogue model: much of it holds for the next one."""
+
+
+@lru_cache(maxsize=16)
+def catalogue_profile(model: str, shapes: Shapes = (), batch: int | None = None) -> ModelProfile:
+    """A catalogue model at the shapes of its inputs that are asked for."""
+    return at_input_shapes(load_model(model), dict(shapes) or None, batch)

@@ -1,0 +1,1 @@
+"""Plotly figures of plain values; nothing here is worked out or drawn by Streamlit."""

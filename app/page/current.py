@@ -1,0 +1,48 @@
+"""The answer that the page shows: the one to what is asked, or the last that had a plan."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.page import progress, state
+from app.page.answer import Answer
+from app.page.side_bar import Asked
+from app.page.store import Moment, store
+from app.page.text import plain
+from planner.errors import PlannerError
+
+PLAN_PATIENCE_S = 1.5
+"""So long a run waits for a plan before it shows how the search goes on."""
+
+
+def current_answer(asked: Asked) -> Answer | None:
+    """The answer to show, its plan found; says what is wrong, and stays at the last good one."""
+    kept = store()
+    answer = asked.answer()
+    if answer is None:
+        (st.info if asked.is_missing else st.error)(plain(asked.message))
+        return _last_good()
+    if "plan" not in vars(answer):
+        job = kept.job("plan", answer, lambda _: answer.plan)
+        if not job.wait(PLAN_PATIENCE_S):
+            progress.follow("plan", job, "Planning")
+            return _last_good()
+        try:
+            _ = job.result()
+        except PlannerError as error:
+            st.error(plain(str(error)))
+            return _last_good()
+    kept.keep(Moment(state.values(), kept.files, answer))
+    return answer
+
+
+def _last_good() -> Answer | None:
+    last = store().last
+    if last is None:
+        return None
+    st.info(
+        "Below is still the last plan that worked: "
+        f"**{plain(last.answer.title)}**, {plain(last.answer.settings_sentence)}."
+    )
+    st.button("Undo the change", key="undo_change", on_click=state.undo, icon=":material/undo:")
+    return last.answer

@@ -1,0 +1,161 @@
+"""What every view begins with: the plan in a sentence and five numbers, beside a pinned one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.page.answer import Answer
+from app.page.beside import beside_table, changed_settings
+from app.page.show import ORIGIN_WORDS, table
+from app.page.store import Moment, store
+from app.page.text import plain
+from app.words import fewer_nodes_sentence, headline, warnings
+from planner.domain.cluster import Origin
+from planner.units import format_bytes, format_rate, format_seconds
+
+
+@dataclass(frozen=True)
+class Number:
+    """One of the five: ``amount`` is what is compared with the pinned plan's, in ``unit``."""
+
+    name: str
+    text: str
+    origin: Origin | None
+    words: str
+    amount: float | None
+    less_is_better: bool = True
+
+
+def header(answer: Answer) -> None:
+    """The title, the settings, the headline and the numbers."""
+    kept = store()
+    st.header(plain(answer.title), anchor=False)
+    st.caption(plain(answer.settings_sentence))
+    st.markdown(f"#### {plain(headline(answer.plan))}", anchors=False)
+    pinned = kept.pinned
+    before = {number.name: number for number in numbers(pinned.answer)} if pinned else {}
+    with st.container(horizontal=True, gap="small", key="metrics"):
+        for number in numbers(answer):
+            _metric(number, before.get(number.name), pinned is not None)
+    if pinned is not None:
+        _beside(answer, pinned)
+    told = fewer_nodes_sentence(answer.plan)
+    if answer.plan.node_count == 1 and answer.question.nodes > 1:
+        st.info(f"**Distributing does not pay here.** {plain(told)}")
+    notes = [answer.accuracy.note] if answer.accuracy.note else []
+    for warning in (*warnings(answer.plan), *notes):
+        st.warning(plain(warning[:1].upper() + warning[1:] + "."))
+
+
+def numbers(answer: Answer) -> Iterator[Number]:
+    """Latency, throughput, what is lost, memory and mean sparsity of an answer's plan."""
+    predicted = answer.plan.predicted
+    origin = predicted.origin
+    yield Number(
+        "Latency",
+        format_seconds(predicted.latency_s),
+        origin["latency_s"],
+        f"Time for one input: communication {format_seconds(predicted.comm_s)}, "
+        f"computation {format_seconds(predicted.compute_s)}.",
+        predicted.latency_s,
+    )
+    yield Number(
+        "Throughput",
+        f"{format_rate(predicted.throughput_per_s)} /s",
+        origin["throughput_per_s"],
+        "Inputs per second in steady state: 1 / the busiest of stages and transfers.",
+        predicted.throughput_per_s,
+        less_is_better=False,
+    )
+    yield _loss(answer)
+    most = max(predicted.memory_bytes.values())
+    yield Number(
+        "Memory per node",
+        format_bytes(most),
+        origin["memory_bytes"],
+        "Of the node that needs most: weights, receive buffers and live activations.",
+        float(most),
+    )
+    mean = predicted.mean_comm_sparsity
+    yield Number(
+        "Mean S_comm",
+        "–" if mean is None else f"{mean:.1%}",
+        None if mean is None else "derived",
+        "Share of the features that nodes do not send, over the bytes of every layer that "
+        "mixes features and runs on several nodes. A stage on a single node exchanges none.",
+        mean,
+    )
+
+
+def _loss(answer: Answer) -> Number:
+    predicted = answer.plan.predicted
+    if predicted.energy_loss is not None:
+        return Number(
+            "Energy loss",
+            f"{predicted.energy_loss:.1%}",
+            predicted.origin.get("energy_loss"),
+            "Share of the weights' L1 mass that is pruned; it says nothing in points of accuracy.",
+            predicted.energy_loss,
+        )
+    drop = predicted.accuracy_drop
+    model = answer.study.accuracy
+    words = "No accuracy model was chosen, so nothing is known."
+    if model is not None:
+        words = f"Points of {plain(model.metric)}"
+        if predicted.accuracy is not None:
+            words += f": {predicted.accuracy:.2f} are predicted"
+        words += "."
+    return Number(
+        "Accuracy drop",
+        "–" if drop is None else f"{drop:.2f} points",
+        None if drop is None else predicted.origin["accuracy_drop"],
+        words,
+        drop,
+    )
+
+
+def _metric(number: Number, before: Number | None, pinned: bool) -> None:
+    """A number, its origin, and beside a pinned plan what has become of it."""
+    delta: str | None = number.origin
+    color, arrow = "off", "off"
+    change = _change(number, before)
+    if pinned:
+        delta = change or "as in A"
+    if change:
+        color = "inverse" if number.less_is_better else "normal"
+        arrow = "auto"
+        if number.name == "Mean S_comm":
+            color = "off"
+    origin = f" {ORIGIN_WORDS[number.origin]}" if number.origin else ""
+    st.metric(
+        number.name,
+        number.text,
+        delta=delta,
+        delta_color=color,  # type: ignore[arg-type]
+        delta_arrow=arrow,  # type: ignore[arg-type]
+        help=number.words + origin,
+        border=True,
+        height="stretch",
+    )
+
+
+def _change(number: Number, before: Number | None) -> str:
+    """By how much a number differs from the pinned one; empty where it does not."""
+    if before is None or number.amount is None or before.amount is None:
+        return ""
+    if number.amount == before.amount:
+        return ""
+    if not before.amount:
+        return f"A: {before.text}"
+    return f"{number.amount / before.amount - 1:+.1%} (A: {before.text})"
+
+
+def _beside(answer: Answer, pinned: Moment) -> None:
+    """The two plans beside each other."""
+    with st.expander(f"A: {plain(pinned.answer.title)}. B: this plan", key="beside_open"):
+        changes = changed_settings(pinned.answer, answer)
+        st.markdown(plain(changes) if changes else "A and B have the same settings.")
+        table(beside_table(pinned.answer, answer), key="table_a_and_b", height="content")

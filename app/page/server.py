@@ -1,0 +1,33 @@
+"""Streamlit's server with the page already at work: what the first visitor needs is made before.
+
+``python -m app.page.server run SCRIPT …`` takes what ``streamlit`` takes.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from streamlit.web.cli import main as streamlit
+
+
+def warm_up() -> None:
+    """Import what the first view needs, and find its plan."""
+    from app.page.answer import catalogue_answer
+    from app.page.charts.cumulative import cumulative, roofed, roofline
+    from app.page.charts.layers import layer_times
+    from app.page.layer_view import layer_table, plan_stages
+    from app.page.parameters import DEFAULT_MODEL, defaults
+    from app.page.question import ask
+    from app.page.views import latency  # noqa: F401
+
+    answer = catalogue_answer(DEFAULT_MODEL, ask(defaults({})))
+    stages = plan_stages(answer)
+    for figure in (layer_times(stages), cumulative(stages), roofline(roofed(stages), False)):
+        figure.to_json()
+    layer_table(stages)
+    _ = answer.binding
+
+
+if __name__ == "__main__":
+    threading.Thread(target=warm_up, daemon=True).start()
+    streamlit(prog_name="streamlit")

@@ -1,0 +1,94 @@
+"""The sources of a simulation as rows of a table, and the scenario that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.page.answer import Answer
+from app.page.hardware import Row
+from planner.domain.cluster import Cluster
+from planner.domain.model_profile import ModelProfile
+from planner.errors import BadInputError
+from planner.simulation.scenario import Scenario, Trace
+from planner.strategies.within_layer import single_node
+from profiles.catalog import cluster_names, load_cluster, load_model, model_names
+from profiles.files import first_problem, one_line, read_document
+
+_USUAL = ((0.5, 200), (1.0, 400))
+"""Of the page's first two sources: the rate in parts of what one node can do, and inputs."""
+
+
+def usual_rows(answer: Answer) -> list[Row]:
+    """Two sources, one of them as fast as a single node, so that they need each other."""
+    nodes = answer.study.cluster.nodes
+    alone_per_s = single_node(answer.study).predicted.throughput_per_s
+    return [
+        {"node": node.name, "rate": float(f"{part * alone_per_s:.3g}"), "inputs": inputs}
+        for node, (part, inputs) in zip(nodes, _USUAL, strict=False)
+    ]
+
+
+def page_scenario(answer: Answer, rows: Sequence[Row], send: str) -> Scenario:
+    """Sources on the page's nodes that bring inputs of the page's model.
+
+    Raises
+    ------
+    BadInputError
+        A source at no node, or with a rate or a number of inputs that cannot be.
+    """
+    fields: Mapping[str, Any] = {
+        "name": "sources",
+        "model": answer.profile,
+        "cluster": answer.study.cluster,
+        "sources": [
+            {
+                "node": row["node"],
+                "arrivals": {"kind": "poisson", "rate_per_s": row["rate"], "total": row["inputs"]},
+            }
+            for row in rows
+        ],
+        "split": "macs",
+        "send": send,
+        "medium": answer.study.medium,
+        "count_output": answer.study.settings.count_output,
+    }
+    try:
+        return Scenario.model_validate(fields)
+    except ValidationError as error:
+        raise BadInputError(first_problem(error, Scenario)) from error
+
+
+def uploaded_scenario(name: str, content: bytes) -> Scenario:
+    """A scenario file from a visitor: names in it are the catalogue's, never paths or modules.
+
+    Raises
+    ------
+    BadInputError
+        It is no scenario, or names a file.
+    """
+    label = f"scenario {name}"
+    found = read_document(content, Scenario, what=label)
+    model, cluster = found.model, found.cluster
+    if not isinstance(model, ModelProfile):
+        if model not in model_names():
+            raise BadInputError(
+                f"{one_line(label)}: model {one_line(model[:60])!r} is none of the catalogue; "
+                "put the profile itself in its place"
+            )
+        model = load_model(model)
+    if not isinstance(cluster, Cluster):
+        if cluster not in cluster_names():
+            raise BadInputError(
+                f"{one_line(label)}: cluster {one_line(cluster[:60])!r} is none of the catalogue; "
+                "put the cluster itself in its place"
+            )
+        cluster = load_cluster(cluster)
+    for source in found.sources:
+        if isinstance(source.arrivals, Trace) and source.arrivals.file is not None:
+            raise BadInputError(
+                f"{one_line(label)}: a trace is a file of its own; put its times in its place"
+            )
+    return found.model_copy(update={"model": model, "cluster": cluster})

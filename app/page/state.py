@@ -1,0 +1,110 @@
+"""The controls' state: begun from a link, kept for the session, and written back to the address.
+
+Every widget keeps its value for the session (``persist_state``): another view does not draw it,
+and a run that a new one interrupts may not reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from app.page.parameter_kinds import Value
+from app.page.parameters import KEYS, defaults, read_link, write_link
+from app.page.store import Moment, store
+
+_BEGUN = "_begun"
+_REFUSED = "_refused"
+
+
+def begin() -> None:
+    """Set every control from the address, once for a session."""
+    state = st.session_state
+    if _BEGUN not in state:
+        link = read_link(st.query_params.to_dict())
+        put(link.values)
+        tell_refused(link.message)
+        state[_BEGUN] = True
+
+
+def refused() -> str:
+    """What of a link was refused, in one line; told until a control is changed."""
+    message, told_at = st.session_state[_REFUSED]
+    if told_at is None:
+        told_at = values()
+        st.session_state[_REFUSED] = (message, told_at)
+    return message if told_at == values() else ""
+
+
+def tell_refused(message: str) -> None:
+    """Say what a link or a saved page asked for in vain."""
+    st.session_state[_REFUSED] = (message, None)
+
+
+def values() -> dict[str, Value]:
+    """Every control's value."""
+    return {key: st.session_state[key] for key in KEYS}
+
+
+def put(new: Mapping[str, Value]) -> None:
+    """Set controls; before they are drawn, or in a callback."""
+    for key in KEYS:
+        if key in new:
+            st.session_state[key] = new[key]
+
+
+def refill(*keys: str) -> None:
+    """Set some controls to what they are by default."""
+    usual = defaults(values())
+    put({key: usual[key] for key in keys})
+
+
+def write_address() -> None:
+    """Let the address say what the controls say."""
+    query = write_link(values())
+    if st.query_params.to_dict() != query:
+        st.query_params.from_dict(query)
+
+
+def go_to(moment: Moment) -> None:
+    """Come back to a state that had a plan."""
+    put(moment.values)
+    kept, file = store(), st.session_state.get("upload")
+    kept.files = moment.files
+    if file is not None:  # what the field holds is not read again in place of the moment's
+        key = (file.file_id, moment.values["shapes"], moment.values["batch"])
+        kept.read["model"] = (key, None)
+
+
+def undo() -> None:
+    """Come back to the last state that had a plan, or from a good state to the one before."""
+    kept = store()
+    current = kept.last
+    if current is not None and current.values == values() and len(kept.past) > 1:
+        kept.past.pop()
+    if kept.last is not None:
+        go_to(kept.last)
+
+
+def can_undo() -> bool:
+    """Whether there is a state to come back to."""
+    kept = store()
+    return len(kept.past) > 1 or (kept.last is not None and kept.last.values != values())
+
+
+def pin() -> None:
+    """Keep the last state that had a plan as A."""
+    store().pinned = store().last
+
+
+def unpin() -> None:
+    """Compare with nothing any more."""
+    store().pinned = None
+
+
+def back_to_pinned() -> None:
+    """Come back to A."""
+    pinned = store().pinned
+    if pinned is not None:
+        go_to(pinned)

@@ -1,0 +1,144 @@
+"""What one visitor's session holds besides the controls: nothing here is seen by another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from app.page.answer import Answer
+from app.page.jobs import Job, Watch
+from app.page.parameter_kinds import Value
+from planner.domain.model_profile import ModelProfile
+
+_KEY = "_store"
+_MOST_UNDONE = 30  # good states that can be gone back to
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A state that had a plan: enough to come back to it.
+
+    Attributes
+    ----------
+    values : mapping
+        Of every control.
+    files : Files
+        The visitor's own, as they were.
+    answer : Answer
+    """
+
+    values: Mapping[str, Value]
+    files: Files
+    answer: Answer
+
+
+@dataclass(frozen=True, eq=False)
+class File:
+    """One that was uploaded; each upload has a token of its own."""
+
+    name: str
+    content: bytes
+    token: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """What a visitor brought.
+
+    Attributes
+    ----------
+    profile : ModelProfile, optional
+        Of the model file, at the shapes that were asked for.
+    accuracy : mapping of str to File
+        Of the accuracy models, by kind.
+    times : File, optional
+        Measured times.
+    """
+
+    profile: ModelProfile | None = None
+    accuracy: Mapping[str, File] = field(default_factory=dict)
+    times: File | None = None
+
+
+class Same:
+    """A key that is equal where it was made of the very same objects, which it keeps alive."""
+
+    def __init__(self, *objects: object) -> None:
+        self._objects = objects
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it holds the very same objects."""
+        return (
+            isinstance(other, Same)
+            and len(self._objects) == len(other._objects)
+            and all(a is b for a, b in zip(self._objects, other._objects, strict=True))
+        )
+
+    def __hash__(self) -> int:
+        """By identity."""
+        return hash(tuple(map(id, self._objects)))
+
+
+@dataclass
+class Store:
+    """Of one session."""
+
+    files: Files = field(default_factory=Files)
+    past: list[Moment] = field(default_factory=list)
+    pinned: Moment | None = None
+    read: dict[str, tuple[object, object]] = field(default_factory=dict)
+    jobs: dict[str, tuple[object, Job[Any]]] = field(default_factory=dict)
+
+    @property
+    def last(self) -> Moment | None:
+        """The last state that had a plan."""
+        return self.past[-1] if self.past else None
+
+    def keep(self, moment: Moment) -> None:
+        """Remember a state that has a plan."""
+        last = self.last
+        if last is None or last.values != moment.values or last.files is not moment.files:
+            self.past.append(moment)
+            del self.past[:-_MOST_UNDONE]
+
+    def once(self, name: str, key: object, make: Callable[[], Result]) -> Result:
+        """What was made for a key; made again when the key is another."""
+        known = self.read.get(name)
+        if known is None or known[0] != key:
+            known = (key, make())
+            self.read[name] = known
+        return known[1]  # type: ignore[return-value]
+
+    def job(self, name: str, key: object, work: Callable[[Watch], Result]) -> Job[Result]:
+        """The job of a name; one for another key is told to stop, and the new one begun."""
+        known = self.jobs.get(name)
+        if known is not None and known[0] == key:
+            return known[1]
+        self.forget(name)
+        job = Job(work)
+        self.jobs[name] = (key, job)
+        return job
+
+    def known_job(self, name: str, key: object) -> Job[Any] | None:
+        """The job of a name, if it is for this key."""
+        known = self.jobs.get(name)
+        return known[1] if known is not None and known[0] == key else None
+
+    def forget(self, name: str) -> None:
+        """Stop a job and forget it."""
+        known = self.jobs.pop(name, None)
+        if known is not None:
+            known[1].stop()
+
+
+def store() -> Store:
+    """What this session holds."""
+    found = st.session_state.get(_KEY)
+    if found is None:
+        found = st.session_state[_KEY] = Store()
+    assert isinstance(found, Store)
+    return found

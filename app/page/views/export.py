@@ -1,0 +1,203 @@
+"""The view *Export*: the plan's files, the command that makes them, and masks of real weights."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.export import Masks
+from app.page import state
+from app.page.answer import Answer
+from app.page.bundle import export_zip, masks_of
+from app.page.charts.masks import PRUNED, WORDS, blocks, mask_picture
+from app.page.command import CLUSTER_FILE, PROFILE_FILE, needs_cluster_file, other_commands
+from app.page.command import plan_command as planned_by
+from app.page.parameters import LONGEST_HARDWARE, write_link
+from app.page.progress import finished
+from app.page.saved import SAVED_FILE, open_page, save_page
+from app.page.show import CSV, chart
+from app.page.store import File, Same, store
+from app.page.text import plain
+from app.serve import MAX_UPLOAD_MB
+from app.tables import Table
+from planner.errors import BadInputError
+from planner.masks import LayerMask
+from profiles.files import MAX_DOCUMENT_BYTES
+from profiles.weights import WEIGHT_FILES
+
+_JSON = "application/json"
+_PROBLEM = "page_problem"
+
+
+def show(answer: Answer) -> None:
+    """Draw the view."""
+    _downloads(answer)
+    _commands(answer)
+    _masks(answer)
+    _page(answer)
+
+
+def _downloads(answer: Answer) -> None:
+    """The plan, its layers, the profile and the cluster."""
+    st.subheader("Files", anchor=False)
+    with st.container(horizontal=True, gap="small", key="downloads"):
+        for name, text in answer.files.items():
+            kind = CSV if name.endswith(".csv") else _JSON
+            st.download_button(name, text, name, kind, key=f"get_{name}", on_click="ignore")
+    st.caption(
+        "plan.json: the plan with its certificate. layers.csv: what each layer exchanges. "
+        "profile.json: the model's layers. cluster.json: the nodes and links as they are tuned."
+    )
+
+
+def _commands(answer: Answer) -> None:
+    """What to type for the same."""
+    st.subheader("The same on the command line", anchor=False)
+    source = catalogue_source(answer)
+    st.code(planned_by(answer, source), language="bash", wrap_lines=True)
+    files = [
+        name
+        for name, is_needed in (
+            (PROFILE_FILE, source is None),
+            (CLUSTER_FILE, needs_cluster_file(answer.question)),
+        )
+        if is_needed
+    ]
+    words = f" It reads {' and '.join(files)} from above." if files else ""
+    st.caption(f"This makes the plan that the page shows.{words}")
+    with st.expander("The other views", key="commands_open"):
+        for title, line in other_commands(answer, source).items():
+            st.markdown(f"*{title}*")
+            st.code(line, language="bash", wrap_lines=True)
+    if len(write_link(state.values()).get("hardware", "")) > LONGEST_HARDWARE:
+        st.warning("The cluster is too large for a link: save it as a file (view Hardware).")
+
+
+def catalogue_source(answer: Answer) -> str | None:
+    """The catalogue model that an answer is about; none where a file had a part in it."""
+    chosen = st.session_state
+    is_plain = chosen.source == "catalogue" and not chosen.shapes and not chosen.batch
+    if not is_plain or store().files.times is not None:
+        return None
+    return answer.profile.name
+
+
+def _page(answer: Answer) -> None:
+    """The whole page as a file, for what no link carries."""
+    st.subheader("This page", anchor=False)
+    st.caption(
+        "The address brings back every control; a saved page also brings back your own model's "
+        "profile, measured times and sensitivities. Weights are never saved."
+    )
+    left, right = st.columns(2, vertical_alignment="bottom")
+    is_own = catalogue_source(answer) is None
+    left.download_button(
+        "Save this page",
+        save_page(state.values(), answer.profile, is_own, store().files),
+        SAVED_FILE,
+        _JSON,
+        key="save_page",
+        on_click="ignore",
+        icon=":material/save:",
+    )
+    right.file_uploader(
+        "Open a saved page",
+        type="json",
+        key="page_upload",
+        max_upload_size=MAX_DOCUMENT_BYTES // 10**6,
+        on_change=_open,
+    )
+    if problem := store().read.get(_PROBLEM):
+        st.error(plain(str(problem[1])))
+
+
+def _open() -> None:
+    file = st.session_state["page_upload"]
+    store().read.pop(_PROBLEM, None)
+    if file is None:
+        return
+    try:
+        found = open_page(file.name, file.getvalue())
+    except BadInputError as error:
+        store().read[_PROBLEM] = (None, str(error))
+        return
+    store().files = found.files
+    state.put(found.link.values)
+    state.tell_refused(found.link.message)
+
+
+def _masks(answer: Answer) -> None:
+    """Weights, what the plan keeps of them, and the folder that training starts from."""
+    st.subheader("For training", anchor=False)
+    kept = store()
+    file = st.file_uploader(
+        "Weights of this model",
+        type=[suffix.removeprefix(".") for suffix in WEIGHT_FILES],
+        key="weights_upload",
+        max_upload_size=MAX_UPLOAD_MB,
+        help="With them the export also holds the masks: which weights the plan keeps.",
+    )
+    if file is None:
+        _zip_button(answer, None)
+        st.caption("Without weights: the plan and its layers. With them also the masks.")
+        return
+    known = kept.once(
+        "weights", file.file_id, lambda: File(file.name, file.getvalue(), file.file_id)
+    )
+    finished(
+        "masks",
+        Same(answer, known),
+        lambda _: masks_of(answer, known),
+        "Ranking the sub-rows",
+        lambda masks: _drawn(answer, masks),
+    )
+
+
+def _zip_button(answer: Answer, masks: Masks | None) -> None:
+    st.download_button(
+        "export.zip",
+        lambda: export_zip(answer, masks),
+        "export.zip",
+        "application/zip",
+        key="get_export.zip",
+        on_click="ignore",
+        icon=":material/folder_zip:",
+    )
+
+
+@st.fragment
+def _drawn(answer: Answer, masks: Masks) -> None:
+    """The picture of a layer's mask, and the download."""
+    _zip_button(answer, masks)
+    layers = answer.profile.layers
+    pruned = {layers[layer.row].name: layer for layer in masks.layers if layer.prunes}
+    if not pruned:
+        st.info("This plan prunes nothing, so that there are no masks.")
+        return
+    st.caption(f"Layers that are pruned: {len(pruned)}.")
+    name = st.selectbox("Layer", tuple(pruned), key="mask_layer")
+    mask = pruned[name]
+    states, _ = blocks(mask)
+    share = float((states == PRUNED).mean())
+    chart(
+        mask_picture(mask),
+        _block_table(mask),
+        "Rows are input features, by the node that holds them; columns the outputs, by the node "
+        "that computes them. Diagonal blocks stay whole; elsewhere a sub-row stays or goes, those "
+        f"of largest L1 norm stay. {share:.1%} of the sub-rows go. Measured on the uploaded "
+        "weights.",
+        key="chart_mask",
+        alt=f"Mask of a layer in {len(mask.nodes)} by {len(mask.nodes)} blocks",
+    )
+
+
+def _block_table(layer: LayerMask) -> Table:
+    """The state of every input feature at every node."""
+    states, order = blocks(layer)
+    return Table(
+        "mask",
+        ("input feature", *layer.nodes),
+        tuple(
+            (int(feature), *(WORDS[state] for state in row.tolist()))
+            for feature, row in zip(order, states, strict=True)
+        ),
+    )

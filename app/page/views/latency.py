@@ -1,0 +1,137 @@
+"""The view *Latency*: why the model takes so long, layer by layer, and what binds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.page.answer import UNIFORM_LEVELS, Answer
+from app.page.charts.cumulative import cumulative, roofed, roofline
+from app.page.charts.layers import has_zeros, layer_times
+from app.page.layer_view import StageView, layer_table, plan_stages, uniform_stage
+from app.page.parameters import LAYER_VIEWS
+from app.page.progress import finished
+from app.page.show import chart
+from app.page.text import count, plain
+from app.words import binding_sentences
+from planner.domain.plan import Binding
+
+_LEVELS = dict(zip(LAYER_VIEWS[1:], (0.0, *UNIFORM_LEVELS), strict=True))
+
+
+def show(answer: Answer) -> None:
+    """Draw the view."""
+    shown = _chosen(answer)
+    if any(stage.points for stage in shown.stages):
+        _layers(answer, shown)
+    else:
+        st.info("No layer computes or exchanges anything.")
+    _binding(answer)
+    _so_far(answer, shown)
+    _roofline(answer, shown)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The stages that are drawn, and whose they are."""
+
+    stages: tuple[StageView, ...]
+    whose: str
+
+
+def _chosen(answer: Answer) -> Shown:
+    """The plan's layers, or those of a uniform baseline."""
+    st.subheader("Communication against computation, layer by layer", anchor=False)
+    nodes = answer.question.nodes
+    if nodes == 1:
+        return Shown(plan_stages(answer), "the plan")
+    st.segmented_control(
+        "Show the layers of",
+        LAYER_VIEWS,
+        key="layers",
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    view = st.session_state.layers
+    if view == "plan":
+        return Shown(plan_stages(answer), "the plan")
+    return Shown((uniform_stage(answer, _LEVELS[view]),), f"{view} on {count(nodes, 'node')}")
+
+
+def _layers(answer: Answer, shown: Shown) -> None:
+    points = [point for stage in shown.stages for point in stage.points]
+    zeros = ""
+    if has_zeros(points):
+        zeros = " Hollow markers on the lowest line are zeros, for which a log scale has no place."
+    chart(
+        layer_times(shown.stages),
+        layer_table(shown.stages),
+        f"{count(len(points), 'layer').capitalize()} of {shown.whose}; layers that neither compute "
+        f"nor send are left out. {times_origin(answer)}{zeros}",
+        key="chart_layers",
+        alt=f"Communication and computation time of {count(len(points), 'layer')}, log scale",
+    )
+
+
+def _so_far(answer: Answer, shown: Shown) -> None:
+    """Where the time goes, summed up."""
+    st.subheader("Time so far", anchor=False)
+    hidden = ""
+    if answer.study.settings.overlap:
+        hidden = " With overlap a layer takes the longer of its two parts: less than the stack."
+    chart(
+        cumulative(shown.stages),
+        layer_table(shown.stages),
+        f"What {shown.whose} has spent up to each layer, handovers between stages with the "
+        f"communication. {times_origin(answer)}{hidden}",
+        key="chart_cumulative",
+        alt="Time spent up to each layer, communication and computation stacked",
+    )
+
+
+def _roofline(answer: Answer, shown: Shown) -> None:
+    """What holds each layer back."""
+    points = roofed(shown.stages)
+    if not points:
+        return
+    st.subheader("Rooflines of link and processor", anchor=False)
+    held = sum(point.comm_s > point.compute_s for point in points)
+    chart(
+        roofline(points, answer.study.settings.overlap),
+        layer_table(shown.stages),
+        f"{held} of {count(len(points), 'layer')} of {shown.whose} that exchange anything are held "
+        "back by the link: they stand left of the ridge, where a byte sent brings too few MACs. "
+        "Sending less moves a layer to the right. The roofs are the best that any layer reaches. "
+        f"{times_origin(answer)}",
+        key="chart_roofline",
+        alt="Speed of every layer against MACs per byte sent, with the roofs of link and processor",
+    )
+
+
+def _binding(answer: Answer) -> None:
+    """What holds the plan back, found by solving again."""
+    st.subheader("What binds, and what more would be worth", anchor=False)
+
+    def draw(found: tuple[Binding, ...]) -> None:
+        with_binding = answer.plan.model_copy(update={"binding": found})
+        sentences = binding_sentences(with_binding)
+        for sentence in sentences or ["No limit and no resource holds this plan back."]:
+            st.markdown(f"- {plain(sentence)}")
+        st.caption("Derived: each gain is that of the best plan, found by solving again.")
+
+    def work(_: object) -> tuple[Binding, ...]:
+        return answer.binding
+
+    if "binding" in vars(answer):
+        draw(answer.binding)
+    else:
+        finished("binding", answer, work, "Asking what binds", draw, settles=True)
+
+
+def times_origin(answer: Answer) -> str:
+    """Whether the times were measured, for captions."""
+    if answer.plan.predicted.origin["compute_s"] == "measured":
+        return "Computation measured where the profile has times; communication derived."
+    return "Times derived by the cost model, none measured."

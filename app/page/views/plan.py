@@ -1,0 +1,113 @@
+"""The view *Plan*: what each layer sends, who works when, what it takes, and how sure that is."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.page.answer import Answer
+from app.page.charts.layers import layer_sparsity
+from app.page.charts.timeline import gantt, memory
+from app.page.layer_view import layer_table, plan_stages, stage_table
+from app.page.show import chart, table
+from app.page.text import count, plain
+from app.page.timeline import timeline, timeline_table
+from app.page.views.latency import times_origin
+from app.tables import Table
+from app.words import certificate_sentence, fewer_nodes_sentence
+
+_MOST_SPANS = 12_000  # that a browser still draws at once
+
+
+def show(answer: Answer) -> None:
+    """Draw the view."""
+    st.markdown(plain(certificate_sentence(answer.plan)))
+    st.markdown(plain(fewer_nodes_sentence(answer.plan)))
+    if len(answer.plan.stages) > 1:
+        st.subheader("Stages", anchor=False)
+        table(stage_table(answer), key="table_stages", height="content")
+    _sparsity(answer)
+    _timeline(answer)
+    _memory(answer)
+    _alternatives(answer)
+
+
+def _sparsity(answer: Answer) -> None:
+    """What the plan chose to send, layer by layer."""
+    st.subheader("What each layer sends", anchor=False)
+    stages = plan_stages(answer)
+    if not any(point.sparsity is not None for stage in stages for point in stage.points):
+        st.info(
+            "This plan exchanges no features within layers."
+            if answer.plan.node_count > 1
+            else "One node runs everything: nothing is exchanged."
+        )
+        return
+    chart(
+        layer_sparsity(stages),
+        layer_table(stages),
+        "S_comm: share of a node's features that it does not send to each other node. 0 % is "
+        "dense, 100 % are independent branches. Chosen by the optimiser; layers without a dot have "
+        "nothing to choose. The loss that goes with it is assumed until the model is trained.",
+        key="chart_sparsity",
+        alt="Communication sparsity of every layer of the plan",
+    )
+
+
+def _timeline(answer: Answer) -> None:
+    """Every node's work for one input."""
+    st.subheader("Who works when, for one input", anchor=False)
+    spans = timeline(answer)
+    nodes = [node.name for node in answer.study.cluster.nodes]
+    if len(spans) > _MOST_SPANS:
+        st.info(f"{count(len(spans), 'span')}: too many to draw; the table above sums them up.")
+        return
+    idle = [node for node in nodes if node not in {span.node for span in spans}]
+    unused = f" Without work: {', '.join(idle)}." if idle else ""
+    chart(
+        gantt(spans, nodes),
+        timeline_table(spans),
+        "Above in a node's row: its link; below: its processor. Nodes of a stage wait for the "
+        f"slowest of them. The next input can enter a stage as soon as it is free. "
+        f"{times_origin(answer)}{unused}",
+        key="chart_timeline",
+        alt="Gantt chart of communication and computation of every node",
+    )
+
+
+def _memory(answer: Answer) -> None:
+    """Bytes per node against its limit."""
+    st.subheader("Memory of each node", anchor=False)
+    needed = answer.plan.predicted.memory_bytes
+    limits = {node.name: node.memory_bytes for node in answer.study.cluster.nodes}
+    known = [name for name in needed if limits.get(name) is not None]
+    rows = tuple((name, value, limits.get(name)) for name, value in needed.items())
+    chart(
+        memory(needed, limits),
+        Table("memory", ("node", "needed bytes", "limit bytes"), rows),
+        "Weights of its part, receive buffers and the most activations alive at once. "
+        + ("The mark is the limit. " if known else "No limit is known. ")
+        + "Derived by the cost model.",
+        key="chart_memory",
+        alt="Memory that each node needs, with its limit",
+    )
+
+
+def _alternatives(answer: Answer) -> None:
+    """Plans of other shapes, and why they are not the answer."""
+    others = answer.plan.alternatives
+    if not others:
+        return
+    st.subheader("Plans of other shapes", anchor=False)
+    rows = tuple(
+        (
+            other.strategy,
+            other.nodes,
+            None if other.latency_s is None else other.latency_s * 1e3,
+            other.throughput_per_s,
+            other.reason,
+        )
+        for other in others
+    )
+    columns = ("strategy", "nodes", "latency (ms)", "rate (1/s)", "why not")
+    footer = "The best of each shape under the same limits. Derived by the cost model."
+    table(Table("alternatives", columns, rows, footer), key="table_alternatives", height="content")

@@ -1,0 +1,106 @@
+"""The view *Strategies*: all of the papers' and ours, side by side, on 1, 2, 4, 8 … nodes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from app.page import state
+from app.page.answer import Answer
+from app.page.charts.by_nodes import by_nodes
+from app.page.charts.strategies import strategies
+from app.page.parameters import MEASURES
+from app.page.progress import finished
+from app.page.show import chart, table
+from app.page.text import count
+from app.page.views.latency import times_origin
+from app.tables import Table, comparison_table
+from planner.strategies.compare import Comparison
+
+_COUNTS = (1, 2, 4, 8)
+
+
+def show(answer: Answer) -> None:
+    """Draw the view."""
+    counts = tuple(sorted({*_COUNTS, answer.question.nodes}))
+    finished(
+        "comparison",
+        answer,
+        lambda watch: answer.comparisons(counts, watch),
+        "Comparing strategies",
+        lambda found: _drawn(answer, found),
+    )
+
+
+@st.fragment
+def _drawn(answer: Answer, found: dict[int, Comparison]) -> None:
+    asked = answer.question.nodes
+    st.subheader("On more and more nodes", anchor=False)
+    measure = st.segmented_control(
+        "Measure",
+        MEASURES,
+        key="measure",
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    together = _together(found)
+    chart(
+        by_nodes(found, st.session_state.measure),
+        together,
+        f"{_about(measure)} Each line is a strategy, hollow where it breaks a limit; optimal "
+        f"is the best over at most so many nodes, under the limits. {times_origin(answer)}",
+        key="chart_by_nodes",
+        alt=f"{measure} of the strategies on {', '.join(map(str, found))} nodes",
+    )
+    st.subheader("Side by side", anchor=False)
+    st.segmented_control(
+        "On how many nodes",
+        (None, *found),
+        key="bars",
+        format_func=lambda nodes: f"as asked ({asked})" if nodes is None else count(nodes, "node"),
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    chosen = found.get(st.session_state.bars or asked, found[asked])
+    by_rate = answer.question.objective == "throughput"
+    lines = [
+        f"In brackets: how many nodes; at the bar's end: "
+        f"{'inputs per second' if by_rate else 'the latency'}.",
+        "Pale bars break a limit; the table says which.",
+        times_origin(answer),
+    ]
+    if answer.study.settings.overlap:
+        lines.append("With overlap the longer part of a layer hides the shorter.")
+    chart(
+        strategies(chosen),
+        comparison_table(chosen),
+        " ".join(lines),
+        key="chart_strategies",
+        alt="Latency of every strategy, communication and computation stacked",
+    )
+    st.subheader("Every strategy", anchor=False)
+    table(together, key="table_every_strategy", height="content")
+    state.write_address()
+
+
+def _about(measure: str | None) -> str:
+    return {
+        "accuracy drop": "Published where the paper has the very row, else assumed.",
+        "memory": "Of the fullest node.",
+        "throughput": "1 / the busiest of stages and transfers.",
+    }.get(measure or "", "Time for one input.")
+
+
+def _together(found: dict[int, Comparison]) -> Table:
+    """The rows of all numbers of nodes; the single node's stands once."""
+    tables = [comparison_table(comparison) for _, comparison in sorted(found.items())]
+    seen: set[object] = set()
+    rows = []
+    for one in tables:
+        for row in one.rows:
+            if row not in seen:
+                seen.add(row)
+                rows.append(row)
+    return replace(tables[0], rows=tuple(rows))

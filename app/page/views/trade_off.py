@@ -1,0 +1,115 @@
+"""The view *Trade-off*: what a loss or a latency buys; a click on a point makes it the plan."""
+
+from __future__ import annotations
+
+from decimal import ROUND_FLOOR, Context
+
+import streamlit as st
+
+from app.page import state
+from app.page.answer import Answer
+from app.page.charts.frontier import POINTS, frontier_chart
+from app.page.parameter_kinds import Value
+from app.page.parameters import TRADES
+from app.page.progress import finished
+from app.page.show import chart
+from app.page.store import Same, store
+from app.page.text import plain
+from app.page.views.latency import times_origin
+from app.tables import frontier_table
+from app.words import frontier_sentence
+from planner.strategies.pareto import ParetoFrontier, ParetoPoint
+from planner.units import round_up
+
+_CHART = "chart_frontier"
+_TABLE = "table_frontier"
+_DIGITS = 9
+_WORDS = {
+    "accuracy": "what a loss of accuracy buys",
+    "throughput": "what throughput a latency buys",
+}
+
+
+def show(answer: Answer) -> None:
+    """Draw the view."""
+    left, right = st.columns((3, 1), vertical_alignment="bottom")
+    left.segmented_control(
+        "What is traded against the latency",
+        TRADES,
+        key="trade",
+        format_func=_WORDS.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    right.number_input(
+        "Points at most", min_value=2, max_value=40, step=1, key="points", persist_state="session"
+    )
+    trade, points = st.session_state.trade, st.session_state.points
+    if trade == "accuracy" and answer.study.accuracy is None:
+        st.info("There is no accuracy model to trade with: choose one in the side bar.")
+        return
+    free = answer.traded(trade)
+    key = (Same(answer.profile, answer.own_accuracy), free.question, points, trade)
+    finished(
+        "frontier",
+        key,
+        lambda watch: free.frontier(trade, points, watch),
+        "Tracing the frontier",
+        lambda found: _drawn(answer, found),
+    )
+
+
+def _drawn(answer: Answer, found: ParetoFrontier) -> None:
+    store().read["frontier"] = (None, found)
+    st.markdown(plain(frontier_sentence(found)))
+    numbers = frontier_table(found)
+    chart(
+        frontier_chart(found, answer.plan),
+        numbers,
+        "Every point is the best plan at its limit, with its certificate; a click makes it the "
+        f"plan. {times_origin(answer)} What is lost is assumed until the model is trained.",
+        key=_CHART,
+        alt="Latency of the best plans against what is traded",
+        on_select=_chart_clicked,
+    )
+    st.dataframe(
+        {name: [row[index] for row in numbers.rows] for index, name in enumerate(numbers.columns)},
+        key=_TABLE,
+        hide_index=True,
+        placeholder="–",
+        on_select=_row_chosen,
+        selection_mode="single-row",
+    )
+    st.caption(plain(f"Choosing a row makes it the plan as well. {numbers.footer}."))
+
+
+def _chart_clicked() -> None:
+    chosen = st.session_state[_CHART]["selection"]["points"]
+    here = [point for point in chosen if point["curve_number"] == POINTS]
+    if here:
+        _make_plan(here[0]["point_index"])
+
+
+def _row_chosen() -> None:
+    rows = st.session_state[_TABLE]["selection"]["rows"]
+    if rows:
+        _make_plan(rows[0])
+
+
+def _make_plan(index: int) -> None:
+    """Set the limits so that the best plan under them is the point's."""
+    _, found = store().read["frontier"]
+    assert isinstance(found, ParetoFrontier)
+    point = found.points[index]
+    state.put({"objective": "latency", **limits_of(found, point)})
+
+
+def limits_of(found: ParetoFrontier, point: ParetoPoint) -> dict[str, Value]:
+    """The controls' values under which the best plan is a point of a frontier."""
+    if found.trade == "throughput":
+        down = Context(prec=_DIGITS, rounding=ROUND_FLOOR)
+        return {"min_throughput": float(down.create_decimal_from_float(point.throughput_per_s))}
+    if point.energy_loss is not None:
+        return {"energy_limit": float(round_up(point.energy_loss, _DIGITS))}
+    return {"limit": float(round_up(point.accuracy_drop or 0.0, _DIGITS))}

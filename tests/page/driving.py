@@ -1,0 +1,89 @@
+"""The page's script without a browser: how tests open it, change it and read it."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+from app.page import current, progress
+
+MAIN = Path(__file__).parents[2] / "app/page/main.py"
+LONG_S = 120.0
+BYTES = "application/octet-stream"
+
+
+def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run of the page wait for its results, however slow the machine is."""
+    monkeypatch.setattr(current, "PLAN_PATIENCE_S", LONG_S)
+    monkeypatch.setattr(progress, "PATIENCE_S", LONG_S)
+    monkeypatch.setattr(progress, "SETTLE_S", 0.0)
+
+
+def opened(view: str = "", **query: str) -> AppTest:
+    """A new visitor's page at a view, with the parameters of a link."""
+    page = AppTest.from_file(str(MAIN), default_timeout=LONG_S)
+    page.query_params.update(query)
+    if view:
+        page.run()
+        return go_to(page, view)
+    return good(page.run())
+
+
+def go_to(page: AppTest, view: str) -> AppTest:
+    """The same visitor's page at another view."""
+    # Views are functions, which AppTest.switch_page does not know.
+    page._page_hash = calc_hash(view)
+    return good(page.run())
+
+
+def good(page: AppTest) -> AppTest:
+    """The page after a run that raised nothing and complained of nothing."""
+    assert not page.exception, page.exception
+    assert not page.error, [error.value for error in page.error]
+    return page
+
+
+def unescaped(markdown: str) -> str:
+    """What a reader sees of text whose punctuation was escaped."""
+    return markdown.replace("\\", "")
+
+
+def shown_headline(page: AppTest) -> str:
+    (found,) = [m.value for m in page.markdown if m.value.startswith("#### ")]
+    return unescaped(found.removeprefix("#### "))
+
+
+def texts(page: AppTest) -> str:
+    """Everything that the page says in words."""
+    elements = (*page.markdown, *page.caption, *page.info, *page.warning, *page.error)
+    return unescaped(" ".join(element.value for element in elements))
+
+
+def metrics(page: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in page.metric}
+
+
+def milliseconds(text: str) -> float:
+    number, unit = text.split()
+    return float(number.replace(",", "")) * {"s": 1e3, "ms": 1.0, "µs": 1e-3}[unit]
+
+
+def chart(page: AppTest, name: str) -> dict[str, Any]:
+    """A chart's specification, by the end of its key."""
+    (found,) = [x for x in page.get("plotly_chart") if x.proto.id.endswith(f"chart_{name}")]
+    spec: dict[str, Any] = json.loads(found.proto.spec)
+    return spec
+
+
+def traces(page: AppTest, name: str) -> dict[str, dict[str, Any]]:
+    return {trace["name"]: trace for trace in chart(page, name)["data"] if "name" in trace}
+
+
+def escaped(text: str) -> str:
+    return html.escape(text, quote=False)

@@ -1,0 +1,140 @@
+"""What a link carries: read with care, written without what is usual."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.page import parameters as page
+from app.page.question import ask
+from profiles.catalog import cluster_names, load_cluster, model_names
+
+USUAL = page.defaults({})
+
+
+def test_an_empty_link_is_the_first_page() -> None:
+    link = page.read_link({})
+    assert link.message == ""
+    assert link.values == USUAL
+    assert set(link.values) == set(page.KEYS)
+    assert page.write_link(USUAL) == {}
+    assert (USUAL["model"], USUAL["cluster"], USUAL["nodes"]) == ("resnet50", "small-nodes", 4)
+
+
+numbers = st.floats(1e-5, 1e11, allow_subnormal=False).map(lambda x: float(f"{x:.9g}"))
+changed = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.sampled_from(model_names()),
+        "cluster": st.sampled_from(cluster_names()),
+        "bandwidth_unit": st.sampled_from(("MB/s", "Mbit/s")),
+        "compute_unit": st.sampled_from(("GMAC/s", "GFLOP/s")),
+        "nodes": st.integers(1, page.MOST_NODES),
+        "node_choice": st.sampled_from(page.NODE_CHOICES),
+        "bandwidth": numbers,
+        "compute": numbers,
+        "memory": st.none() | numbers,
+        "medium": st.sampled_from(page.MEDIA),
+        "casting": st.sampled_from(page.CASTINGS),
+        "parallelism": st.sampled_from(page.PARALLELISMS),
+        "objective": st.sampled_from(page.OBJECTIVES),
+        "overlap": st.booleans(),
+        "share_inputs": st.booleans(),
+        "count_input": st.booleans(),
+        "count_output": st.booleans(),
+        "accuracy": st.sampled_from(("none", "resnet50-imagenet", "deit-s-imagenet")),
+        "limit": st.floats(0, 100).map(lambda x: float(f"{x:.9g}")),
+        "max_latency": st.none() | numbers.filter(lambda x: x < 1e9),
+        "min_throughput": st.none() | numbers.filter(lambda x: x < 1e9),
+        "batch": st.none() | st.integers(1, 64),
+        "layers": st.sampled_from(page.LAYER_VIEWS),
+        "trade": st.sampled_from(page.TRADES),
+        "points": st.integers(2, 40),
+        "over": st.sampled_from(page.SWEPT),
+        "target": st.none() | numbers.filter(lambda x: x < 1e9),
+    },
+)
+
+
+@given(changed)
+def test_a_link_brings_back_every_control(new: dict[str, page.Value]) -> None:
+    values = {**page.defaults(new), **new}
+    query = page.write_link(values)
+    link = page.read_link(query)
+    assert link.problems == ()
+    assert link.values == values
+    assert ask(link.values) == ask(values)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(page.KEYS) | st.text(max_size=30),
+        st.text(max_size=50)
+        | st.sampled_from(["nan", "inf", "-1", "1e999", "{}", "own", "file"])
+        | st.text(string.digits, min_size=1, max_size=400),
+    )
+)
+def test_no_link_breaks_the_page(query: dict[str, str]) -> None:
+    link = page.read_link(query)
+    assert set(link.values) == set(page.KEYS)
+    assert "\n" not in link.message
+    assert len(link.message) < 2000
+    again = page.read_link(page.write_link(link.values))
+    assert again.problems == ()
+    assert again.values == link.values
+    ask(link.values)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("nodes", "-3", "give a whole number from 1 to 16"),
+        ("nodes", "17", "give a whole number from 1 to 16"),
+        ("bandwidth", "nan", "give a number from 1e-06"),
+        ("bandwidth", "0", "give a number from 1e-06"),
+        ("limit", "inf", "give a number from 0"),
+        ("overlap", "yes", "give 0 or 1"),
+        ("model", "<script>", "give one of"),
+        ("hardware", "{", "is not JSON"),
+        ("hardware", "x" * 7000, "7,000 characters; at most 6,000"),
+        ("rule", "x" * 301, "301 characters; at most 300"),
+        ("cluster", "own", "holds no hardware"),
+        ("source", "file", "give it again"),
+        ("accuracy", "csv", "give it again"),
+        ("colour", "red", "'colour' is no control"),
+    ],
+)
+def test_what_is_refused_is_said_and_stays_usual(key: str, text: str, words: str) -> None:
+    link = page.read_link({key: text, "overlap": "1"} if key != "overlap" else {key: text})
+    (problem,) = link.problems
+    assert words in problem
+    if key != "overlap":
+        assert link.values == {**USUAL, "overlap": True}
+    else:
+        assert link.values == USUAL
+
+
+def test_more_than_three_problems_are_counted() -> None:
+    link = page.read_link(dict.fromkeys(("nodes", "bandwidth", "compute", "memory", "limit"), "x"))
+    assert len(link.problems) == 5
+    assert link.message.count("found 'x'") == 3
+    assert link.message.endswith("and 2 more")
+
+
+def test_a_cluster_of_ones_own_travels_in_the_link() -> None:
+    own = load_cluster("arm-wireless").model_copy(update={"name": "mine"})
+    slow = own.nodes[1].model_copy(update={"macs_per_s": 1e9})
+    own = own.model_copy(update={"nodes": (own.nodes[0], slow, *own.nodes[2:])})
+    values = page.defaults({"cluster": "own", "hardware": own.model_dump_json()})
+    query = page.write_link(values)
+    assert query["cluster"] == "own"
+    assert len(query["hardware"]) < 1000
+    link = page.read_link(query)
+    assert link.message == ""
+    found = page.chosen_cluster(link.values)
+    assert found.nodes == own.nodes
+    assert (found.name, found.medium, found.link) == ("mine", "shared", own.link)
+    assert link.values["nodes"] == 4

@@ -1,0 +1,177 @@
+"""What each view shows, run without a browser."""
+
+from __future__ import annotations
+
+import html
+import json
+
+import pytest
+
+from app.page.answer import Answer
+from app.page.parameters import KEYS, TRADES
+from app.page.question import ask
+from app.page.views.trade_off import limits_of
+from profiles.catalog import load_model
+from tests.page.driving import (
+    BYTES,
+    chart,
+    go_to,
+    good,
+    metrics,
+    milliseconds,
+    opened,
+    shown_headline,
+    texts,
+    traces,
+    waiting,
+)
+
+
+@pytest.fixture(autouse=True)
+def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting(monkeypatch)
+
+
+def test_latency_shows_the_plan_or_a_baseline_and_what_binds() -> None:
+    page = opened()
+    planned = traces(page, "layers")
+    assert len(planned["communication"]["y"]) == 53
+    assert min(planned["communication"]["y"]) > 0
+    assert len(planned["no communication"]["y"]) == 1  # the reader of the image
+    assert "zeros" in texts(page)
+    assert "Accuracy drop binds" in texts(page)
+    assert "Twice the computing speed of every node saves" in texts(page)
+    good(page.segmented_control(key="layers").set_value("dense").run())
+    dense = traces(page, "layers")
+    assert sum(dense["communication"]["y"]) > 5 * sum(planned["communication"]["y"])
+    assert sum(dense["computation"]["y"]) > sum(planned["computation"]["y"])
+    assert max(traces(page, "cumulative")["communication"]["y"]) == pytest.approx(
+        sum(dense["communication"]["y"])
+    )
+    assert page.query_params == {"layers": "dense"}
+
+
+def test_latency_of_a_single_node_has_no_baseline_and_no_roofline() -> None:
+    page = opened(nodes="1")
+    assert "whole model on one node" in shown_headline(page)
+    assert len(page.get("plotly_chart")) == 2
+    assert "No link is used" in texts(page)
+
+
+def test_model_shows_every_layer_the_graph_and_what_was_counted() -> None:
+    page = opened("model")
+    profile = load_model("resnet50")
+    table = page.dataframe[0].value
+    assert list(table["layer"]) == [layer.name for layer in profile.layers]
+    assert table["MACs"].sum() == profile.totals.macs
+    assert "4,089,184,256 MACs" in texts(page)
+    assert "100.0% of the operators" in texts(page)
+    assert sum(traces(page, "work")["MACs"]["y"]) == profile.totals.macs
+    assert "20 arcs" in texts(page)
+
+
+def test_plan_shows_stages_sparsity_timeline_memory_and_certificate() -> None:
+    page = opened("plan", model="deit-s", rule="equal", objective="throughput")
+    assert shown_headline(page).startswith("2 stages on 4 nodes, up to 3 a stage: ")
+    stages = page.dataframe[0].value
+    assert list(stages["nodes"]) == ["node-1 node-2 node-3", "node-4"]
+    marks = [mark["text"] for mark in chart(page, "sparsity")["layout"]["annotations"]]
+    assert marks == ["stage 1<br>3 nodes", "2"]
+    spans = traces(page, "timeline")
+    assert set(spans) == {"communication", "computation", "handed over"}
+    assert max(x for x in spans["computation"]["x"] if x) == pytest.approx(
+        milliseconds(metrics(page)["Latency"]), rel=1e-3
+    )
+    assert len(traces(page, "memory")["needed"]["x"]) == 4
+    assert "Optimal under the accuracy model curve:deit-s-imagenet/equal" in texts(page)
+    assert "No limit is known" in texts(page)
+
+
+def test_plan_of_one_node_exchanges_nothing_and_limits_are_marked() -> None:
+    page = opened("plan", nodes="1", memory="512")
+    assert "nothing is exchanged" in texts(page)
+    assert traces(page, "memory")["limit"]["x"] == [512]
+
+
+def test_strategies_stand_side_by_side_on_one_to_eight_nodes() -> None:
+    page = opened("strategies", model="resnet50-eighth")
+    table = page.dataframe[0].value
+    assert set(table["nodes"]) >= {1, 2, 4, 8}
+    assert {"single-node", "dense", "optimal", "ar-mdi", "pipeline-equal"} <= set(table["strategy"])
+    assert (table["strategy"] == "single-node").sum() == 1
+    assert traces(page, "by_nodes")["optimal"]["x"] == [1, 2, 4, 8]
+    names = chart(page, "strategies")["data"][0]["y"]
+    assert "optimal (4)" in names
+    good(page.segmented_control(key="bars").set_value(2).run())
+    assert "dense (2)" in chart(page, "strategies")["data"][0]["y"]
+    good(page.segmented_control(key="measure").set_value("memory").run())
+    assert "memory of the fullest" in json.dumps(chart(page, "by_nodes")["layout"])
+    assert page.query_params == {"model": "resnet50-eighth", "bars": "2", "measure": "memory"}
+
+
+@pytest.mark.parametrize("trade", TRADES)
+def test_every_point_of_a_frontier_is_the_plan_under_its_limits(trade: str) -> None:
+    page = opened("trade-off", model="deit-s", points="3", trade=trade, rule="equal", nodes="3")
+    drawn = traces(page, "frontier")["best plans"]
+    asked = {key: page.session_state[key] for key in KEYS}
+    profile = load_model("deit-s")
+    found = Answer(profile, ask(asked)).traded(trade).frontier(trade, 3)
+    assert [point.latency_s * 1e3 for point in found.points] == pytest.approx(drawn["y"])
+    for point in found.points:
+        plan = Answer(profile, ask({**asked, **limits_of(found, point)})).plan
+        assert plan.predicted.latency_s == pytest.approx(point.latency_s)
+    assert len(page.dataframe[0].value) == len(found.points)
+
+
+def test_trade_off_without_an_accuracy_model_says_what_is_missing() -> None:
+    page = opened("trade-off", accuracy="none")
+    assert "no accuracy model to trade with" in texts(page)
+    assert not page.get("plotly_chart")
+
+
+def test_what_if_sweeps_and_says_what_a_target_takes() -> None:
+    page = opened("what-if", model="resnet50-eighth", accuracy="none")
+    assert "Bandwidth: " in texts(page)
+    times = traces(page, "sweep")["time per input"]["y"]
+    assert times == sorted(times, reverse=True)
+    assert traces(page, "sweep")["the present plan"]["x"] == [37.5]
+    good(page.segmented_control(key="over").set_value("nodes").run())
+    assert traces(page, "sweep")["time per input"]["x"] == list(range(1, 9))
+    target = milliseconds(metrics(page)["Latency"]) * 0.8
+    good(page.number_input(key="target").set_value(target).run())
+    assert "is not met yet" in texts(page)
+    assert "No bandwidth is enough" in texts(page)  # nothing is sent any more
+    good(page.segmented_control(key="needs").set_value("compute").run())
+    assert "MAC/s is enough" in texts(page)
+    good(page.segmented_control(key="needs").set_value("nodes").run())
+    assert "nodes is enough" in texts(page)
+    assert "smallest number" in texts(page)
+
+
+def test_export_offers_the_shown_plan_and_its_command() -> None:
+    page = opened("export", bandwidth="30", overlap="1", nodes="2", node_choice="exactly")
+    (command, *others) = [code.value for code in page.code]
+    assert command == (
+        "planner plan resnet50 --cluster small-nodes --bandwidth 30MB/s --nodes 2 "
+        "--accuracy-model curve:resnet50-imagenet/equal-squares --max-accuracy-drop 0.5 --overlap"
+    )
+    assert [line.split()[1] for line in others] == ["compare", "pareto"]
+    labels = [x.proto.label for x in page.get("download_button")]
+    assert labels == ["plan.json", "layers.csv", "profile.json", "cluster.json", "export.zip"]
+
+
+def test_names_stay_text_in_every_view(onnx_net) -> None:
+    hostile = "<script>alert(1)</script>"
+    content = onnx_net(first=hostile, second="![i](https://example.invalid/x.png) :smile: $x$")
+    page = opened()
+    page.segmented_control(key="source").set_value("file").run()
+    page.file_uploader(key="upload").set_value(("[l](x) <b>.onnx", content, BYTES))
+    good(page.run())
+    for view in ("", "model", "plan", "strategies", "what-if", "export"):
+        go_to(page, view)
+        assert page.header[0].value == r"\[l\]\(x\) \<b\> on small\-nodes"
+        for found in page.get("plotly_chart"):
+            assert "<script>" not in found.proto.spec
+    go_to(page, "model")
+    assert html.escape(hostile, quote=False) in json.dumps(chart(page, "work"))
+    assert hostile in set(page.dataframe[0].value["layer"])

@@ -1,0 +1,116 @@
+"""A visitor in a real browser: what tests do on the page and what they may not see."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Locator, Page, expect
+
+WAIT_MS = 30_000
+MAIN = '[data-testid="stMain"]'
+NO_TRACEBACK = re.compile(r"Traceback|File \"|[a-zA-Z]+Error\b")
+VIEWS = (
+    "Latency",
+    "Model",
+    "Plan",
+    "Strategies",
+    "Trade-off",
+    "What if",
+    "Hardware",
+    "Export",
+)
+expect.set_options(timeout=WAIT_MS)
+
+
+class Visit:
+    """One visitor's page, and what the browser saw that should not be."""
+
+    def __init__(self, page: Page, address: str, path: str = "") -> None:
+        self.page, self.address = page, address
+        self.trouble: list[str] = []
+        self.clicks = 0
+        page.set_default_timeout(WAIT_MS)
+        page.on("dialog", self._dialog)
+        page.on("pageerror", lambda error: self.trouble.append(f"script error: {error}"))
+        page.on("console", self._console)
+        page.on("request", self._request)
+        page.goto(address + path)
+        expect(self.headline).to_contain_text("per input")
+        self.settle()
+
+    def _dialog(self, dialog) -> None:
+        self.trouble.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _console(self, message) -> None:
+        # Streamlit looks for its server below a view's own path first.
+        if message.type == "error" and "/_stcore/" not in message.location.get("url", ""):
+            self.trouble.append(f"console: {message.text}")
+
+    def _request(self, request) -> None:
+        url = urlsplit(request.url)
+        local = url.scheme in ("data", "blob") or url.netloc == urlsplit(self.address).netloc
+        if not local:
+            self.trouble.append(f"request: {request.url}")
+
+    def shown(self, what: str) -> Locator:
+        """What stands on the page now; while it runs anew, what it showed before is still there."""
+        return self.page.locator(f'{MAIN} [data-stale="false"] {what}')
+
+    @property
+    def headline(self) -> Locator:
+        return self.shown("h4")
+
+    @property
+    def title(self) -> Locator:
+        return self.shown("h2")
+
+    @property
+    def error(self) -> Locator:
+        return self.shown('[data-testid="stAlertContentError"]')
+
+    def settle(self) -> None:
+        self.page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+
+    def go(self, view: str) -> None:
+        """Open a view by its link."""
+        self.clicks += 1
+        link = self.page.get_by_test_id("stTopNavLinkContainer").get_by_text(view, exact=True)
+        link.click()
+        expect(self.headline).to_contain_text("per input")
+        self.settle()
+
+    def press(self, role: str, name: str) -> None:
+        self.clicks += 1
+        self.page.get_by_role(role, name=name, exact=True).click()
+
+    def type_into(self, name: str, value: str) -> None:
+        self.clicks += 1
+        field = self.page.get_by_role("spinbutton", name=name, exact=True)
+        field.fill(value)
+        field.press("Enter")
+
+    def upload(self, name: str, content: bytes, label: str = "Model file") -> None:
+        if label == "Model file" and not self.page.get_by_text(label, exact=True).count():
+            self.press("radio", "Own file")
+        self.clicks += 1
+        files = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+        uploader = self.page.get_by_test_id("stFileUploader").filter(has_text=label)
+        uploader.locator("input[type=file]").set_input_files([files])
+
+    def download(self, name: str) -> bytes:
+        with self.page.expect_download() as found:
+            self.press("button", name)
+        assert found.value.suggested_filename == name
+        return Path(found.value.path()).read_bytes()
+
+    def sideways(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        return int(
+            self.page.evaluate(
+                f"""() => Math.max(...[document.documentElement, document.querySelector('{MAIN}')]
+                    .map(element => element.scrollWidth - element.clientWidth))"""
+            )
+        )
