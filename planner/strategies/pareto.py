@@ -6,15 +6,14 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
 from planner.domain.arrays import Frozen
 from planner.domain.plan import Plan
-from planner.domain.problem import Certificate
 from planner.domain.settings import Limits, Objective, Parallelism
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.strategies.hybrid import optimal_stages
 from planner.strategies.study import Study
+from planner.strategies.summary import PlanSummary, summary_of
 
 Trade = Literal["accuracy", "throughput"]
 
@@ -24,22 +23,8 @@ _LOSS_LIMITS = {"accuracy": ("max_accuracy_drop", 1e6), "energy": ("max_energy_l
 _SAME = 1e-8  # relative difference below which two objectives count as equal
 
 
-class ParetoPoint(Frozen):
-    """A plan that no other one beats in both measures."""
-
-    latency_s: float
-    throughput_per_s: float
-    accuracy_drop: float | None
-    energy_loss: float | None
-    nodes: int
-    strategy: str
-    mean_comm_sparsity: float | None
-    certificate: Certificate
-    plan: Plan = Field(exclude=True)
-
-
 class ParetoFrontier(Frozen):
-    """Points by rising latency."""
+    """Plans that no other one beats in both measures, by rising latency."""
 
     schema_version: Literal[1] = 1
     model: str
@@ -47,7 +32,7 @@ class ParetoFrontier(Frozen):
     trade: Trade
     accuracy_model: str | None
     metric: str | None
-    points: tuple[ParetoPoint, ...]
+    points: tuple[PlanSummary, ...]
 
 
 def frontier(
@@ -142,7 +127,7 @@ def frontier(
         trade=trade,
         accuracy_model=study.accuracy.name if study.accuracy else None,
         metric=metric,
-        points=tuple(_point(plan) for plan in undominated(found, trade)),
+        points=tuple(summary_of(plan) for plan in undominated(found, trade)),
     )
 
 
@@ -172,19 +157,3 @@ def _loss(plan: Plan) -> float:
 
 def _as_fast(plan: Plan, other: Plan) -> bool:
     return plan.predicted.latency_s <= other.predicted.latency_s * (1 + _SAME)
-
-
-def _point(plan: Plan) -> ParetoPoint:
-    predicted = plan.predicted
-    assert plan.certificate is not None
-    return ParetoPoint(
-        latency_s=predicted.latency_s,
-        throughput_per_s=predicted.throughput_per_s,
-        accuracy_drop=predicted.accuracy_drop,
-        energy_loss=predicted.energy_loss,
-        nodes=plan.node_count,
-        strategy=plan.strategy,
-        mean_comm_sparsity=predicted.mean_comm_sparsity,
-        certificate=plan.certificate,
-        plan=plan,
-    )

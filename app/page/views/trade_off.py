@@ -18,7 +18,8 @@ from app.page.text import plain
 from app.page.views.latency import times_origin
 from app.tables import frontier_table
 from app.words import frontier_sentence
-from planner.strategies.pareto import ParetoFrontier, ParetoPoint
+from planner.strategies.pareto import ParetoFrontier
+from planner.strategies.summary import PlanSummary
 from planner.units import round_up
 
 _CHART = "chart_frontier"
@@ -105,7 +106,7 @@ def _make_plan(index: int) -> None:
     state.put({"objective": "latency", **limits_of(found, point)})
 
 
-def limits_of(found: ParetoFrontier, point: ParetoPoint) -> dict[str, Value]:
+def limits_of(found: ParetoFrontier, point: PlanSummary) -> dict[str, Value]:
     """The controls' values under which the best plan is a point of a frontier."""
     if found.trade == "throughput":
         down = Context(prec=_DIGITS, rounding=ROUND_FLOOR)
