@@ -110,15 +110,26 @@ def _turned_leaves(
 ) -> set[str]:
     """Last parts of the paths of weights that are surely stored as (I, O).
 
-    A square weight does not show its orientation; it has that of its namesakes.
+    A square weight does not show its orientation; it has that of its namesakes, which their
+    layers show, or their biases where they are not among the layers.
     """
-    return {
+    by_layer = {
         _leaf(names[layer.name])
         for layer in layers
         if layer.op == "linear"
         and layer.in_features != layer.out_features
         and shapes[names[layer.name]][:2] == (layer.in_features, layer.out_features)
     }
+    by_bias = {
+        _leaf(name)
+        for name, shape in shapes.items()
+        if len(shape) == 2
+        and shape[0] != shape[1]
+        and name.endswith(".weight")
+        # one output each, and outputs are counted by the second side
+        and shapes.get(f"{name.removesuffix('.weight')}.bias") == (shape[1],)
+    }
+    return by_layer | by_bias
 
 
 def _leaf(name: str) -> str:

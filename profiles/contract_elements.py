@@ -67,16 +67,19 @@ def norm_rule(operator: Operator, operands: list[Operand]) -> Contract | None:
         fits = along.layout.is_channel_axis(1) and along.layout.count % operator.groups == 0
         return Contract("grouped", along.layout, groups=operator.groups) if fits else None
     if not outside:
-        return Contract("local", along.layout, statistics=_MEAN_AND_VARIANCE)
+        told = _TOLD_BY_NORM.get(operator.op, _MEAN_AND_VARIANCE)
+        return Contract("local", along.layout, statistics=told)
     if are_major(outside, inside):
         return Contract("grouped", along.layout, groups=prod(a.size for a in outside))
     return None
 
 
-# Reductions over all features that nodes finish from each other's numbers: how many per position.
 _MEAN_AND_VARIANCE = 2
 
+_TOLD_BY_NORM = dict.fromkeys("rms_norm lp_normalization".split(), 1)
+"""Norms without a mean: a sum of squares or of magnitudes is told."""
 
+# Reductions over all features that nodes finish from each other's numbers: how many per position.
 _TOLD = {
     **dict.fromkeys(
         (

@@ -17,13 +17,16 @@ Part = tuple[int, torch.Tensor]
 
 NUMBERS = {
     **dict.fromkeys(
-        "all amax amin any count_nonzero linalg_vector_norm max mean min norm prod sum".split(), 1
+        (
+            "all amax amin any count_nonzero linalg_vector_norm max mean min norm prod rms_norm sum"
+        ).split(),
+        1,
     ),
-    **dict.fromkeys("layer_norm rms_norm softmax log_softmax std var logsumexp".split(), 2),
+    **dict.fromkeys("layer_norm softmax log_softmax std var logsumexp".split(), 2),
 }
 """Numbers per position that a node tells the others."""
 
-_MOMENTS = frozenset({"layer_norm", "rms_norm", "std", "var"})
+_MOMENTS = frozenset({"layer_norm", "std", "var"})
 _EXPONENTIAL = frozenset({"softmax", "log_softmax", "logsumexp"})
 
 
@@ -46,7 +49,7 @@ def begin(kernel: str, x: torch.Tensor, dims: list[int], dtype: torch.dtype | No
         return x[None]
     if kernel == "count_nonzero":
         return (x != 0).sum(dims, keepdim=True)[None]
-    if kernel in ("norm", "linalg_vector_norm"):
+    if kernel in ("norm", "linalg_vector_norm", "rms_norm"):
         x = x.square()
     return x.sum(dims, keepdim=True)[None]
 
@@ -73,7 +76,7 @@ def finish(
             variance: torch.Tensor = squares / max(total - arguments["correction"], 0.0)
             return variance.sqrt() if kernel == "std" else variance
         assert x is not None
-        return _scaled(kernel, x, mean, squares / total, arguments)
+        return _scaled(x - mean, squares / total, arguments)
     if kernel in _EXPONENTIAL:
         largest = torch.stack([part[0] for _, part in parts]).amax(0)
         scale = sum((part[0] - largest).exp() * part[1] for _, part in parts)
@@ -93,6 +96,9 @@ def finish(
     summed = numbers.sum(0)
     if kernel == "mean":
         return summed / total
+    if kernel == "rms_norm":
+        assert x is not None
+        return _scaled(x, summed / total, arguments)
     return summed.sqrt() if kernel in ("norm", "linalg_vector_norm") else summed
 
 
@@ -110,19 +116,10 @@ def _merged(parts: Sequence[Part], total: int) -> tuple[torch.Tensor, torch.Tens
     return mean, squares
 
 
-def _scaled(
-    kernel: str,
-    x: torch.Tensor,
-    mean: torch.Tensor,
-    variance: torch.Tensor,
-    arguments: dict[str, Any],
-) -> torch.Tensor:
+def _scaled(x: torch.Tensor, mean_square: torch.Tensor, arguments: dict[str, Any]) -> torch.Tensor:
     eps = arguments["eps"]
     eps = torch.finfo(x.dtype).eps if eps is None else eps
-    if kernel == "rms_norm":
-        made = x * (variance + mean.square() + eps).rsqrt()
-    else:
-        made = (x - mean) * (variance + eps).rsqrt()
+    made = x * (mean_square + eps).rsqrt()
     weight, bias = arguments["weight"], arguments["bias"]
     made = made if weight is None else made * weight
     return made if bias is None else made + bias

@@ -172,7 +172,7 @@ def by_bound(
     When time is up, a last bound on all that remain comes with no structure.
     """
     units = completions.chain.run.shape[1]
-    tie = itertools.count()
+    tie = itertools.count(0, -1)  # of equal bounds the latest first: it is nearer to its end
     heap: list[tuple[float, int, float, int, tuple[int, ...], tuple[int, ...]]] = []
     graph = completions.graph
     for state, cost in zip(graph.starts, completions.first_costs(), strict=True):
