@@ -35,7 +35,8 @@ INTRODUCTION = """# Results
 Every figure on this page is recomputed by `python scripts/build_results.py`; a test holds the page
 against a fresh run. Times are derived by the cost model (docs/model.md), not measured on devices.
 Accuracies are published (measured by the authors) or assumed, as marked.
-[disco.md](disco.md) reproduces DISCO's own figures.
+[disco.md](disco.md) reproduces DISCO's own figures; what networks were worth that were trained to
+plans is measured in [training-results.md](training-results.md).
 """
 
 

@@ -61,8 +61,8 @@ def section(results: TaskResults) -> str:
         f"{results.documents[0]['reference']:.{digits}f} without learning "
         f"({_reference(task)}). {budget.dense_steps:,} steps of {budget.batch} dense, then "
         f"{budget.tuning_steps:,} per row with {budget.rounds} pruning rounds. "
-        f"{len(results.seeds)} seeds, {min(minutes):.0f} to {max(minutes):.0f} minutes of training "
-        "each."
+        f"{len(results.seeds)} seeds, {min(minutes):.0f} to {max(minutes):.0f} minutes each "
+        "by the clock."
     )
     compared = [
         *(

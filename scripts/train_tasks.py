@@ -85,12 +85,14 @@ class Run:
             }
 
     def finish(self) -> None:
-        """Do what is left to do."""
+        """Do what is left to do; where nothing is, nothing is trained."""
+        left = [row for row in training_rows() if row.name not in self.document["rows"]]
+        if not left:
+            return
         dense = self.dense()
         study = self.measured_study(dense)
-        for row in training_rows():
-            if row.name not in self.document["rows"]:
-                self.train(row, dense, study)
+        for row in left:
+            self.train(row, dense, study)
 
     def dense(self) -> torch.nn.Module:
         """The dense network, trained or read."""

@@ -56,7 +56,7 @@ def claims(results: TaskResults) -> tuple[Claim, ...]:
             ),
         ),
         Claim(
-            "DISCO at 99 % is no worse than any network that is split at one point",
+            "DISCO at 99 % is no worse than any network split at one point, which sends more",
             tuple(Pair(_named(split), "disco@0.99", split) for split in splits),
         ),
         Claim(

@@ -57,13 +57,14 @@ python scripts/build_training.py
 The first commands train on one core ({seeds}; the packages of the extra `training` bring the data,
 nothing is loaded from elsewhere). They write `benchmarks/training/`, one file per seed, after every
 network, and go on where they were ended. The last one writes this page and its pictures; a test
-holds both against the files.
+holds both against the files. The minutes below are by the clock, on a machine that was busy with
+other work, several runs at a time on less than one core.
 
 ## How
 
-All of this was fixed before the first network was pruned, and is the same for all strategies.
-Networks, noise and budgets were chosen by how dense networks alone learn; nothing was chosen by how
-a pruned one fares.
+All of this was fixed for a task before its first network was pruned, and is the same for all
+strategies. Networks, noise and budgets were chosen by how dense networks alone learn (on the test
+data too) and by the time that was there; nothing was chosen by how a pruned one fares.
 
 - Per seed one dense network is trained. **Every row of the tables starts from those weights and
   gets the same further training**: as many steps, the same batches, the same learning rates, the

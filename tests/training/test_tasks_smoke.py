@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,9 @@ def test_a_run_writes_every_row_and_goes_on_where_it_was(
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[4] for line in said] == ["random@0.8:", "per-layer@0.99:"]
     assert again["rows"].keys() == rows.keys()
+    shutil.rmtree(tmp_path / "kept")
+    assert run(monkeypatch, tmp_path) == again  # nothing is left to do, not even the dense network
+    assert capsys.readouterr().out == ""
     for name in rows:
         assert again["rows"][name]["quality"] == rows[name]["quality"], name
 
