@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.profile_tree import Sums
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import KeptFeatures, Plan, StagePlan
+from planner.domain.problem import Certificate
 from planner.strategies.compare import Comparison
 from planner.strategies.pareto import ParetoFrontier
 from planner.units import format_bytes
@@ -156,6 +157,11 @@ def _loss_words(found: ParetoFrontier) -> str:
     return "share of the weights' L1 mass" if energy else "points of the task's metric"
 
 
+def shown_gap(certificate: Certificate) -> float | None:
+    """The gap without what rounding leaves of a proven one."""
+    return 0.0 if certificate.status == "optimal" else certificate.gap
+
+
 def frontier_table(found: ParetoFrontier) -> Table:
     """One row per point of a frontier."""
     return Table(
@@ -170,7 +176,7 @@ def frontier_table(found: ParetoFrontier) -> Table:
                 point.strategy,
                 _scaled(point.mean_comm_sparsity, 100),
                 point.certificate.status,
-                point.certificate.gap,
+                shown_gap(point.certificate),
             )
             for point in found.points
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.tables import Cell, Table
+from app.tables import Cell, Table, shown_gap
 from planner.strategies.hardware import Quantity, Value
 from planner.strategies.needed import Needed, Trial
 from planner.strategies.summary import PlanSummary
@@ -62,7 +62,7 @@ def _cells(best: PlanSummary | None, point: SweepPoint) -> tuple[Cell, ...]:
         best.strategy,
         None if best.mean_comm_sparsity is None else best.mean_comm_sparsity * 100,
         best.certificate.status,
-        best.certificate.gap,
+        shown_gap(best.certificate),
     )
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make a virtual environment with the pinned versions and this project in it (editable).
-#   environment.sh app    .venv:      what the planner needs to run, without torch
+#   environment.sh app    .venv:      what the planner needs to run, with the fast simulator, without torch
 #   environment.sh test   .venv-test: that, torch, and what the tests need
 # A second call does nothing until the pins, the requirements or the folder's place change.
 # PYTHON=path chooses the interpreter.
@@ -13,7 +13,7 @@ fail() {
 }
 
 case "${1:-}" in
-app) env=.venv target=. ;;
+app) env=.venv target='.[simulation]' ;;
 test) env=.venv-test target='.[test]' ;;
 *) fail "say app or test" ;;
 esac
