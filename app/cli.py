@@ -60,7 +60,7 @@ def serve(
     """Serve the what-if page on 127.0.0.1."""
     from app.serve import run_page
 
-    raise typer.Exit(run_page(port, headless=headless))
+    run_page(port, headless=headless)
 
 
 def main() -> None:

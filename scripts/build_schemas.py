@@ -15,6 +15,8 @@ from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.problem import Problem, Result
+from planner.simulation.result import SimulationResult
+from planner.simulation.scenario import Scenario
 from planner.strategies.compare import Comparison
 from planner.strategies.needed import Needed
 from planner.strategies.pareto import ParetoFrontier
@@ -31,6 +33,8 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "pareto": ParetoFrontier,
     "plan": Plan,
     "result": Result,
+    "scenario": Scenario,
+    "simulation": SimulationResult,
     "sweep": Sweep,
 }
 

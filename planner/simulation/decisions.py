@@ -18,22 +18,22 @@ def ask_admission(at: Layout, i: Ints, f: Floats, source: int) -> int:
     """The policy's word on the next input of a source, or MUST_ASK."""
     if at.policy != s.USER:
         return admission(at, i, f, source)
-    return answer_for(at, i, source)
+    return answer_for(at, i, s.ASK_ADMIT, source)
 
 
 def ask_service(at: Layout, i: Ints, f: Floats, node: int) -> int:
     """The policy's word on the queue that a free worker serves, or MUST_ASK."""
     if at.policy != s.USER:
         return service(at, i, f, node)
-    return answer_for(at, i, node)
+    return answer_for(at, i, s.ASK_SERVE, node)
 
 
-def answer_for(at: Layout, i: Ints, asked: int) -> int:
-    """A user's policy: its answer where it was asked already, or MUST_ASK."""
-    if i[at.answered]:
+def answer_for(at: Layout, i: Ints, question: int, whom: int) -> int:
+    """A user's policy: its answer where it was asked this already, or MUST_ASK."""
+    if i[at.answered] == question and i[at.asked] == whom:
         i[at.answered] = 0
         return i[at.answer]
-    i[at.asked] = asked
+    i[at.asked] = whom
     return MUST_ASK
 
 
@@ -46,7 +46,7 @@ def take(at: Layout, i: Ints, f: Floats, source: int, where: int) -> None:
     row = epoch * at.sources + source
     home = i[at.source_node + source]
     if where == s.DISTRIBUTED:
-        for node in range(at.nodes):
+        for node in range(at.nodes if at.charges else 0):
             f[at.due_s + node] += f[at.part_s + row * at.nodes + node]
             f[at.wire_due_s + node] += f[at.part_wire_s + row * at.nodes + node]
             f[at.port_due_s + node] += f[at.part_port_s + row * at.nodes + node]

@@ -18,14 +18,18 @@ from planner.simulation.queues import land, post, wake
 from planner.simulation.sending import charge, deliver, end_wire, finish, route, start_wires
 from planner.simulation.state import Floats, Ints, Layout
 
+NOTHING_FOLLOWS, SOMETHING, LEFT = 0, 1, 2
+
 
 def advance(at: Layout, i: Ints, f: Floats, budget: int) -> int:
     """Run on for so many instants; answer why it stopped (FINISHED, PAUSED, ASK_…)."""
     total = i[at.first + at.sources]
+    followed = SOMETHING
     for _ in range(budget):
-        code = settle(at, i, f)
-        if code != s.FINISHED:
-            return code
+        if followed == SOMETHING:
+            code = settle(at, i, f)
+            if code != s.FINISHED:
+                return code
         if i[at.finished] == total:
             return s.FINISHED
         when_s = next_instant(at, i, f)
@@ -38,59 +42,101 @@ def advance(at: Layout, i: Ints, f: Floats, budget: int) -> int:
         f[at.now] = stop_s
         if when_s > f[at.horizon_s]:
             return s.AT_HORIZON
-        if not happen(at, i, f):
+        followed = happen(at, i, f)
+        if followed == LEFT:
             return s.LEFT_WITH_WORK
         i[at.events] += 1
     return s.PAUSED
 
 
 def next_instant(at: Layout, i: Ints, f: Floats) -> float:
-    """When something happens next, slots apart."""
-    when_s = s.NEVER
+    """When something happens next, slots apart, and when the next of each kind does."""
+    cpu_s, wire_s, come_s, other_s = s.NEVER, s.NEVER, s.NEVER, s.NEVER
     for node in range(at.nodes):
-        when_s = min(when_s, f[at.cpu_until + node], f[at.wire_until + node])
+        cpu_s = min(cpu_s, f[at.cpu_until + node])
+        wire_s = min(wire_s, f[at.wire_until + node])
     for source in range(at.sources):
         item = i[at.first + source] + i[at.come + source]
         if item < i[at.first + source + 1]:
-            when_s = min(when_s, f[at.arrival_s + item])
+            come_s = min(come_s, f[at.arrival_s + item])
     if i[at.flights]:
-        when_s = min(when_s, f[at.flight_s + 0])
+        other_s = f[at.flight_s]
     epoch = i[at.epoch] + 1
     if epoch < at.epochs:
-        when_s = min(when_s, f[at.change_s + epoch])
-    return when_s
+        other_s = min(other_s, f[at.change_s + epoch])
+    f[at.next_cpu] = cpu_s
+    f[at.next_wire] = wire_s
+    f[at.next_come] = come_s
+    return min(cpu_s, wire_s, come_s, other_s)
 
 
-def happen(at: Layout, i: Ints, f: Floats) -> bool:
-    """Everything that happens now; False where a source leaves that has work."""
+def happen(at: Layout, i: Ints, f: Floats) -> int:
+    """Everything that happens now: SOMETHING, NOTHING_FOLLOWS, or LEFT, a source that has work."""
     now = f[at.now]
+    followed = NOTHING_FOLLOWS
     epoch = i[at.epoch] + 1
-    if epoch < at.epochs and f[at.change_s + epoch] <= now and not next_epoch(at, i, f):
-        return False
-    for node in range(at.nodes):
-        if f[at.cpu_until + node] <= now:
-            end_service(at, i, f, node)
-    for node in range(at.nodes):
-        if f[at.wire_until + node] <= now:
-            end_wire(at, i, f, node)
-    while i[at.flights] and f[at.flight_s + 0] <= now:
+    if epoch < at.epochs and f[at.change_s + epoch] <= now:
+        followed = SOMETHING
+        if not next_epoch(at, i, f):
+            return LEFT
+    if f[at.next_cpu] <= now:
+        followed = SOMETHING
+        for node in range(at.nodes):
+            if f[at.cpu_until + node] <= now:
+                end_service(at, i, f, node)
+    if f[at.next_wire] <= now:
+        followed = SOMETHING
+        for node in range(at.nodes):
+            if f[at.wire_until + node] <= now:
+                end_wire(at, i, f, node)
+    while i[at.flights] and f[at.flight_s] <= now:
         deliver(at, i, f, land(at, i, f))
+        followed = SOMETHING
     if i[at.lost]:
         i[at.lost] = 0
         recount(at, i, f)
-    for source in range(at.sources):
-        item = i[at.first + source] + i[at.come + source]
-        while item < i[at.first + source + 1] and f[at.arrival_s + item] <= now:
-            i[at.come + source] += 1
-            i[at.arrived] += 1
-            wake(at, i, i[at.source_node + source])
-            item += 1
+    if f[at.next_come] <= now and come(at, i, f):
+        followed = SOMETHING
     if at.slotted and f[at.next_tick] <= now:
         i[at.ticks] += 1
         i[at.idle_ticks] += 1
         f[at.next_tick] = i[at.ticks] * f[at.slot_s]
         i[at.ticked] = 1
-    return True
+        followed = SOMETHING
+    else:
+        i[at.idle_ticks] = 0
+    if at.slotted or at.may_idle or at.policy == s.USER:
+        think_again(at, i)
+    return followed
+
+
+def come(at: Layout, i: Ints, f: Floats) -> bool:
+    """Inputs come now; whether that may change a decision."""
+    followed = False
+    for source in range(at.sources):
+        home = i[at.source_node + source]
+        item = i[at.first + source] + i[at.come + source]
+        while item < i[at.first + source + 1] and f[at.arrival_s + item] <= f[at.now]:
+            i[at.come + source] += 1
+            i[at.arrived] += 1
+            wake(at, i, home)
+            item += 1
+            # What joins the reservoir of a source at work changes none.
+            if not at.at_decision or at.policy == s.USER or i[at.cpu + home] == s.FREE:
+                followed = True
+    return followed
+
+
+def think_again(at: Layout, i: Ints) -> None:
+    """Have workers decide that idle, all of them at a slot; a user's policy may admit again."""
+    for source in range(at.sources):
+        i[at.held + source] = 0
+    for node in range(at.nodes):
+        if at.slotted:
+            if i[at.ticked]:
+                wake(at, i, node)
+        elif i[at.holds + node]:
+            i[at.dirty + node] = 1
 
 
 def end_service(at: Layout, i: Ints, f: Floats, node: int) -> None:
@@ -115,21 +161,14 @@ def end_service(at: Layout, i: Ints, f: Floats, node: int) -> None:
 
 def settle(at: Layout, i: Ints, f: Floats) -> int:
     """Admit, send and decide, until nothing more follows; FINISHED, or what is to be asked."""
-    if at.slotted:
-        if i[at.ticked]:
-            for node in range(at.nodes):
-                wake(at, i, node)
-    elif at.may_idle or at.policy == s.USER:
-        for node in range(at.nodes):
-            if i[at.holds + node]:
-                i[at.dirty + node] = 1
     if not at.at_decision:
         for source in range(at.sources):
-            while i[at.taken + source] < i[at.come + source]:
+            while i[at.held + source] == 0 and i[at.taken + source] < i[at.come + source]:
                 where = ask_admission(at, i, f, source)
                 if where < s.HOLD:
                     return s.ASK_ADMIT
                 if where == s.HOLD:
+                    i[at.held + source] = 1
                     break
                 take(at, i, f, source, where)
     elif at.slotted and i[at.ticked]:
@@ -139,6 +178,7 @@ def settle(at: Layout, i: Ints, f: Floats) -> int:
     start_wires(at, i, f)
     if at.slotted and not i[at.ticked]:
         return s.FINISHED
+    before = i[at.sequence]
     again = True
     while again:
         again = False
@@ -163,6 +203,7 @@ def settle(at: Layout, i: Ints, f: Floats) -> int:
             for node in range(at.nodes):
                 if i[at.holds + node]:
                     i[at.dirty + node] = 1
-    start_wires(at, i, f)
+    if i[at.sequence] != before:
+        start_wires(at, i, f)
     i[at.ticked] = 0
     return s.FINISHED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,11 +105,12 @@ def run_once(
     advance = engine_of(use_numba)
     tables = run_tables(scenario, network, rule, arrivals, replication, use_numba)
     at, i, f = tables.at, tables.i, tables.f
+    places: Any = np.array(at) if use_numba else at
     while True:
-        code = advance(at, i, f, INSTANTS_AT_A_TIME[use_numba])
+        code = advance(places, i, f, INSTANTS_AT_A_TIME[use_numba])
         if code in (s.ASK_ADMIT, s.ASK_SERVE):
             i[at.answer] = _answer(rule, code, View(at, i, f))
-            i[at.answered] = 1
+            i[at.answered] = code
         elif code == s.PAUSED:
             if progress:
                 progress(i[at.finished] / at.items)
@@ -152,6 +154,7 @@ def run_tables(
         medium=_MEDIA[network.medium],
         returns=int(scenario.count_output),
         slotted=int(rule.slot_s is not None),
+        charges=int(rule.policy in (s.USER, s.BALANCE) or rule.admission == s.TO_WORKER),
     )
     whole_s = network.whole_s()
     source_at = np.full(n, s.NONE)

@@ -148,6 +148,8 @@ def send_again(at: Layout, i: Ints, f: Floats, item: int) -> None:
 
 def charge(at: Layout, i: Ints, f: Floats, item: int, node: int, wire: bool) -> None:
     """Take what a worker has done, or sent, off the work that it is still due."""
+    if not at.charges:
+        return
     epoch = i[at.epoch]
     row = epoch * at.sources + i[at.item_source + item]
     if i[at.whole + item]:

@@ -53,6 +53,7 @@ class Sizes(NamedTuple):
     medium: int
     returns: int  # results are sent back to their source
     slotted: int
+    charges: int  # somebody asks what work is due, so that it is kept count of
 
 
 class Layout(NamedTuple):
@@ -79,6 +80,7 @@ class Layout(NamedTuple):
     medium: int
     returns: int
     slotted: int
+    charges: int
     # Integers that a run never changes.
     source_node: int  # (S,)
     source_at: int  # (N,): its source, or NONE
@@ -108,6 +110,7 @@ class Layout(NamedTuple):
     come: int  # (S,): inputs that came
     taken: int  # (S,): that left the reservoir
     out: int  # (S,): that are finished
+    held: int  # (S,): 1: a user's policy holds its inputs for this instant
     cpu: int  # (N,): FREE, BUSY or SENDING
     cpu_item: int  # (N,)
     life: int  # (N,): how often it has left
@@ -156,6 +159,9 @@ class Layout(NamedTuple):
     # Floats that it does.
     now: int
     next_tick: int
+    next_cpu: int
+    next_wire: int
+    next_come: int
     next_sample: int
     sample_step: int
     in_system_area: int

@@ -11,9 +11,9 @@ from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.simulation.arrivals import arrival_times
 from planner.simulation.bound import carried_share, least_makespan_s, ways_of
+from planner.simulation.costing import network_of
 from planner.simulation.kernel import best_engine
 from planner.simulation.measures import policy_result
-from planner.simulation.network import network_of
 from planner.simulation.policies import Policy, Rule, rule_of
 from planner.simulation.result import Limit, SimulationResult
 from planner.simulation.run import run_once

@@ -20,7 +20,7 @@ def shapes(z: Sizes) -> tuple[dict[str, Shape], dict[str, Shape]]:
     ints: dict[str, Shape] = {"source_node": (s,), "first": (s + 1,), "alive": (e, n)}
     ints |= dict.fromkeys(("owner", "stop"), (e, s, z.units))
     ints |= {"follows": (e, s, n), "channel": (2 * n,)}
-    ints |= dict.fromkeys(("come", "taken", "out"), (s,))
+    ints |= dict.fromkeys(("come", "taken", "out", "held"), (s,))
     ints |= dict.fromkeys(("source_at", "channel_out", "channel_in", "cpu", "cpu_item"), (n,))
     ints |= dict.fromkeys(("life", "out_head", "out_tail", "out_count", "wire_item"), (n,))
     ints |= dict.fromkeys(("dirty", "draws", "holds"), (n,))
@@ -48,6 +48,7 @@ def shapes(z: Sizes) -> tuple[dict[str, Shape], dict[str, Shape]]:
     }
     floats |= dict.fromkeys(("slot_s", "horizon_s", "patience_s", "now", "next_tick"), ())
     floats |= dict.fromkeys(("next_sample", "sample_step", "in_system_area"), ())
+    floats |= dict.fromkeys(("next_cpu", "next_wire", "next_come"), ())
     return ints, floats
 
 

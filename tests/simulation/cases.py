@@ -10,7 +10,8 @@ from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.layer_profile import LayerProfile, TensorSpec
 from planner.domain.model_profile import ModelProfile, Provenance
 from planner.simulation.arrivals import arrival_times
-from planner.simulation.network import Network, network_of
+from planner.simulation.costing import network_of
+from planner.simulation.network import Network
 from planner.simulation.policies import Policy, rule_of
 from planner.simulation.run import Record, run_once
 from planner.simulation.scenario import Scenario

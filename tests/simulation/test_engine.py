@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from planner.simulation.arrivals import arrival_times
+from planner.simulation.costing import network_of
 from planner.simulation.kernel import can_compile
-from planner.simulation.network import network_of
 from planner.simulation.scenario import BUILT_IN, Scenario
 from tests.simulation.cases import check_everything_is_done_once, poisson, run_policy, scenario_of
 from tests.simulation.simpy_model import Ring
@@ -61,16 +61,32 @@ def test_runs_repeat_and_seeds_matter(policy: str) -> None:
     assert not np.array_equal(once.arrival_s, other.arrival_s)
 
 
-@pytest.mark.slow
+QUICK = {("ms-mdi", "half_duplex"), ("balance", "shared")}
+
+
 @pytest.mark.skipif(not can_compile(), reason="numba is not installed")
-@pytest.mark.parametrize("policy", BUILT_IN)
-@pytest.mark.parametrize("medium", ["full_duplex", "half_duplex", "shared"])
+@pytest.mark.parametrize(
+    ("policy", "medium"),
+    [
+        pytest.param(policy, medium, marks=() if (policy, medium) in QUICK else pytest.mark.slow)
+        for policy in BUILT_IN
+        for medium in ("full_duplex", "half_duplex", "shared")
+    ],
+)
 def test_the_compiled_engine_gives_the_same_bits(policy: str, medium: str) -> None:
     for send in ("blocking", "overlapped"):
-        scenario = two_sources(medium, send, 400, delay_s=0.002).model_copy(
-            update={"churn": ({"node": "n2", "leaves_s": 9.0, "rejoins_s": 21.0},)}
+        scenario = scenario_of(
+            [0.1803, 0.2311, 0.1537],
+            0.0517,
+            [poisson(0, 5.0, 400), poisson(1, 9.0, 800)],
+            medium=medium,
+            send=send,
+            delay_s=0.002,
+            count_output=True,
+            churn=[{"node": "n2", "leaves_s": 9.0, "rejoins_s": 21.0}],
+            drift=[{"at_s": 30.0, "node": "n1", "compute_factor": 0.7}],
+            seed=7,
         )
-        scenario = Scenario.model_validate(scenario.model_dump() | {"count_output": True})
         plain = run_policy(scenario, policy)
         quick = run_policy(scenario, policy, compiled=True)
         for field in ("finish_s", "started_s", "busy_s", "held_s", "sent_s", "samples"):

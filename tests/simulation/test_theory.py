@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from planner.simulation.network import network_of
+from planner.simulation.costing import network_of
 from tests.simulation.cases import poisson, run_policy, scenario_of
 
 

@@ -1,0 +1,406 @@
+"""Write docs/ms-mdi.md, MS-MDI's table by our simulation (``--check``: compare).
+
+Takes some minutes with numba (the extra ``simulation``); without it results are the same and the
+run is some forty times as long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from build_results import table
+
+from planner.domain.cluster import Cluster, Link, Node
+from planner.simulation.arrivals import arrival_times
+from planner.simulation.bound import least_makespan_s, least_time_s, ways_of
+from planner.simulation.costing import network_of
+from planner.simulation.network import Network
+from planner.simulation.policies import rule_of
+from planner.simulation.run import run_once
+from planner.simulation.scenario import MsMdiSettings, Scenario
+from profiles.catalog import load_model
+
+PAGE = Path(__file__).parents[1] / "docs" / "ms-mdi.md"
+RATES, IMAGES = (5.0, 10.0), (10_000, 30_000)
+WHOLE_S = 0.18  # T
+PUBLISHED = {2: (1.11, 1.16), 3: (1.32, 1.20)}  # Local / MS-MDI, AR-MDI / MS-MDI
+SHARES = {"equal": "equal shares", "macs": "shares by MACs", "params": "shares by parameters"}
+UNITS = 840  # of the model that is cut anywhere: 2 to 8 workers have equal shares
+MESSAGES = {"one": "one time c for every message", "bytes": "by the bytes of each cut"}
+SENDS = ("blocking", "overlapped")
+BASE = MsMdiSettings()
+OPEN: dict[str, dict[str, dict[str, object]]] = {
+    "form": {"corrected": {"form": "corrected"}, "literal": {"form": "literal"}},
+    "ties": {"distributed": {"ties": "distributed"}, "local": {"ties": "local"}},
+    "idling": {"never": {"idles": False}, "while an empty queue weighs more": {"idles": True}},
+    "draw": {
+        "1 a decision": {"draw": 1},
+        "4 a decision": {"draw": 4},
+        "all a decision": {"draw": "all"},
+        "1 every T/2": {"draw": 1, "slot_s": WHOLE_S / 2},
+        "1 every T": {"draw": 1, "slot_s": WHOLE_S},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A reading of what a part and a message cost."""
+
+    shares: str
+    message: str
+    send: str
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{SHARES[self.shares]}, {self.send} sends, {MESSAGES[self.message]}"
+
+
+@cache
+def scenario(workers: int, shares: str, send: str) -> Scenario:
+    """The testbed with links that carry one byte a second."""
+    split = "params" if shares == "params" else "macs"
+    model = load_model("mobilenetv2-256")
+    nodes = tuple(
+        Node(name=f"tx2-{k + 1}", macs_per_s=model.totals.macs / WHOLE_S) for k in range(workers)
+    )
+    sources = [
+        {
+            "node": f"tx2-{k + 1}",
+            "arrivals": {"kind": "poisson", "rate_per_s": rate, "total": total},
+        }
+        for k, (rate, total) in enumerate(zip(RATES, IMAGES, strict=True))
+    ]
+    return Scenario.model_validate(
+        {
+            "name": "ms-mdi",
+            "model": model,
+            "cluster": Cluster(name="tx2", nodes=nodes, link=Link(bandwidth_bytes_per_s=1.0)),
+            "sources": sources,
+            "split": split,
+            "send": send,
+            "seed": 2023,
+        }
+    )
+
+
+@cache
+def network(workers: int, costs: Costs, c: float) -> Network:
+    """The same with messages that take c·T, or c·T for as many bytes as cross the middle."""
+    if costs.shares == "equal":
+        return equal_shares(network(workers, replace(costs, shares="macs"), c), workers)
+    found = network_of(scenario(workers, costs.shares, costs.send))
+    apart = ~np.eye(workers, dtype=np.bool_)[:, :, None]
+    if costs.message == "one":
+        return replace(found, send_s=np.where(apart, c * WHOLE_S, 0.0) + 0 * found.send_s)
+    return replace(found, send_s=found.send_s * c * WHOLE_S / middle_bytes(costs.shares))
+
+
+def equal_shares(found: Network, workers: int) -> Network:
+    """The same for a model of equal units, of which every worker has as many."""
+    share = np.arange(UNITS) * workers // UNITS
+    owner = (found.source_node[:, None] + share) % workers
+    stop = np.broadcast_to((share + 1) * UNITS // workers, owner.shape)
+    return replace(
+        found,
+        done_s=np.tile(np.linspace(0.0, WHOLE_S, UNITS + 1), (workers, 1)),
+        send_s=np.repeat(found.send_s[:, :, :1], UNITS + 1, axis=2),
+        owner=owner[None],
+        stop=stop[None],
+    )
+
+
+@cache
+def middle_bytes(shares: str) -> float:
+    """Bytes that cross the cut between two workers."""
+    found = network_of(scenario(2, shares, "blocking"))
+    ((_, _, size),) = found.hops(0, 0, False)
+    return size
+
+
+def ar_over_local(workers: int, costs: Costs, c: float) -> float:
+    """Busiest worker or link of AR-MDI over the busiest source of Local."""
+    ways = ways_of(network(workers, costs, c), costs.send == "blocking", False)
+    counts = np.array(IMAGES, dtype=np.float64)
+    return least_time_s(ways.only(["distributed"]), counts) / (max(IMAGES) * WHOLE_S)
+
+
+@cache
+def calibrated(costs: Costs) -> tuple[float, float]:
+    """c/T with the least error against AR-MDI over Local of both published rows, and the error."""
+
+    def error(c: float) -> float:
+        ratios = [
+            np.log(ar_over_local(workers, costs, c) / (ar / local))
+            for workers, (local, ar) in PUBLISHED.items()
+        ]
+        return float(np.sqrt(np.mean(np.square(ratios))))
+
+    best = min(np.arange(0, 201) / 200, key=error)
+    return float(best), error(float(best))
+
+
+@cache
+def makespan_s(workers: int, costs: Costs, policy: str, settings: MsMdiSettings = BASE) -> float:
+    """Simulated; infinite where a rule comes to a stop."""
+    asked = scenario(workers, costs.shares, costs.send)
+    record = run_once(
+        asked,
+        network(workers, costs, calibrated(costs)[0]),
+        rule_of(policy, settings),
+        arrivals(workers),
+    )
+    return record.makespan_s if not np.isnan(record.finish_s).any() else float("inf")
+
+
+@cache
+def arrivals(workers: int) -> list[np.ndarray]:
+    """The same images for every policy."""
+    return arrival_times(scenario(workers, "macs", "blocking"))
+
+
+def ratios(workers: int, costs: Costs, settings: MsMdiSettings) -> tuple[float, float]:
+    """Local and AR-MDI over MS-MDI."""
+    mine = makespan_s(workers, costs, "ms-mdi", settings)
+    return (
+        makespan_s(workers, costs, "local") / mine,
+        makespan_s(workers, costs, "ar-mdi") / mine,
+    )
+
+
+def error_of(costs: Costs, settings: MsMdiSettings) -> float:
+    """Root mean square of the logarithmic errors of the four published ratios."""
+    found = [ratios(workers, costs, settings) for workers in PUBLISHED]
+    if not np.all(np.isfinite(found)) or not np.all(np.array(found) > 0):
+        return float("inf")
+    wanted = np.array(list(PUBLISHED.values()))
+    return float(np.sqrt(np.mean(np.log(np.array(found) / wanted) ** 2)))
+
+
+def settings_of(chosen: dict[str, str]) -> MsMdiSettings:
+    """One answer to each open question."""
+    fields: dict[str, object] = {}
+    for question, answer in chosen.items():
+        fields |= OPEN[question][answer]
+    return MsMdiSettings.model_validate(fields)
+
+
+def all_readings() -> list[tuple[float, Costs, dict[str, str]]]:
+    """Every reading with its error, best first."""
+    found = []
+    for costs in all_costs():
+        for answers in itertools.product(*OPEN.values()):
+            chosen = dict(zip(OPEN, answers, strict=True))
+            found.append((error_of(costs, settings_of(chosen)), costs, chosen))
+    return sorted(found, key=lambda reading: (reading[0], str(reading[1]), str(reading[2])))
+
+
+def all_costs() -> list[Costs]:
+    """Every reading of the costs."""
+    found = [Costs(*words) for words in itertools.product(SHARES, MESSAGES, SENDS)]
+    return [costs for costs in found if (costs.shares, costs.message) != ("equal", "bytes")]
+
+
+def percent(value: float) -> str:
+    """An error."""
+    return "does not finish" if np.isinf(value) else f"{100 * value:.1f} %"
+
+
+def cells(found: tuple[float, float]) -> str:
+    """Two ratios."""
+    return " / ".join("–" if value == 0 else f"{value:.2f}" for value in found)
+
+
+def calibration() -> str:
+    """Costs on AR-MDI against Local."""
+    rows = []
+    for costs in all_costs():
+        c, error = calibrated(costs)
+        rows.append(
+            (
+                str(costs),
+                f"{c:.3f}",
+                *(f"{ar_over_local(workers, costs, c):.3f}" for workers in PUBLISHED),
+                percent(error),
+            )
+        )
+    published = [f"{ar / local:.3f}" for local, ar in PUBLISHED.values()]
+    rows.append(("**published**", "", *published, ""))
+    return table("reading | c/T | AR-MDI/Local, 2 workers | 3 workers | error", rows)
+
+
+def one_at_a_time(costs: Costs) -> str:
+    """The first simulation's reading, and each question answered otherwise."""
+    chosen = {question: next(iter(answers)) for question, answers in OPEN.items()}
+    rows = []
+    for question, answers in OPEN.items():
+        for answer in list(answers)[1 if rows else 0 :]:
+            settings = settings_of(chosen | {question: answer})
+            label = (
+                "all as in the first column of the list" if not rows else f"{question}: {answer}"
+            )
+            two, three = (ratios(workers, costs, settings) for workers in PUBLISHED)
+            rows.append((label, cells(two), cells(three), percent(error_of(costs, settings))))
+    rows.append(("**published**", *(cells(found) for found in PUBLISHED.values()), ""))
+    return table("reading | 2 workers: Local / AR-MDI over MS-MDI | 3 workers | error", rows)
+
+
+def best_rows(readings: list[tuple[float, Costs, dict[str, str]]]) -> str:
+    """The closest readings, and the closest of every reading of the costs."""
+    rows = []
+    shown = readings[:5] + [next(r for r in readings if r[1] == costs) for costs in all_costs()]
+    for rank, (error, costs, chosen) in enumerate(shown):
+        settings = settings_of(chosen)
+        rows.append(
+            (
+                f"{rank + 1}" if rank < 5 else "best of its costs",
+                f"{costs}; " + "; ".join(f"{q}: {a}" for q, a in chosen.items()),
+                *(cells(ratios(workers, costs, settings)) for workers in PUBLISHED),
+                percent(error),
+            )
+        )
+    return table("rank | reading | 2 workers | 3 workers | error", rows)
+
+
+def growth(costs: Costs, settings: MsMdiSettings) -> str:
+    """2 to 8 workers under one reading."""
+    rows = []
+    for workers in range(2, 9):
+        built = network(workers, costs, calibrated(costs)[0])
+        ways = ways_of(built, costs.send == "blocking", False).only(["local", "distributed"])
+        limit = least_makespan_s(ways, arrivals(workers), built, True)
+        mine = makespan_s(workers, costs, "ms-mdi", settings)
+        ours = makespan_s(workers, costs, "balance")
+        published = PUBLISHED.get(workers)
+        rows.append(
+            (
+                workers,
+                *(f"{makespan_s(workers, costs, p):,.0f}" for p in ("local", "ar-mdi")),
+                f"{mine:,.0f}",
+                f"{ours:,.0f}",
+                f"{limit:,.0f}",
+                cells(ratios(workers, costs, settings)),
+                cells(published) if published else "grows" if workers > 3 else "",
+                f"{mine / limit:.2f}",
+                f"{ours / limit:.2f}",
+            )
+        )
+    header = (
+        "workers | Local (s) | AR-MDI (s) | MS-MDI (s) | BALANCE (s) | best fixed split (s) | "
+        "Local / AR-MDI over MS-MDI | published | MS-MDI over the split | BALANCE over it"
+    )
+    return table(header, rows)
+
+
+def slower(costs: Costs) -> list[int]:
+    """Workers with which BALANCE is slower than MS-MDI."""
+    return [
+        n for n in range(2, 9) if makespan_s(n, costs, "balance") > makespan_s(n, costs, "ms-mdi")
+    ]
+
+
+def beaten(costs: Costs) -> list[int]:
+    """Workers with which AR-MDI is faster than MS-MDI."""
+    return [n for n in range(2, 9) if ratios(n, costs, BASE)[1] < 1]
+
+
+def numbers(found: list[int]) -> str:
+    """Numbers in words, or none."""
+    return ", ".join(map(str, found)) or "no number of"
+
+
+def page() -> str:
+    """The whole page."""
+    readings = all_readings()
+    first = Costs("equal", "one", "blocking")
+    error, costs, chosen = readings[0]
+    own_bytes = next(reading for reading in readings if reading[1].message == "bytes")
+    finishing = [reading for reading in readings if np.isfinite(reading[0])]
+    own = error_of(first, BASE)
+    parts = [
+        "# MS-MDI's table, simulated",
+        "Every figure on this page is recomputed by `python scripts/build_ms_mdi.py`. MS-MDI "
+        "is Li, Seferoglu, Koyuncu, ICASSP workshops 2023: MobileNetV2 at 256×256 on Jetson "
+        "TX2, two sources (5/s and 10/s; 10,000 and 30,000 images). **Published** are the "
+        "improvements for 2 and 3 workers, and that they grow with more. **Assumed** is all "
+        "that the paper leaves open. Times are **derived**: simulated on the planner's costs, "
+        "not measured.",
+        '"Improves by p %" is read as: time of the baseline = (1 + p) × time of MS-MDI. '
+        "Errors are root mean squares of logarithms of ratios.",
+        "## Calibration: AR-MDI against Local alone",
+        f"T = {WHOLE_S} s is the time of the whole model on one node. AR-MDI over Local does "
+        "not depend on it while sources are overloaded, so that T is not calibrated but taken "
+        "from where the published gains are possible at all: 30,000 images at 10/s take "
+        "3,000 s to arrive. c is the time that a message takes, as a share of T; by bytes, it "
+        "is the time of the message between two workers. Shares by parameters are equation "
+        "(1) as printed; MobileNetV2's parameters sit at its end, so that they leave the "
+        "first of two workers 93 % of the work. Equal shares cut the model anywhere; between "
+        "MobileNetV2's layers shares by MACs come within some percent of that. c is fixed per "
+        "reading by the two ratios of this table and not changed afterwards.",
+        calibration(),
+        "## One question at a time",
+        f"Costs: {first}. The list's first column: the corrected form of equation (2), ties "
+        "to the distributed queue, no idling, one input drawn at each decision.",
+        one_at_a_time(first),
+        "The literal form has the last worker subtract the source's own queue; a result that "
+        "leaves the system is then held back by inputs that have nothing to do with it. With "
+        "idling a node waits although it holds work.",
+        "## Which reading comes closest",
+        f"All {len(readings)} combinations; {len(readings) - len(finishing)} of them come to a "
+        "stop with work left.",
+        best_rows(readings),
+        f"Closest to all four ratios at once: {costs}; "
+        + "; ".join(f"{q}: {a}" for q, a in chosen.items())
+        + f", error {percent(error)}. The first reading above has {percent(own)}. With "
+        f"{len(readings)} readings for four numbers the closest one is no evidence that the "
+        "authors did it so. Shares that are a few percent apart (by MACs, 34, 32 and 34 % on three "
+        "workers) move MS-MDI's ratios as far as most answers to the open questions do: small "
+        "differences of queue lengths decide.",
+        "## 2 to 8 workers",
+        "*Best fixed split* is the fluid program of local and distributed inputs: no policy "
+        "that uses these two ways is done sooner. Under the first reading:",
+        growth(first, BASE),
+        f"Under the closest one that charges MobileNetV2's own bytes ({own_bytes[1]}):",
+        growth(own_bytes[1], settings_of(own_bytes[2])),
+        "## BALANCE, and what remains unexplained",
+        "BALANCE (`planner/simulation/balance.py`) weighs backlogs by the seconds that they stand "
+        "for and follows the fluid program of the work in hand; it does not know how many images "
+        "will come. It is a heuristic: nothing is proven of its stability. Under the first reading "
+        f"it is slower than MS-MDI with {numbers(slower(first))} workers, faster with the others. "
+        "Where one source alone overloads a ring, it can be some percent slower, as its shares "
+        "wander around the best ones; `benchmarks/simulation.txt` lists every loss on 200 random "
+        "scenarios.",
+        "Unexplained remain the published gains at 3 workers "
+        f"({cells(PUBLISHED[3])}) against {cells(ratios(3, first, BASE))} here under the first "
+        "reading; that they are said to grow with more workers, while here the gain over AR-MDI "
+        f"is gone with {numbers(beaten(first))} (MS-MDI counts inputs, so that the longer the ring "
+        "the less a difference of two queues says); how the testbed's Wi-Fi behaves when several "
+        "nodes send at once; and what the paper's slots are.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Write or check; 1 where the page is stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    text = page()
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
+        return 0
+    if check:
+        print(f"stale: {PAGE.name}")
+        return 1
+    PAGE.write_text(text, encoding="utf-8")
+    print(f"wrote: {PAGE.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
