@@ -28,6 +28,7 @@ bench: test-environment ## measure against peers, in one run each; takes minutes
 	$(TEST_BIN)/python benchmarks/allocation.py
 	$(TEST_BIN)/python benchmarks/joint.py
 	$(TEST_BIN)/python benchmarks/reshape.py
+	$(TEST_BIN)/python benchmarks/simulation.py
 
 lint: test-environment ## check style, types and layers
 	$(TEST_BIN)/ruff check

@@ -27,7 +27,7 @@ def header(packages: tuple[str, ...] = PACKAGES) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"{model}, {os.cpu_count()} cores{load}\n"
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {versions}"
+        f"{platform.system()}, Python {platform.python_version()}, {versions}"
     )
 
 
