@@ -22,8 +22,8 @@ THEME = {
 }
 
 
-def run_page(port: int, *, headless: bool) -> int:
-    """Replace this process by a Streamlit server.
+def run_page(port: int, *, headless: bool) -> None:
+    """Serve the page until the process is told to end.
 
     Raises
     ------
@@ -54,6 +54,8 @@ def run_page(port: int, *, headless: bool) -> int:
     flags = [part for key, value in options.items() for part in (f"--{key}", value)]
     sys.stderr.write(f"The what-if page: http://{HOST}:{port} (Ctrl-C stops it)\n")
     sys.stderr.flush()
-    # -P: a folder called app where the user stands is not this package.
-    command = [sys.executable, "-P", "-m", "app.page.server", "run", str(PAGE), *flags]
-    os.execv(sys.executable, command)
+    # In this process, which has read the planner already: it is there a second sooner.
+    from app.page.server import serve
+
+    sys.path[:] = [path for path in sys.path if path]  # nothing of ours lies where the user stands
+    serve(["run", str(PAGE), *flags])

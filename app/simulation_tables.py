@@ -64,6 +64,11 @@ def simulation_heading(result: SimulationResult) -> list[str]:
     limit = result.limit
     if limit.makespan_s is not None:
         lines.append(f"No policy can be done before {format_seconds(limit.makespan_s)}.")
+    lines += [
+        f"{row.policy} follows {row.follows}, chosen on rehearsals before the run."
+        for row in result.policies
+        if row.follows
+    ]
     return lines
 
 

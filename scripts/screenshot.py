@@ -42,12 +42,10 @@ class Picture:
 
 
 PICTURES = (
-    Picture("page", "/", 3, 1360),
-    Picture("page-plan", "/plan?model=deit-s&objective=throughput", 3, 1500),
-    Picture("page-strategies", "/strategies", 2, 1500),
+    Picture("page", "/", 3, 1180),
+    Picture("page-plan", "/plan?model=deit-s&objective=throughput", 3, 1560),
     Picture("page-trade-off", "/trade-off", 1, 1090, scheme="dark"),
-    Picture("page-what-if", "/what-if?target=100", 1, 1250),
-    Picture("page-phone", "/?nodes=2", 3, 844, 390),
+    Picture("page-what-if", "/what-if?target=100", 1, 1430),
 )
 
 

@@ -23,7 +23,8 @@ def simulate(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="local, ddi, ar-mdi, ms-mdi or balance; repeatable (default: the scenario's)."
+            help="local, ddi, ar-mdi, ms-mdi, balance or rehearsed; repeatable (default: the "
+            "scenario's)."
         ),
     ] = None,
     replications: Annotated[

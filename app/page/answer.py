@@ -179,14 +179,13 @@ class Answer:
             watch=watch,
         )
 
-    @cached_property
-    def files(self) -> dict[str, str]:
-        """Texts of the plan's own downloads, by name."""
+    def files(self) -> dict[str, Callable[[], str]]:
+        """What makes the texts of the plan's own downloads, by name."""
         return {
-            "plan.json": plan_json(self.plan),
-            "layers.csv": to_csv(plan_table(self.plan)),
-            "profile.json": document_text(self.profile),
-            "cluster.json": document_text(self.study.cluster),
+            "plan.json": lambda: plan_json(self.plan),
+            "layers.csv": lambda: to_csv(plan_table(self.plan)),
+            "profile.json": lambda: document_text(self.profile),
+            "cluster.json": lambda: document_text(self.study.cluster),
         }
 
     @property
@@ -205,7 +204,7 @@ class Answer:
         return " · ".join(self.settings)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def catalogue_answer(
     model: str, question: Question, shapes: Shapes = (), batch: int | None = None
 ) -> Answer:
@@ -224,7 +223,7 @@ def catalogue_answer(
     return answer
 
 
-_MOST_LATEST = 8
+_MOST_LATEST = 4
 _latest: dict[tuple[str, Shapes, int | None], Answer] = {}
 """The last answer about each catalogue model: much of it holds for the next one."""
 

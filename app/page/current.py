@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.page import progress, state
 from app.page.answer import Answer
+from app.page.jobs import StoppedError
 from app.page.side_bar import Asked
 from app.page.store import Moment, store
 from app.page.text import plain
@@ -24,25 +25,31 @@ def current_answer(asked: Asked) -> Answer | None:
         return _last_good()
     if "plan" not in vars(answer):
         job = kept.job("plan", answer, lambda _: answer.plan)
-        if not job.wait(PLAN_PATIENCE_S):
+        is_done = job.wait(PLAN_PATIENCE_S)
+        if not is_done and not job.is_stopped:
             progress.follow("plan", job, "Planning")
             return _last_good()
         try:
+            if not is_done:
+                raise StoppedError
             _ = job.result()
+        except StoppedError:
+            progress.stopped("plan", "Planning")
+            return _last_good()
         except PlannerError as error:
             st.error(plain(str(error)))
             return _last_good()
-    kept.keep(Moment(state.values(), kept.files, answer))
+    kept.keep(Moment(state.values(), kept.files), answer)
     return answer
 
 
 def _last_good() -> Answer | None:
-    last = store().last
-    if last is None:
+    shown = store().shown
+    if shown is None:
         return None
     st.info(
         "Below is still the last plan that worked: "
-        f"**{plain(last.answer.title)}**, {plain(last.answer.settings_sentence)}."
+        f"**{plain(shown.title)}**, {plain(shown.settings_sentence)}."
     )
     st.button("Undo the change", key="undo_change", on_click=state.undo, icon=":material/undo:")
-    return last.answer
+    return shown

@@ -10,11 +10,13 @@ import streamlit as st
 from app.page.answer import Answer
 from app.page.beside import beside_table, changed_settings
 from app.page.show import ORIGIN_WORDS, table
-from app.page.store import Moment, store
-from app.page.text import plain
+from app.page.store import Pinned, store
+from app.page.text import count, plain
 from app.words import fewer_nodes_sentence, headline, warnings
 from planner.domain.cluster import Origin
 from planner.units import format_bytes, format_rate, format_seconds
+
+_SHOWN_CHANGE = 0.0005  # relative; less would read as 0.0 %
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ def header(answer: Answer) -> None:
     if answer.plan.node_count == 1 and answer.question.nodes > 1:
         st.info(f"**Distributing does not pay here.** {plain(told)}")
     notes = [answer.accuracy.note] if answer.accuracy.note else []
+    unknown = answer.profile.coverage.uncounted
+    if unknown:
+        notes.append(
+            f"{count(sum(unknown.values()), 'operator')} of the model were not understood and "
+            "count for nothing; the view Model names them"
+        )
     for warning in (*warnings(answer.plan), *notes):
         st.warning(plain(warning[:1].upper() + warning[1:] + "."))
 
@@ -150,10 +158,11 @@ def _change(number: Number, before: Number | None) -> str:
         return ""
     if not before.amount:
         return f"A: {before.text}"
-    return f"{number.amount / before.amount - 1:+.1%} (A: {before.text})"
+    change = number.amount / before.amount - 1
+    return f"{change:+.1%} (A: {before.text})" if abs(change) >= _SHOWN_CHANGE else ""
 
 
-def _beside(answer: Answer, pinned: Moment) -> None:
+def _beside(answer: Answer, pinned: Pinned) -> None:
     """The two plans beside each other."""
     with st.expander(f"A: {plain(pinned.answer.title)}. B: this plan", key="beside_open"):
         changes = changed_settings(pinned.answer, answer)

@@ -57,18 +57,18 @@ def finished(
 
     job = store().job(name, key, settled)
     if job.wait(max(PATIENCE_S - SETTLE_S, 0.0) if settles else PATIENCE_S):
-        _draw(name, job, draw)
+        _draw(name, job, words, draw)
     elif job.is_stopped:
-        _stopped(name, words)
+        stopped(name, words)
     else:
         follow(name, job, words)
 
 
-def _draw(name: str, job: Job[Result], draw: Callable[[Result], None]) -> None:
+def _draw(name: str, job: Job[Result], words: str, draw: Callable[[Result], None]) -> None:
     try:
         found = job.result()
     except StoppedError:
-        _stopped(name, "This")
+        stopped(name, words)
         return
     except PlannerError as error:
         st.error(plain(str(error)))
@@ -76,7 +76,8 @@ def _draw(name: str, job: Job[Result], draw: Callable[[Result], None]) -> None:
     draw(found)
 
 
-def _stopped(name: str, words: str) -> None:
+def stopped(name: str, words: str) -> None:
+    """Say that work was stopped, and offer to begin it again."""
     st.info(f"{words} was stopped.")
     st.button("Start again", key=f"again_{name}", on_click=store().forget, args=(name,))
 

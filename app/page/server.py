@@ -1,7 +1,4 @@
-"""Streamlit's server with the page already at work: what the first visitor needs is made before.
-
-``python -m app.page.server run SCRIPT …`` takes what ``streamlit`` takes.
-"""
+"""Streamlit's server with the page already at work: what the first visitor needs is made before."""
 
 from __future__ import annotations
 
@@ -28,6 +25,7 @@ def warm_up() -> None:
     _ = answer.binding
 
 
-if __name__ == "__main__":
+def serve(arguments: list[str]) -> None:
+    """Run Streamlit with these arguments; it ends the process."""
     threading.Thread(target=warm_up, daemon=True).start()
-    streamlit(prog_name="streamlit")
+    streamlit(arguments, prog_name="streamlit")

@@ -62,7 +62,7 @@ def csv_button(numbers: Table, name: str) -> None:
     """Download a table."""
     st.download_button(
         "CSV",
-        to_csv(numbers),
+        lambda: to_csv(numbers),
         name,
         CSV,
         key=f"csv_{name}",

@@ -17,12 +17,12 @@ from planner.strategies.within_layer import single_node
 from profiles.catalog import cluster_names, load_cluster, load_model, model_names
 from profiles.files import first_problem, one_line, read_document
 
-_USUAL = ((0.5, 200), (1.0, 400))
+_USUAL = ((0.5, 200), (1.5, 600))
 """Of the page's first two sources: the rate in parts of what one node can do, and inputs."""
 
 
 def usual_rows(answer: Answer) -> list[Row]:
-    """Two sources, one of them as fast as a single node, so that they need each other."""
+    """Two sources, one of which brings more than a single node can do."""
     nodes = answer.study.cluster.nodes
     alone_per_s = single_node(answer.study).predicted.throughput_per_s
     return [

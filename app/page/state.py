@@ -12,7 +12,7 @@ import streamlit as st
 
 from app.page.parameter_kinds import Value
 from app.page.parameters import KEYS, defaults, read_link, write_link
-from app.page.store import Moment, store
+from app.page.store import Moment, Pinned, store
 
 _BEGUN = "_begun"
 _REFUSED = "_refused"
@@ -95,7 +95,9 @@ def can_undo() -> bool:
 
 def pin() -> None:
     """Keep the last state that had a plan as A."""
-    store().pinned = store().last
+    kept = store()
+    if kept.last is not None and kept.shown is not None:
+        kept.pinned = Pinned(kept.last, kept.shown)
 
 
 def unpin() -> None:
@@ -107,4 +109,4 @@ def back_to_pinned() -> None:
     """Come back to A."""
     pinned = store().pinned
     if pinned is not None:
-        go_to(pinned)
+        go_to(pinned.moment)

@@ -28,11 +28,17 @@ class Moment:
         Of every control.
     files : Files
         The visitor's own, as they were.
-    answer : Answer
     """
 
     values: Mapping[str, Value]
     files: Files
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A state that others are compared with, and its answer."""
+
+    moment: Moment
     answer: Answer
 
 
@@ -89,7 +95,8 @@ class Store:
 
     files: Files = field(default_factory=Files)
     past: list[Moment] = field(default_factory=list)
-    pinned: Moment | None = None
+    shown: Answer | None = None  # the last that had a plan; those before are found again
+    pinned: Pinned | None = None
     read: dict[str, tuple[object, object]] = field(default_factory=dict)
     jobs: dict[str, tuple[object, Job[Any]]] = field(default_factory=dict)
 
@@ -98,8 +105,9 @@ class Store:
         """The last state that had a plan."""
         return self.past[-1] if self.past else None
 
-    def keep(self, moment: Moment) -> None:
-        """Remember a state that has a plan."""
+    def keep(self, moment: Moment, answer: Answer) -> None:
+        """Remember a state that has a plan, and its answer."""
+        self.shown = answer
         last = self.last
         if last is None or last.values != moment.values or last.files is not moment.files:
             self.past.append(moment)

@@ -93,7 +93,8 @@ def read_accuracy(kind: str, file: File, profile: ModelProfile) -> Accuracy:
 def on_disk(file: File) -> Iterator[Path]:
     """A file of its name in a folder of its own, gone at the end."""
     with tempfile.TemporaryDirectory(prefix="planner-") as folder:
-        path = Path(folder) / (_SAFE.sub("_", PurePath(file.name).name)[-100:] or "file")
+        name = _SAFE.sub("_", PurePath(file.name).name)[-100:].lstrip(".")
+        path = Path(folder) / (name or "file")
         path.write_bytes(file.content)
         yield path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from tests.page.visiting import Visit
 REPO = Path(__file__).parents[2]
 START_LIMIT_S = 60
 STOP_LIMIT_S = 20
+OURS = re.compile(r"(?:app/page|app/\w+\.py|planner/|profiles/)")
+"""A file of ours, as a traceback names it."""
 
 OnnxNet = Callable[..., bytes]
 
@@ -52,7 +55,8 @@ def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(timeout=STOP_LIMIT_S)
     with pytest.raises(urllib.error.URLError):
         _open(address)
-    assert "Traceback" not in log.read_text()
+    # Streamlit itself complains of browsers that leave in the middle of a message.
+    assert not OURS.search(log.read_text())
 
 
 def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:

@@ -156,7 +156,7 @@ def test_the_command_makes_the_very_plan(
 ) -> None:
     answer = Answer(load_model("resnet50-quarter"), CASES[case])
     for name in ("cluster.json", "profile.json"):
-        (tmp_path / name).write_text(answer.files[name])
+        (tmp_path / name).write_text(answer.files()[name]())
     monkeypatch.chdir(tmp_path)
     source = "resnet50-quarter" if case != "own" else None
     commands = [plan_command(answer, source), *other_commands(answer, source).values()]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.page import answer as answer_module
+from app.page import current
 from app.page.answer import Answer
 from app.page.question import Question
 from app.words import headline
@@ -273,3 +276,44 @@ def test_importing_the_page_needs_no_torch() -> None:
         "from app.page.views import export, what_if; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPO, check=True)
+
+
+def test_planning_that_takes_long_can_be_stopped_and_begun_again(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = shown_headline(page)
+    go_on = threading.Event()
+    real = answer_module.optimise
+
+    def slow(*given: object) -> object:
+        assert go_on.wait(60)
+        return real(*given)
+
+    monkeypatch.setattr(answer_module, "optimise", slow)
+    monkeypatch.setattr(current, "PLAN_PATIENCE_S", 0.1)
+    page.number_input(key="bandwidth").set_value(31.0).run()
+    assert "last plan that worked" in texts(page)
+    assert shown_headline(page) == before
+    page.button(key="stop_plan").click().run()
+    assert "Planning was stopped" in texts(page)
+    page.run()
+    assert "Planning was stopped" in texts(page)
+    go_on.set()
+    monkeypatch.setattr(current, "PLAN_PATIENCE_S", 60.0)
+    good(page.button(key="again_plan").click().run())
+    assert "B 31 MB/s" in texts(page)
+    assert shown_headline(page) != before
+
+
+def test_a_shown_plan_is_not_looked_for_again_when_others_fill_the_cache(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = shown_headline(page)
+    answer_module.catalogue_answer.cache_clear()
+
+    def never(*given: object) -> object:
+        raise AssertionError("planned again")
+
+    monkeypatch.setattr(answer_module, "optimise", never)
+    assert shown_headline(good(page.run())) == before
+    assert not page.info

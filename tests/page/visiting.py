@@ -18,6 +18,7 @@ VIEWS = (
     "Strategies",
     "Trade-off",
     "What if",
+    "Sources",
     "Hardware",
     "Export",
 )
@@ -79,6 +80,8 @@ class Visit:
         self.clicks += 1
         link = self.page.get_by_test_id("stTopNavLinkContainer").get_by_text(view, exact=True)
         link.click()
+        path = "/" if view == VIEWS[0] else f"/{view.lower().replace(' ', '-')}"
+        self.page.wait_for_url(lambda url: urlsplit(url).path == path)
         expect(self.headline).to_contain_text("per input")
         self.settle()
 

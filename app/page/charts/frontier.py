@@ -25,6 +25,7 @@ def frontier_chart(found: ParetoFrontier, plan: Plan) -> go.Figure:
         mode="lines+markers",
         line={"color": COMMUNICATION, "width": 2, "shape": "vh"},
         marker={"size": 12, "color": COMMUNICATION},
+        unselected={"marker": {"opacity": 1}},  # the star tells which one was clicked
         customdata=[
             [
                 label(point.strategy),
@@ -48,6 +49,7 @@ def frontier_chart(found: ParetoFrontier, plan: Plan) -> go.Figure:
         y=[predicted.latency_s * MS],
         mode="markers",
         marker={"size": 18, "symbol": "star-open", "color": LIMIT, "line": {"width": 3}},
+        unselected={"marker": {"opacity": 1}},
         hovertemplate="the present plan: %{y:.4g} ms<extra></extra>",
     )
     title = "throughput (inputs/s)"

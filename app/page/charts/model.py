@@ -64,7 +64,7 @@ def work(layers: Sequence[tuple[int, LayerProfile]]) -> go.Figure:
         margin=MARGIN,
         legend=LEGEND,
         hovermode="closest",
-        xaxis=layer_axis(total, "layer, in order (all are counted)"),
+        xaxis=layer_axis(total, "layer, in order (all are counted)") | {"anchor": "y2"},
         yaxis=axis_style | {"title": "MACs", "domain": [0.54, 1]},
         yaxis2=axis_style | {"title": "bytes", "domain": [0, 0.46], "anchor": "x"},
     )

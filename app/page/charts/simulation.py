@@ -12,6 +12,7 @@ from app.page.charts.style import (
     LIMIT,
     MARGIN,
     NEUTRAL,
+    PRESENT,
     SPARSITY,
     log_axis,
 )
@@ -24,6 +25,7 @@ _STYLES = {  # colour and dash: also told apart without colours
     "ar-mdi": (HANDOVER, "dashdot"),
     "ms-mdi": (COMPUTATION, "solid"),
     "balance": (SPARSITY, "solid"),
+    "rehearsed": (PRESENT, "dash"),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app.export import Masks
@@ -40,7 +42,7 @@ def _downloads(answer: Answer) -> None:
     """The plan, its layers, the profile and the cluster."""
     st.subheader("Files", anchor=False)
     with st.container(horizontal=True, gap="small", key="downloads"):
-        for name, text in answer.files.items():
+        for name, text in answer.files().items():
             kind = CSV if name.endswith(".csv") else _JSON
             st.download_button(name, text, name, kind, key=f"get_{name}", on_click="ignore")
     st.caption(
@@ -92,7 +94,7 @@ def _page(answer: Answer) -> None:
     is_own = catalogue_source(answer) is None
     left.download_button(
         "Save this page",
-        save_page(state.values(), answer.profile, is_own, store().files),
+        partial(save_page, state.values(), answer.profile, is_own, store().files),
         SAVED_FILE,
         _JSON,
         key="save_page",

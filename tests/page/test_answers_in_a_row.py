@@ -1,0 +1,81 @@
+"""What one answer takes over from the one before changes nothing about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.page.answer import Answer, catalogue_answer
+from app.page.question import Question
+from app.page.store import File, Files, Moment, Store
+from app.page.uploads import on_disk
+from profiles.catalog import load_model
+
+EQUAL = "curve:resnet50-imagenet/equal"
+ASKED = (
+    Question("small-nodes", 3, accuracy_model=EQUAL, max_accuracy_drop=0.5),
+    Question("small-nodes", 3, bandwidth_bytes_per_s=1e7, accuracy_model=EQUAL,
+             max_accuracy_drop=0.2),
+    Question("small-nodes", 2, overlap=True, accuracy_model="none"),
+    Question("jetson-tx2-wifi", 2, exactly=True, share_inputs=True, accuracy_model=EQUAL,
+             max_accuracy_drop=1.0),
+    Question("small-nodes", 3, accuracy_model="curve:deit-s-imagenet/equal", max_accuracy_drop=0.5,
+             objective="throughput"),
+)  # fmt: skip
+
+
+def test_answers_in_a_row_are_those_of_fresh_ones() -> None:
+    profile, before = load_model("resnet50-quarter"), None
+    for question in (*ASKED, ASKED[0]):
+        answer = Answer(profile, question, before=before)
+        fresh = Answer(profile, question)
+        assert answer.plan.stages == fresh.plan.stages
+        assert answer.plan.predicted == fresh.plan.predicted
+        assert answer.plan.alternatives == fresh.plan.alternatives
+        assert answer.accuracy.note == fresh.accuracy.note
+        assert not answer._known  # nothing is kept of those before
+        before = answer
+
+
+def test_another_models_answer_is_not_asked() -> None:
+    before = Answer(load_model("resnet50-half"), ASKED[0])
+    _ = before.plan
+    answer = Answer(load_model("resnet50-quarter"), ASKED[0], before=before)
+    fresh = Answer(load_model("resnet50-quarter"), ASKED[0])
+    assert answer.plan.stages == fresh.plan.stages
+
+
+def test_catalogue_answers_are_shared_and_shapes_are_kept_apart() -> None:
+    one = catalogue_answer("resnet50-eighth", ASKED[2])
+    assert catalogue_answer("resnet50-eighth", ASKED[2]) is one
+    two = catalogue_answer("resnet50-eighth", ASKED[2], batch=2)
+    assert two.profile.totals.macs == 2 * one.profile.totals.macs
+
+
+def test_a_store_remembers_so_many_moments_and_one_answer() -> None:
+    kept, files = Store(), Files()
+    answers = [Answer(load_model("resnet50-eighth"), ASKED[2]) for _ in range(40)]
+    for number, answer in enumerate(answers):
+        kept.keep(Moment({"nodes": number}, files), answer)
+        kept.keep(Moment({"nodes": number}, files), answer)
+    assert len(kept.past) == 30
+    assert kept.last is not None and kept.last.values == {"nodes": 39}
+    assert kept.shown is answers[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("..", "file"),
+        ("a\0b.csv", "a_b.csv"),
+        ("…<b>.csv", "__b_.csv"),
+        ("", "file"),
+        ("x" * 300 + ".csv", "x" * 96 + ".csv"),
+    ],
+)
+def test_an_upload_lies_on_disk_under_a_harmless_name(name: str, shown: str) -> None:
+    with on_disk(File(name, b"content")) as path:
+        assert path.name == shown
+        assert path.read_bytes() == b"content"
+        folder = path.parent
+    assert not folder.exists()
