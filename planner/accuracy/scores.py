@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from planner.accuracy.model import curve_model, monotone_envelope
 from planner.accuracy.spreading import SPREADING_RULES, SpreadingRule, layer_weights
@@ -115,6 +114,8 @@ def fit_power(
     rule : str
         Whose shares are taken.
     """
+    from scipy.optimize import minimize_scalar  # half a second, which planning does without
+
     weights = layer_weights(rule, profile, sparsifiable)
     shares = np.array([weights[cut].sum() for cut in _split_layers(curve, groups, sparsifiable)])
     published = np.array([curve.dense - row.value for row in curve.splits])

@@ -22,8 +22,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
 
 from planner.errors import InconsistentResultError
 from planner.simulation.network import Network
@@ -129,6 +127,8 @@ def least_time_s(ways: Ways, counts: Array) -> float:
 
 def least_work_s(network: Network, counts: Array) -> float:
     """The same under churn and drift: who runs each unit, at the best of every worker's speeds."""
+    from scipy.sparse import coo_array
+
     n, units = len(network.names), network.units
     work = np.diff(network.done_s, axis=1) * network.pace.min(axis=0)[:, None]
     if not counts.sum():
@@ -146,6 +146,8 @@ def least_work_s(network: Network, counts: Array) -> float:
 
 def _least(loads: Any, most: Array, chosen: Any, counts: Array) -> float:
     """Least last variable under ``loads @ x <= most`` and ``chosen @ x == counts``."""
+    from scipy.optimize import linprog  # a second to import, which only a simulation needs
+
     scale = max(float(np.max(counts)), 1e-300)
     cost = np.zeros(loads.shape[1])
     cost[-1] = 1.0
