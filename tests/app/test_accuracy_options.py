@@ -132,7 +132,7 @@ def test_compare_has_no_number_beyond_the_measurements(folder: Path) -> None:
         (["--accuracy-model", "energy:nowhere.onnx"], "weights nowhere.onnx: no such file"),
         (
             ["--accuracy-model", "energy:weights.bin"],
-            "weights weights.bin: give a file .safetensors or .onnx",
+            "weights weights.bin: give a file .safetensors, .onnx, .pt or .pth",
         ),
         (
             ["--accuracy-model", "csv:{}/net.csv", "--max-energy-loss", "0.1"],
