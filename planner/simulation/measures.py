@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from planner.simulation import state as s
 from planner.simulation.network import Network
+from planner.simulation.policies import Rule
 from planner.simulation.result import Interval, PolicyResult, Series, Status, WorkerUse
 from planner.simulation.run import Record
 
@@ -22,7 +22,7 @@ _STATUS: dict[int, Status] = {
 
 
 def policy_result(
-    policy: str,
+    rule: Rule,
     records: Sequence[Record],
     network: Network,
     limits_s: Sequence[float | None],
@@ -46,7 +46,8 @@ def policy_result(
         return float(np.mean(_each(sojourns, quantile))) if some_done else None
 
     return PolicyResult(
-        policy=policy,
+        policy=rule.name,
+        follows=rule.follows,
         status=_STATUS[worst],
         makespan_s=float(np.mean(makespans)) if all_done else None,
         mean_s=mean_of(None),
@@ -84,6 +85,8 @@ def _interval(makespans: list[float], sojourns: Sequence[NDArray[np.float64]]) -
 
 def half_width(values: Sequence[float]) -> float:
     """Half of the 95 % confidence interval of a mean, by Student's t."""
+    from scipy.stats import t as student  # as `bound` does
+
     spread = float(np.std(values, ddof=1)) / len(values) ** 0.5
     quantile: float = student.ppf(0.975, len(values) - 1)
     return float(quantile * spread)

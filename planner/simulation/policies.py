@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from planner.errors import BadInputError
 from planner.simulation import state as s
-from planner.simulation.scenario import BUILT_IN, MsMdiSettings
+from planner.simulation.scenario import POLICIES, MsMdiSettings
 from planner.simulation.state import Floats, Ints, Layout
 
 HOLD, LOCAL, DISTRIBUTED = s.HOLD, s.LOCAL, s.DISTRIBUTED
@@ -142,6 +142,7 @@ class Rule:
     slot_s: float | None = None
     modes: tuple[str, ...] = ("local", "distributed")
     user: Policy | None = None
+    follows: str | None = None  # the policy that this one chose before the run
 
 
 def rule_of(policy: str | Policy, ms_mdi: MsMdiSettings) -> Rule:
@@ -150,7 +151,7 @@ def rule_of(policy: str | Policy, ms_mdi: MsMdiSettings) -> Rule:
     Raises
     ------
     BadInputError
-        There is no policy of that name.
+        There is no policy of that name, or it is ``rehearsed``.
     """
     if isinstance(policy, Policy):
         return Rule(
@@ -177,6 +178,8 @@ def rule_of(policy: str | Policy, ms_mdi: MsMdiSettings) -> Rule:
         ),
         "balance": Rule("balance", s.BALANCE, at_decision=True),
     }
+    if policy == "rehearsed":
+        raise BadInputError("policy 'rehearsed': rehearsals choose its rule; use `simulate`")
     if policy not in rules:
-        raise BadInputError(f"policy {policy!r}: unknown; there are {', '.join(BUILT_IN)}")
+        raise BadInputError(f"policy {policy!r}: unknown; there are {', '.join(POLICIES)}")
     return rules[policy]

@@ -74,6 +74,9 @@ class PolicyResult(Frozen):
     """One policy."""
 
     policy: str
+    follows: str | None = Field(
+        default=None, description="the policy that it chose before the run; null: it is one itself"
+    )
     status: Status
     makespan_s: float | None = Field(description="when the last input is done; null: it is not")
     mean_s: float | None = Field(description="time per input, from its coming to its end")

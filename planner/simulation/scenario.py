@@ -17,8 +17,10 @@ MAX_INPUTS = 5_000_000
 MAX_CHANGES = 2_000
 MAX_TRACE = 1_000_000
 
-PolicyName = Literal["local", "ddi", "ar-mdi", "ms-mdi", "balance"]
-BUILT_IN: tuple[PolicyName, ...] = get_args(PolicyName)
+RuleName = Literal["local", "ddi", "ar-mdi", "ms-mdi", "balance"]  # that the engine runs
+PolicyName = Literal[RuleName, "rehearsed"]
+BUILT_IN: tuple[RuleName, ...] = get_args(RuleName)
+POLICIES: tuple[PolicyName, ...] = get_args(PolicyName)
 Total = Annotated[int, Field(ge=1, le=MAX_INPUTS)]
 
 
@@ -141,7 +143,7 @@ class Scenario(Frozen):
         description="workers in ring order; null: the cluster's nodes in its order",
     )
     sources: tuple[SourceSpec, ...] = Field(min_length=1, max_length=MAX_SOURCES)
-    policies: tuple[PolicyName, ...] = Field(default=BUILT_IN, min_length=1)
+    policies: tuple[PolicyName, ...] = Field(default=POLICIES, min_length=1)
     split: Literal["params", "macs"] = Field(
         default="params", description="what AR-MDI's shares are counted in, equation (1)"
     )

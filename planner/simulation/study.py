@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from planner.simulation.bound import carried_share, least_makespan_s, ways_of
 from planner.simulation.costing import network_of
 from planner.simulation.kernel import best_engine
 from planner.simulation.measures import policy_result
-from planner.simulation.policies import Policy, Rule, rule_of
+from planner.simulation.policies import Policy, rule_of
+from planner.simulation.rehearsed import MOST_RUNS, rehearsed_choice
 from planner.simulation.result import Limit, SimulationResult
 from planner.simulation.run import run_once
 from planner.simulation.scenario import Scenario, Trace
@@ -50,12 +52,20 @@ def simulate(
     BadInputError
         The scenario names what is not there, or a source leaves that has work.
     """
-    rules = [rule_of(policy, scenario.ms_mdi) for policy in policies or scenario.policies]
+    asked = policies or scenario.policies
+    # Known names first: a wrong one is said at once. `rehearsed` is chosen below.
+    rules = {
+        index: rule_of(policy, scenario.ms_mdi)
+        for index, policy in enumerate(asked)
+        if policy != "rehearsed"
+    }
+    rehearsals = MOST_RUNS if len(rules) < len(asked) else 0
     times = replications or scenario.replications
+    runs = rehearsals + len(asked) * times
     network = network_of(scenario)
     arrivals = [arrival_times(scenario, replication) for replication in range(times)]
-    inputs = times * sum(len(found) for found in arrivals[0])
-    use_numba = best_engine(inputs * len(rules)) if compiled is None else compiled
+    inputs = runs * sum(len(found) for found in arrivals[0])
+    use_numba = best_engine(inputs) if compiled is None else compiled
     steady = len(network.change_s) == 1
     ways = ways_of(network, scenario.send == "blocking", scenario.count_output)
     # Random services may be short, so that the program's least makespan is none.
@@ -65,16 +75,24 @@ def simulate(
     ]
     offered = _offered(scenario)
     share = carried_share(ways, offered) if steady and offered is not None else None
+
+    def tell_of(rule: str, done: int, count: int = 1) -> Callable[[float], None]:
+        def tell(share: float) -> None:
+            if progress:
+                progress((done + share * count) / runs, rule)
+
+        return tell
+
+    if rehearsals:
+        tell = tell_of("rehearsed", 0, rehearsals)
+        chosen = rehearsed_choice(scenario, network, use_numba, tell)
+        rule = replace(rule_of(chosen, scenario.ms_mdi), name="rehearsed", follows=chosen)
+        rules |= {index: rule for index in range(len(asked)) if index not in rules}
     rows = []
-    for index, rule in enumerate(rules):
+    for index, rule in sorted(rules.items()):
         records = []
         for replication in range(times):
-            begun = (index * times + replication) / (len(rules) * times)
-
-            def tell(share: float, begun: float = begun, rule: Rule = rule) -> None:
-                if progress:
-                    progress(begun + share / (len(rules) * times), rule.name)
-
+            tell = tell_of(rule.name, rehearsals + index * times + replication)
             tell(0.0)
             records.append(
                 run_once(
@@ -84,7 +102,7 @@ def simulate(
         carried = None
         if offered is not None and steady:
             carried = carried_share(ways.only(rule.modes), offered) * float(offered.sum())
-        rows.append(policy_result(rule.name, records, network, limits, carried))
+        rows.append(policy_result(rule, records, network, limits, carried))
     assert isinstance(scenario.model, ModelProfile) and isinstance(scenario.cluster, Cluster)
     return SimulationResult(
         scenario=scenario.name,

@@ -94,7 +94,7 @@ def test_the_view_simulates_the_page_or_a_file() -> None:
     page = opened("sources", model="resnet50-eighth", nodes="3")
     assert "800 inputs from node-1, node-2 on 3 workers" in texts(page)
     table = page.dataframe[1].value
-    assert list(table["policy"]) == ["local", "ddi", "ar-mdi", "ms-mdi", "balance"]
+    assert list(table["policy"]) == ["local", "ddi", "ar-mdi", "ms-mdi", "balance", "rehearsed"]
     drawn = traces(page, "completed")
     assert all(max(drawn[name]["y"]) == 800 for name in table["policy"])
     good(page.segmented_control(key="queues_of").set_value("ms-mdi").run())

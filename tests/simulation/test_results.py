@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from planner.simulation.result import SimulationResult, series_csv
-from planner.simulation.scenario import BUILT_IN
+from planner.simulation.scenario import POLICIES
 from planner.simulation.study import simulate
 from tests.app.command import one_line, planner
 from tests.simulation.cases import poisson, run_policy, scenario_of
@@ -29,9 +29,9 @@ def result() -> SimulationResult:
 
 
 def test_rows_are_those_of_the_runs(result: SimulationResult) -> None:
-    assert [row.policy for row in result.policies] == list(BUILT_IN)
+    assert [row.policy for row in result.policies] == list(POLICIES)
     for row in result.policies:
-        record = run_policy(SMALL, row.policy)
+        record = run_policy(SMALL, row.follows or row.policy)
         assert (row.makespan_s, row.completed) == (record.finish_s.max(), 200)
         times = record.finish_s - record.arrival_s
         assert row.mean_s == pytest.approx(times.mean())
@@ -54,7 +54,7 @@ def test_series_are_what_is_plotted(result: SimulationResult) -> None:
         assert row.spread.times_s[-1] == pytest.approx(max(row.spread.times_s))
     for which in ("completed_by", "queues", "spread"):
         rows = list(csv.DictReader(io.StringIO(series_csv(result, which))))
-        assert {row["policy"] for row in rows} == set(BUILT_IN)
+        assert {row["policy"] for row in rows} == set(POLICIES)
 
 
 def test_replications_give_intervals_that_shrink() -> None:
@@ -112,7 +112,10 @@ def test_the_command_takes_policies_and_replications(scenario_file: Path) -> Non
 def test_the_command_says_what_is_wrong(scenario_file: Path, tmp_path: Path) -> None:
     done = planner("simulate", str(scenario_file), "--policy", "best")
     assert done.code == 2
-    assert "policy 'best': unknown; there are local, ddi, ar-mdi, ms-mdi, balance" in one_line(done)
+    assert (
+        "policy 'best': unknown; there are local, ddi, ar-mdi, ms-mdi, balance, rehearsed"
+        in one_line(done)
+    )
     done = planner("simulate", str(tmp_path / "none.json"))
     assert done.code == 2
     assert "no such file" in one_line(done)
