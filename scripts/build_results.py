@@ -33,8 +33,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 INTRODUCTION = """# Results
 
 Every figure on this page, but for the last section's, is recomputed by
-`python scripts/build_results.py`; a test holds the page against a fresh run. Times are derived by the cost model (docs/model.md), not measured on devices.
-Accuracies are published (measured by the authors) or assumed, as marked.
+`python scripts/build_results.py`; a test holds the page against a fresh run. Times are derived by
+the cost model (docs/model.md), not measured on devices. Accuracies are published (measured by the
+authors) or assumed, as marked.
 [disco.md](disco.md) reproduces DISCO's own figures.
 """
 
@@ -238,8 +239,8 @@ TRAINED = """## Networks trained to plans
 
 Measured: networks that were trained, pruned to plans and fine-tuned on three small tasks. Bars are
 one standard deviation over the seeds. [training-results.md](training-results.md) has the tables,
-every interval, and where the paper's orderings do not hold; `python scripts/build_training.py` makes
-it and the pictures.
+every interval, and where the paper's orderings do not hold; `python scripts/build_training.py`
+makes it and the pictures.
 
 ![super-resolution ×2 of photographs](images/training-super-resolution.svg)
 
