@@ -25,7 +25,6 @@ def advance(at: Layout, i: Ints, f: Floats, budget: int) -> int:
     """Run on for so many instants; answer why it stopped (FINISHED, PAUSED, ASK_…)."""
     total = i[at.first + at.sources]
     followed = SOMETHING
-    stirred = -1
     for _ in range(budget):
         if followed == SOMETHING:
             code = settle(at, i, f)
@@ -38,11 +37,7 @@ def advance(at: Layout, i: Ints, f: Floats, budget: int) -> int:
             when_s = min(when_s, f[at.next_tick])
         stop_s = min(when_s, f[at.horizon_s])
         if when_s >= s.NEVER:
-            taken = stir(at, i)
-            if taken == stirred:
-                return s.STALLED
-            stirred, followed = taken, SOMETHING
-            continue
+            return s.STALLED
         observe(at, i, f, stop_s)
         f[at.now] = stop_s
         if when_s > f[at.horizon_s]:
@@ -162,19 +157,6 @@ def end_service(at: Layout, i: Ints, f: Floats, node: int) -> None:
         post(at, i, item, node, home)
     else:
         finish(at, i, f, item)
-
-
-def stir(at: Layout, i: Ints) -> int:
-    """Have every source decide whose inputs still wait; how many were taken before.
-
-    A source that hands all it takes to others is woken by nothing else once its inputs have come.
-    """
-    taken = 0
-    for source in range(at.sources):
-        taken += i[at.taken + source]
-        if i[at.taken + source] < i[at.come + source]:
-            wake(at, i, i[at.source_node + source])
-    return taken
 
 
 def settle(at: Layout, i: Ints, f: Floats) -> int:

@@ -95,7 +95,6 @@ def release_sender(at: Layout, i: Ints, f: Floats, node: int) -> None:
     if at.blocking and i[at.out_count + node] == 0 and i[at.cpu + node] == s.SENDING:
         i[at.cpu + node] = s.FREE
         f[at.held_s + node] += f[at.now] - f[at.cpu_began + node]
-        wake(at, i, node)
 
 
 def end_wire(at: Layout, i: Ints, f: Floats, node: int) -> None:
@@ -103,6 +102,7 @@ def end_wire(at: Layout, i: Ints, f: Floats, node: int) -> None:
     item = clear_wire(at, i, f, node)
     unpost(at, i, node)
     release_sender(at, i, f, node)
+    wake(at, i, node)  # a source that hands on all that it takes is woken by nothing else
     charge(at, i, f, item, node, wire=True)
     receiver = i[at.goes_to + item]
     i[at.pred + item] = node

@@ -124,3 +124,17 @@ def test_queues_in_the_samples_are_all_that_is_in_the_system(policy: str) -> Non
         inside = ((record.arrival_s < when) & (record.finish_s > when)).sum()
         # What a worker is computing stands in no queue; what it sends is still in its outbox.
         assert inside - len(record.busy_s) <= count <= inside
+
+
+@pytest.mark.parametrize("policy", ["ms-mdi", "balance"])
+@pytest.mark.parametrize("send", ["blocking", "overlapped"])
+def test_a_source_without_a_share_hands_on_all_of_its_reservoir(policy: str, send: str) -> None:
+    # By speed the source, n2, has no layer of its own; two inputs come while it runs the first.
+    scenario = scenario_of(
+        [0.125, 12 / 219.42857142857142, 0.5, 0.25, 0.0625],
+        0.5,
+        [poisson(2, 3.0, 3)],
+        send=send,
+        seed=0,
+    )
+    check_everything_is_done_once(scenario, run_policy(scenario, policy))
