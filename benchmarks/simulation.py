@@ -26,7 +26,7 @@ from _machine import header
 from planner.domain.cluster import Cluster, Link, Node
 from planner.simulation.arrivals import arrival_times
 from planner.simulation.costing import network_of
-from planner.simulation.kernel import cache_folder
+from planner.simulation.engine.kernel import cache_folder
 from planner.simulation.policies import rule_of
 from planner.simulation.rehearsed import rehearsed_choice
 from planner.simulation.run import run_once

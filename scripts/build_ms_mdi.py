@@ -369,13 +369,13 @@ def page() -> str:
         f"Under the closest one that charges MobileNetV2's own bytes ({own_bytes[1]}):",
         growth(own_bytes[1], settings_of(own_bytes[2])),
         "## BALANCE, and what remains unexplained",
-        "BALANCE (`planner/simulation/balance.py`) weighs backlogs by the seconds that they stand "
-        "for and follows the fluid program of the work in hand; it does not know how many images "
-        "will come. It is a heuristic: nothing is proven of its stability. Under the first reading "
-        f"it is slower than MS-MDI with {numbers(slower(first))} workers, faster with the others. "
-        "Where one source alone overloads a ring, it can be some percent slower, as its shares "
-        "wander around the best ones; `benchmarks/simulation.txt` lists every loss on 200 random "
-        "scenarios.",
+        "BALANCE (`planner/simulation/engine/balance.py`) weighs backlogs by the seconds that they "
+        "stand for and follows the fluid program of the work in hand; it does not know how many "
+        "images will come. It is a heuristic: nothing is proven of its stability. Under the first "
+        f"reading it is slower than MS-MDI with {numbers(slower(first))} workers, faster with the "
+        "others. Where one source alone overloads a ring, it can be some percent slower, as its "
+        "shares wander around the best ones; `benchmarks/simulation.txt` lists every loss on 200 "
+        "random scenarios.",
         "Unexplained remain the published gains at 3 workers "
         f"({cells(PUBLISHED[3])}) against {cells(ratios(3, first, BASE))} here under the first "
         "reading; that they are said to grow with more workers, while here the gain over AR-MDI "

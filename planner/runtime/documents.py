@@ -13,9 +13,9 @@ from pydantic import Field
 
 from planner.domain.arrays import Frozen
 from planner.errors import BadInputError
-from planner.runtime.node import KERNELS, Node
-from planner.runtime.records import Operand, Receive, Ref, Send, Step
-from planner.runtime.template import aten
+from planner.runtime.reading.template import aten
+from planner.runtime.running.node import KERNELS, Node
+from planner.runtime.running.records import Operand, Receive, Ref, Send, Step
 
 Tensors = dict[str, torch.Tensor]
 Runs = tuple[tuple[int, int], ...]
@@ -38,7 +38,7 @@ class OperandDocument(Frozen):
 
 
 class SendDocument(Frozen):
-    """See `planner.runtime.records.Send`."""
+    """See `planner.runtime.running.records.Send`."""
 
     receiver: str
     message: str
@@ -49,7 +49,7 @@ class SendDocument(Frozen):
 
 
 class ReceiveDocument(Frozen):
-    """See `planner.runtime.records.Receive`."""
+    """See `planner.runtime.running.records.Receive`."""
 
     sender: str
     message: str
@@ -58,7 +58,7 @@ class ReceiveDocument(Frozen):
 
 
 class StepDocument(Frozen):
-    """See `planner.runtime.records.Step`; ``name`` is the stretch's."""
+    """See `planner.runtime.running.records.Step`; ``name`` is the stretch's."""
 
     name: str
     layer: str

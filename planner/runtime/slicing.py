@@ -14,21 +14,21 @@ from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from planner.masks import LayerMask
-from planner.runtime.choice import chosen_masks
-from planner.runtime.cut_partial import elements_of_part
-from planner.runtime.cutting import cut_out
-from planner.runtime.group_change import change_of_group, content_of
-from planner.runtime.node import Node
-from planner.runtime.partial import NUMBERS
-from planner.runtime.reading import read_layers
-from planner.runtime.records import Receive, Send, Step
-from planner.runtime.regions import Holdings
-from planner.runtime.slices import OutputForm, Part, Slices, Stretch
-from planner.runtime.template import Template
-from planner.runtime.traced import TracedModel, TracedTensor
-from planner.runtime.traffic import Traffic, check_bytes, handover_name, predicted_traffic
-from planner.runtime.transfers import Transfer, moves, selected, without_known
-from planner.runtime.work import LayerOnGroup, Work
+from planner.runtime.cutting.choice import chosen_masks
+from planner.runtime.cutting.group_change import change_of_group, content_of
+from planner.runtime.cutting.operators import cut_out
+from planner.runtime.cutting.partials import elements_of_part
+from planner.runtime.cutting.regions import Holdings
+from planner.runtime.cutting.transfers import Transfer, moves, selected, without_known
+from planner.runtime.cutting.work import LayerOnGroup, Work
+from planner.runtime.reading.layers import read_layers
+from planner.runtime.reading.template import Template
+from planner.runtime.reading.traced import TracedModel, TracedTensor
+from planner.runtime.running.node import Node
+from planner.runtime.running.partial import NUMBERS
+from planner.runtime.running.records import Receive, Send, Step
+from planner.runtime.running.slices import OutputForm, Part, Slices, Stretch
+from planner.runtime.running.traffic import Traffic, check_bytes, handover_name, predicted_traffic
 from planner.strategies.evaluation import exchanges
 from planner.strategies.study import Study
 from planner.structure import last_uses, tensors_across

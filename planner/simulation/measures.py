@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.simulation import state as s
+from planner.simulation.engine import state as s
 from planner.simulation.network import Network
 from planner.simulation.policies import Rule
 from planner.simulation.result import Interval, PolicyResult, Series, Status, WorkerUse

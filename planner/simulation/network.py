@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.cluster import Medium
-from planner.simulation.state import LAST, OFF_ROUTE
+from planner.simulation.engine.state import LAST, OFF_ROUTE
 
 Array = NDArray[np.float64]
 

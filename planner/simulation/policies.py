@@ -26,9 +26,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.errors import BadInputError
-from planner.simulation import state as s
+from planner.simulation.engine import state as s
+from planner.simulation.engine.state import Floats, Ints, Layout
 from planner.simulation.scenario import POLICIES, MsMdiSettings
-from planner.simulation.state import Floats, Ints, Layout
 
 HOLD, LOCAL, DISTRIBUTED = s.HOLD, s.LOCAL, s.DISTRIBUTED
 

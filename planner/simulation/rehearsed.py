@@ -27,8 +27,8 @@ from collections.abc import Callable
 import numpy as np
 
 from planner.errors import BadInputError
-from planner.simulation import state as s
 from planner.simulation.arrivals import arrival_times
+from planner.simulation.engine import state as s
 from planner.simulation.network import Network
 from planner.simulation.policies import Rule, rule_of
 from planner.simulation.run import Array, run_once

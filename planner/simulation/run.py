@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import BadInputError
-from planner.simulation import state as s
-from planner.simulation.kernel import can_compile, engine_of
+from planner.simulation.engine import state as s
+from planner.simulation.engine.kernel import can_compile, engine_of
+from planner.simulation.engine.state import Sizes
+from planner.simulation.engine.tables import Tables
 from planner.simulation.network import Network
 from planner.simulation.policies import Queue, Rule, View
 from planner.simulation.scenario import Scenario
-from planner.simulation.state import Sizes
-from planner.simulation.tables import Tables
 
 Array = NDArray[np.float64]
 INSTANTS_AT_A_TIME = {True: 400_000, False: 5_000}  # between two looks at progress and Ctrl-C
@@ -31,7 +31,7 @@ class Record:
 
     Attributes
     ----------
-    status : FINISHED, STALLED or AT_HORIZON of `planner.simulation.state`
+    status : FINISHED, STALLED or AT_HORIZON of `planner.simulation.engine.state`
     end_s : when it stopped
     arrival_s, started_s, finish_s : shape (inputs,), by source and time; NaN where it never was
     whole : bool, shape (inputs,)

@@ -13,7 +13,7 @@ from planner.domain.model_profile import ModelProfile
 from planner.simulation.arrivals import arrival_times
 from planner.simulation.bound import carried_share, least_makespan_s, ways_of
 from planner.simulation.costing import network_of
-from planner.simulation.kernel import best_engine
+from planner.simulation.engine.kernel import best_engine
 from planner.simulation.measures import policy_result
 from planner.simulation.policies import Policy, rule_of
 from planner.simulation.rehearsed import MOST_RUNS, rehearsed_choice

@@ -25,7 +25,7 @@ from profiles.layout import Layout
 if TYPE_CHECKING:
     import torch
 
-    from planner.runtime.traced import TracedModel, TracedTensor
+    from planner.runtime.reading.traced import TracedModel, TracedTensor
 
 
 def traced_model(
@@ -52,7 +52,7 @@ def traced_model(
         Torch cannot export the module: control flow that depends on values, for example.
     """
     torch = import_torch()
-    from planner.runtime.traced import TracedCall, TracedLayer, TracedModel
+    from planner.runtime.reading.traced import TracedCall, TracedLayer, TracedModel
 
     name = name or type(module).__name__
     types = input_types(module, input_shapes, name=name, dtypes=dtypes)
@@ -98,7 +98,7 @@ def traced_model(
 
 
 def _traced(tensor: Tensor, layout: Layout) -> TracedTensor:
-    from planner.runtime.traced import TracedTensor
+    from planner.runtime.reading.traced import TracedTensor
 
     features = tuple(tuple((a.size, a.stride) for a in d) for d in layout.dimensions)
     return TracedTensor(tuple(tensor.shape), tensor.element_bytes, features)

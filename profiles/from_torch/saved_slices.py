@@ -16,8 +16,8 @@ from profiles.from_torch.hygiene import first_line, import_torch
 if TYPE_CHECKING:
     import torch
 
-    from planner.runtime.slices import Slices
-    from planner.runtime.traffic import Traffic
+    from planner.runtime.running.slices import Slices
+    from planner.runtime.running.traffic import Traffic
 
 _INDEX = "slices.json"
 _LARGEST = 2**40
@@ -118,7 +118,7 @@ def load_slices(folder: str | os.PathLike[str]) -> Slices:
     """
     import_torch()
     from planner.runtime.documents import NodeDocument, node_from
-    from planner.runtime.slices import OutputForm, Part, Slices, Stretch
+    from planner.runtime.running.slices import OutputForm, Part, Slices, Stretch
 
     place = Path(folder)
     index = read_document(place / _INDEX, SlicesDocument, what="slices")
@@ -204,7 +204,7 @@ def _index(slices: Slices) -> SlicesDocument:
 
 
 def _traffic(index: SlicesDocument) -> Traffic:
-    from planner.runtime.traffic import Traffic
+    from planner.runtime.running.traffic import Traffic
 
     found = Traffic()
     for item in index.predicted:

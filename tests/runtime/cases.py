@@ -14,8 +14,8 @@ from planner.domain.settings import CostSettings
 from planner.masks import LayerMask
 from planner.parameters import stored_weights
 from planner.runtime import slice_model
-from planner.runtime.slices import Slices
-from planner.runtime.traced import TracedModel
+from planner.runtime.reading.traced import TracedModel
+from planner.runtime.running.slices import Slices
 from planner.strategies.evaluation import evaluated_plan
 from planner.strategies.study import Study
 from planner.structure import allocation_units

@@ -13,7 +13,7 @@ from torch import nn
 
 from planner.errors import BadInputError
 from planner.runtime import slice_model
-from planner.runtime.traced import TracedModel
+from planner.runtime.reading.traced import TracedModel
 from tests.runtime import networks
 from tests.runtime.cases import check, example, random_plan, traced
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from planner.runtime import slice_model
-from planner.runtime.slices import Slices
-from planner.runtime.traced import TracedModel
-from planner.runtime.transport import InProcess
+from planner.runtime.reading.traced import TracedModel
+from planner.runtime.running.slices import Slices
+from planner.runtime.running.transport import InProcess
 from planner.strategies.evaluation import exchanges
 from planner.strategies.study import Study
 from tests.runtime import networks

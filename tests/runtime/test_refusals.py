@@ -12,7 +12,7 @@ from torch import nn
 
 from planner.errors import BadInputError, InconsistentResultError
 from planner.runtime import slice_model
-from planner.runtime.traced import TracedModel
+from planner.runtime.reading.traced import TracedModel
 from profiles.from_torch.runnable import traced_model
 from tests.runtime.cases import example, masked, random_plan, traced
 from tests.runtime.networks import Dense, Residual, Transformer

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from planner.errors import BadInputError
 from planner.runtime import slice_model
-from planner.runtime.slices import Slices
-from planner.runtime.traced import TracedModel
+from planner.runtime.reading.traced import TracedModel
+from planner.runtime.running.slices import Slices
 from profiles.from_torch.saved_slices import load_slices, save_slices
 from tests.runtime import networks
 from tests.runtime.cases import example, random_plan, traced

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planner.cost.ownership import count_owned, feature_shares
-from planner.runtime.transfers import Transfer, handed_over, moves, without_known
+from planner.runtime.cutting.transfers import Transfer, handed_over, moves, without_known
 from profiles.catalog import load_model
 
 

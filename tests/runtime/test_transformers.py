@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers as tf
 
-from planner.runtime.traced import TracedModel
+from planner.runtime.reading.traced import TracedModel
 from profiles.from_torch.runnable import traced_model
 from tests.runtime.cases import check, random_plan
 

@@ -7,7 +7,7 @@ import pytest
 
 from planner.simulation.arrivals import arrival_times
 from planner.simulation.costing import network_of
-from planner.simulation.kernel import can_compile
+from planner.simulation.engine.kernel import can_compile
 from planner.simulation.scenario import BUILT_IN, Scenario
 from tests.simulation.cases import check_everything_is_done_once, poisson, run_policy, scenario_of
 from tests.simulation.simpy_model import Ring

@@ -1,12 +1,9 @@
-"""Queues, outboxes and messages under way, as linked items in the tables of a run.
-
-These functions run compiled and plain alike (`planner.simulation.kernel`).
-"""
+"""Queues, outboxes and messages under way, as linked items in the tables of a run."""
 
 from __future__ import annotations
 
-from planner.simulation import state as s
-from planner.simulation.state import Floats, Ints, Layout
+from planner.simulation.engine import state as s
+from planner.simulation.engine.state import Floats, Ints, Layout
 
 
 def enqueue(at: Layout, i: Ints, item: int, node: int) -> None:

@@ -9,9 +9,9 @@ import torch
 
 from planner.errors import BadInputError
 from planner.masks import LayerMask
-from planner.runtime.node import Node
-from planner.runtime.traffic import Traffic, check_equal
-from planner.runtime.transport import InProcess, Transport
+from planner.runtime.running.node import Node
+from planner.runtime.running.traffic import Traffic, check_equal
+from planner.runtime.running.transport import InProcess, Transport
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from planner.accuracy.ranking import Magnitudes, magnitudes
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.masks import LayerMask, needed_weights, plan_masks
-from planner.runtime.cut_products import weight_of
-from planner.runtime.template import Template
+from planner.runtime.cutting.products import weight_of
+from planner.runtime.reading.template import Template
 
 
 def chosen_masks(

@@ -13,7 +13,7 @@ from planner.cost.handover import moving_features
 from planner.cost.ownership import FeatureShares
 from planner.cost.sharing import newly_sent, readers_of_one_tensor
 from planner.errors import InconsistentResultError
-from planner.runtime.transport import Pair
+from planner.runtime.running.transport import Pair
 from planner.strategies.study import Study
 from planner.structure import tensors_across
 

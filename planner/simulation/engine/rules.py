@@ -1,13 +1,10 @@
-"""What the built-in policies decide.
-
-These functions run compiled and plain alike (`planner.simulation.kernel`).
-"""
+"""What the built-in policies decide."""
 
 from __future__ import annotations
 
-from planner.simulation import state as s
-from planner.simulation.balance import balanced_way, nearest_to_done
-from planner.simulation.state import Floats, Ints, Layout
+from planner.simulation.engine import state as s
+from planner.simulation.engine.balance import balanced_way, nearest_to_done
+from planner.simulation.engine.state import Floats, Ints, Layout
 
 
 def admission(at: Layout, i: Ints, f: Floats, source: int) -> int:

@@ -1,14 +1,11 @@
-"""Workers that leave and rejoin, and speeds that change: a new epoch.
-
-These functions run compiled and plain alike (`planner.simulation.kernel`).
-"""
+"""Workers that leave and rejoin, and speeds that change: a new epoch."""
 
 from __future__ import annotations
 
-from planner.simulation import state as s
-from planner.simulation.queues import dequeue, post, unpost, wake
-from planner.simulation.sending import clear_wire, release_sender, route, send_again
-from planner.simulation.state import Floats, Ints, Layout
+from planner.simulation.engine import state as s
+from planner.simulation.engine.queues import dequeue, post, unpost, wake
+from planner.simulation.engine.sending import clear_wire, release_sender, route, send_again
+from planner.simulation.engine.state import Floats, Ints, Layout
 
 
 def next_epoch(at: Layout, i: Ints, f: Floats) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 from planner.domain.layer_profile import LayerProfile
 from planner.errors import BadInputError
-from planner.runtime.template import Slot, Template, aten
-from planner.runtime.traced import TracedLayer
+from planner.runtime.reading.template import Slot, Template, aten
+from planner.runtime.reading.traced import TracedLayer
 
 
 def expanded(layer: LayerProfile, traced: TracedLayer, call: Template) -> Template:

@@ -18,21 +18,21 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, cast
 
-from planner.simulation import (
+from planner.simulation.engine import (
+    advance,
     balance,
     churn,
     decisions,
-    engine,
     observing,
     queues,
     rules,
     sending,
     state,
 )
-from planner.simulation.state import Floats, Ints, Layout
+from planner.simulation.engine.state import Floats, Ints, Layout
 
 # Every module after those that it calls.
-MODULES = (queues, sending, churn, balance, rules, decisions, observing, engine)
+MODULES = (queues, sending, churn, balance, rules, decisions, observing, advance)
 
 WORTH_COMPILING = 200_000  # inputs that the plain engine does while this one is compiled
 
@@ -51,17 +51,17 @@ def best_engine(inputs: int) -> bool:
     """Whether so many inputs are worth the compiled engine, or it is there already."""
     if not can_compile():
         return False
-    return inputs > WORTH_COMPILING or any(cache_folder().glob("*/engine.advance*.nbc"))
+    return inputs > WORTH_COMPILING or any(cache_folder().glob("*/advance.advance*.nbc"))
 
 
 @cache
 def engine_of(compiled: bool) -> Advance:
-    """`planner.simulation.engine.advance`, compiled or plain.
+    """`planner.simulation.engine.advance.advance`, compiled or plain.
 
     The first call of a compiled one compiles it, which takes some seconds once per machine: the
     machine code is kept in the user's cache folder under a hash of the sources.
     """
-    return cast(Advance, _compiled()["advance"] if compiled else engine.advance)
+    return cast(Advance, _compiled()["advance"] if compiled else advance.advance)
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.owners import REPLICATED, Owners
-from planner.runtime.traced import TracedTensor
+from planner.runtime.reading.traced import TracedTensor
 
 Positions = NDArray[np.int64]
 Sets = tuple[Positions, ...]

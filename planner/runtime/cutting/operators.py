@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from planner.runtime.cut_partial import (
+from planner.runtime.cutting.partials import (
     NORMS,
     REDUCTIONS,
     group_normalised,
     normalised,
     reduced,
 )
-from planner.runtime.cut_plain import (
+from planner.runtime.cutting.plain import (
     along,
     elementwise,
     is_along,
@@ -18,8 +18,8 @@ from planner.runtime.cut_plain import (
     moved,
     whole,
 )
-from planner.runtime.cut_products import SLICERS
-from planner.runtime.work import Finding, Work
+from planner.runtime.cutting.products import SLICERS
+from planner.runtime.cutting.work import Finding, Work
 
 
 def cut_out(work: Work) -> Finding:

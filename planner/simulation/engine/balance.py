@@ -17,14 +17,12 @@ It is a heuristic: nothing is proven of its stability. Routing each input to the
 Σ W_r · s_r would bound the admitted work by the usual drift argument for every load below the
 program's limit; shares that follow with steps, and queues that receive this work only after
 passing others, are outside of it. docs/ms-mdi.md and the benchmark say how it fares.
-
-These functions run compiled and plain alike (`planner.simulation.kernel`).
 """
 
 from __future__ import annotations
 
-from planner.simulation import state as s
-from planner.simulation.state import Floats, Ints, Layout
+from planner.simulation.engine import state as s
+from planner.simulation.engine.state import Floats, Ints, Layout
 
 STEP = 1 / 32  # of a share, at least; the first steps are larger
 STEPS = 2  # of every share at a decision

@@ -1,11 +1,8 @@
-"""What a run writes down of itself while time passes.
-
-These functions run compiled and plain alike (`planner.simulation.kernel`).
-"""
+"""What a run writes down of itself while time passes."""
 
 from __future__ import annotations
 
-from planner.simulation.state import Floats, Ints, Layout
+from planner.simulation.engine.state import Floats, Ints, Layout
 
 
 def observe(at: Layout, i: Ints, f: Floats, until_s: float) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from planner.runtime.regions import everything
-from planner.runtime.template import Template, aten
-from planner.runtime.work import Finding, Work, broadcast_sets, cut
+from planner.runtime.cutting.regions import everything
+from planner.runtime.cutting.work import Finding, Work, broadcast_sets, cut
+from planner.runtime.reading.template import Template, aten
 
 CONVOLUTIONS = frozenset(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d".split()

@@ -79,8 +79,8 @@ class Step:
         What it makes; at a change of group the tensor that is taken over.
     kernel : str
         ``none`` (it only sends), ``take`` (its operand is the result), ``aten`` (it calls an
-        operator on its operands and weights), or a name of `planner.runtime.partial`, where the
-        nodes finish a layer from each other's partial results.
+        operator on its operands and weights), or a name of `planner.runtime.running.partial`,
+        where the nodes finish a layer from each other's partial results.
     target : str
         Operator of ATen with its overload, such as ``conv2d.default``.
     arguments : dict of str to value

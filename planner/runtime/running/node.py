@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from planner.runtime.partial import NUMBERS, begin, finish
-from planner.runtime.records import Operand, Ref, Step
-from planner.runtime.template import aten, replaced
-from planner.runtime.transport import Transport
+from planner.runtime.reading.template import aten, replaced
+from planner.runtime.running.partial import NUMBERS, begin, finish
+from planner.runtime.running.records import Operand, Ref, Step
+from planner.runtime.running.transport import Transport
 
 KERNELS = frozenset({"none", "take", "aten", *NUMBERS})
-"""What a step can be (`planner.runtime.records.Step`)."""
+"""What a step can be (`planner.runtime.running.records.Step`)."""
 
 
 class Node:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from planner.runtime.records import Operand, Receive, Send, Step
-from planner.runtime.regions import Holdings
-from planner.runtime.slices import Stretch
-from planner.runtime.transfers import Transfer, handed_over
+from planner.runtime.cutting.regions import Holdings
+from planner.runtime.cutting.transfers import Transfer, handed_over
+from planner.runtime.running.records import Operand, Receive, Send, Step
+from planner.runtime.running.slices import Stretch
 
 Group = tuple[Holdings, tuple[str, ...]]
 """What the nodes of a group hold, and their names."""

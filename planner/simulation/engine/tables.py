@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.simulation.state import Floats, Ints, Layout, Sizes
+from planner.simulation.engine.state import Floats, Ints, Layout, Sizes
 
 Shape = tuple[int, ...]
 

@@ -4,19 +4,23 @@ At one instant, in this order: an epoch of churn or drift begins; services end (
 order); messages leave (ring order); messages arrive (in order of launch); inputs come (by source);
 a slot begins. Then inputs are admitted (by source), messages begin (in order of request), and
 free workers decide (ring order). What takes no time happens in a further round of the instant.
-
-These functions run compiled and plain alike (`planner.simulation.kernel`).
 """
 
 from __future__ import annotations
 
-from planner.simulation import state as s
-from planner.simulation.churn import next_epoch, recount
-from planner.simulation.decisions import ask_admission, ask_service, begin_service, draw, take
-from planner.simulation.observing import observe
-from planner.simulation.queues import land, post, wake
-from planner.simulation.sending import charge, deliver, end_wire, finish, route, start_wires
-from planner.simulation.state import Floats, Ints, Layout
+from planner.simulation.engine import state as s
+from planner.simulation.engine.churn import next_epoch, recount
+from planner.simulation.engine.decisions import (
+    ask_admission,
+    ask_service,
+    begin_service,
+    draw,
+    take,
+)
+from planner.simulation.engine.observing import observe
+from planner.simulation.engine.queues import land, post, wake
+from planner.simulation.engine.sending import charge, deliver, end_wire, finish, route, start_wires
+from planner.simulation.engine.state import Floats, Ints, Layout
 
 NOTHING_FOLLOWS, SOMETHING, LEFT = 0, 1, 2
 

@@ -1,15 +1,12 @@
-"""Carrying out what a policy decides: inputs leave the reservoir, workers begin.
-
-These functions run compiled and plain alike (`planner.simulation.kernel`).
-"""
+"""Carrying out what a policy decides: inputs leave the reservoir, workers begin."""
 
 from __future__ import annotations
 
-from planner.simulation import state as s
-from planner.simulation.queues import dequeue, post
-from planner.simulation.rules import admission, service
-from planner.simulation.sending import route
-from planner.simulation.state import Floats, Ints, Layout
+from planner.simulation.engine import state as s
+from planner.simulation.engine.queues import dequeue, post
+from planner.simulation.engine.rules import admission, service
+from planner.simulation.engine.sending import route
+from planner.simulation.engine.state import Floats, Ints, Layout
 
 MUST_ASK = -2  # beside every answer that a policy may give
 

@@ -16,10 +16,17 @@ from planner.domain.layer_profile import LayerProfile
 from planner.domain.owners import REPLICATED
 from planner.errors import BadInputError, InconsistentResultError
 from planner.masks import LayerMask
-from planner.runtime.records import Operand, Ref
-from planner.runtime.regions import Holdings, Positions, Region, Sets, box_positions, everything
-from planner.runtime.template import Template
-from planner.runtime.transfers import Transfer
+from planner.runtime.cutting.regions import (
+    Holdings,
+    Positions,
+    Region,
+    Sets,
+    box_positions,
+    everything,
+)
+from planner.runtime.cutting.transfers import Transfer
+from planner.runtime.reading.template import Template
+from planner.runtime.running.records import Operand, Ref
 
 Source = tuple[str, Positions]
 """A stored tensor or message and the positions of its elements."""

@@ -8,9 +8,9 @@ from math import prod
 import numpy as np
 import torch
 
-from planner.runtime.regions import Sets, everything
-from planner.runtime.template import Constant, Slot, Template, replaced
-from planner.runtime.work import Finding, Work, broadcast_sets, cut
+from planner.runtime.cutting.regions import Sets, everything
+from planner.runtime.cutting.work import Finding, Work, broadcast_sets, cut
+from planner.runtime.reading.template import Constant, Slot, Template, replaced
 
 MOVES = frozenset(
     (

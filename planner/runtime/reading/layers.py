@@ -10,9 +10,16 @@ import torch
 
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from planner.runtime.composite import expanded
-from planner.runtime.template import Constant, Slot, Template, aten, functional, named_arguments
-from planner.runtime.traced import TracedCall, TracedModel
+from planner.runtime.reading.composite import expanded
+from planner.runtime.reading.template import (
+    Constant,
+    Slot,
+    Template,
+    aten,
+    functional,
+    named_arguments,
+)
+from planner.runtime.reading.traced import TracedCall, TracedModel
 
 _INLINED = frozenset({"wrap_with_set_grad_enabled", "wrap_with_autocast"})
 """Operators that run a graph once, as it is."""

@@ -1,13 +1,10 @@
-"""What becomes of an item when a worker has done with it: routes, links, delivery.
-
-These functions run compiled and plain alike (`planner.simulation.kernel`).
-"""
+"""What becomes of an item when a worker has done with it: routes, links, delivery."""
 
 from __future__ import annotations
 
-from planner.simulation import state as s
-from planner.simulation.queues import enqueue, launch, post, unpost, wake
-from planner.simulation.state import Floats, Ints, Layout
+from planner.simulation.engine import state as s
+from planner.simulation.engine.queues import enqueue, launch, post, unpost, wake
+from planner.simulation.engine.state import Floats, Ints, Layout
 
 
 def route(at: Layout, i: Ints, item: int, node: int) -> None:

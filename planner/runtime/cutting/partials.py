@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from planner.runtime.cut_plain import along
-from planner.runtime.partial import NUMBERS
-from planner.runtime.regions import everything
-from planner.runtime.template import Template
-from planner.runtime.work import Finding, Work, cut
+from planner.runtime.cutting.plain import along
+from planner.runtime.cutting.regions import everything
+from planner.runtime.cutting.work import Finding, Work, cut
+from planner.runtime.reading.template import Template
+from planner.runtime.running.partial import NUMBERS
 
 NORMS = frozenset({"layer_norm", "rms_norm", "softmax", "log_softmax"})
 REDUCTIONS = frozenset(

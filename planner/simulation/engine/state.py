@@ -57,7 +57,7 @@ class Sizes(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """`Sizes`, then where in the arrays each table begins (`planner.simulation.tables`)."""
+    """`Sizes`, then where in the arrays each table begins (`planner.simulation.engine.tables`)."""
 
     nodes: int
     sources: int

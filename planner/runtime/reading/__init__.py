@@ -1,0 +1,1 @@
+"""A traced model as one call per layer, with every constant worked out."""
