@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RECORDED = (ROOT / "benchmarks" / "simulation.txt").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "simulation.md").read_text(encoding="utf-8")
+SPEEDS = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 PRINTED = (
     r"{} / MS-MDI on 200 random scenarios.*\n"
     r"makespan: mean (?P<makespan>[\d.]+),.*worst (?P<worst>[\d.]+); less in (?P<less>\d+); "
@@ -31,3 +32,12 @@ def test_the_table_is_the_recorded_one(policy: str) -> None:
         f"| +{float(found['late']) - 1:.0%} |".replace("% |", " % |").replace("  %", " %")
     )
     assert row in PAGE
+
+
+@pytest.mark.parametrize("send", ["overlapped", "blocking"])
+def test_the_speeds_are_the_recorded_ones(send: str) -> None:
+    found = re.search(rf"{send} sends: compiled (\S+) s .*SimPy (\S+) s: (\d+) times", RECORDED)
+    assert found is not None
+    assert f"| {send} | {' | '.join(found.groups())} |" in SPEEDS
+    warm = re.search(r"policies: (\S+) s warm", RECORDED)
+    assert warm is not None and f"take {warm[1]} s warm" in " ".join(SPEEDS.split())
