@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from planner.masks import LayerMask, needed_weights, plan_masks
+from planner.parameters import StoredWeight
 from planner.strategies.planned import check_ties, planned_exchanges, spread_masks
 from profiles.catalog import model_names
 from profiles.files import one_line, write_atomically
@@ -44,11 +45,14 @@ class Masks:
         Names of their weights in the file; None where nothing is pruned.
     arrays : dict of str to bool array
         By parameter, in the weight's own shape: true where it stays.
+    shared : tuple of str
+        Parameters that another module holds too and that the plan leaves whole there.
     """
 
     layers: tuple[LayerMask, ...]
     parameters: tuple[str | None, ...]
     arrays: dict[str, NDArray[np.bool_]]
+    shared: tuple[str, ...] = ()
 
 
 def plan_json(plan: Plan) -> str:
@@ -81,13 +85,18 @@ def find_masks(plan: Plan, profile: ModelProfile, weights: Path) -> Masks:
     found = read_weights(weights, profile, needed)
     layers = plan_masks(stages, [None if weight is None else weight[0] for weight in found])
     pruned = {x.row: x.mask() for x in layers if x.prunes}
-    stored = {row: weight[1] for row in pruned if (weight := found[row])}
+    stored = {row: _by_own_name(weight[1]) for row in pruned if (weight := found[row])}
+    shared = tuple(weight.name for weight in stored.values() if weight.own_name)
     label = one_line(weights.name)
     arrays = spread_masks(profile, stored, pruned, label)
-    check_ties(profile, stored, label)
-    return Masks(
-        layers, tuple(w.name if (w := stored.get(x.row)) else None for x in layers), arrays
-    )
+    check_ties(profile, stored, label, shared)
+    parameters = tuple(w.name if (w := stored.get(x.row)) else None for x in layers)
+    return Masks(layers, parameters, arrays, shared)
+
+
+def _by_own_name(weight: StoredWeight) -> StoredWeight:
+    """A tensor that two modules hold has a mask in one of them, by that one's name."""
+    return replace(weight, name=weight.own_name or weight.name)
 
 
 def planned_model(plan: Plan) -> str:
@@ -126,7 +135,7 @@ def export_plan(plan: Plan, folder: Path, masks: Masks | None = None) -> list[Pa
         files[MASKS_FILE] = save(masks.arrays, metadata={"format": "pt"})
         files[FEATURES_FILE] = features_json(plan, masks)
         files[RECIPE_FILE] = recipe(masks)
-        files[README_FILE] = _README.replace("MODEL", one_line(plan.model.name))
+        files[README_FILE] = _readme(plan, masks)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -170,6 +179,13 @@ def recipe(masks: Masks) -> str:
         "training_stage:\n  pruning_modifiers:\n    ConstantPruningModifier:\n"
         f"      targets: {targets}\n      start: 0\n"
     )
+
+
+def _readme(plan: Plan, masks: Masks) -> str:
+    text = _README.replace("MODEL", one_line(plan.model.name))
+    if not masks.shared:
+        return text
+    return f"{text}\n{_SHARED.replace('NAMES', json.dumps(sorted(set(masks.shared))))}"
 
 
 def _sends(layer: LayerMask) -> Iterator[dict[str, Any]]:
@@ -221,9 +237,9 @@ Or prune the weights once, for code that keeps zeros by itself, such as the reci
 alone):
 
 ```python
-import json, torch
+import json, pathlib, torch
 
-data = open("masks.safetensors", "rb").read()
+data = pathlib.Path("masks.safetensors").read_bytes()
 start = 8 + int.from_bytes(data[:8], "little")
 for name, entry in json.loads(data[8:start]).items():
     if name != "__metadata__":
@@ -231,4 +247,21 @@ for name, entry in json.loads(data[8:start]).items():
         mask = torch.frombuffer(bytearray(data[first:end]), dtype=torch.bool)
         model.get_parameter(name).data.mul_(mask.reshape(entry["shape"]))
 ```
+"""
+
+_SHARED = """\
+## Weights that two modules hold
+
+The plan prunes the weights below in one module and leaves them whole in another, as those of a head
+that is tied to an embedding. `prune.custom_from_mask` masks the one, and both still train as one.
+Before the second piece of code, part them, and make the optimizer after that:
+
+```python
+for name in NAMES:
+    module, _, parameter = name.rpartition(".")
+    copy = torch.nn.Parameter(model.get_parameter(name).detach().clone())
+    setattr(model.get_submodule(module), parameter, copy)
+```
+
+With transformers also set `model.config.tie_word_embeddings = False` before saving.
 """

@@ -30,12 +30,16 @@ class StoredWeight:
     shape : tuple of int
     output_axis, input_axis : int
         Where the output and the input features lie; a kernel has the other axes.
+    own_name : str
+        What the layer's own module calls the tensor, where another module holds it too, as of a
+        head that is tied to its embedding; else empty.
     """
 
     name: str
     shape: tuple[int, ...]
     output_axis: int = 0
     input_axis: int = 1
+    own_name: str = ""
 
     def spread(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A mask of pairs of features, shape (O, I), over the stored tensor."""
@@ -75,13 +79,15 @@ def stored_weights(
     BadInputError
         A layer's weight is not among them, or has another shape.
     """
-    names = _matched(shapes, layers, label)
+    matched = _matched(shapes, layers, label)
+    names = {layer: stored for layer, (stored, _) in matched.items()}
     turned = _turned_leaves(shapes, names, layers)
     found = {}
     for layer in layers:
         name = names[layer.name]
         axes = (1, 0) if _is_turned(shapes[name], name, layer, turned) else (0, 1)
-        found[layer.name] = StoredWeight(name, tuple(shapes[name]), *axes)
+        own = matched[layer.name][1]
+        found[layer.name] = StoredWeight(name, tuple(shapes[name]), *axes, own)
     return found
 
 
@@ -138,8 +144,8 @@ def _leaf(name: str) -> str:
 
 def _matched(
     shapes: Mapping[str, Shape], layers: Sequence[LayerProfile], label: str
-) -> dict[str, str]:
-    """The stored name of every layer's weight.
+) -> dict[str, tuple[str, str]]:
+    """The stored name of every layer's weight, and `StoredWeight.own_name`.
 
     Raises
     ------
@@ -151,7 +157,7 @@ def _matched(
         by_pair.setdefault(shape[:2], []).append(name)
     missing = layers[0]
     for attempt, renaming in enumerate(islice(_renamings(shapes, layers), _MOST_RENAMINGS)):
-        found: dict[str, str] = {}
+        found: dict[str, tuple[str, str]] = {}
         for layer in layers:
             stored = _stored_name(layer, shapes, by_pair, renaming)
             if stored is None:
@@ -210,25 +216,28 @@ def _stored_name(
     shapes: Mapping[str, Shape],
     by_pair: dict[Shape, list[str]],
     renaming: Renaming,
-) -> str | None:
+) -> tuple[str, str] | None:
     """By the layer's name; else the only fitting one of its module, or of all if it is shared."""
     away, before = renaming
     names = [
         before + name.removeprefix(away) if name.startswith(away) else name
         for name in candidates(layer.name)
     ]
+    own_name = "" if owns_weight(layer) or not is_module(layer) else names[-1]
     for name in names:
         if name in shapes and fits(shapes[name], layer):
-            return name
+            return name, own_name
     if owns_weight(layer) and ":" not in layer.name:
         return None
-    module = names[-1].removesuffix("weight") if owns_weight(layer) else ""
+    within = names[-1].removesuffix("weight") if owns_weight(layer) else ""
     pair = (layer.out_features, layer.in_features)
     alike = [n for p in {pair, pair[::-1]} for n in by_pair.get(p, ())]
     if len(alike) > _MOST_COMPARED:
         return None
-    fitting = [n for n in alike if n.startswith(module) and fits(shapes[n], layer)]
-    return fitting[0] if len(fitting) == 1 else None
+    fitting = [n for n in alike if n.startswith(within) and fits(shapes[n], layer)]
+    if len(fitting) != 1:
+        return None
+    return fitting[0], own_name
 
 
 def fits(shape: Shape, layer: LayerProfile) -> bool:
@@ -239,6 +248,11 @@ def fits(shape: Shape, layer: LayerProfile) -> bool:
     if layer.op == "linear":
         return shape in (pair, pair[::-1])
     return shape[:2] == (pair[::-1] if layer.op == "conv_transpose" else pair)
+
+
+def is_module(layer: LayerProfile) -> bool:
+    """Whether a layer is named after a module of its own, which names its weight."""
+    return ":" not in layer.name and layer.name != layer.op
 
 
 def owns_weight(layer: LayerProfile) -> bool:

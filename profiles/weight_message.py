@@ -22,6 +22,7 @@ def encoded(size: Magnitudes, stored: StoredWeight) -> dict[str, Any]:
     return {
         "name": stored.name,
         "stored_shape": list(stored.shape),
+        "own_name": stored.own_name,
         "axes": [stored.output_axis, stored.input_axis],
         "shape": list(size.shape),
         "data": base64.b64encode(np.ascontiguousarray(size, "<f4").tobytes()).decode(),
@@ -40,7 +41,9 @@ def decoded(found: Any, label: str) -> Weight:
         rows, columns = (int(n) for n in found["shape"])
         values = np.frombuffer(base64.b64decode(found["data"]), dtype="<f4")
         shape = tuple(int(side) for side in found["stored_shape"])
-        stored = StoredWeight(str(found["name"]), shape, *(int(axis) for axis in found["axes"]))
+        output_axis, input_axis = (int(axis) for axis in found["axes"])
+        name, own_name = str(found["name"]), str(found["own_name"])
+        stored = StoredWeight(name, shape, output_axis, input_axis, own_name)
         sides = shape[stored.output_axis], shape[stored.input_axis]
     except (KeyError, TypeError, ValueError, IndexError, binascii.Error) as error:
         raise BadInputError(f"weights {label}: its reader's answer is not understood") from error

@@ -12,7 +12,14 @@ from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.parameters import Shape, StoredWeight, candidates, fits, owns_weight
+from planner.parameters import (
+    Shape,
+    StoredWeight,
+    candidates,
+    fits,
+    is_module,
+    owns_weight,
+)
 from planner.strategies.evaluation import exchanges
 from planner.strategies.study import Study
 
@@ -64,7 +71,7 @@ def check_layers(profile: ModelProfile, shapes: Mapping[str, Shape], label: str)
     for layer in profile.layers:
         if layer.feature_flow != "mixing" or not layer.weight_params or not owns_weight(layer):
             continue
-        if ":" in layer.name or layer.name == layer.op:  # its weight may have any name
+        if not is_module(layer):  # its weight may have any name
             continue
         tails = (by_tail[tail] for tail in _tails(layer.name, 2) if tail in by_tail)
         held = modules.get(layer.name) or next(tails, None)

@@ -61,8 +61,8 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
         if name is not None:
             node, tensor, steps = by_name[name]
             size = magnitudes(_oriented(node, tensor, steps))
-            axes = _axes(node, len(tensor.dims), steps)
-            answer[layer] = encoded(size, StoredWeight(tensor.name, tuple(tensor.dims), *axes))
+            out, into = _axes(node, len(tensor.dims), steps)
+            answer[layer] = encoded(size, StoredWeight(tensor.name, tuple(tensor.dims), out, into))
     return answer
 
 

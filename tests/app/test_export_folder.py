@@ -119,21 +119,42 @@ def test_layers_that_share_one_weight(tmp_path: Path) -> None:
     assert "'again.weight' of the layer 'again' is also read by a layer that" in said
 
 
-def test_a_head_that_shares_the_embeddings_weight(tmp_path: Path) -> None:
-    module = transformers.GPT2LMHeadModel(tiny_gpt())
+@pytest.mark.parametrize("kept", ["head", "embedding", "both"])
+def test_a_head_that_shares_the_embeddings_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    names = {"head": "lm_head.weight", "embedding": "transformer.wte.weight"}
+    module = transformers.GPT2LMHeadModel(tiny_gpt()).eval()
     source = profiled(module, tmp_path, "lm", input_ids=(1, 8))
+    state = {name: values.clone() for name, values in module.state_dict().items()}
+    for name in names.values():
+        if kept != "both" and name != names[kept]:
+            del state[name]
+    weights = tmp_path / "state.pt"
+    torch.save(state, weights)
     plan = planned(source, tmp_path, "--nodes", "2", "--parallelism", "within-layer")
     keep(plan, 2)
-    said = refusal(tmp_path, plan, "--model", source, "--weights", weights_of(source))
-    assert "of the layer 'lm_head' is also read by a layer that the plan leaves whole" in said
-    weight = module.transformer.wte.weight.detach().clone()
-    module.lm_head.weight = torch.nn.Parameter(weight)
-    source = profiled(module, tmp_path, "apart", input_ids=(1, 8))
-    plan = planned(source, tmp_path, "--nodes", "2", "--parallelism", "within-layer")
-    keep(plan, 2)
-    words = ("--model", source, "--weights", weights_of(source))
-    masks = check(exported(plan, tmp_path, *words), load_source(str(source)), module)
+    words = ("--model", source, "--weights", weights)
+    folder = exported(plan, tmp_path, *words)
+    masks = check(folder, load_source(str(source)), module)
     assert "lm_head.weight" in masks and "transformer.wte.weight" not in masks
+
+    monkeypatch.chdir(folder)
+    before = module.transformer.wte.weight.detach().clone()
+    masking, pruning, parting = blocks(folder)
+    assert 'for name in ["lm_head.weight"]:' in parting
+    exec(masking, {"model": module})
+    assert module.lm_head.weight_orig is module.transformer.wte.weight, "still one"
+    assert torch.equal(module.lm_head.weight, before * torch.from_numpy(masks["lm_head.weight"]))
+    module(torch.zeros(1, 8, dtype=torch.long)).logits.sum().backward()
+    assert torch.equal(module.transformer.wte.weight, before)
+
+    twin = transformers.GPT2LMHeadModel(tiny_gpt()).eval()
+    before = twin.transformer.wte.weight.detach().clone()
+    exec(parting, {"model": twin, "torch": torch})
+    exec(pruning, {"model": twin})
+    assert torch.equal(twin.transformer.wte.weight, before)
+    assert torch.equal(twin.lm_head.weight, before * torch.from_numpy(masks["lm_head.weight"]))
 
 
 @pytest.mark.parametrize("nodes", ["1", "2"])
