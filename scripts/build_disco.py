@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 import small_nodes
-from build_results import study_on, table
+from build_results import study_on
+from documents import command, made, table
 from layer_table import PICTURE, Layer, head_mounted_layers, layer_picture, per_layer
 from readings import READINGS, costs_at
 
 from planner.domain.settings import CostSettings
 from planner.strategies.within_layer import split_baseline
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAGE = DOCS / "disco.md"
 PUBLISHED_SHARES = {  # percent, DISCO: S_comm and S_comp with 1, 2, 3 independent groups
     "dense-then-split": ((8, 32, 68), (10, 28, 40)),
     "split-then-aggregate": ((30, 67, 91), (8, 21, 39)),
@@ -192,19 +189,9 @@ def page(layers: list[Layer]) -> str:
 
 def main() -> int:
     """Write or check; 1 where the page or its picture is stale."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
+    check = command(__doc__).parse_args().check
     layers = head_mounted_layers()
-    stale = False
-    for path, text in ((PAGE, page(layers)), (DOCS / PICTURE, layer_picture(layers))):
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        stale = True
-        print(f"{'stale' if check else 'wrote'}: docs/{path.relative_to(DOCS)}")
-        if not check:
-            path.write_text(text, encoding="utf-8")
-    return int(check and stale)
+    return made({"disco.md": page(layers), PICTURE: layer_picture(layers)}, check)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
+from documents import command, made, ms, table
 
 from app.inputs import build_study
 from app.inputs import find_accuracy as accuracy_of
@@ -29,7 +27,6 @@ from planner.strategies.within_layer import (
 from planner.structure import block_groups
 from profiles.catalog import load_cluster, load_curve, load_model
 
-PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 INTRODUCTION = """# Results
 
 Every figure on this page, but for the last section's, is recomputed by
@@ -40,25 +37,12 @@ authors) or assumed, as marked.
 """
 
 
-def table(header: str, rows: Iterable[Iterable[object]]) -> str:
-    """A Markdown table; ``header`` holds the column names separated by ``|``."""
-    names = [name.strip() for name in header.split("|")]
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
 def study_on(cluster: str, model: str = "resnet50", *, overlap: bool = False) -> Study:
     """A catalogue model on a catalogue cluster with its default accuracy model."""
     profile = load_model(model)
     return build_study(
         profile, load_cluster(cluster), CostSettings(overlap=overlap), accuracy_of(None, profile)
     )
-
-
-def ms(seconds: float) -> str:
-    """Milliseconds with one digit behind the point."""
-    return f"{seconds * 1e3:,.1f}"
 
 
 def head_mounted() -> str:
@@ -259,16 +243,7 @@ def page() -> str:
 
 def main() -> int:
     """Write or check; 1 where the page is stale."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
-    text = page()
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print("stale: docs/results.md" if check else "wrote: docs/results.md")
-    if not check:
-        PAGE.write_text(text, encoding="utf-8")
-    return int(check)
+    return made({"results.md": page()}, command(__doc__).parse_args().check)
 
 
 if __name__ == "__main__":

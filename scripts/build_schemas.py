@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from pathlib import Path
 
+from documents import command, made
 from pydantic import BaseModel, TypeAdapter
 
 from planner.domain.accuracy import AccuracyCurve
@@ -22,7 +21,6 @@ from planner.strategies.needed import Needed
 from planner.strategies.pareto import ParetoFrontier
 from planner.strategies.sweep import Sweep
 
-FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 DOCUMENTS: dict[str, type[BaseModel]] = {
     "accuracy-curve": AccuracyCurve,
     "cluster": Cluster,
@@ -40,29 +38,17 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
 
 
 def schemas() -> dict[str, str]:
-    """File name to schema text, as a document that is written out (derived fields included)."""
+    """Path below docs/ to the schema of a document as written out (derived fields included)."""
     texts = {name: kind.model_json_schema(mode="serialization") for name, kind in DOCUMENTS.items()}
     texts["problem"] = TypeAdapter(Problem).json_schema(mode="serialization")
-    return {f"{name}.json": json.dumps(text, indent=1) + "\n" for name, text in texts.items()}
+    return {
+        f"schemas/{name}.json": json.dumps(text, indent=1) + "\n" for name, text in texts.items()
+    }
 
 
 def main() -> int:
     """Write or check; 1 where a schema is stale."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    stale = []
-    for name, text in schemas().items():
-        path = FOLDER / name
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        stale.append(name)
-        if not check:
-            path.write_text(text, encoding="utf-8")
-    if stale:
-        print(("stale: " if check else "wrote: ") + ", ".join(stale))
-    return 1 if check and stale else 0
+    return made(schemas(), command(__doc__).parse_args().check)
 
 
 if __name__ == "__main__":

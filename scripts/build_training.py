@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from build_results import table
+from documents import DOCS, command, made, table
 from train_tasks import RESULTS
 from training_claims import BRANCHES, Pair, claims, difference_rows, found, interval, percent
 from training_picture import Mark, Series, picture
@@ -17,7 +16,6 @@ from training_words import OWN_MODEL, introduction
 from planner.training.tasks.catalogue import TASK_NAMES, load_task
 from planner.training.tasks.task import Task
 
-DOCS = Path(__file__).parents[1] / "docs"
 PAGE = "training-results.md"
 DIGITS = {"dB": 3, "%": 2}
 POINTS = {"dB": "dB", "%": "points"}  # what differences count in
@@ -217,22 +215,11 @@ def documents(folder: Path) -> dict[str, str]:
 
 def main() -> int:
     """Write or check; 1 where the page or a picture is stale."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
+    parser = command(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--docs", type=Path, default=DOCS)
     asked = parser.parse_args()
-    stale = False
-    for name, text in documents(asked.results).items():
-        path = asked.docs / name
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        stale = True
-        print(f"{'stale' if asked.check else 'wrote'}: docs/{name}")
-        if not asked.check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    return int(asked.check and stale)
+    return made(documents(asked.results), asked.check, asked.docs)
 
 
 if __name__ == "__main__":

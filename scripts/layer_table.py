@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from build_results import ms, study_on, table
+from build_results import study_on
+from documents import ms, table
 from layer_picture import LayerTime, picture
 
 from planner.strategies.study import sparsifiable_layers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from build_results import ms, table
+from documents import ms, table
 from numpy.typing import NDArray
 from readings import READINGS, Reading, costs_at
 
