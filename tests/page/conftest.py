@@ -18,6 +18,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from playwright.sync_api import Browser
 
+from app.page import current, progress
+from tests.page.driving import LONG_S
 from tests.page.visiting import Visit
 
 REPO = Path(__file__).parents[2]
@@ -27,6 +29,14 @@ OURS = re.compile(r"(?:app/page|app/\w+\.py|planner/|profiles/)")
 """A file of ours, as a traceback names it."""
 
 OnnxNet = Callable[..., bytes]
+
+
+@pytest.fixture(autouse=True)
+def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run of the page's script wait for its results, however slow the machine is."""
+    monkeypatch.setattr(current, "PLAN_PATIENCE_S", LONG_S)
+    monkeypatch.setattr(progress, "PATIENCE_S", LONG_S)
+    monkeypatch.setattr(progress, "SETTLE_S", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -7,22 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
-
-from app.page import current, progress
 
 MAIN = Path(__file__).parents[2] / "app/page/main.py"
 LONG_S = 120.0
 BYTES = "application/octet-stream"
-
-
-def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every run of the page wait for its results, however slow the machine is."""
-    monkeypatch.setattr(current, "PLAN_PATIENCE_S", LONG_S)
-    monkeypatch.setattr(progress, "PATIENCE_S", LONG_S)
-    monkeypatch.setattr(progress, "SETTLE_S", 0.0)
 
 
 def opened(view: str = "", **query: str) -> AppTest:

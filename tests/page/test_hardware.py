@@ -18,7 +18,7 @@ from planner.domain.cluster import Cluster, PairLink
 from planner.errors import BadInputError
 from profiles.catalog import cluster_names, load_cluster, load_model
 from tests.app.command import planner
-from tests.page.driving import go_to, good, opened, shown_headline, texts, waiting
+from tests.page.driving import go_to, good, opened, shown_headline, texts
 
 UNITS = ("MB/s", "GMAC/s")
 
@@ -98,8 +98,7 @@ def test_two_best_of_unequal_nodes_may_work_and_like_ones_are_cut() -> None:
     assert is_uniform(load_cluster("small-nodes")) and not is_uniform(unequal())
 
 
-def test_an_edited_table_is_a_cluster_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(monkeypatch)
+def test_an_edited_table_is_a_cluster_of_ones_own() -> None:
     page = opened("hardware", nodes="2")
     before = shown_headline(page)
     (field,) = [x for x in page.number_input if x.label.startswith("Latency of a message")]

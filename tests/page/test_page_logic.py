@@ -27,16 +27,10 @@ from tests.page.driving import (
     texts,
     traces,
     unescaped,
-    waiting,
 )
 
 REPO = Path(__file__).parents[2]
 PUBLISHED = f"curve:resnet50-imagenet/{DEFAULT_RULE}"
-
-
-@pytest.fixture(autouse=True)
-def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(monkeypatch)
 
 
 @pytest.fixture

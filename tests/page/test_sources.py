@@ -16,14 +16,9 @@ from app.scenarios import read_scenario
 from planner.errors import BadInputError
 from planner.simulation.study import simulate
 from profiles.catalog import load_model
-from tests.page.driving import BYTES, good, opened, texts, traces, unescaped, waiting
+from tests.page.driving import BYTES, good, opened, texts, traces, unescaped
 
 EXAMPLES = Path(__file__).parents[2] / "examples/scenarios"
-
-
-@pytest.fixture(autouse=True)
-def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(monkeypatch)
 
 
 def test_rows_travel_in_a_link() -> None:

@@ -29,13 +29,7 @@ from tests.page.driving import (
     shown_headline,
     texts,
     unescaped,
-    waiting,
 )
-
-
-@pytest.fixture(autouse=True)
-def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(monkeypatch)
 
 
 @pytest.fixture

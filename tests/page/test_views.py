@@ -23,13 +23,7 @@ from tests.page.driving import (
     shown_headline,
     texts,
     traces,
-    waiting,
 )
-
-
-@pytest.fixture(autouse=True)
-def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(monkeypatch)
 
 
 def test_latency_shows_the_plan_or_a_baseline_and_what_binds() -> None:
