@@ -9,6 +9,8 @@ from typing import Literal
 from app.page.answer import Answer
 from app.page.layer_view import StageView, plan_stages
 from app.tables import Table
+from planner.cost.layers import NodeTimes
+from planner.strategies.evaluation import times_of_nodes
 
 Kind = Literal["computation", "communication", "handed over"]
 
@@ -29,7 +31,7 @@ def timeline(answer: Answer) -> tuple[Span, ...]:
     """Every node's spans for one input, from its arrival to the output.
 
     A layer exchanges and then computes; with overlap it does both at once and ends with the
-    longer. Nodes of a stage wait for the slowest, so that they are drawn alike.
+    longer. Nodes of a stage wait for the slowest; what each is busy with is drawn.
     """
     return tuple(_spans(answer))
 
@@ -39,6 +41,7 @@ def _spans(answer: Answer) -> Iterator[Span]:
     overlap = answer.study.settings.overlap
     first = answer.study.ends_s(stages[0].nodes)[0]
     last = answer.study.ends_s(stages[-1].nodes)[1]
+    times = [_by_layer(answer, found) for found in times_of_nodes(answer.study, answer.plan.stages)]
     now = 0.0
     if first:
         yield from _all(stages[0].nodes, 1, "handed over", "the input", now, now + first)
@@ -49,7 +52,7 @@ def _spans(answer: Answer) -> Iterator[Span]:
             end = now + stage.received_s
             yield from _all(nodes, number, "handed over", f"to stage {number}", now, end)
             now = end
-        yield from _stage(stage, number, now, overlap)
+        yield from _stage(stage, number, now, overlap, times[number - 1])
         now += sum(_length(p.comm_s, p.compute_s, overlap) for p in stage.points)
     if last:
         yield from _all(stages[-1].nodes, len(stages), "handed over", "the output", now, now + last)
@@ -59,16 +62,27 @@ def _length(comm_s: float, compute_s: float, overlap: bool) -> float:
     return max(comm_s, compute_s) if overlap else comm_s + compute_s
 
 
-def _stage(stage: StageView, number: int, start_s: float, overlap: bool) -> Iterator[Span]:
+Seconds = dict[str, tuple[list[float], list[float]]]
+"""By layer: for how long each node of a stage communicates, and for how long it computes."""
+
+
+def _by_layer(answer: Answer, times: NodeTimes) -> Seconds:
+    names = (layer.name for layer in answer.profile.layers)
+    rows = zip(times.comm_s.tolist(), times.compute_s.tolist(), strict=True)
+    return dict(zip(names, rows, strict=True))
+
+
+def _stage(
+    stage: StageView, number: int, start_s: float, overlap: bool, seconds: Seconds
+) -> Iterator[Span]:
     now = start_s
     for point in stage.points:
         begin = now if overlap else now + point.comm_s
-        if point.comm_s:
-            end = now + point.comm_s
-            yield from _all(stage.nodes, number, "communication", point.name, now, end)
-        if point.compute_s:
-            end = begin + point.compute_s
-            yield from _all(stage.nodes, number, "computation", point.name, begin, end)
+        for node, comm_s, compute_s in zip(stage.nodes, *seconds[point.name], strict=True):
+            if comm_s:
+                yield Span(node, number, "communication", point.name, now, now + comm_s)
+            if compute_s:
+                yield Span(node, number, "computation", point.name, begin, begin + compute_s)
         now += _length(point.comm_s, point.compute_s, overlap)
 
 

@@ -91,20 +91,56 @@ def exchange_s(
     -------
     float array, shape (...)
     """
+    interface_s, pair_s, delay_s = _occupation_s(selected, moved, links)
+    transmission = np.maximum(interface_s.max(axis=-1), pair_s.max(axis=(-2, -1)))
+    result: NDArray[np.float64] = transmission + delay_s.max(axis=-1)
+    return result
+
+
+def node_exchange_s(
+    selected: NDArray[Count], moved: NDArray[np.int64], links: Links
+) -> NDArray[np.float64]:
+    """Seconds of one exchange for which each node sends or receives; at most `exchange_s`.
+
+    On a shared medium all who take part wait for it until the last is done.
+
+    Parameters
+    ----------
+    selected, moved : arrays, shape (..., n, n)
+        As in `bytes_on_wire`.
+
+    Returns
+    -------
+    float array, shape (..., n)
+    """
+    interface_s, pair_s, delay_s = _occupation_s(selected, moved, links)
+    slowest_pair_s = np.maximum(pair_s.max(axis=-1), pair_s.max(axis=-2))
+    pairs = selected + moved
+    takes_part = (pairs > 0).any(axis=-1) | (pairs > 0).any(axis=-2)
+    return np.where(takes_part, np.maximum(interface_s, slowest_pair_s) + delay_s, 0.0)
+
+
+def _occupation_s(
+    selected: NDArray[Count], moved: NDArray[np.int64], links: Links
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Seconds of every interface, of every pair's link, and of every node's messages' latency.
+
+    Returns
+    -------
+    float arrays, shape (..., n), (..., n, n) and (..., n); no pair has a link of its own, so 0,
+    on a shared medium
+    """
     sent, received = bytes_on_wire(selected, moved, links.casting)
     pairs = selected + moved
     if links.medium == "shared":
-        transmission = sent.sum(axis=-1) / links.slowest_bandwidth_bytes_per_s
+        total = sent.sum(axis=-1, keepdims=True) / links.slowest_bandwidth_bytes_per_s
+        interface_s, pair_s = np.broadcast_to(total, sent.shape), np.zeros_like(total)[..., None]
     else:
-        full = links.medium == "full_duplex"
-        busy = np.maximum(sent, received) if full else sent + received
-        by_interface = (busy / links.interface_bandwidth_bytes_per_s).max(axis=-1)
-        by_pair = (pairs / links.pair_bandwidth_bytes_per_s).max(axis=(-2, -1))
-        transmission = np.maximum(by_interface, by_pair)
+        busy = np.maximum(sent, received) if links.medium == "full_duplex" else sent + received
+        interface_s = busy / links.interface_bandwidth_bytes_per_s
+        pair_s = pairs / links.pair_bandwidth_bytes_per_s
     messages = np.where(pairs > 0, links.pair_latency_s, 0.0)
-    delay = np.maximum(messages.sum(axis=-1), messages.sum(axis=-2)).max(axis=-1)
-    result: NDArray[np.float64] = transmission + delay
-    return result
+    return interface_s, pair_s, np.maximum(messages.sum(axis=-1), messages.sum(axis=-2))
 
 
 def medium_s(

@@ -8,11 +8,11 @@ from typing import Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost.exchange import Links, bytes_on_wire, exchange_s, medium_s
+from planner.cost.exchange import Links, bytes_on_wire, exchange_s, medium_s, node_exchange_s
 from planner.cost.ownership import FeatureShares
 from planner.cost.sharing import newly_sent, reserved_bytes
 from planner.cost.sparsity import Count
-from planner.cost.work import compute_s, node_macs, node_weight_bytes
+from planner.cost.work import node_compute_s, node_macs, node_weight_bytes
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings
@@ -59,14 +59,12 @@ def layer_costs(
         Rows of layers that share one transmission.
     """
     links = Links.of(group, settings.medium, settings.casting)
-    feature_bytes = np.array([layer.input_feature_bytes for layer in profile.layers])
-    selected = newly_sent(kept, readers) * feature_bytes[:, None, None, None]
-    moved = np.broadcast_to(shares.moved_bytes[:, None], selected.shape)
+    selected, moved = _sent_bytes(profile, shares, kept, readers)
     macs = node_macs(profile, shares, kept)
     weight_bytes = node_weight_bytes(profile, shares, kept)
     sent, received = bytes_on_wire(selected, moved, links.casting)
     comm = exchange_s(selected, moved, links)
-    comp = compute_s(profile, group.nodes, shares, macs, weight_bytes, kept)
+    comp = node_compute_s(profile, group.nodes, shares, macs, weight_bytes, kept).max(axis=2)
     reserved = reserved_bytes(profile, shares, readers)
     return LayerCosts(
         macs=macs,
@@ -78,3 +76,55 @@ def layer_costs(
         latency_s=np.maximum(comm, comp) if settings.overlap else comm + comp,
         medium_s=medium_s(selected, moved, links),
     )
+
+
+@dataclass(frozen=True)
+class NodeTimes:
+    """When the nodes of a group work, float arrays of shape (L, n) over L layers and n nodes.
+
+    Attributes
+    ----------
+    comm_s, compute_s
+        Seconds for which each node sends or receives, and for which it computes. Nodes wait for
+        each other, so that a layer takes as long as the slowest.
+    """
+
+    comm_s: NDArray[np.float64]
+    compute_s: NDArray[np.float64]
+
+
+def node_times(
+    profile: ModelProfile,
+    group: Cluster,
+    settings: CostSettings,
+    shares: FeatureShares,
+    kept: NDArray[Count],
+    readers: list[list[int]],
+) -> NodeTimes:
+    """Each node's part of `LayerCosts.comm_s` and `LayerCosts.compute_s`, for given counts.
+
+    Parameters
+    ----------
+    kept : int or float array, shape (L, n, n)
+    readers : list of lists of int
+        Rows of layers that share one transmission.
+    """
+    only = kept[:, None]
+    selected, moved = _sent_bytes(profile, shares, only, readers)
+    links = Links.of(group, settings.medium, settings.casting)
+    macs = node_macs(profile, shares, only)
+    weight_bytes = node_weight_bytes(profile, shares, only)
+    computing = node_compute_s(profile, group.nodes, shares, macs, weight_bytes, only)
+    return NodeTimes(node_exchange_s(selected, moved, links)[:, 0], computing[:, 0])
+
+
+def _sent_bytes(
+    profile: ModelProfile,
+    shares: FeatureShares,
+    kept: NDArray[Count],
+    readers: list[list[int]],
+) -> tuple[NDArray[Count], NDArray[np.int64]]:
+    """Bytes of selected features and of moved ones, shape (L, K, n, n), as exchanges have them."""
+    feature_bytes = np.array([layer.input_feature_bytes for layer in profile.layers])
+    selected = newly_sent(kept, readers) * feature_bytes[:, None, None, None]
+    return selected, np.broadcast_to(shares.moved_bytes[:, None], selected.shape)

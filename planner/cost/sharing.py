@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 from planner.cost.ownership import FeatureShares
 from planner.cost.sparsity import Count
 from planner.domain.model_profile import ModelProfile
+from planner.domain.settings import CostSettings
 
 
-def readers_of_one_tensor(profile: ModelProfile, shares: FeatureShares) -> list[list[int]]:
-    """Rows of the layers that exchange the same tensor, two or more each, in order."""
+def sharing_readers(
+    profile: ModelProfile, shares: FeatureShares, settings: CostSettings
+) -> list[list[int]]:
+    """Rows of the layers that share one transmission of a tensor, two or more each, in order.
+
+    None unless the settings say that inputs are shared.
+    """
+    if not settings.share_inputs:
+        return []
     by_tensor: dict[str, list[int]] = {}
     for row, layer in enumerate(profile.layers):
         if shares.owned[row].any():

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from planner.cost.layers import layer_costs
 from planner.cost.ownership import FeatureShares, feature_shares
-from planner.cost.sharing import readers_of_one_tensor
+from planner.cost.sharing import sharing_readers
 from planner.cost.sparsity import comm_sparsity, kept_features
 from planner.cost.work import any_measured
 from planner.domain.cluster import Cluster
@@ -60,7 +60,7 @@ def cost_of_counts(
     levels: NDArray[np.float64],
 ) -> CostTable:
     """Cost given feature counts, shape (L, K, n, n), on all nodes of a group."""
-    readers = readers_of_one_tensor(profile, shares) if settings.share_inputs else []
+    readers = sharing_readers(profile, shares, settings)
     costs = layer_costs(profile, group, settings, shares, kept, readers)
     layer_macs = np.array([layer.macs for layer in profile.layers], dtype=np.float64)
     executed = np.where(shares.mixing[:, None], costs.macs.sum(axis=2), layer_macs[:, None])

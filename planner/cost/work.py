@@ -70,7 +70,7 @@ def node_weight_bytes(
     return stored
 
 
-def compute_s(
+def node_compute_s(
     profile: ModelProfile,
     nodes: tuple[Node, ...],
     shares: FeatureShares,
@@ -78,10 +78,10 @@ def compute_s(
     weight_bytes: NDArray[Count],
     kept: NDArray[Count],
 ) -> NDArray[np.float64]:
-    """L_comp: the slowest node's max(MACs / C, bytes touched / memory bandwidth) + overhead.
+    """L_comp of every node: max(MACs / C, bytes touched / memory bandwidth) + overhead.
 
-    A layer without MACs is fused with its producer and takes no time of its own, unless its
-    time was measured.
+    The slowest one's is the layer's. A layer without MACs is fused with its producer and takes no
+    time of its own, unless its time was measured.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def compute_s(
 
     Returns
     -------
-    float array, shape (L, K)
+    float array, shape (L, K, n)
     """
     inputs, outputs = _column(profile, "in_features"), _column(profile, "out_features")
     input_bytes, output_bytes = _column(profile, "input_bytes"), _column(profile, "output_bytes")
@@ -110,8 +110,7 @@ def compute_s(
             arithmetic = np.where(works[..., index], np.maximum(arithmetic, memory), 0.0)
         seconds[..., index] = arithmetic + np.where(works[..., index], node.layer_overhead_s, 0.0)
         _override_measured(profile.layers, node, macs, output_share, seconds, index)
-    slowest: NDArray[np.float64] = seconds.max(axis=2)
-    return slowest
+    return seconds
 
 
 def any_measured(profile: ModelProfile, nodes: tuple[Node, ...]) -> bool:

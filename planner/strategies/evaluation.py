@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.interface import NOTHING_KNOWN, Exchange, PredictedLoss
+from planner.cost.layers import NodeTimes
 from planner.domain.cluster import Origin
 from planner.domain.cost_table import CostTable
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
@@ -111,6 +112,22 @@ def exchanges(study: Study, stages: tuple[StagePlan, ...]) -> list[Exchange]:
         The stages do not fit the study's model or cluster, as in `evaluate`.
     """
     return [study.exchange(stage.table, stage.rows) for stage in _costed_stages(study, stages)]
+
+
+def times_of_nodes(study: Study, stages: tuple[StagePlan, ...]) -> list[NodeTimes]:
+    """When each node of every stage works, over all layers of the model.
+
+    Raises
+    ------
+    BadInputError
+        The stages do not fit the study's model or cluster, as in `evaluate`.
+    """
+    _check_layers(study, stages)
+    _check_nodes(study, stages)
+    return [
+        study.node_times_of(stage.nodes, _kept_matrix(study, stage, rows))
+        for stage, rows in _rows(stages)
+    ]
 
 
 def _costed_stages(study: Study, stages: tuple[StagePlan, ...]) -> list[_Stage]:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from planner.accuracy.interface import Exchange, LossModel
 from planner.cost.chain import ChainCosts, chain_costs
 from planner.cost.handover import Handovers, Member, Transfers, positions_of
+from planner.cost.layers import NodeTimes, node_times
 from planner.cost.ownership import FeatureShares, feature_shares
+from planner.cost.sharing import sharing_readers
 from planner.cost.table import DEFAULT_LEVELS, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster, Medium
@@ -126,6 +128,13 @@ class Study:
             kept[:, None],
             np.zeros(1),
         )
+
+    def node_times_of(self, names: tuple[str, ...], kept: NDArray[np.int64]) -> NodeTimes:
+        """When each node of a group works for given feature counts, shape (L, n, n)."""
+        shares = self.shares(names)
+        readers = sharing_readers(self.profile, shares, self.settings)
+        group = self.cluster.only(names)
+        return node_times(self.profile, group, self.settings, shares, kept, readers)
 
     @kept_in_study
     def owners(self, names: tuple[str, ...]) -> LayerOwners:

@@ -22,6 +22,7 @@ from app.page.parameters import MEASURES
 from app.page.question import Question
 from app.page.sweeps import here_value, sweep_values
 from app.page.timeline import timeline
+from planner.domain.cluster import Cluster
 from planner.domain.owners import REPLICATED
 from planner.masks import LayerMask
 from planner.strategies.sweep import sweep
@@ -70,15 +71,32 @@ def test_the_timeline_ends_with_the_latency_and_no_lane_holds_two_things(
         lane.sort()
         assert all(a[1] <= b[0] + 1e-12 for a, b in itertools.pairwise(lane))
     for stage in range(1, len(found.plan.stages) + 1):
-        node = found.plan.stages[stage - 1].nodes[0]
-        mine = [s for s in spans if (s.node, s.stage, s.kind) == (node, stage, "computation")]
-        shown = plan_stages(found)[stage - 1].points
-        computed = sum(point.compute_s for point in shown)
-        assert sum(s.end_s - s.start_s for s in mine) == pytest.approx(computed)
+        for kind, cost in (("computation", "compute_s"), ("communication", "comm_s")):
+            longest: dict[str, float] = {}
+            for s in spans:
+                if (s.stage, s.kind) == (stage, kind):
+                    longest[s.what] = max(longest.get(s.what, 0.0), s.end_s - s.start_s)
+            for point in plan_stages(found)[stage - 1].points:
+                assert longest.get(point.name, 0.0) == pytest.approx(getattr(point, cost))
     nodes = [node.name for node in found.study.cluster.nodes]
     drawn = gantt(spans, nodes)
     ends = [x for trace in drawn.data for x in trace.x if x is not None]
     assert max(ends) == pytest.approx(predicted.latency_s * 1e3)
+
+
+def test_a_node_with_little_to_do_is_drawn_so() -> None:
+    fast = {"name": "fast", "macs_per_s": 3e9}
+    slow = {"name": "slow", "macs_per_s": 1e9, "memory_bytes_per_s": 1e8}
+    cluster = Cluster.model_validate(
+        {"name": "pair", "nodes": [fast, slow], "link": {"bandwidth_bytes_per_s": 1e7}}
+    )
+    question = Question(cluster, 2, exactly=True, parallelism="within-layer")
+    spans = timeline(Answer(load_model("resnet50-eighth"), question))
+    busy = {
+        node: sum(s.end_s - s.start_s for s in spans if (s.node, s.kind) == (node, "computation"))
+        for node in ("fast", "slow")
+    }
+    assert 0 < busy["fast"] < busy["slow"]
 
 
 def test_memory_shows_what_is_needed_and_the_limits_that_are_known() -> None:

@@ -1,4 +1,4 @@
-"""Plans that do not fit the model or the cluster are refused in one plain line."""
+"""The cost model's word on plans, node by node; those that do not fit are refused in a line."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from planner.domain.cluster import Cluster
+from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
+from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
-from planner.strategies.evaluation import evaluate
+from planner.strategies.evaluation import evaluate, exchanges, times_of_nodes
 from planner.strategies.pipeline import pipeline_equal
 from planner.strategies.study import Study
 from planner.strategies.within_layer import uniform
 from tests.planner.builders import Net, chain, cluster
+from tests.planner.generators import clusters, networks
 
 STUDY = Study(chain(8, 8, 8), cluster(3))
 
@@ -36,6 +42,28 @@ def test_a_plan_by_hand() -> None:
     assert found.throughput_per_s == pytest.approx(1 / found.latency_s)
     assert found.mean_comm_sparsity == pytest.approx(8 * 0.5 / (3 + 8 + 8))
     assert found.accuracy is None and found.accuracy_drop is None
+
+
+def test_times_of_nodes_by_hand() -> None:
+    one_three = ((0, 1), (3, 0))
+    (times,) = times_of_nodes(STUDY, (stage(conv_1=4, conv_2=one_three),))
+    assert times.comm_s.tolist() == [[0, 0], [4 * 16 / 1e6] * 2, [3 * 16 / 1e6] * 2]
+    assert times.compute_s * 1e6 == pytest.approx(
+        np.array([[48, 48], [128, 128], [4 * 4 * (4 + 3), 4 * 4 * (4 + 1)]])
+    )
+
+
+@given(networks(), clusters(least=2), st.sampled_from([0.0, 0.5, 0.9, 1.0]), st.booleans())
+def test_the_slowest_node_makes_the_layers_time(
+    profile: ModelProfile, group: Cluster, sparsity: float, share: bool
+) -> None:
+    study = Study(profile, group, CostSettings(share_inputs=share))
+    plan = uniform(study, len(group.nodes), sparsity)
+    (times,) = times_of_nodes(study, plan.stages)
+    (exchange,) = exchanges(study, plan.stages)
+    assert np.array_equal(times.compute_s.max(axis=1), exchange.table.compute_s[:, 0])
+    assert np.all(times.comm_s.max(axis=1) <= exchange.table.comm_s[:, 0])
+    assert np.array_equal(times.comm_s.any(axis=1), exchange.table.comm_s[:, 0] > 0)
 
 
 def test_layers_without_counts_send_nothing() -> None:

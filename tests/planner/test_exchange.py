@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.cost.exchange import Links, exchange_s, medium_s, transfer_s
+from planner.cost.exchange import Links, exchange_s, medium_s, node_exchange_s, transfer_s
 from planner.domain.cluster import Casting, Cluster, Medium, PairLink
 from tests.planner.builders import cluster
 from tests.planner.generators import clusters
@@ -164,3 +164,29 @@ def test_a_shared_medium_is_as_fast_as_its_slowest_pair_that_exists() -> None:
     group = cluster(2, bandwidth_bytes_per_s=B, pair_links=(fast,), medium="shared")
     found = exchange_s(matrix(2, 1000), nothing(2), links(group))
     assert found == pytest.approx(2000 / (10 * B))
+
+
+@given(exchanges(), st.sampled_from(MEDIA), st.sampled_from(["unicast", "broadcast"]))
+def test_no_node_is_busy_for_longer_than_the_exchange(
+    case: tuple[Cluster, list[list[int]], list[list[int]]], medium: Medium, casting: Casting
+) -> None:
+    group, *sizes = case
+    selected, moved = (np.array(size) for size in sizes)
+    among = links(group, medium, casting)
+    mine = node_exchange_s(selected, moved, among)
+    whole = exchange_s(selected, moved, among)
+    assert mine.shape == (len(group.nodes),)
+    assert mine.max() <= whole
+    pairs = selected + moved
+    alone = (pairs.sum(axis=0) == 0) & (pairs.sum(axis=1) == 0)
+    assert np.array_equal(mine > 0, ~alone)
+    if not among.pair_latency_s.any():
+        assert mine.max() == whole
+
+
+def test_nodes_that_send_alike_are_busy_for_the_whole_exchange() -> None:
+    group = cluster(3, latency_s=0.5)
+    bytes_ = matrix(3, 1000)
+    for medium in MEDIA:
+        mine = node_exchange_s(bytes_, nothing(3), links(group, medium))
+        assert mine.tolist() == [exchange_s(bytes_, nothing(3), links(group, medium))] * 3

@@ -66,9 +66,9 @@ def _timeline(answer: Answer) -> None:
     chart(
         gantt(spans, nodes),
         timeline_table(spans),
-        "Above in a node's row: its link; below: its processor. Nodes of a stage wait for the "
-        f"slowest of them. The next input can enter a stage as soon as it is free. "
-        f"{times_origin(answer)}{unused}",
+        "Above in a node's row: its link; below: its processor. A node that is done sooner than "
+        "the others of its stage waits for them. The next input can enter a stage as soon as it is "
+        f"free. {times_origin(answer)}{unused}",
         key="chart_timeline",
         alt="Gantt chart of communication and computation of every node",
     )

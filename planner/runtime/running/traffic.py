@@ -11,7 +11,7 @@ import numpy as np
 from planner.accuracy.interface import Exchange
 from planner.cost.handover import moving_features
 from planner.cost.ownership import FeatureShares
-from planner.cost.sharing import newly_sent, readers_of_one_tensor
+from planner.cost.sharing import newly_sent, sharing_readers
 from planner.errors import InconsistentResultError
 from planner.runtime.running.transport import Pair
 from planner.strategies.study import Study
@@ -68,7 +68,7 @@ def predicted_traffic(study: Study, stages: Sequence[Exchange]) -> Traffic:
         shares = study.shares(group)
         if number > 1:
             _handed_over(study, found, stages[number - 2], stage, number)
-        readers = readers_of_one_tensor(profile, shares) if study.settings.share_inputs else []
+        readers = sharing_readers(profile, shares, study.settings)
         fresh = newly_sent(table.kept_features, readers)[:, 0]
         for row in range(len(profile.layers))[stage.rows]:
             layer = profile.layers[row]
