@@ -14,6 +14,7 @@ from planner.simulation.bound import least_time_s, ways_of
 from planner.simulation.costing import network_of
 from planner.simulation.network import Network
 from planner.simulation.policies import rule_of
+from planner.simulation.rehearsed import rehearsed_choice
 from planner.simulation.run import run_once
 from planner.simulation.scenario import MsMdiSettings, Scenario
 from profiles.catalog import load_model
@@ -148,6 +149,14 @@ def makespan_s(workers: int, costs: Costs, policy: str, settings: MsMdiSettings 
         arrivals(workers),
     )
     return record.makespan_s if not np.isnan(record.finish_s).any() else float("inf")
+
+
+@cache
+def rehearsed(workers: int, costs: Costs, settings: MsMdiSettings = BASE) -> tuple[str, float]:
+    """The policy that `rehearsed` follows, and its makespan."""
+    asked = scenario(workers, costs.shares, costs.send).model_copy(update={"ms_mdi": settings})
+    chosen = rehearsed_choice(asked, network(workers, costs, calibrated(costs)[0]))
+    return chosen, makespan_s(workers, costs, chosen, settings)
 
 
 @cache
