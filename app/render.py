@@ -113,7 +113,7 @@ def shown_cell(cell: Cell) -> str:
         return one_line(cell)  # a file's own names must not steer the terminal
     if isinstance(cell, int):
         return f"{cell:,}"
-    if abs(cell) >= 1000:
+    if 1000 <= abs(cell) < 1e12:
         return f"{cell:,.0f}"
     return f"{cell:.4g}"
 
