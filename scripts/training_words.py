@@ -57,8 +57,8 @@ python scripts/build_training.py
 The first commands train on one core ({seeds}; the packages of the extra `training` bring the data,
 nothing is loaded from elsewhere). They write `benchmarks/training/`, one file per seed, after every
 network, and go on where they were ended. The last one writes this page and its pictures; a test
-holds both against the files. The minutes below are by the clock, on a machine that was busy with
-other work, several runs at a time on less than one core.
+holds both against the files. The minutes below are by the clock: seeds 0 to 2 ran several at a time
+on less than one core, the others two at a time on two cores.
 
 ## How
 
@@ -84,5 +84,7 @@ data too) and by the time that was there; nothing was chosen by how a pruned one
   predicted drop is least. The prediction adds up the seed's own sensitivities
   (`planner sensitivity`): the dense network with one layer sparse and nothing fine-tuned, on
   validation data that is neither trained nor tested on.
+- Seeds 0 to 2 were trained and read first. 3 to 7 were added later, for narrower intervals; how many
+  was fixed before any of them was compared.
 - Intervals are {percent(CONFIDENCE)} intervals of the mean paired difference (same seed, same dense
   weights, same batches) by Student's t. They hold for one comparison each, not for all at once."""
