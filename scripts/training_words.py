@@ -84,7 +84,7 @@ data too) and by the time that was there; nothing was chosen by how a pruned one
   predicted drop is least. The prediction adds up the seed's own sensitivities
   (`planner sensitivity`): the dense network with one layer sparse and nothing fine-tuned, on
   validation data that is neither trained nor tested on.
-- Seeds 0 to 2 were trained and read first. 3 to 7 were added later, for narrower intervals; how many
-  was fixed before any of them was compared.
+- Seeds 0 to 2 were trained and read first. 3 to 7 were added later, for narrower intervals; how
+  many was fixed before any of them was compared.
 - Intervals are {percent(CONFIDENCE)} intervals of the mean paired difference (same seed, same dense
   weights, same batches) by Student's t. They hold for one comparison each, not for all at once."""

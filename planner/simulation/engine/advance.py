@@ -23,6 +23,7 @@ from planner.simulation.engine.sending import charge, deliver, end_wire, finish,
 from planner.simulation.engine.state import Floats, Ints, Layout
 
 NOTHING_FOLLOWS, SOMETHING, LEFT = 0, 1, 2
+AGAIN = -1  # beside the reasons to stop: decide once more
 
 
 def advance(at: Layout, i: Ints, f: Floats, budget: int) -> int:
@@ -101,17 +102,23 @@ def happen(at: Layout, i: Ints, f: Floats) -> int:
         recount(at, i, f)
     if f[at.next_come] <= now and come(at, i, f):
         followed = SOMETHING
-    if at.slotted and f[at.next_tick] <= now:
-        i[at.ticks] += 1
-        i[at.idle_ticks] += 1
-        f[at.next_tick] = i[at.ticks] * f[at.slot_s]
-        i[at.ticked] = 1
+    if tick(at, i, f):
         followed = SOMETHING
-    else:
-        i[at.idle_ticks] = 0
     if at.slotted or at.may_idle or at.policy == s.USER:
         think_again(at, i)
     return followed
+
+
+def tick(at: Layout, i: Ints, f: Floats) -> bool:
+    """Whether a slot begins now."""
+    if not at.slotted or f[at.next_tick] > f[at.now]:
+        i[at.idle_ticks] = 0
+        return False
+    i[at.ticks] += 1
+    i[at.idle_ticks] += 1
+    f[at.next_tick] = i[at.ticks] * f[at.slot_s]
+    i[at.ticked] = 1
+    return True
 
 
 def come(at: Layout, i: Ints, f: Floats) -> bool:
@@ -165,49 +172,66 @@ def end_service(at: Layout, i: Ints, f: Floats, node: int) -> None:
 
 def settle(at: Layout, i: Ints, f: Floats) -> int:
     """Admit, send and decide, until nothing more follows; FINISHED, or what is to be asked."""
-    if not at.at_decision:
-        for source in range(at.sources):
-            while i[at.held + source] == 0 and i[at.taken + source] < i[at.come + source]:
-                where = ask_admission(at, i, f, source)
-                if where < s.HOLD:
-                    return s.ASK_ADMIT
-                if where == s.HOLD:
-                    i[at.held + source] = 1
-                    break
-                take(at, i, f, source, where)
-    elif at.slotted and i[at.ticked]:
-        for source in range(at.sources):
-            if not draw(at, i, f, i[at.source_node + source]):
-                return s.ASK_ADMIT
+    if not admit(at, i, f):
+        return s.ASK_ADMIT
     start_wires(at, i, f)
     if at.slotted and not i[at.ticked]:
         return s.FINISHED
     before = i[at.sequence]
-    again = True
-    while again:
-        again = False
-        for node in range(at.nodes):
-            if i[at.dirty + node] == 0 or i[at.cpu + node] != s.FREE:
-                continue
-            if not i[at.alive + i[at.epoch] * at.nodes + node]:
-                continue
-            if at.at_decision and not draw(at, i, f, node):
-                return s.ASK_ADMIT
-            if at.blocking and i[at.out_count + node]:
-                continue
-            if i[at.holds + node] > 0:
-                place = ask_service(at, i, f, node)
-                if place < s.NONE:
-                    return s.ASK_SERVE
-                if place != s.NONE:
-                    begin_service(at, i, f, node, place)
-                    again = at.may_idle == 1
-            i[at.dirty + node] = 0
-        if again:
-            for node in range(at.nodes):
-                if i[at.holds + node]:
-                    i[at.dirty + node] = 1
+    code = AGAIN
+    while code == AGAIN:
+        code = decide(at, i, f)
+        if code > s.FINISHED:
+            return code
     if i[at.sequence] != before:
         start_wires(at, i, f)
     i[at.ticked] = 0
     return s.FINISHED
+
+
+def admit(at: Layout, i: Ints, f: Floats) -> bool:
+    """Inputs leave the reservoirs as they come, or at a slot; False where a policy is asked."""
+    if at.at_decision:
+        if at.slotted and i[at.ticked]:
+            for source in range(at.sources):
+                if not draw(at, i, f, i[at.source_node + source]):
+                    return False
+        return True
+    for source in range(at.sources):
+        while i[at.held + source] == 0 and i[at.taken + source] < i[at.come + source]:
+            where = ask_admission(at, i, f, source)
+            if where < s.HOLD:
+                return False
+            if where == s.HOLD:
+                i[at.held + source] = 1
+                break
+            take(at, i, f, source, where)
+    return True
+
+
+def decide(at: Layout, i: Ints, f: Floats) -> int:
+    """Free workers decide what they begin: FINISHED, AGAIN, or what is to be asked."""
+    began = False
+    for node in range(at.nodes):
+        if i[at.dirty + node] == 0 or i[at.cpu + node] != s.FREE:
+            continue
+        if not i[at.alive + i[at.epoch] * at.nodes + node]:
+            continue
+        if at.at_decision and not draw(at, i, f, node):
+            return s.ASK_ADMIT
+        if at.blocking and i[at.out_count + node]:
+            continue
+        if i[at.holds + node] > 0:
+            place = ask_service(at, i, f, node)
+            if place < s.NONE:
+                return s.ASK_SERVE
+            if place != s.NONE:
+                begin_service(at, i, f, node, place)
+                began = True
+        i[at.dirty + node] = 0
+    if not began or not at.may_idle:
+        return s.FINISHED
+    for node in range(at.nodes):  # who idled may think otherwise now
+        if i[at.holds + node]:
+            i[at.dirty + node] = 1
+    return AGAIN
