@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.simulation.arrivals import arrival_times
-from planner.simulation.bound import carried_share, least_makespan_s, ways_of
+from planner.simulation.bound import Ways, carried_share, least_makespan_s, ways_of
 from planner.simulation.costing import network_of
 from planner.simulation.engine.kernel import best_engine
 from planner.simulation.measures import policy_result
+from planner.simulation.network import Network
 from planner.simulation.policies import Policy, rule_of
 from planner.simulation.rehearsed import MOST_RUNS, rehearsed_choice
 from planner.simulation.result import Limit, SimulationResult
-from planner.simulation.run import run_once
+from planner.simulation.run import Array, run_once
 from planner.simulation.scenario import Scenario, Trace
 
 Progress = Callable[[float, str], None]
@@ -53,56 +54,30 @@ def simulate(
         The scenario names what is not there, or a source leaves that has work.
     """
     asked = policies or scenario.policies
-    # Known names first: a wrong one is said at once. `rehearsed` is chosen below.
-    rules = {
-        index: rule_of(policy, scenario.ms_mdi)
-        for index, policy in enumerate(asked)
-        if policy != "rehearsed"
-    }
-    rehearsals = MOST_RUNS if len(rules) < len(asked) else 0
+    # Before anything is worked out: a wrong name is said at once.
+    rules = [None if p == "rehearsed" else rule_of(p, scenario.ms_mdi) for p in asked]
     times = replications or scenario.replications
-    runs = rehearsals + len(asked) * times
     network = network_of(scenario)
     arrivals = [arrival_times(scenario, replication) for replication in range(times)]
+    rehearsals = MOST_RUNS if None in rules else 0
+    runs = rehearsals + len(asked) * times
     inputs = runs * sum(len(found) for found in arrivals[0])
     use_numba = best_engine(inputs) if compiled is None else compiled
-    steady = len(network.change_s) == 1
-    ways = ways_of(network, scenario.send == "blocking", scenario.count_output)
-    # Random services may be short, so that the program's least makespan is none.
-    known = scenario.service == "fixed"
-    limits = [
-        least_makespan_s(ways, found, network, steady) if known else None for found in arrivals
-    ]
-    offered = _offered(scenario)
-    share = carried_share(ways, offered) if steady and offered is not None else None
-
-    def tell_of(rule: str, done: int, count: int = 1) -> Callable[[float], None]:
-        def tell(share: float) -> None:
-            if progress:
-                progress((done + share * count) / runs, rule)
-
-        return tell
-
+    told = _Told(progress, runs)
     if rehearsals:
-        tell = tell_of("rehearsed", 0, rehearsals)
+        tell = told.of("rehearsed", rehearsals)
         chosen = rehearsed_choice(scenario, network, use_numba, tell)
-        rule = replace(rule_of(chosen, scenario.ms_mdi), name="rehearsed", follows=chosen)
-        rules |= {index: rule for index in range(len(asked)) if index not in rules}
+        ours = replace(rule_of(chosen, scenario.ms_mdi), name="rehearsed", follows=chosen)
+        rules = [rule or ours for rule in rules]
+    fluid = _Fluid.of(scenario, network, arrivals)
     rows = []
-    for index, rule in sorted(rules.items()):
+    for rule in filter(None, rules):
         records = []
-        for replication in range(times):
-            tell = tell_of(rule.name, rehearsals + index * times + replication)
-            tell(0.0)
-            records.append(
-                run_once(
-                    scenario, network, rule, arrivals[replication], replication, use_numba, tell
-                )
-            )
-        carried = None
-        if offered is not None and steady:
-            carried = carried_share(ways.only(rule.modes), offered) * float(offered.sum())
-        rows.append(policy_result(rule, records, network, limits, carried))
+        for replication, found in enumerate(arrivals):
+            tell = told.of(rule.name)
+            records.append(run_once(scenario, network, rule, found, replication, use_numba, tell))
+        carried = fluid.carried_per_s(rule.modes)
+        rows.append(policy_result(rule, records, network, fluid.makespans_s, carried))
     assert isinstance(scenario.model, ModelProfile) and isinstance(scenario.cluster, Cluster)
     return SimulationResult(
         scenario=scenario.name,
@@ -111,26 +86,87 @@ def simulate(
         workers=network.names,
         sources=tuple(source.node for source in scenario.sources),
         replications=times,
-        limit=_limit(limits, offered, share),
+        limit=fluid.limit(),
         policies=tuple(rows),
     )
+
+
+class _Told:
+    """Tells what share of all runs is done."""
+
+    def __init__(self, progress: Progress | None, runs: int) -> None:
+        self._progress, self._runs, self._begun = progress, runs, 0
+
+    def of(self, what: str, runs: int = 1) -> Callable[[float], None]:
+        """For the next runs: to be told their own share."""
+        done, self._begun = self._begun, self._begun + runs
+
+        def tell(share: float) -> None:
+            if self._progress:
+                self._progress((done + share * runs) / self._runs, what)
+
+        tell(0.0)
+        return tell
+
+
+@dataclass(frozen=True)
+class _Fluid:
+    """What the fluid program says of a scenario.
+
+    Attributes
+    ----------
+    ways : Ways
+    makespans_s : list of float or None
+        The shortest possible one of every replication, where it is known.
+    offered_per_s : float array, shape (S,), or None
+        Rates of the sources, where each declares one.
+    steady : bool
+        Nobody leaves and no speed changes.
+    """
+
+    ways: Ways
+    makespans_s: list[float | None]
+    offered_per_s: NDArray[np.float64] | None
+    steady: bool
+
+    @classmethod
+    def of(cls, scenario: Scenario, network: Network, arrivals: list[list[Array]]) -> _Fluid:
+        steady = len(network.change_s) == 1
+        ways = ways_of(network, scenario.send == "blocking", scenario.count_output)
+        # Random services may be short, so that the program's least makespan is none.
+        known = scenario.service == "fixed"
+        makespans_s = [
+            least_makespan_s(ways, found, network, steady) if known else None for found in arrivals
+        ]
+        return cls(ways, makespans_s, _offered(scenario), steady)
+
+    def carried(self, modes: Sequence[str] | None = None) -> float | None:
+        """Share of what is offered that the ways of some modes, or all, can carry; may exceed 1."""
+        if self.offered_per_s is None or not self.steady:
+            return None
+        ways = self.ways if modes is None else self.ways.only(modes)
+        return carried_share(ways, self.offered_per_s)
+
+    def carried_per_s(self, modes: Sequence[str] | None = None) -> float | None:
+        """The largest rate that they can carry, in the sources' proportions."""
+        share = self.carried(modes)
+        if share is None or self.offered_per_s is None:
+            return None
+        return share * float(self.offered_per_s.sum())
+
+    def limit(self) -> Limit:
+        """As results have it."""
+        known = [makespan_s for makespan_s in self.makespans_s if makespan_s is not None]
+        offered = None if self.offered_per_s is None else float(self.offered_per_s.sum())
+        share = self.carried()
+        return Limit(
+            makespan_s=float(np.mean(known)) if known else None,
+            offered_per_s=offered,
+            carried_per_s=self.carried_per_s(),
+            stable=None if share is None else share >= 1.0,
+        )
 
 
 def _offered(scenario: Scenario) -> NDArray[np.float64] | None:
     rates = [s.arrivals.rate_per_s for s in scenario.sources if not isinstance(s.arrivals, Trace)]
     return np.array(rates) if len(rates) == len(scenario.sources) else None
-
-
-def _limit(
-    limits: Sequence[float | None],
-    offered: NDArray[np.float64] | None,
-    share: float | None,
-) -> Limit:
-    known = [limit for limit in limits if limit is not None]
-    rate = None if offered is None else float(offered.sum())
-    return Limit(
-        makespan_s=float(np.mean(known)) if known else None,
-        offered_per_s=rate,
-        carried_per_s=None if rate is None or share is None else rate * share,
-        stable=None if share is None else share >= 1.0,
-    )
