@@ -11,26 +11,15 @@ def enqueue(at: Layout, i: Ints, item: int, node: int) -> None:
     place = node * 2 * at.sources + i[at.item_source + item]
     if i[at.whole + item]:
         place += at.sources
-    i[at.behind + item] = s.NONE
-    i[at.order + item] = i[at.sequence]
-    i[at.sequence] += 1
-    if i[at.length + place]:
-        i[at.behind + i[at.tail + place]] = item
-    else:
-        i[at.head + place] = item
-    i[at.tail + place] = item
-    i[at.length + place] += 1
+    append(at, i, item, at.head + place, at.tail + place, at.length + place)
     i[at.holds + node] += 1
     wake(at, i, node)
 
 
 def dequeue(at: Layout, i: Ints, place: int, node: int) -> int:
     """Take the first item of a queue."""
-    item = i[at.head + place]
-    i[at.head + place] = i[at.behind + item]
-    i[at.length + place] -= 1
     i[at.holds + node] -= 1
-    return item
+    return pop(at, i, at.head + place, at.length + place)
 
 
 def wake(at: Layout, i: Ints, node: int) -> None:
@@ -41,23 +30,33 @@ def wake(at: Layout, i: Ints, node: int) -> None:
 
 def post(at: Layout, i: Ints, item: int, sender: int, receiver: int) -> None:
     """Put an item behind what its sender has to send."""
-    i[at.behind + item] = s.NONE
     i[at.goes_to + item] = receiver
-    i[at.order + item] = i[at.sequence]
-    i[at.sequence] += 1
-    if i[at.out_count + sender]:
-        i[at.behind + i[at.out_tail + sender]] = item
-    else:
-        i[at.out_head + sender] = item
-    i[at.out_tail + sender] = item
-    i[at.out_count + sender] += 1
+    append(at, i, item, at.out_head + sender, at.out_tail + sender, at.out_count + sender)
 
 
 def unpost(at: Layout, i: Ints, sender: int) -> int:
     """Take the first item out of an outbox."""
-    item = i[at.out_head + sender]
-    i[at.out_head + sender] = i[at.behind + item]
-    i[at.out_count + sender] -= 1
+    return pop(at, i, at.out_head + sender, at.out_count + sender)
+
+
+def append(at: Layout, i: Ints, item: int, head: int, tail: int, count: int) -> None:
+    """Link an item to the end of a list, whose head, tail and count stand at these places."""
+    i[at.behind + item] = s.NONE
+    i[at.order + item] = i[at.sequence]
+    i[at.sequence] += 1
+    if i[count]:
+        i[at.behind + i[tail]] = item
+    else:
+        i[head] = item
+    i[tail] = item
+    i[count] += 1
+
+
+def pop(at: Layout, i: Ints, head: int, count: int) -> int:
+    """Take the first item off a list."""
+    item = i[head]
+    i[head] = i[at.behind + item]
+    i[count] -= 1
     return item
 
 
