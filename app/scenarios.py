@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from planner.errors import BadInputError
+from planner.simulation.policies import Policy
 from planner.simulation.scenario import MAX_TRACE, Scenario, SourceSpec, Trace
 from profiles.catalog import resolve_cluster
-from profiles.files import read_document, read_text
+from profiles.files import one_line, read_document, read_text
+from profiles.own_code import own_object
 from profiles.sources import load_source
 
 
@@ -29,6 +31,31 @@ def read_scenario(path: Path) -> Scenario:
         cluster = resolve_cluster(_beside(path, cluster))
     sources = tuple(_with_trace(path, source) for source in scenario.sources)
     return scenario.model_copy(update={"model": model, "cluster": cluster, "sources": sources})
+
+
+def read_policy(name: str) -> str | Policy:
+    """A built-in policy's name as it is, or the user's policy that ``module:Class`` names.
+
+    Raises
+    ------
+    BadInputError
+        There is no such class, it is no policy, or it needs arguments to be made.
+    """
+    if ":" not in name:
+        return name
+    try:
+        found = own_object(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInputError(f"--policy {name!r}: {one_line(str(error))}") from error
+    if not (isinstance(found, type) and issubclass(found, Policy)):
+        raise BadInputError(
+            f"--policy {name!r}: {name.rpartition(':')[2]} is no class that derives from "
+            "planner.simulation.policies.Policy"
+        )
+    try:
+        return found()
+    except TypeError as error:
+        raise BadInputError(f"--policy {name!r}: made without arguments: {error}") from error
 
 
 def _beside(path: Path, name: str) -> str:

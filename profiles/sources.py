@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from profiles.from_onnx.frontend import profile_onnx
 from profiles.from_pt2.frontend import profile_pt2
 from profiles.from_torch.frontend import profile_module
 from profiles.from_torch.hygiene import import_torch
+from profiles.own_code import own_object
 from profiles.strangers import MAX_MODEL_BYTES
 
 SOURCE_HELP = (
@@ -137,13 +136,10 @@ def _load_module(
 
 
 def _callable(source: str) -> Callable[[], Any]:
-    module_name, _, attribute = source.rpartition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # modules beside the user, as python -m has it
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        found = own_object(source)
     except (ImportError, AttributeError, ValueError) as error:
         raise BadInputError(f"SOURCE {source!r}: {error}; give {SOURCE_HELP}") from error
     if not callable(found):
-        raise BadInputError(f"SOURCE {source!r}: {attribute} is no callable")
+        raise BadInputError(f"SOURCE {source!r}: {source.rpartition(':')[2]} is no callable")
     return found  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
 """Write docs/ms-mdi.md, MS-MDI's table by our simulation (``--check``: compare).
 
 Takes some minutes with numba (the extra ``simulation``); without it results are the same and the
-run is some forty times as long.
+run is some hundred times as long.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from app import options
 from app.commands.saying import write_file
 from app.progress import working
 from app.render import Format, emit, say
-from app.scenarios import read_scenario
+from app.scenarios import read_policy, read_scenario
 from app.simulation_tables import simulation_heading, simulation_notes, simulation_table
 from profiles.files import document_text
 
@@ -23,8 +23,9 @@ def simulate(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="local, ddi, ar-mdi, ms-mdi, balance or rehearsed; repeatable (default: the "
-            "scenario's)."
+            metavar="NAME",
+            help="local, ddi, ar-mdi, ms-mdi, balance, rehearsed, or module:Class of your own; "
+            "repeatable (default: the scenario's).",
         ),
     ] = None,
     replications: Annotated[
@@ -38,8 +39,9 @@ def simulate(
     from planner.simulation.study import simulate as run
 
     found = read_scenario(scenario)
+    policies = [read_policy(name) for name in policy or ()]
     with working(f"simulating {found.name}"):
-        result = run(found, policy or None, replications)
+        result = run(found, policies or None, replications)
     write_file(output_file, document_text(result))
     for note in simulation_notes(result):
         say(f"note: {note}")

@@ -11,7 +11,7 @@ A policy of your own is a class with two methods; everything it may look at is i
         def serve(self, view: View, node: int) -> Queue | None:
             return max(view.queues(node), key=lambda queue: queue.length, default=None)
 
-    simulate(scenario, [AllToTheNext()])
+    simulate(scenario, [AllToTheNext()])  # or planner simulate … --policy module:AllToTheNext
 
 ``admit`` answers LOCAL (the source runs the whole model), DISTRIBUTED (AR-MDI's route),
 ``to_worker(n)`` (worker n runs the whole model) or HOLD (not yet). It is asked when an input comes,

@@ -22,6 +22,8 @@ SMALL = scenario_of(
     [0.18, 0.21], 0.05, [poisson(0, 4.0, 80), poisson(1, 5.0, 120)], medium="shared", seed=3
 )
 
+REPO = Path(__file__).parents[2]
+
 
 @pytest.fixture(scope="module")
 def result() -> SimulationResult:
@@ -107,6 +109,52 @@ def test_the_command_takes_policies_and_replications(scenario_file: Path) -> Non
     assert float(rows[0]["± (s)"]) > 0
     table = planner("simulate", str(scenario_file)).out
     assert "20 inputs from n0 on 2 workers" in table and "balance" in table
+
+
+def test_the_command_takes_a_policy_of_ones_own(
+    scenario_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPO)
+    words = ["--policy", "local", "--policy", "examples.policies:LeastBacklog", "--format", "json"]
+    done = planner("simulate", str(scenario_file), *words)
+    assert done.code == 0, done.err
+    rows = json.loads(done.out)["policies"]
+    assert [row["policy"] for row in rows] == ["local", "least-backlog"]
+    assert [row["completed"] for row in rows] == [20, 20]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere_at_all:Mine", "No module named 'nowhere_at_all'"),
+        ("examples.policies:Mine", "has no attribute 'Mine'"),
+        (":Mine", "Empty module name"),
+        ("json:loads", "loads is no class that derives from"),
+        ("json:JSONDecoder", "JSONDecoder is no class that derives from"),
+    ],
+)
+def test_what_is_no_policy_is_refused(
+    scenario_file: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    monkeypatch.chdir(REPO)
+    done = planner("simulate", str(scenario_file), "--policy", name)
+    assert done.code == 2
+    said = one_line(done)
+    assert f"--policy {name!r}: " in said and words in said
+
+
+def test_a_policy_that_needs_arguments_is_refused(
+    scenario_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "with_arguments.py").write_text(
+        "from planner.simulation.policies import Policy\n"
+        "class Mine(Policy):\n    def __init__(self, limit): pass\n",
+        encoding="utf-8",
+    )
+    done = planner("simulate", str(scenario_file), "--policy", "with_arguments:Mine")
+    assert done.code == 2
+    assert "made without arguments: " in one_line(done)
 
 
 def test_the_command_says_what_is_wrong(scenario_file: Path, tmp_path: Path) -> None:
