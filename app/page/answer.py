@@ -120,6 +120,14 @@ class Answer:
         """What binds, as ``planner plan --what-binds`` says it."""
         return what_binds(self.study, self.request)
 
+    def find_binding(self, watch: Callable[[int, int], None]) -> tuple[Binding, ...]:
+        """`binding`, with a way to stop before it is found."""
+        found = vars(self).get("binding")
+        if found is None:
+            found = what_binds(self.study, self.request, lambda: watch(0, 0))
+            vars(self)["binding"] = found
+        return tuple(found)
+
     def comparisons(
         self, counts: tuple[int, ...], watch: Callable[[int, int], None] | None = None
     ) -> dict[int, Comparison]:

@@ -24,7 +24,10 @@ _CLOSE = 0.01  # relative width at which the search for a step ends
 _MOST_DOUBLINGS = 40
 
 
-def what_binds(study: Study, request: Request) -> tuple[Binding, ...]:
+Watch = Callable[[], None]
+
+
+def what_binds(study: Study, request: Request, watch: Watch = lambda: None) -> tuple[Binding, ...]:
     """Every limit and resource that holds the best plan of a request back.
 
     Parameters
@@ -32,6 +35,8 @@ def what_binds(study: Study, request: Request) -> tuple[Binding, ...]:
     study : Study
     request : Request
         With a plan. Its time limit holds for each of the problems that are solved.
+    watch : callable, optional
+        Called before each of these problems. What it raises ends the work.
 
     Returns
     -------
@@ -47,10 +52,10 @@ def what_binds(study: Study, request: Request) -> tuple[Binding, ...]:
     problem = costs.problem(request.objective, request.limits, request.max_nodes, request.exactly)
     best = _with_plan(solve_joint(problem, time_limit_s=request.time_limit_s), request)
     assert best.stages is not None and best.objective_s is not None
-    search = _Limits(costs, problem, best.stages, best.objective_s, request)
+    search = _Limits(costs, problem, best.stages, best.objective_s, request, watch)
     limits = [*search.memory(), *search.loss(), *search.times()]
     limits.sort(key=lambda found: -found.gain_s)
-    return (*limits, *_resources(study, request, best.objective_s))
+    return (*limits, *_resources(study, request, best.objective_s, watch))
 
 
 class _Limits:
@@ -63,8 +68,10 @@ class _Limits:
         stages: Stages,
         objective_s: float,
         request: Request,
+        watch: Watch,
     ) -> None:
         self._request = request
+        self._watch = watch
         self._costs = costs
         self._problem = problem
         self._stages = stages
@@ -187,6 +194,7 @@ class _Limits:
         ]
 
     def _solve(self, changes: dict[str, object]) -> JointResult:
+        self._watch()
         relaxed = self._problem.model_copy(update=changes)
         limit_s = self._request.time_limit_s
         found = solve_joint(relaxed, time_limit_s=limit_s, known=(self._stages,))
@@ -213,10 +221,11 @@ def _fullest(problem: JointProblem, stages: Stages, mine: NDArray[np.bool_]) -> 
     return max(int(needed[mine[group]].max(initial=0)) for group, needed in needs)
 
 
-def _resources(study: Study, request: Request, objective_s: float) -> list[Binding]:
+def _resources(study: Study, request: Request, objective_s: float, watch: Watch) -> list[Binding]:
     """What twice the bandwidth and twice the computing speed are worth, and until when."""
 
     def plan_with(bandwidth: float, speed: float) -> tuple[Plan, float]:
+        watch()
         other = study.on(_scaled(study.cluster, bandwidth, speed))
         plan, result = optimal_stages(
             other,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.page.answer import Answer, catalogue_answer
+from app.page.jobs import StoppedError
 from app.page.question import Question
 from app.page.store import File, Files, Moment, Store
 from app.page.uploads import on_disk
@@ -34,6 +35,19 @@ def test_answers_in_a_row_are_those_of_fresh_ones() -> None:
         assert answer.accuracy.note == fresh.accuracy.note
         assert not answer._known  # nothing is kept of those before
         before = answer
+
+
+def test_a_stopped_search_for_what_binds_leaves_nothing_behind() -> None:
+    answer = Answer(load_model("resnet50-eighth"), Question("small-nodes", 2))
+
+    def stop(done: int, total: int) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        answer.find_binding(stop)
+    assert "binding" not in vars(answer)
+    found = answer.find_binding(lambda done, total: None)
+    assert found and found == answer.binding == answer.find_binding(stop)
 
 
 def test_another_models_answer_is_not_asked() -> None:

@@ -120,3 +120,21 @@ def test_prices_are_those_of_the_layers_own_problem() -> None:
     found = what_binds(limited, Request(3, "within-layer", limits=limits, exactly=True))
     (budget,) = by_kind(found, "loss")
     assert budget.price_s == pytest.approx(wanted["accuracy drop"])
+
+
+def test_the_search_can_be_ended_before_every_problem() -> None:
+    asked = Request(3, limits=Limits(max_accuracy_drop=0.4))
+    calls: list[None] = []
+    found = what_binds(study(), asked, lambda: calls.append(None))
+    assert len(calls) > 5
+    left = len(calls)
+
+    def stop() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):  # in the last one
+        what_binds(study(), asked, stop)
+    assert what_binds(study(), asked) == found

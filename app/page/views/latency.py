@@ -121,13 +121,10 @@ def _binding(answer: Answer) -> None:
             st.markdown(f"- {plain(sentence)}")
         st.caption("Derived: each gain is that of the best plan, found by solving again.")
 
-    def work(_: object) -> tuple[Binding, ...]:
-        return answer.binding
-
     if "binding" in vars(answer):
         draw(answer.binding)
     else:
-        finished("binding", answer, work, "Asking what binds", draw, settles=True)
+        finished("binding", answer, answer.find_binding, "Asking what binds", draw, settles=True)
 
 
 def times_origin(answer: Answer) -> str:
