@@ -176,6 +176,7 @@ def test_twenty_five_visitors_at_once_see_their_own_plans(
     for number in range(MANY):
         path = f"/?bandwidth={20 + number}&nodes={2 + number % 3}&model=resnet50-eighth"
         visits.append(Visit(browser.new_context().new_page(), page_address, path))
+        visits[-1].page.set_default_timeout(MANY_MS)
     for number, here in enumerate(visits):  # all are open: now all change something
         if number % 5 == 0:
             here.upload(f"net{number}.onnx", onnx_net())
