@@ -46,7 +46,7 @@ class Masks:
     arrays : dict of str to bool array
         By parameter, in the weight's own shape: true where it stays.
     shared : tuple of str
-        Parameters that another module holds too and that the plan leaves whole there.
+        Those of them that another module holds too, which the plan does not prune alike.
     """
 
     layers: tuple[LayerMask, ...]
@@ -252,8 +252,8 @@ for name, entry in json.loads(data[8:start]).items():
 _SHARED = """\
 ## Weights that two modules hold
 
-The plan prunes the weights below in one module and leaves them whole in another, as those of a head
-that is tied to an embedding. `prune.custom_from_mask` masks the one, and both still train as one.
+Another module holds the weights below too and is not pruned alike, as an embedding that a head is
+tied to. `prune.custom_from_mask` masks the one, and both still train as one.
 Before the second piece of code, part them, and make the optimizer after that:
 
 ```python

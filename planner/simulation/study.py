@@ -76,7 +76,7 @@ def simulate(
         for replication, found in enumerate(arrivals):
             tell = told.of(rule.name)
             records.append(run_once(scenario, network, rule, found, replication, use_numba, tell))
-        carried = fluid.carried_per_s(rule.modes)
+        carried = fluid.per_s(fluid.carried(rule.modes))
         rows.append(policy_result(rule, records, network, fluid.makespans_s, carried))
     assert isinstance(scenario.model, ModelProfile) and isinstance(scenario.cluster, Cluster)
     return SimulationResult(
@@ -147,9 +147,8 @@ class _Fluid:
         ways = self.ways if modes is None else self.ways.only(modes)
         return carried_share(ways, self.offered_per_s)
 
-    def carried_per_s(self, modes: Sequence[str] | None = None) -> float | None:
-        """The largest rate that they can carry, in the sources' proportions."""
-        share = self.carried(modes)
+    def per_s(self, share: float | None) -> float | None:
+        """A share of what is offered as a rate."""
         if share is None or self.offered_per_s is None:
             return None
         return share * float(self.offered_per_s.sum())
@@ -157,12 +156,11 @@ class _Fluid:
     def limit(self) -> Limit:
         """As results have it."""
         known = [makespan_s for makespan_s in self.makespans_s if makespan_s is not None]
-        offered = None if self.offered_per_s is None else float(self.offered_per_s.sum())
         share = self.carried()
         return Limit(
             makespan_s=float(np.mean(known)) if known else None,
-            offered_per_s=offered,
-            carried_per_s=self.carried_per_s(),
+            offered_per_s=self.per_s(1.0),
+            carried_per_s=self.per_s(share),
             stable=None if share is None else share >= 1.0,
         )
 

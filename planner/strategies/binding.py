@@ -50,6 +50,7 @@ def what_binds(study: Study, request: Request, watch: Watch = lambda: None) -> t
     """
     costs = joint_costs(study, request.parallelism, len(study.cluster.nodes))
     problem = costs.problem(request.objective, request.limits, request.max_nodes, request.exactly)
+    watch()
     best = _with_plan(solve_joint(problem, time_limit_s=request.time_limit_s), request)
     assert best.stages is not None and best.objective_s is not None
     search = _Limits(costs, problem, best.stages, best.objective_s, request, watch)

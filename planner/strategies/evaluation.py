@@ -122,19 +122,22 @@ def times_of_nodes(study: Study, stages: tuple[StagePlan, ...]) -> list[NodeTime
     BadInputError
         The stages do not fit the study's model or cluster, as in `evaluate`.
     """
-    _check_layers(study, stages)
-    _check_nodes(study, stages)
     return [
         study.node_times_of(stage.nodes, _kept_matrix(study, stage, rows))
-        for stage, rows in _rows(stages)
+        for stage, rows in _checked(study, stages)
     ]
 
 
 def _costed_stages(study: Study, stages: tuple[StagePlan, ...]) -> list[_Stage]:
     """Every stage with its costs, checked against the model and the cluster."""
+    return [_costed(study, stage, rows) for stage, rows in _checked(study, stages)]
+
+
+def _checked(study: Study, stages: tuple[StagePlan, ...]) -> list[tuple[StagePlan, slice]]:
+    """Every stage with its rows, where all fit the model and the cluster."""
     _check_layers(study, stages)
     _check_nodes(study, stages)
-    return [_costed(study, stage, rows) for stage, rows in _rows(stages)]
+    return _rows(stages)
 
 
 def _check_layers(study: Study, stages: tuple[StagePlan, ...]) -> None:
