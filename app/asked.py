@@ -11,18 +11,18 @@ from typing import Any
 from app import options
 from app.inputs import (
     Accuracy,
-    build_study,
+    build_case,
     default_limits,
     find_accuracy,
     parse_input_shapes,
 )
 from app.progress import working
+from planner.case import Case
 from planner.domain.cluster import tuned_cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
 from planner.strategies.pareto import Trade
-from planner.strategies.study import Study
 from planner.units import parse_quantity
 from profiles.catalog import resolve_cluster
 from profiles.sources import load_source
@@ -30,9 +30,9 @@ from profiles.sources import load_source
 
 @dataclass(frozen=True)
 class Asked:
-    """The study that the shared options describe, and the limits as they were given."""
+    """The case that the shared options describe, and the limits as they were given."""
 
-    study: Study
+    case: Case
     accuracy: Accuracy
     given_limits: Limits
     time_limit_s: float | None
@@ -48,14 +48,14 @@ class Asked:
 
     def node_count(self, nodes: int | None, option: str = "--nodes") -> int:
         """A number of nodes that the cluster has; all of them by default."""
-        available = len(self.study.cluster.nodes)
+        available = len(self.case.cluster.nodes)
         if nodes is not None and nodes > available:
-            name = self.study.cluster.name
+            name = self.case.cluster.name
             raise BadInputError(f"{option} {nodes}: cluster {name} has 1 to {available} nodes")
         return nodes or available
 
 
-def asks_for_study(command: Callable[..., None]) -> Callable[..., None]:
+def asks_for_case(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the shared options in front of and behind its own.
 
     The command takes an `Asked` first and its own options as keywords.
@@ -141,8 +141,8 @@ def _asked(
         macs_per_s=_quantity(compute, "compute"),
         memory_bytes=None if memory is None else int(_quantity(memory, "memory") or 0),
     )
-    study = build_study(model, tuned, settings, accuracy)
-    return Asked(study, accuracy, limits, time_limit)
+    case = build_case(model, tuned, settings, accuracy)
+    return Asked(case, accuracy, limits, time_limit)
 
 
 def _quantity(text: str | None, kind: str) -> float | None:

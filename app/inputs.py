@@ -10,6 +10,7 @@ from planner.accuracy.interface import LossModel
 from planner.accuracy.measured import measured_model
 from planner.accuracy.model import curve_model
 from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES, SpreadingRule
+from planner.case import Case, sparsifiable_layers
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -20,7 +21,6 @@ from planner.domain.settings import (
     Limits,
 )
 from planner.errors import BadInputError
-from planner.strategies.study import Study, sparsifiable_layers
 from profiles.catalog import curve_for_model, curve_names, load_curve, load_model
 from profiles.files import one_line
 from profiles.sensitivities import read_sensitivities
@@ -152,19 +152,19 @@ def default_limits(limits: Limits, accuracy: Accuracy) -> Limits:
     return limits.model_copy(update={"max_accuracy_drop": DEFAULT_MAX_ACCURACY_DROP})
 
 
-def build_study(
+def build_case(
     profile: ModelProfile,
     cluster: Cluster,
     settings: CostSettings,
     accuracy: Accuracy,
     split_points: tuple[str, ...] = (),
-) -> Study:
-    """A study from its parts."""
-    return Study(
+) -> Case:
+    """A case from its parts."""
+    return Case(
         profile=profile,
         cluster=cluster,
         settings=settings,
-        accuracy=accuracy.model,
+        loss_model=accuracy.model,
         curve=accuracy.curve,
         split_points=split_points,
     )

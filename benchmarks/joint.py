@@ -16,6 +16,7 @@ import time
 from _machine import header, timed
 
 from planner.accuracy.model import curve_model
+from planner.case import Case, sparsifiable_layers
 from planner.domain.joint import JointProblem
 from planner.domain.settings import Limits, Objective
 from planner.solve.deadline import Deadline
@@ -24,7 +25,6 @@ from planner.solve.joint.ilp import JointProgram
 from planner.solve.joint.latency import least_latency
 from planner.solve.joint.solver import solve_joint
 from planner.strategies.hybrid import JointCosts
-from planner.strategies.study import Study, sparsifiable_layers
 from profiles.catalog import load_cluster, load_curve, load_model
 
 GAP = 5e-3
@@ -33,7 +33,7 @@ LEVELS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
 MODELS = {"resnet50": "resnet50-imagenet", "deit-s": "deit-s-imagenet", "esrgan": "esrgan-div2k"}
 
 
-def study_of(model: str) -> Study:
+def case_of(model: str) -> Case:
     """A model on the unlike nodes, with its own published curve."""
     profile = load_model(model)
     cluster = load_cluster("small-nodes").first(len(SPEEDS))
@@ -42,8 +42,8 @@ def study_of(model: str) -> Study:
         for node, factor in zip(cluster.nodes, SPEEDS, strict=True)
     )
     accuracy = curve_model(load_curve(MODELS[model]), profile, sparsifiable_layers(profile))
-    return Study(
-        profile, cluster.model_copy(update={"nodes": nodes}), accuracy=accuracy, levels=LEVELS
+    return Case(
+        profile, cluster.model_copy(update={"nodes": nodes}), loss_model=accuracy, levels=LEVELS
     )
 
 
@@ -76,8 +76,8 @@ def main() -> None:
     print("model | objective | units | arrays (ms) | to 0.5 % (ms) | to 0 (ms) | value (ms) | ILP")
     print("---|---|---|---|---|---|---|---")
     for model in MODELS:
-        study = study_of(model)
-        costs_s, costs = timed(lambda study=study: JointCosts(study, "hybrid", len(SPEEDS)), 1)
+        case = case_of(model)
+        costs_s, costs = timed(lambda case=case: JointCosts(case, "hybrid", len(SPEEDS)), 1)
         for objective in ("latency", "throughput"):
             problem = problem_of(costs, model, objective)
             minimise = least_latency if objective == "latency" else least_bottleneck

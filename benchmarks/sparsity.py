@@ -23,13 +23,13 @@ import numpy as np
 import pulp
 from _machine import header, timed
 
+from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.cost_table import CostTable
 from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.sparsity.multiple_choice import choose
 from planner.solve.sparsity.solver import solve_sparsity, sweep_sparsity
 from planner.solve.verify import memory_bytes
-from planner.strategies.study import Study
 from profiles.catalog import load_model
 
 B_BYTES_PER_S, C_MACS_PER_S = 37.5e6, 3.75e9
@@ -57,7 +57,7 @@ def resnet(levels: tuple[float, ...]) -> CostTable:
     nodes = tuple(Node(name=name, macs_per_s=C_MACS_PER_S) for name in ("one", "other"))
     link = Link(bandwidth_bytes_per_s=B_BYTES_PER_S)
     cluster = Cluster(name="pair", nodes=nodes, link=link, source_node="one")
-    return Study(load_model("resnet50"), cluster, levels=levels).table(2)
+    return Case(load_model("resnet50"), cluster, levels=levels).table(2)
 
 
 def drawn(seed: int, layers: int | None = None) -> Instance:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.case import Case
 from planner.errors import BadInputError
-from planner.strategies.study import Study
 from profiles.files import one_line, read_text, write_atomically
 from profiles.sensitivities import COLUMNS, read_sensitivities
 
@@ -28,7 +28,7 @@ _SAME_VALUE = 1e-4  # points: what other machines and threads may change in the 
 def measure_to_file(
     path: Path,
     model: nn.Module,
-    study: Study,
+    case: Case,
     nodes: int,
     evaluate: Callable[[nn.Module], float],
     *,
@@ -47,7 +47,7 @@ def measure_to_file(
         The .csv file to write or to go on with.
     model : torch.nn.Module
         Dense and trained; it is not changed.
-    study : Study
+    case : Case
         The model's profile on a cluster; the first nodes are taken.
     nodes : int
     evaluate : callable
@@ -72,12 +72,12 @@ def measure_to_file(
     )
 
     levels = levels or LEVELS
-    points = sensitivity_points(study, nodes, levels)
+    points = sensitivity_points(case, nodes, levels)
     dense = dense_quality(model, evaluate)
     facts = {
         "metric": one_line(metric),
         "nodes": str(nodes),
-        "measured on": _fingerprint(model, study, nodes),
+        "measured on": _fingerprint(model, case, nodes),
         "dense": repr(dense),
     }
     rows = _known(path, facts) if path.exists() else {}
@@ -86,7 +86,7 @@ def measure_to_file(
     before = sum(point in rows for point in points)
     progress(before, len(points))
     found: Iterable[Measurement] = measure_sensitivities(
-        model, study, nodes, evaluate, dense, levels=levels, known=rows
+        model, case, nodes, evaluate, dense, levels=levels, known=rows
     )
     for done, row in enumerate(found, start=before + 1):
         rows[row.layer, row.sparsity] = row.loss
@@ -125,7 +125,7 @@ def _same(key: str, found: str, value: str) -> bool:
         return False
 
 
-def _fingerprint(model: nn.Module, study: Study, nodes: int) -> str:
+def _fingerprint(model: nn.Module, case: Case, nodes: int) -> str:
     """Of the weights and of who holds which features: 16 hexadecimal digits."""
     import torch
 
@@ -135,9 +135,9 @@ def _fingerprint(model: nn.Module, study: Study, nodes: int) -> str:
         if isinstance(value, torch.Tensor):  # by bytes, since numpy knows no bfloat16
             flat = value.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().tobytes())
-    digest.update(study.reference().profile_sha256.encode())
-    digest.update(study.group(nodes).model_dump_json().encode())
-    digest.update(study.settings.model_dump_json().encode())
+    digest.update(case.reference().profile_sha256.encode())
+    digest.update(case.group(nodes).model_dump_json().encode())
+    digest.update(case.settings.model_dump_json().encode())
     return digest.hexdigest()[:16]
 
 

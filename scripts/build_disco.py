@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import small_nodes
-from build_results import study_on
+from build_results import case_on
 from documents import command, made, table
 from layer_table import PICTURE, Layer, head_mounted_layers, layer_picture, per_layer
 from readings import READINGS, costs_at
@@ -37,10 +37,10 @@ with Sparse Communications", WACV 2024 (arXiv 2302.11180).
 
 def speed_up() -> str:
     """What the abstract claims, with whole and fractional counts."""
-    study = study_on("head-mounted")
-    group, profile = study.group(2), study.profile
+    case = case_on("head-mounted")
+    group, profile = case.group(2), case.profile
     dense = costs_at(profile, group, 0.0, "fractional", CostSettings())
-    alone = costs_at(profile, study.group(1), 0.0, "fractional", CostSettings())
+    alone = costs_at(profile, case.group(1), 0.0, "fractional", CostSettings())
     alone_bytes = alone.weight_bytes.sum() + alone.live_bytes.max()
     cells = []
     for reading in READINGS[:2]:
@@ -81,11 +81,11 @@ def speed_up() -> str:
 
 def shares() -> str:
     """The twelve average shares of the split baselines, with what is left between them."""
-    study = study_on("head-mounted")
+    case = case_on("head-mounted")
     rows, gaps = [], []
     for strategy, (comm, comp) in PUBLISHED_SHARES.items():
         for groups in (1, 2, 3):
-            found = split_baseline(study, 2, strategy, groups).predicted
+            found = split_baseline(case, 2, strategy, groups).predicted
             cells: list[object] = []
             for published, ours in (
                 (comm[groups - 1], found.mean_comm_sparsity),

@@ -7,16 +7,17 @@ import sys
 import numpy as np
 from documents import command, made, ms, table
 
-from app.inputs import build_study
+from app.inputs import build_case
 from app.inputs import find_accuracy as accuracy_of
 from planner.accuracy.model import curve_model
 from planner.accuracy.scores import FittedPower, RuleScore, fit_power, score_rules
 from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES
+from planner.case import Case, sparsifiable_layers
 from planner.domain.plan import Plan
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
-from planner.strategies.optimise import Request, optimise
+from planner.strategies.optimise import optimise
 from planner.strategies.pipeline import ar_mdi, optimal_allocation, pipeline_equal
-from planner.strategies.study import Study, sparsifiable_layers
 from planner.strategies.within_layer import (
     dense,
     independent_branches,
@@ -37,20 +38,20 @@ authors) or assumed, as marked.
 """
 
 
-def study_on(cluster: str, model: str = "resnet50", *, overlap: bool = False) -> Study:
+def case_on(cluster: str, model: str = "resnet50", *, overlap: bool = False) -> Case:
     """A catalogue model on a catalogue cluster with its default accuracy model."""
     profile = load_model(model)
-    return build_study(
+    return build_case(
         profile, load_cluster(cluster), CostSettings(overlap=overlap), accuracy_of(None, profile)
     )
 
 
 def head_mounted() -> str:
     """ResNet-50 on the published pair."""
-    study = study_on("head-mounted")
-    plans = [dense(study, 2), uniform(study, 2, 0.8), single_node(study), pipeline_equal(study, 2)]
+    case = case_on("head-mounted")
+    plans = [dense(case, 2), uniform(case, 2, 0.8), single_node(case), pipeline_equal(case, 2)]
     full, sparse = plans[0].predicted, plans[1].predicted
-    costs = study.table(2, (0.0,))
+    costs = case.table(2, (0.0,))
     ratio = costs.comm_s[:, 0][costs.sparsifiable] / costs.compute_s[:, 0][costs.sparsifiable]
     rows = [
         (
@@ -80,18 +81,18 @@ def head_mounted() -> str:
 
 def small_nodes() -> str:
     """ResNet-50 on many small nodes."""
-    study = study_on("small-nodes")
-    plans: list[tuple[str, Plan]] = [("single node", single_node(study))]
+    case = case_on("small-nodes")
+    plans: list[tuple[str, Plan]] = [("single node", single_node(case))]
     for nodes in (2, 4, 8):
         plans += [
-            ("dense", dense(study, nodes)),
-            ("DISCO, uniform 90 %", uniform(study, nodes, 0.9)),
-            ("independent branches", independent_branches(study, nodes)),
-            ("pipeline, equal parts", pipeline_equal(study, nodes)),
-            ("AR-MDI", ar_mdi(study, nodes)),
+            ("dense", dense(case, nodes)),
+            ("DISCO, uniform 90 %", uniform(case, nodes, 0.9)),
+            ("independent branches", independent_branches(case, nodes)),
+            ("pipeline, equal parts", pipeline_equal(case, nodes)),
+            ("AR-MDI", ar_mdi(case, nodes)),
         ]
-        best, _ = optimal_allocation(study, nodes, "throughput")
-        chosen, _ = optimal_sparsity(study, nodes, "latency", Limits(max_accuracy_drop=0.5))
+        best, _ = optimal_allocation(case, nodes, "throughput")
+        chosen, _ = optimal_sparsity(case, nodes, "latency", Limits(max_accuracy_drop=0.5))
         assert best is not None and chosen is not None
         plans += [
             ("pipeline, optimal for throughput", best),
@@ -185,10 +186,10 @@ def gains() -> tuple[str, list[tuple[int, float, float]]]:
         gain = []
         for rule in SPREADING_RULES:
             model = curve_model(curve, profile, mask, rule)
-            study = Study(profile, load_cluster("small-nodes"), accuracy=model, curve=curve)
-            reference = uniform(study, nodes, 0.9).predicted
+            case = Case(profile, load_cluster("small-nodes"), loss_model=model, curve=curve)
+            reference = uniform(case, nodes, 0.9).predicted
             limit = Limits(max_accuracy_drop=reference.accuracy_drop)
-            plan, _ = optimal_sparsity(study, nodes, "latency", limit)
+            plan, _ = optimal_sparsity(case, nodes, "latency", limit)
             assert plan is not None
             gain.append(reference.latency_s / plan.predicted.latency_s)
         rows.append((nodes, *(f"{value:.2f}×" for value in gain)))
@@ -211,9 +212,9 @@ def fewer() -> str:
     """When distributing does not pay."""
     rows = []
     for cluster in ("head-mounted", "small-nodes"):
-        study = study_on(cluster)
-        most = min(len(study.cluster.nodes), 4)
-        plan = optimise(study, Request(most, limits=Limits(max_accuracy_drop=0.5)))
+        case = case_on(cluster)
+        most = min(len(case.cluster.nodes), 4)
+        plan = optimise(case, Request(most, limits=Limits(max_accuracy_drop=0.5)))
         rows.append((cluster, most, plan.strategy, plan.node_count, ms(plan.predicted.latency_s)))
     header = "cluster | nodes allowed | best plan | nodes used | latency (ms)"
     return "\n\n".join(["## The best plan where fewer nodes are allowed", table(header, rows)])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from build_results import study_on
+from build_results import case_on
 from documents import ms, table
 from layer_picture import LayerTime, picture
 
-from planner.strategies.study import sparsifiable_layers
+from planner.case import sparsifiable_layers
 from planner.structure import block_groups
 
 PICTURE = "images/disco-layers.svg"  # beside the page
@@ -34,8 +34,8 @@ class Layer:
 
 def head_mounted_layers() -> list[Layer]:
     """The layers of ResNet-50 that have MACs, dense on the head-mounted pair."""
-    study = study_on("head-mounted")
-    profile, costs = study.profile, study.table(2, (0.0,))
+    case = case_on("head-mounted")
+    profile, costs = case.profile, case.table(2, (0.0,))
     groups = block_groups(profile, sparsifiable_layers(profile))
     layers: list[Layer] = []
     for row, layer in enumerate(profile.layers):

@@ -1,4 +1,4 @@
-"""The study of many small nodes: ResNet50/X within the memory that ResNet50/8 needs alone."""
+"""The case of many small nodes: ResNet50/X within the memory that ResNet50/8 needs alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from documents import ms, table
 from numpy.typing import NDArray
 from readings import READINGS, Reading, costs_at
 
+from planner.case import Case
 from planner.cost.layers import LayerCosts
 from planner.domain.cluster import Casting, Cluster, Medium
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import NO_LIMITS, CostSettings
 from planner.solve.allocation.solver import solve_allocation
 from planner.strategies.pipeline import allocation_problem, pipeline_equal
-from planner.strategies.study import Study
 from planner.strategies.within_layer import single_node
 from profiles.catalog import load_cluster, load_model
 
@@ -70,7 +70,7 @@ def group_of(nodes: int) -> Cluster:
 def small_costs(
     divisor: int, nodes: int, reading: Reading, settings: CostSettings
 ) -> LayerCosts[np.int64]:
-    """ResNet50/X at the study's sparsity."""
+    """ResNet50/X at the case's sparsity."""
     return costs_at(load_model(MODELS[divisor]), group_of(nodes), SPARSITY, reading, settings)
 
 
@@ -173,9 +173,9 @@ def casting_table() -> str:
     return table(" | ".join(["medium", "casting", *names]), rows)
 
 
-def layer_bytes(study: Study, with_activations: bool) -> NDArray[np.int64]:
+def layer_bytes(case: Case, with_activations: bool) -> NDArray[np.int64]:
     """What a node needs for each layer alone, the smallest part of a pipeline."""
-    chain = study.chain(1)
+    chain = case.chain(1)
     return chain.weight_bytes + chain.live_bytes * int(with_activations)
 
 
@@ -190,11 +190,11 @@ class Pipelines:
 
 def pipelines(profile: ModelProfile, limit_bytes: int, with_activations: bool) -> Pipelines | None:
     """The best pipelines on the fewest of eight nodes that can hold the model, if any can."""
-    study = Study(profile, group_of(max(NODES)))
-    if layer_bytes(study, with_activations).max() > limit_bytes:
+    case = Case(profile, group_of(max(NODES)))
+    if layer_bytes(case, with_activations).max() > limit_bytes:
         return None  # however many nodes
     for nodes in range(1, max(NODES) + 1):
-        problem = allocation_problem(study, nodes, "latency", NO_LIMITS, all_workers=False)
+        problem = allocation_problem(case, nodes, "latency", NO_LIMITS, all_workers=False)
         changed: dict[str, object] = {"memory_limit_bytes": (limit_bytes,) * nodes}
         if not with_activations:
             changed["live_bytes"] = np.zeros_like(problem.live_bytes)
@@ -214,7 +214,7 @@ def limited_pipelines_table() -> str:
         profile = load_model(name)
         for words, with_activations in (("parameters", False), ("with activations", True)):
             most = limit.total_bytes if with_activations else limit.weight_bytes
-            needed = layer_bytes(Study(profile, group_of(1)), with_activations)
+            needed = layer_bytes(Case(profile, group_of(1)), with_activations)
             found = pipelines(profile, most, with_activations)
             rows.append(
                 (
@@ -241,15 +241,15 @@ def unlimited_pipelines_table() -> str:
     rows = []
     for divisor, name in LARGER.items():
         nodes = nodes_of(divisor)
-        study = Study(load_model(name), group_of(nodes))
-        equal = pipeline_equal(study, nodes).predicted
+        case = Case(load_model(name), group_of(nodes))
+        equal = pipeline_equal(case, nodes).predicted
         slowest = small_costs(divisor, nodes, "whole, at least one", SETTINGS)
         latency_s = float(slowest.latency_s.sum())
         rows.append(
             (
                 model_name(divisor),
                 nodes,
-                ms(single_node(study).predicted.latency_s),
+                ms(single_node(case).predicted.latency_s),
                 ms(equal.latency_s),
                 f"{equal.throughput_per_s:.1f}",
                 f"{max(equal.memory_bytes.values()) / limit:.1f}×",

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from training_rows import CLUSTER, NODES, Row, training_rows
 
-from app.inputs import build_study, find_accuracy
+from app.inputs import build_case, find_accuracy
+from planner.case import Case
 from planner.domain.plan import Plan
 from planner.domain.settings import DEFAULT_SETTINGS
-from planner.strategies.study import Study
 from planner.training.sensitivity import LEVELS
 from planner.training.tasks.catalogue import TASK_NAMES, load_task
 from planner.training.tasks.loop import prune_and_tune, repeatable, train_dense
@@ -90,9 +90,9 @@ class Run:
         if not left:
             return
         dense = self.dense()
-        study = self.measured_study(dense)
+        case = self.measured_case(dense)
         for row in left:
-            self.train(row, dense, study)
+            self.train(row, dense, case)
 
     def dense(self) -> torch.nn.Module:
         """The dense network, trained or read."""
@@ -110,15 +110,15 @@ class Run:
         self.write()
         return model
 
-    def measured_study(self, dense: torch.nn.Module) -> Study:
+    def measured_case(self, dense: torch.nn.Module) -> Case:
         """The cluster and the network's own sensitivities, on data that the page does not show."""
         cluster = load_cluster(CLUSTER)
-        study = Study(self.profile, cluster)
+        case = Case(self.profile, cluster)
         began = time.perf_counter()
         measure_to_file(
             self.csv,
             dense,
-            study,
+            case,
             NODES,
             lambda model: self.data.quality(model, "validation"),
             metric=f"{self.task.metric} ({self.task.unit}), {self.task.name}, validation",
@@ -127,11 +127,11 @@ class Run:
         self.document.setdefault("sensitivity_s", round(time.perf_counter() - began, 1))
         accuracy = find_accuracy(f"csv:{self.csv}", self.profile)
         points = self.task.split_points
-        return build_study(self.profile, cluster, DEFAULT_SETTINGS, accuracy, points)
+        return build_case(self.profile, cluster, DEFAULT_SETTINGS, accuracy, points)
 
-    def train(self, row: Row, dense: torch.nn.Module, study: Study) -> None:
+    def train(self, row: Row, dense: torch.nn.Module, case: Case) -> None:
         """Prune and fine-tune one network and write down what it is worth."""
-        plan = row.plan(study)
+        plan = row.plan(case)
         began = time.perf_counter()
         model = prune_and_tune(
             dense, plan, self.profile, self.data, self.seed, self.task.budget, row.selection

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from planner.case import Case
 from planner.domain.plan import Plan
 from planner.domain.settings import Limits
-from planner.strategies.study import Study
 from planner.strategies.within_layer import (
     dense,
     independent_branches,
@@ -34,40 +34,40 @@ class Row:
     name : str
         As the results call it, ``random@0.9``.
     plan : callable
-        Of a study that knows the measured sensitivities.
+        Of a case that knows the measured sensitivities.
     selection : {"largest", "random"}
     """
 
     name: str
-    plan: Callable[[Study], Plan]
+    plan: Callable[[Case], Plan]
     selection: Literal["largest", "random"] = "largest"
 
 
 def training_rows() -> tuple[Row, ...]:
     """All rows, each from the same dense network and with the same budget."""
-    rows = [Row("dense", lambda study: dense(study, NODES))]
+    rows = [Row("dense", lambda case: dense(case, NODES))]
     for sparsity in SPARSITIES:
-        rows.append(Row(f"disco@{sparsity:g}", lambda study, s=sparsity: uniform(study, NODES, s)))
-    rows.append(Row("independent-branches", lambda study: independent_branches(study, NODES)))
+        rows.append(Row(f"disco@{sparsity:g}", lambda case, s=sparsity: uniform(case, NODES, s)))
+    rows.append(Row("independent-branches", lambda case: independent_branches(case, NODES)))
     for sparsity in SPARSITIES:
         name = f"random@{sparsity:g}"
-        rows.append(Row(name, lambda study, s=sparsity: uniform(study, NODES, s), "random"))
+        rows.append(Row(name, lambda case, s=sparsity: uniform(case, NODES, s), "random"))
     for sparsity in EQUAL_LATENCY:
         name = f"per-layer@{sparsity:g}"
-        rows.append(Row(name, lambda study, s=sparsity: least_drop_plan(study, s)))
+        rows.append(Row(name, lambda case, s=sparsity: least_drop_plan(case, s)))
     for strategy in ("dense-then-split", "split-then-aggregate"):
         for groups in SPLITS:
             name = f"{strategy}@{groups}"
             rows.append(
                 Row(
                     name,
-                    lambda study, kind=strategy, g=groups: split_baseline(study, NODES, kind, g),
+                    lambda case, kind=strategy, g=groups: split_baseline(case, NODES, kind, g),
                 )
             )
     return tuple(rows)
 
 
-def least_drop_plan(study: Study, sparsity: float) -> Plan:
+def least_drop_plan(case: Case, sparsity: float) -> Plan:
     """The plan of least predicted drop that is no slower than uniform DISCO.
 
     The planner finds the fastest plan within a limit on the drop; the least limit under which that
@@ -75,16 +75,16 @@ def least_drop_plan(study: Study, sparsity: float) -> Plan:
 
     Parameters
     ----------
-    study : Study
+    case : Case
         With an accuracy model.
     sparsity : float
         S_comm of the uniform plan.
     """
-    rival = uniform(study, NODES, sparsity).predicted
-    assert rival.accuracy_drop is not None, "the study needs an accuracy model"
+    rival = uniform(case, NODES, sparsity).predicted
+    assert rival.accuracy_drop is not None, "the case needs an accuracy model"
 
     def fastest(drop: float) -> Plan | None:
-        found, _ = optimal_sparsity(study, NODES, "latency", Limits(max_accuracy_drop=drop))
+        found, _ = optimal_sparsity(case, NODES, "latency", Limits(max_accuracy_drop=drop))
         return found if found and found.predicted.latency_s <= rival.latency_s else None
 
     low, high = 0.0, rival.accuracy_drop

@@ -16,14 +16,14 @@ is trained again, to the same weights, and rows that are there are kept. For a m
 ```python
 from pathlib import Path
 
-from planner.strategies.study import Study
+from planner.case import Case
 from profiles.catalog import load_cluster
 from profiles.from_torch.frontend import profile_module
 from profiles.sensitivity_file import measure_to_file
 
 profile = profile_module(model, {"image": (1, 3, 32, 32)}, name="mine")
-study = Study(profile, load_cluster("small-nodes"))
-measure_to_file(Path("mine.csv"), model, study, 2, evaluate, metric="top-1 accuracy in %")
+case = Case(profile, load_cluster("small-nodes"))
+measure_to_file(Path("mine.csv"), model, case, 2, evaluate, metric="top-1 accuracy in %")
 ```
 
 `evaluate(model)` returns the metric, more is better. It gets a copy with one layer pruned, on which

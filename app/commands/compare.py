@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from app import options
-from app.asked import Asked, asks_for_study, one_of
+from app.asked import Asked, asks_for_case, one_of
 from app.commands.saying import on_cluster, say_accuracy, write_file
 from app.progress import leavable, working
 from app.render import Format, emit
@@ -20,7 +20,7 @@ from planner.strategies.compare import compare as compare_strategies
 from profiles.files import document_text
 
 
-@asks_for_study
+@asks_for_case
 def compare(
     asked: Asked,
     nodes: Annotated[
@@ -42,7 +42,7 @@ def compare(
     with working(f"comparing strategies for {on_cluster(asked)}"):
         comparison = leavable(
             compare_strategies,
-            replace(asked.study, split_points=tuple(split_points or [])),
+            replace(asked.case, split_points=tuple(split_points or [])),
             counts,
             tuple(sparsity or [0.8, 0.9]),
             one_of("--objective", objective, get_args(Objective)),

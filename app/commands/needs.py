@@ -7,21 +7,21 @@ from typing import Annotated, get_args
 import typer
 
 from app import options
-from app.asked import Asked, asks_for_study, one_of
+from app.asked import Asked, asks_for_case, one_of
 from app.commands.saying import on_cluster, say_accuracy, write_file
 from app.progress import leavable, working
 from app.render import Format, emit
 from app.what_if_tables import needed_table
 from app.what_if_words import needed_sentences
+from planner.domain.request import Request
 from planner.domain.settings import Parallelism
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.strategies.needed import DEFAULT_TOLERANCE, Resource, needed
-from planner.strategies.optimise import Request
 from planner.units import parse_quantity
 from profiles.files import document_text
 
 
-@asks_for_study
+@asks_for_case
 def needs(
     asked: Asked,
     latency: Annotated[str, typer.Option(help="The target for one input, such as 100ms.")],
@@ -66,7 +66,7 @@ def needs(
     with working(doing) as tell:
         found = leavable(
             needed,
-            asked.study,
+            asked.case,
             request,
             resource,
             target_s,

@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 import typer
 
 from app import options
-from app.asked import Asked, asks_for_study, one_of
+from app.asked import Asked, asks_for_case, one_of
 from app.commands.saying import on_cluster, say_accuracy, write_file
 from app.progress import leavable, working
 from app.render import Format, emit
@@ -22,7 +22,7 @@ from planner.strategies.pareto import Trade, frontier
 from profiles.files import document_text
 
 
-@asks_for_study
+@asks_for_case
 def pareto(
     asked: Asked,
     trade: Annotated[
@@ -42,7 +42,7 @@ def pareto(
     with working(f"tracing the frontier of {on_cluster(asked)}"):
         found = leavable(
             frontier,
-            asked.study,
+            asked.case,
             traded,
             max_nodes=asked.node_count(max_nodes, "--max-nodes"),
             parallelism=one_of("--parallelism", parallelism, get_args(Parallelism)),

@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 import typer
 
 from app import options
-from app.asked import Asked, asks_for_study, one_of
+from app.asked import Asked, asks_for_case, one_of
 from app.commands.saying import on_cluster, write_file
 from app.export import plan_json
 from app.progress import leavable, working
@@ -24,14 +24,15 @@ from app.words import (
     warnings,
 )
 from planner.domain.plan import Plan
+from planner.domain.request import Request
 from planner.domain.settings import Objective, Parallelism
 from planner.errors import BadInputError
 from planner.strategies.binding import what_binds as find_what_binds
-from planner.strategies.optimise import Request, optimise
+from planner.strategies.optimise import optimise
 from planner.units import format_bytes
 
 
-@asks_for_study
+@asks_for_case
 def plan(
     asked: Asked,
     nodes: Annotated[int | None, typer.Option(min=1, help="Exactly this many nodes.")] = None,
@@ -63,10 +64,10 @@ def plan(
         time_limit_s=asked.time_limit_s,
     )
     with working(f"planning {on_cluster(asked)}"):
-        best = leavable(optimise, asked.study, request)
+        best = leavable(optimise, asked.case, request)
     if what_binds:
         with working(f"asking what binds {on_cluster(asked)}"):
-            binding = leavable(find_what_binds, asked.study, request)
+            binding = leavable(find_what_binds, asked.case, request)
         best = best.model_copy(update={"binding": binding})
     write_file(output_file, plan_json(best))
     for warning in [*filter(None, [asked.accuracy.note]), *warnings(best)]:

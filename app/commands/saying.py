@@ -12,7 +12,7 @@ from profiles.files import write_atomically
 
 def on_cluster(asked: Asked) -> str:
     """The model and the cluster, in words."""
-    return f"{asked.study.profile.name} on {asked.study.cluster.name}"
+    return f"{asked.case.profile.name} on {asked.case.cluster.name}"
 
 
 def say_accuracy(asked: Asked) -> None:

@@ -16,8 +16,8 @@ from app import options
 from app.progress import working
 from app.render import Format, emit, messages, say
 from app.tables import Table
+from planner.case import Case
 from planner.errors import BadInputError
-from planner.strategies.study import Study
 from planner.training.tasks.catalogue import TASK_NAMES, load_task
 from profiles.catalog import resolve_cluster
 from profiles.files import one_line
@@ -56,9 +56,9 @@ def sensitivity(
 
     budget = replace(found.budget, dense_steps=steps or found.budget.dense_steps)
     profile = profile_module(found.network(), {"image": found.input_shape}, name=found.name)
-    study = Study(profile, resolve_cluster(cluster))
+    case = Case(profile, resolve_cluster(cluster))
     levels = tuple(level) if level else LEVELS
-    sensitivity_points(study, nodes, levels)  # refuses bad ones before minutes are spent
+    sensitivity_points(case, nodes, levels)  # refuses bad ones before minutes are spent
     if not output_file.parent.is_dir():
         raise BadInputError(f"{one_line(str(output_file))}: there is no such folder")
     with repeatable():
@@ -69,7 +69,7 @@ def sensitivity(
             measure_to_file(
                 output_file,
                 model,
-                study,
+                case,
                 nodes,
                 lambda sparse: data.quality(sparse, "validation"),
                 metric=f"{found.metric} ({found.unit}), {found.name}, validation",

@@ -7,17 +7,17 @@ from typing import Annotated, get_args
 import typer
 
 from app import options
-from app.asked import Asked, asks_for_study, one_of
+from app.asked import Asked, asks_for_case, one_of
 from app.commands.saying import on_cluster, say_accuracy, write_file
 from app.progress import leavable, working
 from app.quantity_options import parse_value
 from app.render import Format, emit
 from app.what_if_tables import sweep_table
 from app.what_if_words import sweep_sentences
+from planner.domain.request import Request
 from planner.domain.settings import Objective, Parallelism
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.strategies.hardware import Quantity, Value, present_value, spread_values
-from planner.strategies.optimise import Request
 from planner.strategies.sweep import Sweep
 from planner.strategies.sweep import sweep as sweep_over
 from profiles.files import document_text
@@ -25,7 +25,7 @@ from profiles.files import document_text
 _AROUND = 32.0  # by default from so much less than the present value to so much more
 
 
-@asks_for_study
+@asks_for_case
 def sweep(
     asked: Asked,
     over: Annotated[
@@ -84,7 +84,7 @@ def sweep(
     with working(doing) as tell:
         found = leavable(
             sweep_over,
-            asked.study,
+            asked.case,
             request,
             quantity,
             wanted,
@@ -105,7 +105,7 @@ def _range(
         None if text is None else parse_value(quantity, text, option)
         for option, text in (("--from", first), ("--to", last))
     ]
-    cluster = asked.study.cluster
+    cluster = asked.case.cluster
     now = present_value(cluster, quantity)
     if quantity == "nodes":
         around: tuple[Value, ...] = (1, len(cluster.nodes))

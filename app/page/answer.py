@@ -7,19 +7,20 @@ from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from app.export import plan_json
-from app.inputs import Accuracy, build_study, default_limits, find_accuracy
+from app.inputs import Accuracy, build_case, default_limits, find_accuracy
 from app.page.question import Question
 from app.page.setting_words import setting_words
 from app.tables import plan_table, to_csv
+from planner.case import Case
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Binding, Plan
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.reshape import at_input_shapes
 from planner.strategies.binding import what_binds
 from planner.strategies.compare import Comparison, compare
-from planner.strategies.optimise import Request, optimise
+from planner.strategies.optimise import optimise
 from planner.strategies.pareto import ParetoFrontier, Trade, frontier
-from planner.strategies.study import Study
 from profiles.catalog import load_model
 from profiles.files import document_text
 
@@ -50,11 +51,11 @@ class Answer:
 
     def __post_init__(self, before: Answer | None) -> None:
         """Keep the answer before only until it has been of use."""
-        if before is not None and before.profile is self.profile and "study" in vars(before):
+        if before is not None and before.profile is self.profile and "case" in vars(before):
             self._known.append(before)
 
     @cached_property
-    def study(self) -> Study:
+    def case(self) -> Case:
         """The model on the tuned cluster."""
         asked = self.question
         settings = CostSettings(
@@ -65,10 +66,10 @@ class Answer:
             count_input=asked.count_input,
             count_output=asked.count_output,
         )
-        study = build_study(self.profile, asked.tuned_cluster, settings, self.accuracy)
+        case = build_case(self.profile, asked.tuned_cluster, settings, self.accuracy)
         while self._known:
-            study.take_over(self._known.pop().study)
-        return study
+            case.take_over(self._known.pop().case)
+        return case
 
     @cached_property
     def accuracy(self) -> Accuracy:
@@ -113,18 +114,18 @@ class Answer:
     @cached_property
     def plan(self) -> Plan:
         """The best plan, as ``planner plan`` finds it."""
-        return optimise(self.study, self.request)
+        return optimise(self.case, self.request)
 
     @cached_property
     def binding(self) -> tuple[Binding, ...]:
         """What binds, as ``planner plan --what-binds`` says it."""
-        return what_binds(self.study, self.request)
+        return what_binds(self.case, self.request)
 
     def find_binding(self, watch: Callable[[int, int], None]) -> tuple[Binding, ...]:
         """`binding`, with a way to stop before it is found."""
         found = vars(self).get("binding")
         if found is None:
-            found = what_binds(self.study, self.request, lambda: watch(0, 0))
+            found = what_binds(self.case, self.request, lambda: watch(0, 0))
             vars(self)["binding"] = found
         return tuple(found)
 
@@ -155,7 +156,7 @@ class Answer:
 
     def _comparison(self) -> Comparison:
         return compare(
-            self.study,
+            self.case,
             (self.question.nodes,),
             UNIFORM_LEVELS,
             self.question.objective,
@@ -177,7 +178,7 @@ class Answer:
     ) -> ParetoFrontier:
         """What an accuracy drop or a latency buys, as ``planner pareto`` traces it."""
         return frontier(
-            self.study,
+            self.case,
             trade,
             max_nodes=self.question.nodes,
             parallelism=self.question.parallelism,
@@ -193,7 +194,7 @@ class Answer:
             "plan.json": lambda: plan_json(self.plan),
             "layers.csv": lambda: to_csv(plan_table(self.plan)),
             "profile.json": lambda: document_text(self.profile),
-            "cluster.json": lambda: document_text(self.study.cluster),
+            "cluster.json": lambda: document_text(self.case.cluster),
         }
 
     @property
@@ -204,7 +205,7 @@ class Answer:
     @cached_property
     def settings(self) -> tuple[str, ...]:
         """Every setting that this answer belongs to, in words."""
-        return setting_words(self.question, self.study.cluster, self.study.settings, self.limits)
+        return setting_words(self.question, self.case.cluster, self.case.settings, self.limits)
 
     @property
     def settings_sentence(self) -> str:

@@ -109,7 +109,7 @@ def _loss(answer: Answer) -> Number:
             predicted.energy_loss,
         )
     drop = predicted.accuracy_drop
-    model = answer.study.accuracy
+    model = answer.case.loss_model
     words = "No accuracy model was chosen, so nothing is known."
     if model is not None:
         words = f"Points of {plain(model.metric)}"

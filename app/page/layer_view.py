@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from app.page.answer import Answer
 from app.tables import Cell, Table, plan_summary_table
+from planner.case import Case
 from planner.domain.cost_table import CostTable
 from planner.domain.plan import KeptFeatures, Plan
 from planner.strategies.evaluation import exchanges
-from planner.strategies.study import Study
 
 _COSTS = ("comm. (ms)", "comp. (ms)", "handed over (ms)")
 
@@ -55,15 +55,15 @@ class StageView:
 
 def plan_stages(answer: Answer) -> tuple[StageView, ...]:
     """The answer's plan, stage by stage, without layers that neither compute nor exchange."""
-    return tuple(_stages(answer.study, answer.plan))
+    return tuple(_stages(answer.case, answer.plan))
 
 
 def uniform_stage(answer: Answer, sparsity: float) -> StageView:
     """Every exchange at one S_comm on all nodes, without layers that do nothing."""
     nodes = answer.question.nodes
-    table = answer.study.table(nodes, (sparsity,))
-    points = (_point(answer.study, table, row, None) for row in range(len(answer.profile.layers)))
-    return StageView(answer.study.names(nodes), _busy(points))
+    table = answer.case.table(nodes, (sparsity,))
+    points = (_point(answer.case, table, row, None) for row in range(len(answer.profile.layers)))
+    return StageView(answer.case.names(nodes), _busy(points))
 
 
 def stage_table(answer: Answer) -> Table:
@@ -88,24 +88,24 @@ def stage_table(answer: Answer) -> Table:
     )
 
 
-def _stages(study: Study, plan: Plan) -> Iterator[StageView]:
+def _stages(case: Case, plan: Plan) -> Iterator[StageView]:
     start = 0
     before: tuple[str, ...] = ()
-    for stage, exchange in zip(plan.stages, exchanges(study, plan.stages), strict=True):
+    for stage, exchange in zip(plan.stages, exchanges(case, plan.stages), strict=True):
         received_s = 0.0
         if before:
-            received_s, _ = study.handover_s(before, stage.nodes, start)
+            received_s, _ = case.handover_s(before, stage.nodes, start)
         points = (
-            _point(study, exchange.table, row, layer.kept_features)
+            _point(case, exchange.table, row, layer.kept_features)
             for row, layer in enumerate(stage.layers, start=start)
         )
         yield StageView(stage.nodes, _busy(points), received_s)
         before, start = stage.nodes, start + len(stage.layers)
 
 
-def _point(study: Study, table: CostTable, row: int, kept: KeptFeatures | None) -> LayerPoint:
+def _point(case: Case, table: CostTable, row: int, kept: KeptFeatures | None) -> LayerPoint:
     """A layer of a table that has one option."""
-    layer = study.profile.layers[row]
+    layer = case.profile.layers[row]
     exchanged = len(table.node_names) > 1 and table.sparsifiable[row]
     return LayerPoint(
         name=layer.name,

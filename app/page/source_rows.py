@@ -23,8 +23,8 @@ _USUAL = ((0.5, 200), (1.5, 600))
 
 def usual_rows(answer: Answer) -> list[Row]:
     """Two sources, one of which brings more than a single node can do."""
-    nodes = answer.study.cluster.nodes
-    alone_per_s = single_node(answer.study).predicted.throughput_per_s
+    nodes = answer.case.cluster.nodes
+    alone_per_s = single_node(answer.case).predicted.throughput_per_s
     return [
         {"node": node.name, "rate": float(f"{part * alone_per_s:.3g}"), "inputs": inputs}
         for node, (part, inputs) in zip(nodes, _USUAL, strict=False)
@@ -42,7 +42,7 @@ def page_scenario(answer: Answer, rows: Sequence[Row], send: str) -> Scenario:
     fields: Mapping[str, Any] = {
         "name": "sources",
         "model": answer.profile,
-        "cluster": answer.study.cluster,
+        "cluster": answer.case.cluster,
         "sources": [
             {
                 "node": row["node"],
@@ -52,8 +52,8 @@ def page_scenario(answer: Answer, rows: Sequence[Row], send: str) -> Scenario:
         ],
         "split": "macs",
         "send": send,
-        "medium": answer.study.medium,
-        "count_output": answer.study.settings.count_output,
+        "medium": answer.case.medium,
+        "count_output": answer.case.settings.count_output,
     }
     try:
         return Scenario.model_validate(fields)

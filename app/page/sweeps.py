@@ -14,7 +14,7 @@ def here_value(answer: Answer, over: Quantity) -> Value | None:
     """The quantity's present value; none where nodes or links differ, or without a limit."""
     if over == "nodes":
         return answer.question.nodes
-    return present_value(answer.study.cluster, over)
+    return present_value(answer.case.cluster, over)
 
 
 def sweep_values(answer: Answer, over: Quantity, reach: float) -> tuple[Value, ...]:
@@ -25,7 +25,7 @@ def sweep_values(answer: Answer, over: Quantity, reach: float) -> tuple[Value, .
     """
     if over == "nodes":
         return spread_values("nodes", 1, max(_FEWEST_NODES, answer.question.nodes), _POINTS)
-    cluster = answer.study.cluster
+    cluster = answer.case.cluster
     usual: dict[Quantity, Value] = {
         "bandwidth": cluster.link.bandwidth_bytes_per_s,
         "compute": max(node.macs_per_s for node in cluster.nodes),

@@ -38,10 +38,10 @@ def timeline(answer: Answer) -> tuple[Span, ...]:
 
 def _spans(answer: Answer) -> Iterator[Span]:
     stages = plan_stages(answer)
-    overlap = answer.study.settings.overlap
-    first = answer.study.ends_s(stages[0].nodes)[0]
-    last = answer.study.ends_s(stages[-1].nodes)[1]
-    times = [_by_layer(answer, found) for found in times_of_nodes(answer.study, answer.plan.stages)]
+    overlap = answer.case.settings.overlap
+    first = answer.case.ends_s(stages[0].nodes)[0]
+    last = answer.case.ends_s(stages[-1].nodes)[1]
+    times = [_by_layer(answer, found) for found in times_of_nodes(answer.case, answer.plan.stages)]
     now = 0.0
     if first:
         yield from _all(stages[0].nodes, 1, "handed over", "the input", now, now + first)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from planner.accuracy.interface import Exchange
+from planner.case import Case
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
@@ -30,7 +31,6 @@ from planner.runtime.running.records import Receive, Send, Step
 from planner.runtime.running.slices import OutputForm, Part, Slices, Stretch
 from planner.runtime.running.traffic import Traffic, check_bytes, handover_name, predicted_traffic
 from planner.strategies.evaluation import exchanges
-from planner.strategies.study import Study
 from planner.structure import last_uses, tensors_across
 
 
@@ -63,15 +63,15 @@ def slice_model(
     InconsistentResultError
         Cost model and graph disagree about what a node needs.
     """
-    study = Study(traced.profile, plan.cluster, plan.settings)
+    case = Case(traced.profile, plan.cluster, plan.settings)
     _check_model(traced, plan)
-    stages = exchanges(study, plan.stages)
+    stages = exchanges(case, plan.stages)
     templates = read_layers(traced)
     chosen = chosen_masks(traced.profile, stages, templates, masks, select=select)
-    slicer = _Slicer(traced, study, stages, templates, {mask.row: mask for mask in chosen})
+    slicer = _Slicer(traced, case, stages, templates, {mask.row: mask for mask in chosen})
     for number in range(len(stages)):
         slicer.cut_stage(number)
-    predicted = predicted_traffic(study, stages)
+    predicted = predicted_traffic(case, stages)
     check_bytes(predicted, slicer.planned)
     return slicer.result(predicted, chosen)
 
@@ -89,15 +89,15 @@ class _Slicer:
     def __init__(
         self,
         traced: TracedModel,
-        study: Study,
+        case: Case,
         stages: Sequence[Exchange],
         templates: dict[str, Template],
         masks: dict[int, LayerMask],
     ) -> None:
         self.planned = Traffic()
-        self._study, self._stages = study, stages
+        self._case, self._stages = case, stages
         self._templates, self._masks = templates, masks
-        self._profile = study.profile
+        self._profile = case.profile
         self._steps: dict[str, dict[str, Step]] = {}
         self._stretches: list[Stretch] = []
         self._tensors: dict[str, TracedTensor] = {
@@ -116,7 +116,7 @@ class _Slicer:
         ]
 
     def _owners(self, stage: Exchange) -> dict[str, Any]:
-        return self._study.shares(stage.table.node_names).owners
+        return self._case.shares(stage.table.node_names).owners
 
     def cut_stage(self, number: int) -> None:
         """All steps of a stage's nodes."""
@@ -126,9 +126,9 @@ class _Slicer:
             self._steps.setdefault(name, {})
         if number:
             self._hand_over(number)
-        shares = self._study.shares(group)
+        shares = self._case.shares(group)
         broadcast = stage.casting == "broadcast"
-        shared_inputs = self._study.settings.share_inputs
+        shared_inputs = self._case.settings.share_inputs
         known: dict[tuple[str, int, int], Any] = {}
         kept: dict[tuple[str, int], list[tuple[str, Transfer]]] = {}
         for row in range(len(self._profile.layers))[stage.rows]:
@@ -174,7 +174,7 @@ class _Slicer:
 
     def _messages(self, view: LayerOnGroup, node: int, row: int) -> list[str]:
         """Messages that no later layer reads."""
-        shares = view.mask is not None and self._study.settings.share_inputs
+        shares = view.mask is not None and self._case.settings.share_inputs
         return [
             message
             for (tensor, receiver), items in view.received.items()

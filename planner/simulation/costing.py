@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.case import Case
 from planner.cost.chain import ChainCosts
 from planner.cost.exchange import Links, transfer_s
 from planner.domain.cluster import Cluster
@@ -15,7 +16,6 @@ from planner.simulation.network import Network
 from planner.simulation.scenario import MAX_NODES, Scenario
 from planner.solve.allocation.shares import ar_mdi_workers
 from planner.strategies.pipeline import seconds_per_param
-from planner.strategies.study import Study
 
 Array = NDArray[np.float64]
 MAX_CELLS = 20_000_000
@@ -33,8 +33,8 @@ def network_of(scenario: Scenario) -> Network:
     ring = _ring(scenario, cluster)
     names = tuple(node.name for node in ring.nodes)
     _check_names(scenario, names)
-    study = Study(profile, _without_delay(ring), CostSettings(medium=scenario.medium))
-    chain = study.chain(len(names))
+    case = Case(profile, _without_delay(ring), CostSettings(medium=scenario.medium))
+    chain = case.chain(len(names))
     done_s = np.concatenate([np.zeros((len(names), 1)), np.cumsum(chain.compute_s, axis=1)], axis=1)
     sources = np.array([names.index(source.node) for source in scenario.sources])
     change_s = _changes(scenario)
@@ -46,7 +46,7 @@ def network_of(scenario: Scenario) -> Network:
         )
     alive = _alive(scenario, names, change_s)
     pace, wire_pace = _paces(scenario, names, change_s)
-    gamma = seconds_per_param(study, len(names))
+    gamma = seconds_per_param(case, len(names))
     for name, value in scenario.gamma_s_per_param.items():
         gamma[names.index(name)] = value
     weights = chain.params if scenario.split == "params" else chain.macs
@@ -64,9 +64,9 @@ def network_of(scenario: Scenario) -> Network:
     return Network(
         names=names,
         source_node=sources,
-        medium=study.medium,
+        medium=case.medium,
         done_s=done_s,
-        send_s=_send_s(study, chain),
+        send_s=_send_s(case, chain),
         delay_s=ring.pair_latency_s() * ~np.eye(len(names), dtype=np.bool_),
         change_s=change_s,
         alive=alive,
@@ -123,15 +123,15 @@ def _without_delay(ring: Cluster) -> Cluster:
     )
 
 
-def _send_s(study: Study, chain: ChainCosts) -> Array:
+def _send_s(case: Case, chain: ChainCosts) -> Array:
     """Occupation of a link by the input, by what crosses each cut, and by the output."""
-    profile = study.profile
+    profile = case.profile
     sizes = {layer.name: layer.output_bytes for layer in profile.layers}
     sizes |= {spec.name: spec.bytes for spec in profile.inputs}
     ends = np.array(
         [sum(spec.bytes for spec in profile.inputs), sum(sizes[n] for n in profile.outputs)]
     )
-    outer = transfer_s(ends, Links.of(study.cluster, study.medium, None))
+    outer = transfer_s(ends, Links.of(case.cluster, case.medium, None))
     return np.concatenate([outer[:, :, :1], chain.transfer_s, outer[:, :, 1:]], axis=2)
 
 

@@ -8,16 +8,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.case import Case
 from planner.domain.cluster import Cluster
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
 from planner.domain.plan import Binding, Plan
+from planner.domain.request import Request
 from planner.errors import SolverStoppedError
 from planner.solve.joint.check import joint_loss, needed_bytes
 from planner.solve.joint.fixed_stages import FixedStages
 from planner.solve.joint.solver import solve_joint
 from planner.strategies.hybrid import JointCosts, joint_costs, optimal_stages
-from planner.strategies.optimise import Request
-from planner.strategies.study import Study
 
 _NEGLIGIBLE = 1e-6  # of the objective
 _CLOSE = 0.01  # relative width at which the search for a step ends
@@ -27,12 +27,12 @@ _MOST_DOUBLINGS = 40
 Watch = Callable[[], None]
 
 
-def what_binds(study: Study, request: Request, watch: Watch = lambda: None) -> tuple[Binding, ...]:
+def what_binds(case: Case, request: Request, watch: Watch = lambda: None) -> tuple[Binding, ...]:
     """Every limit and resource that holds the best plan of a request back.
 
     Parameters
     ----------
-    study : Study
+    case : Case
     request : Request
         With a plan. Its time limit holds for each of the problems that are solved.
     watch : callable, optional
@@ -48,7 +48,7 @@ def what_binds(study: Study, request: Request, watch: Watch = lambda: None) -> t
     SolverStoppedError
         A solver stopped without a plan.
     """
-    costs = joint_costs(study, request.parallelism, len(study.cluster.nodes))
+    costs = joint_costs(case, request.parallelism, len(case.cluster.nodes))
     problem = costs.problem(request.objective, request.limits, request.max_nodes, request.exactly)
     watch()
     best = _with_plan(solve_joint(problem, time_limit_s=request.time_limit_s), request)
@@ -56,7 +56,7 @@ def what_binds(study: Study, request: Request, watch: Watch = lambda: None) -> t
     search = _Limits(costs, problem, best.stages, best.objective_s, request, watch)
     limits = [*search.memory(), *search.loss(), *search.times()]
     limits.sort(key=lambda found: -found.gain_s)
-    return (*limits, *_resources(study, request, best.objective_s, watch))
+    return (*limits, *_resources(case, request, best.objective_s, watch))
 
 
 class _Limits:
@@ -222,12 +222,12 @@ def _fullest(problem: JointProblem, stages: Stages, mine: NDArray[np.bool_]) -> 
     return max(int(needed[mine[group]].max(initial=0)) for group, needed in needs)
 
 
-def _resources(study: Study, request: Request, objective_s: float, watch: Watch) -> list[Binding]:
+def _resources(case: Case, request: Request, objective_s: float, watch: Watch) -> list[Binding]:
     """What twice the bandwidth and twice the computing speed are worth, and until when."""
 
     def plan_with(bandwidth: float, speed: float) -> tuple[Plan, float]:
         watch()
-        other = study.on(_scaled(study.cluster, bandwidth, speed))
+        other = case.on(_scaled(case.cluster, bandwidth, speed))
         plan, result = optimal_stages(
             other,
             request.max_nodes,
@@ -255,9 +255,9 @@ def _resources(study: Study, request: Request, objective_s: float, watch: Watch)
         while high - low > _CLOSE * high:
             middle = (low + high) / 2
             low, high = (middle, high) if outweighs(middle) else (low, middle)
-        until = high * study.cluster.link.bandwidth_bytes_per_s
-    link = study.cluster.link.bandwidth_bytes_per_s
-    fastest = max(node.macs_per_s for node in study.cluster.nodes)
+        until = high * case.cluster.link.bandwidth_bytes_per_s
+    link = case.cluster.link.bandwidth_bytes_per_s
+    fastest = max(node.macs_per_s for node in case.cluster.nodes)
     return [
         Binding(
             name="bandwidth",

@@ -8,13 +8,15 @@ from typing import Literal
 from pydantic import Field
 
 from planner.accuracy.published import Published, published_split, published_uniform
+from planner.case import Case
 from planner.domain.arrays import Frozen
 from planner.domain.cluster import Origin
 from planner.domain.plan import Plan
 from planner.domain.problem import Status
+from planner.domain.request import Request
 from planner.domain.settings import NO_LIMITS, Limits, Objective
 from planner.errors import InfeasibleError, SolverStoppedError
-from planner.strategies.optimise import Request, optimise
+from planner.strategies.optimise import optimise
 from planner.strategies.pipeline import (
     ar_mdi,
     ar_mdi_macs,
@@ -22,7 +24,6 @@ from planner.strategies.pipeline import (
     optimal_allocation,
     pipeline_equal,
 )
-from planner.strategies.study import Study
 from planner.strategies.within_layer import (
     dense,
     independent_branches,
@@ -70,7 +71,7 @@ class Comparison(Frozen):
 
 
 def compare(
-    study: Study,
+    case: Case,
     node_counts: tuple[int, ...],
     sparsities: tuple[float, ...] = (0.8, 0.9),
     objective: Objective = "latency",
@@ -81,7 +82,7 @@ def compare(
 
     Parameters
     ----------
-    study : Study
+    case : Case
     node_counts : tuple of int
     sparsities : tuple of float
         S_comm of the uniform and the random rows.
@@ -89,17 +90,17 @@ def compare(
         What the optimised rows minimise or maximise and respect; the papers' baselines are
         shown as they are, with a note where they break a limit.
     """
-    rows = [_row(study, single_node(study), limits)]
+    rows = [_row(case, single_node(case), limits)]
     for nodes in sorted(set(node_counts)):
         if nodes > 1:
-            rows += _baselines(study, nodes, sparsities, limits)
-            rows += _shares(study, nodes, limits, time_limit_s)
-            rows += _optimised(study, nodes, objective, limits, time_limit_s)
-    rows.append(_best(study, node_counts, objective, limits, time_limit_s))
+            rows += _baselines(case, nodes, sparsities, limits)
+            rows += _shares(case, nodes, limits, time_limit_s)
+            rows += _optimised(case, nodes, objective, limits, time_limit_s)
+    rows.append(_best(case, node_counts, objective, limits, time_limit_s))
     return Comparison(
-        model=study.profile.name,
-        cluster=study.cluster.name,
-        metric=study.curve.metric if study.curve else None,
+        model=case.profile.name,
+        cluster=case.cluster.name,
+        metric=case.curve.metric if case.curve else None,
         objective=objective,
         limits=limits,
         rows=tuple(rows),
@@ -107,53 +108,53 @@ def compare(
 
 
 def _baselines(
-    study: Study, nodes: int, sparsities: tuple[float, ...], limits: Limits
+    case: Case, nodes: int, sparsities: tuple[float, ...], limits: Limits
 ) -> Iterator[ComparisonRow]:
-    curve = study.curve
+    curve = case.curve
 
     def published(sparsity: float, random: bool = False) -> Published | None:
         return published_uniform(curve, nodes, sparsity, random=random) if curve else None
 
-    yield _row(study, dense(study, nodes), limits, nominal=0.0, accuracy=published(0.0))
+    yield _row(case, dense(case, nodes), limits, nominal=0.0, accuracy=published(0.0))
     for sparsity in sparsities:
-        plan = uniform(study, nodes, sparsity)
-        yield _row(study, plan, limits, nominal=sparsity, accuracy=published(sparsity))
+        plan = uniform(case, nodes, sparsity)
+        yield _row(case, plan, limits, nominal=sparsity, accuracy=published(sparsity))
         plan = plan.model_copy(update={"strategy": "random"})
         chosen_at_random = published(sparsity, random=True)
-        yield _row(study, plan, limits, nominal=sparsity, accuracy=chosen_at_random, modelled=False)
+        yield _row(case, plan, limits, nominal=sparsity, accuracy=chosen_at_random, modelled=False)
     for strategy in ("dense-then-split", "split-then-aggregate"):
-        for groups in split_boundaries(study, nodes):
+        for groups in split_boundaries(case, nodes):
             value = published_split(curve, nodes, strategy, groups) if curve else None
-            plan = split_baseline(study, nodes, strategy, groups)
-            yield _row(study, plan, limits, accuracy=value)
+            plan = split_baseline(case, nodes, strategy, groups)
+            yield _row(case, plan, limits, accuracy=value)
     yield _row(
-        study, independent_branches(study, nodes), limits, nominal=1.0, accuracy=published(1.0)
+        case, independent_branches(case, nodes), limits, nominal=1.0, accuracy=published(1.0)
     )
-    yield _row(study, pipeline_equal(study, nodes), limits)
+    yield _row(case, pipeline_equal(case, nodes), limits)
 
 
 def _shares(
-    study: Study, nodes: int, limits: Limits, time_limit_s: float | None
+    case: Case, nodes: int, limits: Limits, time_limit_s: float | None
 ) -> Iterator[ComparisonRow]:
     """AR-MDI with γ per parameter and per MAC, and how far each is from the optimum."""
-    for plan in (ar_mdi(study, nodes), ar_mdi_macs(study, nodes)):
-        row = _row(study, plan, limits)
-        distance = distance_to_optimum(study, nodes, plan, time_limit_s)
+    for plan in (ar_mdi(case, nodes), ar_mdi_macs(case, nodes)):
+        row = _row(case, plan, limits)
+        distance = distance_to_optimum(case, nodes, plan, time_limit_s)
         notes = [row.note, distance.in_words() if distance else ""]
         yield row.model_copy(update={"note": "; ".join(filter(None, notes))})
 
 
 def _optimised(
-    study: Study, nodes: int, objective: Objective, limits: Limits, time_limit_s: float | None
+    case: Case, nodes: int, objective: Objective, limits: Limits, time_limit_s: float | None
 ) -> Iterator[ComparisonRow]:
     for strategy, (plan, result) in (
         (
             "optimal-allocation",
-            optimal_allocation(study, nodes, objective, limits, time_limit_s=time_limit_s),
+            optimal_allocation(case, nodes, objective, limits, time_limit_s=time_limit_s),
         ),
         (
             "optimal-sparsity",
-            optimal_sparsity(study, nodes, objective, limits, time_limit_s=time_limit_s),
+            optimal_sparsity(case, nodes, objective, limits, time_limit_s=time_limit_s),
         ),
     ):
         if plan is None:
@@ -165,11 +166,11 @@ def _optimised(
                 note=result.binding,
             )
         else:
-            yield _row(study, plan, limits)
+            yield _row(case, plan, limits)
 
 
 def _best(
-    study: Study,
+    case: Case,
     node_counts: tuple[int, ...],
     objective: Objective,
     limits: Limits,
@@ -178,18 +179,18 @@ def _best(
     most = max(node_counts)
     request = Request(most, objective=objective, limits=limits, time_limit_s=time_limit_s)
     try:
-        plan = optimise(study, request)
+        plan = optimise(case, request)
     except (InfeasibleError, SolverStoppedError) as error:
         status: Status = "infeasible" if isinstance(error, InfeasibleError) else "timeout"
         return ComparisonRow(
             strategy="optimal", nodes=most, status=status, fits=False, note=str(error)
         )
-    row = _row(study, plan, limits)
+    row = _row(case, plan, limits)
     return row.model_copy(update={"strategy": "optimal", "note": f"is {plan.strategy}"})
 
 
 def _row(
-    study: Study,
+    case: Case,
     plan: Plan,
     limits: Limits,
     *,
@@ -204,9 +205,9 @@ def _row(
         if modelled
         else (None, None, predicted.origin["accuracy"])
     )
-    if accuracy is not None and study.curve is not None:
+    if accuracy is not None and case.curve is not None:
         value, origin = accuracy
-        drop = study.curve.dense - value
+        drop = case.curve.dense - value
     energy = predicted.energy_loss if modelled else None
     notes = _broken(plan, limits, drop, energy)
     return ComparisonRow(

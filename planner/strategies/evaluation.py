@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.interface import NOTHING_KNOWN, Exchange, PredictedLoss
+from planner.case import Case
 from planner.cost.layers import NodeTimes
 from planner.domain.cluster import Origin
 from planner.domain.cost_table import CostTable
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
 from planner.errors import BadInputError
-from planner.strategies.study import Study
 from planner.structure import allocation_units
 
 
@@ -42,12 +42,12 @@ class _Stage:
         return self.total(self.table.latency_s)
 
 
-def evaluate(study: Study, stages: tuple[StagePlan, ...]) -> Predicted:
-    """Latency, throughput, memory and accuracy of stages on the study's cluster (eq. 10 and 11).
+def evaluate(case: Case, stages: tuple[StagePlan, ...]) -> Predicted:
+    """Latency, throughput, memory and accuracy of stages on the case's cluster (eq. 10 and 11).
 
     Parameters
     ----------
-    study : Study
+    case : Case
     stages : tuple of StagePlan
         Contiguous layers each, on groups of nodes that have none in common.
 
@@ -57,24 +57,24 @@ def evaluate(study: Study, stages: tuple[StagePlan, ...]) -> Predicted:
         The stages do not cover the model's layers in order, part layers that run as one, name an
         unknown node or one node twice; or no layer takes any time.
     """
-    costed = _costed_stages(study, stages)
+    costed = _costed_stages(case, stages)
     transfers = [
-        study.handover_s(before.names, after.names, before.rows.stop)
+        case.handover_s(before.names, after.names, before.rows.stop)
         for before, after in itertools.pairwise(costed)
     ]
-    first, last = study.ends_s(costed[0].names)[0], study.ends_s(costed[-1].names)[1]
+    first, last = case.ends_s(costed[0].names)[0], case.ends_s(costed[-1].names)[1]
     moving = sum(seconds for seconds, _ in transfers) + first + last
     medium = sum(stage.total(stage.table.medium_s) for stage in costed)
     medium += sum(occupied for _, occupied in transfers)
-    if study.medium == "shared":
+    if case.medium == "shared":
         medium += first + last
-    busy = [stage.busy_s(study.settings.overlap) for stage in costed]
+    busy = [stage.busy_s(case.settings.overlap) for stage in costed]
     bottleneck = max(*busy, *(seconds for seconds, _ in transfers), medium, first, last)
     if bottleneck <= 0:
         raise BadInputError(
-            f"{study.profile.name}: no layer takes any time, so there is nothing to plan"
+            f"{case.profile.name}: no layer takes any time, so there is nothing to plan"
         )
-    loss = _loss(study, costed)
+    loss = _loss(case, costed)
     return Predicted(
         latency_s=sum(stage.total(stage.table.latency_s) for stage in costed) + moving,
         comm_s=sum(stage.total(stage.table.comm_s) for stage in costed) + moving,
@@ -84,65 +84,65 @@ def evaluate(study: Study, stages: tuple[StagePlan, ...]) -> Predicted:
         accuracy_drop=loss.accuracy_drop,
         energy_loss=loss.energy_loss,
         memory_bytes={k: v for stage in costed for k, v in stage.memory_bytes().items()},
-        mean_comm_sparsity=_mean(study, costed, "input_bytes", "comm_sparsity"),
-        mean_comp_sparsity=_mean(study, costed, "macs", "comp_sparsity"),
+        mean_comm_sparsity=_mean(case, costed, "input_bytes", "comm_sparsity"),
+        mean_comp_sparsity=_mean(case, costed, "macs", "comp_sparsity"),
         origin=_origins(any(stage.table.measured for stage in costed), loss),
     )
 
 
-def evaluated_plan(study: Study, stages: tuple[StagePlan, ...], strategy: str) -> Plan:
+def evaluated_plan(case: Case, stages: tuple[StagePlan, ...], strategy: str) -> Plan:
     """A plan of these stages with the cost model's word on it."""
     return Plan(
         strategy=strategy,
-        model=study.reference(),
-        cluster=study.cluster,
-        settings=study.settings,
-        accuracy_model=study.accuracy.name if study.accuracy else None,
+        model=case.reference(),
+        cluster=case.cluster,
+        settings=case.settings,
+        accuracy_model=case.loss_model.name if case.loss_model else None,
         stages=stages,
-        predicted=evaluate(study, stages),
+        predicted=evaluate(case, stages),
     )
 
 
-def exchanges(study: Study, stages: tuple[StagePlan, ...]) -> list[Exchange]:
+def exchanges(case: Case, stages: tuple[StagePlan, ...]) -> list[Exchange]:
     """What the layers of every stage exchange, one option each.
 
     Raises
     ------
     BadInputError
-        The stages do not fit the study's model or cluster, as in `evaluate`.
+        The stages do not fit the case's model or cluster, as in `evaluate`.
     """
-    return [study.exchange(stage.table, stage.rows) for stage in _costed_stages(study, stages)]
+    return [case.exchange(stage.table, stage.rows) for stage in _costed_stages(case, stages)]
 
 
-def times_of_nodes(study: Study, stages: tuple[StagePlan, ...]) -> list[NodeTimes]:
+def times_of_nodes(case: Case, stages: tuple[StagePlan, ...]) -> list[NodeTimes]:
     """When each node of every stage works, over all layers of the model.
 
     Raises
     ------
     BadInputError
-        The stages do not fit the study's model or cluster, as in `evaluate`.
+        The stages do not fit the case's model or cluster, as in `evaluate`.
     """
     return [
-        study.node_times_of(stage.nodes, _kept_matrix(study, stage, rows))
-        for stage, rows in _checked(study, stages)
+        case.node_times_of(stage.nodes, _kept_matrix(case, stage, rows))
+        for stage, rows in _checked(case, stages)
     ]
 
 
-def _costed_stages(study: Study, stages: tuple[StagePlan, ...]) -> list[_Stage]:
+def _costed_stages(case: Case, stages: tuple[StagePlan, ...]) -> list[_Stage]:
     """Every stage with its costs, checked against the model and the cluster."""
-    return [_costed(study, stage, rows) for stage, rows in _checked(study, stages)]
+    return [_costed(case, stage, rows) for stage, rows in _checked(case, stages)]
 
 
-def _checked(study: Study, stages: tuple[StagePlan, ...]) -> list[tuple[StagePlan, slice]]:
+def _checked(case: Case, stages: tuple[StagePlan, ...]) -> list[tuple[StagePlan, slice]]:
     """Every stage with its rows, where all fit the model and the cluster."""
-    _check_layers(study, stages)
-    _check_nodes(study, stages)
+    _check_layers(case, stages)
+    _check_nodes(case, stages)
     return _rows(stages)
 
 
-def _check_layers(study: Study, stages: tuple[StagePlan, ...]) -> None:
+def _check_layers(case: Case, stages: tuple[StagePlan, ...]) -> None:
     planned = [layer.name for stage in stages for layer in stage.layers]
-    expected = [layer.name for layer in study.profile.layers]
+    expected = [layer.name for layer in case.profile.layers]
     if planned != expected:
         at = next(
             (i for i, (a, b) in enumerate(zip(planned, expected, strict=False)) if a != b),
@@ -151,22 +151,22 @@ def _check_layers(study: Study, stages: tuple[StagePlan, ...]) -> None:
         found = planned[at] if at < len(planned) else "nothing"
         wanted = expected[at] if at < len(expected) else "nothing"
         raise BadInputError(
-            f"stages: the plan has {found!r} where {study.profile.name} has {wanted!r}"
+            f"stages: the plan has {found!r} where {case.profile.name} has {wanted!r}"
         )
-    begins = {unit.start for unit in allocation_units(study.profile)}
+    begins = {unit.start for unit in allocation_units(case.profile)}
     for _, rows in _rows(stages):
         if rows.start not in begins:
             name = expected[rows.start - 1]
             raise BadInputError(f"stages: the cut behind {name!r} parts layers that run as one")
 
 
-def _check_nodes(study: Study, stages: tuple[StagePlan, ...]) -> None:
-    known = [node.name for node in study.cluster.nodes]
+def _check_nodes(case: Case, stages: tuple[StagePlan, ...]) -> None:
+    known = [node.name for node in case.cluster.nodes]
     used = [name for stage in stages for name in stage.nodes]
     unknown = [name for name in used if name not in known]
     if unknown:
         raise BadInputError(
-            f"stages: {unknown[0]!r} is no node of {study.cluster.name}; nodes are {known}"
+            f"stages: {unknown[0]!r} is no node of {case.cluster.name}; nodes are {known}"
         )
     twice = [name for name in used if used.count(name) > 1]
     if twice:
@@ -182,17 +182,17 @@ def _rows(stages: tuple[StagePlan, ...]) -> list[tuple[StagePlan, slice]]:
     return found
 
 
-def _costed(study: Study, stage: StagePlan, rows: slice) -> _Stage:
-    kept = _kept_matrix(study, stage, rows)
-    return _Stage(stage.nodes, rows, study.table_of(stage.nodes, kept))
+def _costed(case: Case, stage: StagePlan, rows: slice) -> _Stage:
+    kept = _kept_matrix(case, stage, rows)
+    return _Stage(stage.nodes, rows, case.table_of(stage.nodes, kept))
 
 
-def _kept_matrix(study: Study, stage: StagePlan, rows: slice) -> NDArray[np.int64]:
+def _kept_matrix(case: Case, stage: StagePlan, rows: slice) -> NDArray[np.int64]:
     """Feature counts of a stage in an array of all layers, shape (L, n, n), checked."""
     nodes = len(stage.nodes)
-    shares = study.shares(stage.nodes)
+    shares = case.shares(stage.nodes)
     receives = shares.outputs > 0
-    kept = np.zeros((len(study.profile.layers), nodes, nodes), dtype=np.int64)
+    kept = np.zeros((len(case.profile.layers), nodes, nodes), dtype=np.int64)
     off_diagonal = ~np.eye(nodes, dtype=np.bool_)
     for row, layer in enumerate(stage.layers, start=rows.start):
         if layer.kept_features is None:
@@ -208,10 +208,10 @@ def _kept_matrix(study: Study, stage: StagePlan, rows: slice) -> NDArray[np.int6
     return kept
 
 
-def _loss(study: Study, stages: list[_Stage]) -> PredictedLoss:
-    if study.accuracy is None:
+def _loss(case: Case, stages: list[_Stage]) -> PredictedLoss:
+    if case.loss_model is None:
         return NOTHING_KNOWN
-    return study.accuracy.predicted([study.exchange(s.table, s.rows) for s in stages])
+    return case.loss_model.predicted([case.exchange(s.table, s.rows) for s in stages])
 
 
 def _origins(measured: bool, loss: PredictedLoss) -> dict[str, Origin]:
@@ -228,7 +228,7 @@ def _origins(measured: bool, loss: PredictedLoss) -> dict[str, Origin]:
     }
 
 
-def _mean(study: Study, stages: list[_Stage], weight: str, column: str) -> float | None:
+def _mean(case: Case, stages: list[_Stage], weight: str, column: str) -> float | None:
     """Mean over the layers that run on several nodes; None where none does.
 
     S_comm is averaged over the bytes of every mixing layer's input, the image's included; S_comp
@@ -238,7 +238,7 @@ def _mean(study: Study, stages: list[_Stage], weight: str, column: str) -> float
     for stage in stages:
         if len(stage.names) == 1:
             continue
-        weights = np.array([getattr(layer, weight) for layer in study.profile.layers], dtype=float)
+        weights = np.array([getattr(layer, weight) for layer in case.profile.layers], dtype=float)
         if column == "comm_sparsity":
             weights *= stage.table.communicates
         total += float(weights[stage.rows].sum())

@@ -10,8 +10,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.case import Case
 from planner.domain.settings import Parallelism
-from planner.strategies.study import Study
 
 MAX_GROUPS = 64
 """Beyond so many kinds of groups only neighbours in the ring are grouped."""
@@ -66,18 +66,18 @@ class Groups:
         return bool(self.follows[group, following] and np.all(both <= self.available))
 
 
-def candidate_groups(study: Study, parallelism: Parallelism, max_nodes: int) -> Groups:
+def candidate_groups(case: Case, parallelism: Parallelism, max_nodes: int) -> Groups:
     """Every group of nodes, by type, or runs of neighbours where those are too many.
 
     Parameters
     ----------
-    study : Study
+    case : Case
     parallelism : Parallelism
         A pipeline's groups have one node.
     max_nodes : int
         No group has more.
     """
-    types = _types(study)
+    types = _types(case)
     largest = 1 if parallelism == "pipeline" else max_nodes
     counts = [len(names) for names in types]
     if prod(count + 1 for count in counts) <= _MAX_STATES:
@@ -97,14 +97,14 @@ def candidate_groups(study: Study, parallelism: Parallelism, max_nodes: int) -> 
                 runs=(),
                 scope="any nodes in any order",
             )
-    return _runs(study, largest)
+    return _runs(case, largest)
 
 
-def _types(study: Study) -> tuple[tuple[str, ...], ...]:
+def _types(case: Case) -> tuple[tuple[str, ...], ...]:
     """Names of nodes that can stand for one another, by type, in ring order."""
-    cluster = study.cluster
+    cluster = case.cluster
     linked = {name for pair in cluster.pair_links for name in pair.between}
-    settings = study.settings
+    settings = case.settings
     if settings.count_input or settings.count_output:
         linked.add(cluster.nodes[cluster.source_index].name)
     found: dict[str, list[str]] = {}
@@ -115,9 +115,9 @@ def _types(study: Study) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(names) for names in found.values())
 
 
-def _runs(study: Study, largest: int) -> Groups:
+def _runs(case: Case, largest: int) -> Groups:
     """Neighbours in the ring, from the source on; a later stage runs on later nodes."""
-    names = study.names(len(study.cluster.nodes))
+    names = case.names(len(case.cluster.nodes))
     sizes = list(range(1, largest + 1))
     if sum(len(names) - size + 1 for size in sizes) > 2 * MAX_GROUPS:
         doubled = [1 << power for power in range(largest.bit_length())]

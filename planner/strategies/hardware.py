@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from planner.case import Case
 from planner.domain.cluster import Cluster, tuned_cluster
+from planner.domain.request import Request
 from planner.errors import BadInputError
-from planner.strategies.optimise import Request
-from planner.strategies.study import Study
 
 Quantity = Literal["bandwidth", "compute", "nodes", "link-latency", "memory"]
 Value = int | float
@@ -70,24 +70,24 @@ def check_value(quantity: Quantity, value: Value) -> Value:
     return int(value)
 
 
-def with_room(study: Study, nodes: int) -> Study:
-    """The study on a cluster of at least so many nodes: copies of its last one are added."""
-    if nodes <= len(study.cluster.nodes):
-        return study
-    return study.on(tuned_cluster(study.cluster, nodes=nodes))
+def with_room(case: Case, nodes: int) -> Case:
+    """The case on a cluster of at least so many nodes: copies of its last one are added."""
+    if nodes <= len(case.cluster.nodes):
+        return case
+    return case.on(tuned_cluster(case.cluster, nodes=nodes))
 
 
 def at_value(
-    study: Study, request: Request, quantity: Quantity, value: Value
-) -> tuple[Study, Request]:
+    case: Case, request: Request, quantity: Quantity, value: Value
+) -> tuple[Case, Request]:
     """The same question with another value of one quantity, on every node or every link.
 
     A number of nodes is how many of the cluster's nodes may be used (`Request.max_nodes`), so
     that the plans for fewer nodes are among those for more.
     """
     if quantity == "nodes":
-        return study, replace(request, max_nodes=int(value))
-    cluster = study.cluster
+        return case, replace(request, max_nodes=int(value))
+    cluster = case.cluster
     if quantity == "bandwidth":
         changed = tuned_cluster(cluster, bandwidth_bytes_per_s=value)
     elif quantity == "compute":
@@ -96,7 +96,7 @@ def at_value(
         changed = tuned_cluster(cluster, memory_bytes=int(value))
     else:
         changed = tuned_cluster(cluster, latency_s=value)
-    return study.on(changed), request
+    return case.on(changed), request
 
 
 def spread_values(quantity: Quantity, first: Value, last: Value, count: int) -> tuple[Value, ...]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.interface import loss_limit
+from planner.case import Case, kept_in_case
 from planner.domain.cost_table import CostTable
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
 from planner.domain.plan import Plan, StagePlan
@@ -13,7 +14,6 @@ from planner.domain.settings import NO_LIMITS, Limits, Objective, Parallelism
 from planner.solve.joint.solver import solve_joint
 from planner.strategies.evaluation import evaluated_plan, layer_plans
 from planner.strategies.groups import Groups, candidate_groups, described
-from planner.strategies.study import Study, kept_in_study
 from planner.structure import allocation_units
 
 
@@ -22,35 +22,35 @@ class JointCosts:
 
     Parameters
     ----------
-    study : Study
+    case : Case
     parallelism : Parallelism
     max_nodes : int
     """
 
-    def __init__(self, study: Study, parallelism: Parallelism, max_nodes: int) -> None:
-        self.study = study
+    def __init__(self, case: Case, parallelism: Parallelism, max_nodes: int) -> None:
+        self.case = case
         self.known: list[Stages] = []
-        self.groups: Groups = candidate_groups(study, parallelism, max_nodes)
+        self.groups: Groups = candidate_groups(case, parallelism, max_nodes)
         self.single_stage = parallelism == "within-layer"
         alone = [self.groups.members((group,))[0] for group in range(len(self.groups.uses))]
         self.names = alone
-        levels = study.levels if parallelism != "pipeline" else study.levels[:1]
-        self.tables = [study.table_on(names, levels) for names in alone]
-        self.units = allocation_units(study.profile)
+        levels = case.levels if parallelism != "pipeline" else case.levels[:1]
+        self.tables = [case.table_on(names, levels) for names in alone]
+        self.units = allocation_units(case.profile)
         self._row, self.cuttable = self._unit_rows()
         self.allowed = self._allowed()
         self.latency_s = self._per_unit([table.latency_s for table in self.tables])
         self.busy_s = self.latency_s[None]
-        if study.settings.overlap:
+        if case.settings.overlap:
             parts = [t.comm_s for t in self.tables], [t.compute_s for t in self.tables]
             self.busy_s = np.stack([self._per_unit(part) for part in parts])
         self.medium_s = self._per_unit([table.medium_s for table in self.tables])
-        losses = [study.loss(table) for table in self.tables]
+        losses = [case.loss(table) for table in self.tables]
         self.loss = self._per_unit([np.where(np.isfinite(loss), loss, 0.0) for loss in losses])
         self.unknown = self._per_unit([np.isinf(loss).astype(float) for loss in losses]) > 0
         self.memory_limit_bytes, self.weight_bytes, self.live_bytes = self._memory()
         self.transfer_s, self.transfer_medium_s = self._transfers()
-        ends = np.array([study.ends_s(names) for names in alone])
+        ends = np.array([case.ends_s(names) for names in alone])
         self.input_s, self.output_s = ends[:, 0], ends[:, 1]
 
     def _unit_rows(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -83,7 +83,7 @@ class JointCosts:
         return allowed
 
     def _memory(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        nodes = {node.name: node for node in self.study.cluster.nodes}
+        nodes = {node.name: node for node in self.case.cluster.nodes}
         positions = max(len(names) for names in self.names)
         limits = np.full((len(self.names), positions), NO_LIMIT, dtype=np.int64)
         shape = (*self.allowed.shape, positions)
@@ -105,14 +105,14 @@ class JointCosts:
             for following in range(groups):
                 if self.groups.may_follow(group, following):
                     names = self.groups.members((group, following))
-                    found = self.study.transfers(*names)
+                    found = self.case.transfers(*names)
                     seconds[group, following] = found.seconds
                     medium[group, following] = found.medium_s
         return seconds, medium
 
     def kinds(self) -> list[list[str]]:
         """For every group and position the kind of node there, in words; "" beyond the group."""
-        devices = {node.name: node.device_type for node in self.study.cluster.nodes}
+        devices = {node.name: node.device_type for node in self.case.cluster.nodes}
         words: dict[str, str] = {}
         for names in self.groups.types or tuple((name,) for name in devices):
             word = described(names, devices)
@@ -132,9 +132,9 @@ class JointCosts:
         BadInputError
             A limit on a loss without a model that counts in it.
         """
-        study, rate = self.study, limits.min_throughput_per_s
-        most = loss_limit(limits, study.accuracy, study.profile.name)
-        devices = {node.name: node.device_type for node in study.cluster.nodes}
+        case, rate = self.case, limits.min_throughput_per_s
+        most = loss_limit(limits, case.loss_model, case.profile.name)
+        devices = {node.name: node.device_type for node in case.cluster.nodes}
         return JointProblem(
             objective="latency" if objective == "latency" else "bottleneck",
             group_names=tuple(described(names, devices) for names in self.names),
@@ -155,7 +155,7 @@ class JointCosts:
             cuttable=self.cuttable,
             input_s=self.input_s,
             output_s=self.output_s,
-            shared_medium=study.medium == "shared",
+            shared_medium=case.medium == "shared",
             uses=self.groups.uses,
             available=self.groups.available,
             follows=self.groups.follows,
@@ -185,15 +185,15 @@ def _may(table: CostTable, choice: NDArray[np.int64]) -> NDArray[np.bool_]:
     return may
 
 
-@kept_in_study
-def joint_costs(study: Study, parallelism: Parallelism, max_nodes: int) -> JointCosts:
-    """The costs of all groups, kept in the study."""
-    return JointCosts(study, parallelism, max_nodes)
+@kept_in_case
+def joint_costs(case: Case, parallelism: Parallelism, max_nodes: int) -> JointCosts:
+    """The costs of all groups, kept in the case."""
+    return JointCosts(case, parallelism, max_nodes)
 
 
-@kept_in_study
+@kept_in_case
 def optimal_stages(
-    study: Study,
+    case: Case,
     max_nodes: int,
     parallelism: Parallelism = "hybrid",
     objective: Objective = "latency",
@@ -204,21 +204,21 @@ def optimal_stages(
 ) -> tuple[Plan | None, JointResult]:
     """The best stages, groups and sparsities; no plan when the result has none.
 
-    Structures of plans that the study has found before are tried first.
+    Structures of plans that the case has found before are tried first.
     """
-    costs = joint_costs(study, parallelism, len(study.cluster.nodes))
+    costs = joint_costs(case, parallelism, len(case.cluster.nodes))
     problem = costs.problem(objective, limits, max_nodes, all_nodes)
     result = solve_joint(problem, solver, time_limit_s, tuple(costs.known))
     if result.stages is None:
         return None, result
     costs.known.append(result.stages)
     stages = costs.stage_plans(result.stages)
-    plan = evaluated_plan(study, stages, _shape(stages))
+    plan = evaluated_plan(case, stages, _shape(stages))
     bound = result.certificate.bound
     if bound is not None and objective == "throughput":
         bound = 1.0 / bound if bound > 0 else None
     certificate = result.certificate.model_copy(
-        update={"bound": bound, "scope": _scope(study, costs, parallelism, max_nodes, all_nodes)}
+        update={"bound": bound, "scope": _scope(case, costs, parallelism, max_nodes, all_nodes)}
     )
     return plan.model_copy(
         update={"certificate": certificate, "objective": objective, "limits": limits}
@@ -233,7 +233,7 @@ def _shape(stages: tuple[StagePlan, ...]) -> str:
 
 
 def _scope(
-    study: Study, costs: JointCosts, parallelism: Parallelism, max_nodes: int, all_nodes: bool
+    case: Case, costs: JointCosts, parallelism: Parallelism, max_nodes: int, all_nodes: bool
 ) -> str:
     """The set of plans that a certificate speaks of."""
     what = {
@@ -245,6 +245,6 @@ def _scope(
     levels = (
         ""
         if parallelism == "pipeline"
-        else f"; {len(study.levels)} levels of sparsity per layer on groups of two or more"
+        else f"; {len(case.levels)} levels of sparsity per layer on groups of two or more"
     )
     return f"{what}; {used} of {costs.groups.scope}{levels}"

@@ -16,8 +16,10 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from planner.case import Case
 from planner.domain.arrays import Frozen
 from planner.domain.plan import Plan
+from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.solve.verify import exceeds
@@ -32,8 +34,7 @@ from planner.strategies.hardware import (
     present_value,
     with_room,
 )
-from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study
+from planner.strategies.optimise import optimise
 from planner.strategies.summary import PlanSummary, summary_of
 
 Resource = Literal["bandwidth", "compute", "nodes"]
@@ -92,7 +93,7 @@ class Needed(Frozen):
 
 
 def needed(
-    study: Study,
+    case: Case,
     request: Request,
     of: Resource,
     target_latency_s: float,
@@ -105,7 +106,7 @@ def needed(
 
     Parameters
     ----------
-    study : Study
+    case : Case
     request : Request
         Its limits hold at every value. Its objective is replaced by the latency.
     of : {"bandwidth", "compute", "nodes"}
@@ -129,14 +130,14 @@ def needed(
     _check(request, of, target_latency_s, tolerance, most_nodes)
     asked = replace(request, objective="latency", alternatives=False)
     if of == "nodes":
-        most = most_nodes or max(DEFAULT_MOST_NODES, len(study.cluster.nodes))
-        search = _Search(with_room(study, most), asked, of, target_latency_s, watch)
+        most = most_nodes or max(DEFAULT_MOST_NODES, len(case.cluster.nodes))
+        search = _Search(with_room(case, most), asked, of, target_latency_s, watch)
         bracket = Bracket(least=1, tolerance=tolerance, whole=True, low=0)
         return search.run(bracket, request.max_nodes, most)
-    search = _Search(study, asked, of, target_latency_s, watch)
+    search = _Search(case, asked, of, target_latency_s, watch)
     bracket = Bracket(least=_too_little(target_latency_s), tolerance=tolerance)
-    current = present_value(study.cluster, of)
-    unlimited = _as_good_as_unlimited(study, of, target_latency_s)
+    current = present_value(case.cluster, of)
+    unlimited = _as_good_as_unlimited(case, of, target_latency_s)
     return search.run(bracket, current, max(unlimited, current or 0.0))
 
 
@@ -167,9 +168,9 @@ def _too_little(target_s: float) -> float:
     return 0.5 / target_s
 
 
-def _as_good_as_unlimited(study: Study, of: Resource, target_s: float) -> float:
+def _as_good_as_unlimited(case: Case, of: Resource, target_s: float) -> float:
     """So much that no plan spends more than a negligible part of the target on it."""
-    profile, nodes = study.profile, len(study.cluster.nodes)
+    profile, nodes = case.profile, len(case.cluster.nodes)
     work = profile.totals.macs
     if of == "bandwidth":  # all tensors once per pair of nodes, and again from stage to stage
         sizes = ((x.input_bytes, x.output_bytes, x.statistics_bytes) for x in profile.layers)
@@ -186,7 +187,7 @@ def _as_good_as_unlimited(study: Study, of: Resource, target_s: float) -> float:
 class _Search:
     """The question, and what was found so far."""
 
-    study: Study
+    case: Case
     request: Request
     of: Resource
     target_s: float
@@ -221,11 +222,11 @@ class _Search:
             self.sufficient = plan
 
     def _trial(self, value: Value | None) -> tuple[Trial, Plan | None]:
-        study, request = self.study, self.request
+        case, request = self.case, self.request
         if value is not None:
-            study, request = at_value(study, request, self.of, value)
+            case, request = at_value(case, request, self.of, value)
         try:
-            plan = optimise(study, request)
+            plan = optimise(case, request)
         except (InfeasibleError, SolverStoppedError) as error:
             verdict: Verdict = "not enough" if isinstance(error, InfeasibleError) else "open"
             none = Trial(
@@ -245,9 +246,9 @@ class _Search:
         """Whether a plan meets the target with as good as nothing, and so with nothing."""
         if self.of == "nodes":
             return False
-        study, _ = at_value(self.study, self.request, self.of, _too_little(self.target_s))
+        case, _ = at_value(self.case, self.request, self.of, _too_little(self.target_s))
         rate = self.request.limits.min_throughput_per_s
-        predicted = evaluate(study, plan.stages)
+        predicted = evaluate(case, plan.stages)
         return not exceeds(predicted.latency_s, self.target_s) and (
             rate is None or not exceeds(rate, predicted.throughput_per_s)
         )
@@ -264,15 +265,15 @@ class _Search:
         elif bracket.low == largest:
             outcome = "unreachable"
         present = self.plans.get(first.value)
-        study = self.study
+        case = self.case
         return Needed(
-            model=study.profile.name,
-            cluster=study.cluster.name,
+            model=case.profile.name,
+            cluster=case.cluster.name,
             of=self.of,
             unit=UNITS[self.of],
             target_latency_s=self.target_s,
             limits=self.request.limits,
-            accuracy_model=study.accuracy.name if study.accuracy else None,
+            accuracy_model=case.loss_model.name if case.loss_model else None,
             tolerance=bracket.tolerance,
             current=current,
             met=met,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from planner.case import Case
 from planner.domain.joint import JointResult
 from planner.domain.plan import Alternative, Plan
-from planner.domain.settings import NO_LIMITS, Limits, Objective, Parallelism
+from planner.domain.request import Request
+from planner.domain.settings import Parallelism
 from planner.errors import (
     BadInputError,
     InconsistentResultError,
@@ -15,42 +17,13 @@ from planner.errors import (
     SolverStoppedError,
 )
 from planner.strategies.hybrid import optimal_stages
-from planner.strategies.study import Study
 from planner.units import format_seconds
 
 _SAME = 1e-9  # relative difference below which two objectives count as equal
 _REEVALUATED = 1e-6  # relative difference allowed between a solver's objective and the plan's
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the best plan must respect and how it is looked for.
-
-    Attributes
-    ----------
-    max_nodes : int
-        Nodes that may be used, any of the cluster's.
-    parallelism : Parallelism
-    exactly : bool
-        So many nodes must work (``--nodes``), not at most so many.
-    solver : {"auto", "ilp", "exhaustive"}
-    time_limit_s : float, optional
-        For each of the problems that are solved.
-    alternatives : bool
-        Whether the best plans of other shapes, and why they are not the answer, are asked for.
-    """
-
-    max_nodes: int
-    parallelism: Parallelism = "hybrid"
-    objective: Objective = "latency"
-    limits: Limits = NO_LIMITS
-    exactly: bool = False
-    solver: str = "auto"
-    time_limit_s: float | None = None
-    alternatives: bool = True
-
-
-def optimise(study: Study, request: Request) -> Plan:
+def optimise(case: Case, request: Request) -> Plan:
     """The best plan of a request.
 
     Ties go to fewer nodes. The certificate says ``optimal`` only with a proof.
@@ -66,12 +39,12 @@ def optimise(study: Study, request: Request) -> Plan:
     InconsistentResultError
         A plan's cost is not what the solver said.
     """
-    available = len(study.cluster.nodes)
+    available = len(case.cluster.nodes)
     if not 1 <= request.max_nodes <= available:
         raise BadInputError(
-            f"{request.max_nodes} nodes: cluster {study.cluster.name} has 1 to {available}"
+            f"{request.max_nodes} nodes: cluster {case.cluster.name} has 1 to {available}"
         )
-    plan, result = _solve(study, request)
+    plan, result = _solve(case, request)
     if plan is None:
         if result.certificate.status == "timeout":
             raise SolverStoppedError(
@@ -80,22 +53,22 @@ def optimise(study: Study, request: Request) -> Plan:
             )
         raise InfeasibleError(f"no plan fits: {result.binding}")
     if result.certificate.status != "optimal":
-        plan = _best_known(study, request, plan)
+        plan = _best_known(case, request, plan)
     while not request.exactly and plan.node_count > 1:
-        smaller, _ = _solve(study, replace(request, max_nodes=plan.node_count - 1))
+        smaller, _ = _solve(case, replace(request, max_nodes=plan.node_count - 1))
         if smaller is None or _objective(smaller) > _objective(plan) * (1 + _SAME):
             break
         plan = smaller.model_copy(update={"certificate": plan.certificate})
     if not request.alternatives:
         return plan
-    return plan.model_copy(update={"alternatives": tuple(_alternatives(study, request, plan))})
+    return plan.model_copy(update={"alternatives": tuple(_alternatives(case, request, plan))})
 
 
-def _best_known(study: Study, request: Request, plan: Plan) -> Plan:
+def _best_known(case: Case, request: Request, plan: Plan) -> Plan:
     """Without a proof another shape's optimum may be the better plan; the bound stays as it is."""
     best = plan
     for _, _, other in _other_requests(request, plan):
-        found, _ = _solve(study, other)
+        found, _ = _solve(case, other)
         if found is not None and _objective(found) < _objective(best):
             best = found
     certificate = plan.certificate
@@ -107,10 +80,10 @@ def _best_known(study: Study, request: Request, plan: Plan) -> Plan:
     return best.model_copy(update={"certificate": certificate.model_copy(update={"gap": gap})})
 
 
-def _solve(study: Study, request: Request) -> tuple[Plan | None, JointResult]:
+def _solve(case: Case, request: Request) -> tuple[Plan | None, JointResult]:
     """One request's plan, held against its limits."""
     plan, result = optimal_stages(
-        study,
+        case,
         request.max_nodes,
         request.parallelism,
         request.objective,
@@ -175,11 +148,11 @@ def _objective(plan: Plan) -> float:
     return predicted.latency_s if plan.objective == "latency" else 1.0 / predicted.throughput_per_s
 
 
-def _alternatives(study: Study, request: Request, best: Plan) -> list[Alternative]:
+def _alternatives(case: Case, request: Request, best: Plan) -> list[Alternative]:
     """The best plans of other shapes and why they are not the answer."""
     found: dict[tuple[str, int], Alternative] = {}
     for name, nodes, other in _other_requests(request, best):
-        plan, result = _solve(study, other)
+        plan, result = _solve(case, other)
         if plan is None:
             reason = f"does not fit: {result.binding or 'the solver found no plan'}"
             found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=reason)

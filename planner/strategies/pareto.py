@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
+from planner.case import Case
 from planner.domain.arrays import Frozen
 from planner.domain.plan import Plan
 from planner.domain.settings import Limits, Objective, Parallelism
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.strategies.hybrid import optimal_stages
-from planner.strategies.study import Study
 from planner.strategies.summary import PlanSummary, summary_of
 
 Trade = Literal["accuracy", "throughput"]
@@ -36,7 +36,7 @@ class ParetoFrontier(Frozen):
 
 
 def frontier(
-    study: Study,
+    case: Case,
     trade: Trade = "accuracy",
     *,
     max_nodes: int,
@@ -53,7 +53,7 @@ def frontier(
 
     Parameters
     ----------
-    study : Study
+    case : Case
     trade : {"accuracy", "throughput"}
     max_nodes : int
     parallelism : Parallelism
@@ -77,27 +77,27 @@ def frontier(
     """
     if points < 2:
         raise BadInputError(f"--points {points}: a frontier needs at least 2")
-    if trade == "accuracy" and study.accuracy is None:
+    if trade == "accuracy" and case.loss_model is None:
         raise BadInputError(
-            f"{study.profile.name} has no accuracy model to trade with; name one "
+            f"{case.profile.name} has no accuracy model to trade with; name one "
             "(--accuracy-model curve:NAME) or trade throughput (--trade throughput)"
         )
 
     def best(objective: Objective, **changes: float) -> Plan | None:
         asked = limits.model_copy(update=changes)
         plan, result = optimal_stages(
-            study, max_nodes, parallelism, objective, asked, time_limit_s=time_limit_s
+            case, max_nodes, parallelism, objective, asked, time_limit_s=time_limit_s
         )
         if plan is None and result.certificate.status == "timeout":
             raise SolverStoppedError(f"the solver stopped after {time_limit_s:g} s without a plan")
         return plan
 
     # what is traded gets a limit, if a wide one: without any a model need not know a plan's loss
-    field, widest_loss = _LOSS_LIMITS[study.accuracy.kind if study.accuracy else "accuracy"]
+    field, widest_loss = _LOSS_LIMITS[case.loss_model.kind if case.loss_model else "accuracy"]
     given = getattr(limits, field)
-    most = {field: widest_loss if given is None else given} if study.accuracy else {}
+    most = {field: widest_loss if given is None else given} if case.loss_model else {}
     fastest = best("latency", **most)
-    metric = study.accuracy.metric if study.accuracy else None
+    metric = case.loss_model.metric if case.loss_model else None
     if fastest is None:
         raise InfeasibleError("no plan fits the limits at any point of the frontier")
     found = [fastest]
@@ -122,10 +122,10 @@ def frontier(
             plan = best("latency", min_throughput_per_s=float(rate))
             found += [plan] if plan else []
     return ParetoFrontier(
-        model=study.profile.name,
-        cluster=study.cluster.name,
+        model=case.profile.name,
+        cluster=case.cluster.name,
         trade=trade,
-        accuracy_model=study.accuracy.name if study.accuracy else None,
+        accuracy_model=case.loss_model.name if case.loss_model else None,
         metric=metric,
         points=tuple(summary_of(plan) for plan in undominated(found, trade)),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.case import Case, kept_in_case
 from planner.domain.plan import LayerPlan, Plan, StagePlan
 from planner.domain.problem import AllocationProblem, Result
 from planner.domain.settings import NO_LIMITS, Limits, Objective
@@ -14,16 +15,15 @@ from planner.solve.allocation.shares import ar_mdi_workers, cut_at_shares
 from planner.solve.allocation.solver import solve_allocation
 from planner.solve.exhaustive import exhaustive_allocation
 from planner.strategies.evaluation import evaluated_plan
-from planner.strategies.study import Study, kept_in_study
 
 _AT = 5e-4  # relative: closer than this is "at"
 
 
-def plan_of_workers(study: Study, nodes: int, workers: NDArray[np.int64], strategy: str) -> Plan:
+def plan_of_workers(case: Case, nodes: int, workers: NDArray[np.int64], strategy: str) -> Plan:
     """A plan from one worker per unit, evaluated; a single worker is one stage."""
-    chain = study.chain(nodes)
-    names = [node.name for node in study.group(nodes).nodes]
-    layers = study.profile.layers
+    chain = case.chain(nodes)
+    names = [node.name for node in case.group(nodes).nodes]
+    layers = case.profile.layers
     stages = []
     for worker in dict.fromkeys(workers.tolist()):
         mine = [chain.units[unit] for unit in np.flatnonzero(workers == worker)]
@@ -34,39 +34,39 @@ def plan_of_workers(study: Study, nodes: int, workers: NDArray[np.int64], strate
                 layers=tuple(LayerPlan(name=layer.name, nodes=1) for layer in run),
             )
         )
-    return evaluated_plan(study, tuple(stages), strategy)
+    return evaluated_plan(case, tuple(stages), strategy)
 
 
-def pipeline_equal(study: Study, nodes: int) -> Plan:
+def pipeline_equal(case: Case, nodes: int) -> Plan:
     """Equal MACs for every node, each cut at the nearest place between two blocks."""
-    chain = study.chain(nodes)
+    chain = case.chain(nodes)
     shares = np.full(nodes, chain.macs.sum() / nodes)
     workers = cut_at_shares(chain.macs, shares, chain.single_tensor)
-    return plan_of_workers(study, nodes, workers, "pipeline-equal")
+    return plan_of_workers(case, nodes, workers, "pipeline-equal")
 
 
-def ar_mdi(study: Study, nodes: int) -> Plan:
+def ar_mdi(case: Case, nodes: int) -> Plan:
     """AR-MDI: shares of the parameters by each worker's delay per parameter, equation (1)."""
-    workers = ar_mdi_workers(study.chain(nodes).params, seconds_per_param(study, nodes))
-    return plan_of_workers(study, nodes, workers, "ar-mdi")
+    workers = ar_mdi_workers(case.chain(nodes).params, seconds_per_param(case, nodes))
+    return plan_of_workers(case, nodes, workers, "ar-mdi")
 
 
-def ar_mdi_macs(study: Study, nodes: int) -> Plan:
+def ar_mdi_macs(case: Case, nodes: int) -> Plan:
     """AR-MDI with shares of the MACs by each worker's delay per MAC (ours)."""
-    totals = study.profile.totals
-    gamma = seconds_per_param(study, nodes) * (max(totals.params, 1) / max(totals.macs, 1))
-    workers = ar_mdi_workers(study.chain(nodes).macs, gamma)
-    return plan_of_workers(study, nodes, workers, "ar-mdi-macs")
+    totals = case.profile.totals
+    gamma = seconds_per_param(case, nodes) * (max(totals.params, 1) / max(totals.macs, 1))
+    workers = ar_mdi_workers(case.chain(nodes).macs, gamma)
+    return plan_of_workers(case, nodes, workers, "ar-mdi-macs")
 
 
-def seconds_per_param(study: Study, nodes: int) -> NDArray[np.float64]:
+def seconds_per_param(case: Case, nodes: int) -> NDArray[np.float64]:
     """γ of every worker as it measured it, or the model's average at its speed, shape (N,)."""
-    totals = study.profile.totals
+    totals = case.profile.totals
     average = totals.macs / max(totals.params, 1)
     return np.array(
         [
             average / node.macs_per_s if node.seconds_per_param is None else node.seconds_per_param
-            for node in study.group(nodes).nodes
+            for node in case.group(nodes).nodes
         ]
     )
 
@@ -105,14 +105,14 @@ def _percent(share: float, positive: str, negative: str) -> str:
 
 
 def distance_to_optimum(
-    study: Study, nodes: int, plan: Plan, time_limit_s: float | None = None
+    case: Case, nodes: int, plan: Plan, time_limit_s: float | None = None
 ) -> Distance | None:
     """A plan against the best contiguous allocations over the first nodes, one per objective.
 
     These keep every node's memory and no other limit; None where no allocation does.
     """
-    fastest, _ = optimal_allocation(study, nodes, "latency", time_limit_s=time_limit_s)
-    busiest, _ = optimal_allocation(study, nodes, "throughput", time_limit_s=time_limit_s)
+    fastest, _ = optimal_allocation(case, nodes, "latency", time_limit_s=time_limit_s)
+    busiest, _ = optimal_allocation(case, nodes, "throughput", time_limit_s=time_limit_s)
     if fastest is None or busiest is None:
         return None
     known = [best.certificate.status for best in (fastest, busiest) if best.certificate]
@@ -124,7 +124,7 @@ def distance_to_optimum(
 
 
 def allocation_problem(
-    study: Study,
+    case: Case,
     nodes: int,
     objective: Objective,
     limits: Limits,
@@ -132,8 +132,8 @@ def allocation_problem(
     any_order: bool = False,
 ) -> AllocationProblem:
     """The cut of the chain over the first nodes, as arrays."""
-    chain = study.chain(nodes)
-    ring = study.group(nodes).nodes
+    chain = case.chain(nodes)
+    ring = case.group(nodes).nodes
     rate = limits.min_throughput_per_s
     return AllocationProblem(
         objective="latency" if objective == "latency" else "bottleneck",
@@ -142,7 +142,7 @@ def allocation_problem(
         medium_s=chain.medium_s,
         input_s=chain.input_s,
         output_s=chain.output_s,
-        shared_medium=study.medium == "shared",
+        shared_medium=case.medium == "shared",
         weight_bytes=chain.weight_bytes,
         live_bytes=chain.live_bytes,
         memory_limit_bytes=tuple(node.memory_bytes for node in ring),
@@ -154,9 +154,9 @@ def allocation_problem(
     )
 
 
-@kept_in_study
+@kept_in_case
 def optimal_allocation(
-    study: Study,
+    case: Case,
     nodes: int,
     objective: Objective = "latency",
     limits: Limits = NO_LIMITS,
@@ -170,14 +170,14 @@ def optimal_allocation(
     Among cuts of equal bottleneck the one of least latency is taken. The nodes are used in ring
     order, or in the best of all orders.
     """
-    problem = allocation_problem(study, nodes, objective, limits, all_workers, any_order)
+    problem = allocation_problem(case, nodes, objective, limits, all_workers, any_order)
     if solver == "exhaustive":
         result = exhaustive_allocation(problem)
     else:
         result = solve_allocation(problem, time_limit_s, solver)
     if result.choice is None:
         return None, result
-    plan = plan_of_workers(study, nodes, result.choice, "optimal-allocation")
+    plan = plan_of_workers(case, nodes, result.choice, "optimal-allocation")
     bound = result.certificate.bound
     if bound is not None and objective == "throughput":
         bound = 1.0 / bound if bound > 0 else None

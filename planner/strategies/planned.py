@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.interface import Exchange
+from planner.case import Case
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
@@ -21,7 +22,6 @@ from planner.parameters import (
     owns_weight,
 )
 from planner.strategies.evaluation import exchanges
-from planner.strategies.study import Study
 
 
 def planned_exchanges(plan: Plan, profile: ModelProfile) -> list[Exchange]:
@@ -32,9 +32,9 @@ def planned_exchanges(plan: Plan, profile: ModelProfile) -> list[Exchange]:
     BadInputError
         The plan does not fit the profile, or was made for one with another SHA-256.
     """
-    study = Study(profile, plan.cluster, plan.settings)
-    stages = exchanges(study, plan.stages)
-    given, wanted = study.reference().profile_sha256, plan.model.profile_sha256
+    case = Case(profile, plan.cluster, plan.settings)
+    stages = exchanges(case, plan.stages)
+    given, wanted = case.reference().profile_sha256, plan.model.profile_sha256
     if given != wanted:
         raise BadInputError(
             f"the profile of {profile.name[:80]!r} has the SHA-256 {given[:12]}…, the plan was "

@@ -8,7 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from planner.case import Case
 from planner.domain.arrays import Frozen
+from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.strategies.hardware import (
@@ -20,8 +22,7 @@ from planner.strategies.hardware import (
     rising,
     with_room,
 )
-from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study
+from planner.strategies.optimise import optimise
 from planner.strategies.summary import PlanSummary, summary_of
 
 
@@ -53,7 +54,7 @@ class Sweep(Frozen):
 
 
 def sweep(
-    study: Study,
+    case: Case,
     request: Request,
     over: Quantity,
     values: Sequence[Value],
@@ -65,7 +66,7 @@ def sweep(
 
     Parameters
     ----------
-    study : Study
+    case : Case
     request : Request
         Holds at every value; its number of nodes is replaced in a sweep over ``nodes``.
     over : Quantity
@@ -85,29 +86,29 @@ def sweep(
     asked = replace(request, alternatives=False)
     if request.exactly and over == "nodes":
         raise BadInputError("nodes are asked for as at most so many, not as exactly")
-    roomy = with_room(study, int(wanted[-1])) if over == "nodes" else study
+    roomy = with_room(case, int(wanted[-1])) if over == "nodes" else case
     points: list[SweepPoint] = []
     for value in wanted:
         if watch:
             watch(len(points), len(wanted))
         points.append(_point(roomy, asked, over, value))
     return Sweep(
-        model=study.profile.name,
-        cluster=study.cluster.name,
+        model=case.profile.name,
+        cluster=case.cluster.name,
         over=over,
         unit=UNITS[over],
-        current=request.max_nodes if over == "nodes" else present_value(study.cluster, over),
+        current=request.max_nodes if over == "nodes" else present_value(case.cluster, over),
         objective=request.objective,
         limits=request.limits,
-        accuracy_model=study.accuracy.name if study.accuracy else None,
-        metric=study.accuracy.metric if study.accuracy else None,
+        accuracy_model=case.loss_model.name if case.loss_model else None,
+        metric=case.loss_model.metric if case.loss_model else None,
         points=tuple(points),
     )
 
 
-def _point(study: Study, request: Request, over: Quantity, value: Value) -> SweepPoint:
+def _point(case: Case, request: Request, over: Quantity, value: Value) -> SweepPoint:
     try:
-        plan = optimise(*at_value(study, request, over, value))
+        plan = optimise(*at_value(case, request, over, value))
     except InfeasibleError as error:
         return SweepPoint(value=value, best=None, failure="infeasible", reason=str(error))
     except SolverStoppedError as error:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import loss_limit
 from planner.accuracy.scores import independent_layers
+from planner.case import Case, kept_in_case
 from planner.domain.cost_table import CostTable
 from planner.domain.plan import Plan, StagePlan
 from planner.domain.problem import (
@@ -22,47 +23,44 @@ from planner.solve.exhaustive import exhaustive_sparsity
 from planner.solve.sparsity.solver import solve_sparsity
 from planner.solve.verify import exceeds
 from planner.strategies.evaluation import evaluated_plan, layer_plans
-from planner.strategies.study import Study, kept_in_study
 from planner.structure import block_groups
 
 _DENSE_OR_CUT = (0.0, 1.0)
 
 
-def plan_of_choice(
-    study: Study, table: CostTable, choice: NDArray[np.int64], strategy: str
-) -> Plan:
+def plan_of_choice(case: Case, table: CostTable, choice: NDArray[np.int64], strategy: str) -> Plan:
     """A plan from one option per layer, evaluated."""
     stages = (StagePlan(nodes=table.node_names, layers=layer_plans(table, choice)),)
-    return evaluated_plan(study, stages, strategy)
+    return evaluated_plan(case, stages, strategy)
 
 
-def uniform(study: Study, nodes: int, sparsity: float, strategy: str = "disco-uniform") -> Plan:
+def uniform(case: Case, nodes: int, sparsity: float, strategy: str = "disco-uniform") -> Plan:
     """The same S_comm in every layer that exchanges features."""
-    table = study.table(nodes, (sparsity,))
-    return plan_of_choice(study, table, np.zeros(len(table.layer_names), np.int64), strategy)
+    table = case.table(nodes, (sparsity,))
+    return plan_of_choice(case, table, np.zeros(len(table.layer_names), np.int64), strategy)
 
 
-def single_node(study: Study) -> Plan:
+def single_node(case: Case) -> Plan:
     """Everything on the source."""
-    return uniform(study, 1, 0.0, "single-node")
+    return uniform(case, 1, 0.0, "single-node")
 
 
-def dense(study: Study, nodes: int) -> Plan:
+def dense(case: Case, nodes: int) -> Plan:
     """Every node gets every feature."""
-    return uniform(study, nodes, 0.0, "dense")
+    return uniform(case, nodes, 0.0, "dense")
 
 
-def independent_branches(study: Study, nodes: int) -> Plan:
+def independent_branches(case: Case, nodes: int) -> Plan:
     """Nothing is exchanged: N networks side by side."""
-    return uniform(study, nodes, 1.0, "independent-branches")
+    return uniform(case, nodes, 1.0, "independent-branches")
 
 
-def split_boundaries(study: Study, nodes: int) -> list[int]:
+def split_boundaries(case: Case, nodes: int) -> list[int]:
     """Numbers of independent block groups for which the split baselines exist."""
-    return list(range(1, len(_groups(study, study.table(nodes, _DENSE_OR_CUT)))))
+    return list(range(1, len(_groups(case, case.table(nodes, _DENSE_OR_CUT)))))
 
 
-def split_baseline(study: Study, nodes: int, strategy: str, groups: int) -> Plan:
+def split_baseline(case: Case, nodes: int, strategy: str, groups: int) -> Plan:
     """Dense up to a block-group boundary and independent behind it, or the other way round.
 
     Parameters
@@ -71,17 +69,17 @@ def split_baseline(study: Study, nodes: int, strategy: str, groups: int) -> Plan
     groups : int
         How many block groups are independent: the last ones, or the first.
     """
-    table = study.table(nodes, _DENSE_OR_CUT)
-    cut = independent_layers(strategy, _groups(study, table), groups, table.sparsifiable)
-    return plan_of_choice(study, table, cut.astype(np.int64), f"{strategy}@{groups}")
+    table = case.table(nodes, _DENSE_OR_CUT)
+    cut = independent_layers(strategy, _groups(case, table), groups, table.sparsifiable)
+    return plan_of_choice(case, table, cut.astype(np.int64), f"{strategy}@{groups}")
 
 
-def _groups(study: Study, table: CostTable) -> list[range]:
-    return block_groups(study.profile, table.sparsifiable, study.split_points)
+def _groups(case: Case, table: CostTable) -> list[range]:
+    return block_groups(case.profile, table.sparsifiable, case.split_points)
 
 
 def sparsity_problem(
-    study: Study, nodes: int, objective: Objective, limits: Limits
+    case: Case, nodes: int, objective: Objective, limits: Limits
 ) -> SparsityProblem:
     """The choice of one sparsity level per layer, as arrays.
 
@@ -90,13 +88,13 @@ def sparsity_problem(
     BadInputError
         A limit on a loss without a model that counts in it.
     """
-    table = study.table(nodes)
-    ends = sum(study.ends_s(table.node_names))
+    table = case.table(nodes)
+    ends = sum(case.ends_s(table.node_names))
     sums = []
     allowed = table.allowed
-    most = loss_limit(limits, study.accuracy, study.profile.name)
+    most = loss_limit(limits, case.loss_model, case.profile.name)
     if most is not None:
-        loss = study.loss(table)
+        loss = case.loss(table)
         known = np.isfinite(loss)
         allowed = allowed & known
         loss = np.where(known, loss, 0.0)
@@ -118,7 +116,7 @@ def sparsity_problem(
                 unit="s",
             )
         )
-    resources = _resources(study, table)
+    resources = _resources(case, table)
     if limits.min_throughput_per_s is not None:
         most_s = 1.0 / limits.min_throughput_per_s
         sums += [
@@ -137,7 +135,7 @@ def sparsity_problem(
                 live_bytes=table.live_bytes[:, :, index],
                 limit_bytes=node.memory_bytes,
             )
-            for index, node in enumerate(study.group(nodes).nodes)
+            for index, node in enumerate(case.group(nodes).nodes)
             if node.memory_bytes is not None
         ),
     )
@@ -184,11 +182,11 @@ def tied(problem: SparsityProblem, decisions: NDArray[np.int64]) -> SparsityProb
     )
 
 
-def _resources(study: Study, table: CostTable) -> list[NDArray[np.float64]]:
+def _resources(case: Case, table: CostTable) -> list[NDArray[np.float64]]:
     """What is busy per input: the stage, with overlap links and nodes apart, a shared medium."""
-    stage = [table.comm_s, table.compute_s] if study.settings.overlap else [table.latency_s]
-    ends = sum(study.ends_s(table.node_names))
-    if study.medium == "shared" and ends > 0:  # without ends the stage is busier than the medium
+    stage = [table.comm_s, table.compute_s] if case.settings.overlap else [table.latency_s]
+    ends = sum(case.ends_s(table.node_names))
+    if case.medium == "shared" and ends > 0:  # without ends the stage is busier than the medium
         return [*stage, _with(ends, table.medium_s)]
     return stage
 
@@ -200,9 +198,9 @@ def _with(seconds: float, values: NDArray[np.float64]) -> NDArray[np.float64]:
     return more
 
 
-@kept_in_study
+@kept_in_case
 def optimal_sparsity(
-    study: Study,
+    case: Case,
     nodes: int,
     objective: Objective = "latency",
     limits: Limits = NO_LIMITS,
@@ -210,11 +208,11 @@ def optimal_sparsity(
     time_limit_s: float | None = None,
 ) -> tuple[Plan | None, Result]:
     """The best sparsity per layer on the first nodes; no plan when the result has none."""
-    table = study.table(nodes)
-    late = _ends_too_late(study, table, limits)
+    table = case.table(nodes)
+    late = _ends_too_late(case, table, limits)
     if late:
         return None, infeasible(late)
-    problem = tied(sparsity_problem(study, nodes, objective, limits), table.decisions)
+    problem = tied(sparsity_problem(case, nodes, objective, limits), table.decisions)
     if solver == "exhaustive":
         result = exhaustive_sparsity(problem)
     else:
@@ -222,17 +220,17 @@ def optimal_sparsity(
     if result.choice is None:
         return None, result
     choice = result.choice[table.decisions]
-    plan = plan_of_choice(study, table, choice, "optimal-sparsity")
-    certificate = _certificate(study, result, objective, nodes)
+    plan = plan_of_choice(case, table, choice, "optimal-sparsity")
+    certificate = _certificate(case, result, objective, nodes)
     return plan.model_copy(
         update={"certificate": certificate, "objective": objective, "limits": limits}
     ), result
 
 
-def _ends_too_late(study: Study, table: CostTable, limits: Limits) -> str:
+def _ends_too_late(case: Case, table: CostTable, limits: Limits) -> str:
     """Why no choice can help when the input's or the output's transfer alone is too slow."""
     rate = limits.min_throughput_per_s
-    slowest = max(study.ends_s(table.node_names))
+    slowest = max(case.ends_s(table.node_names))
     if rate is None or not exceeds(slowest, 1.0 / rate):
         return ""
     return (
@@ -241,9 +239,9 @@ def _ends_too_late(study: Study, table: CostTable, limits: Limits) -> str:
     )
 
 
-def _certificate(study: Study, result: Result, objective: Objective, nodes: int) -> Certificate:
+def _certificate(case: Case, result: Result, objective: Objective, nodes: int) -> Certificate:
     """The solver's certificate in units of the objective, with its scope in words."""
-    ends = study.ends_s(study.names(nodes))
+    ends = case.ends_s(case.names(nodes))
     bound = result.certificate.bound
     if bound is not None:
         if objective == "latency":
@@ -251,7 +249,7 @@ def _certificate(study: Study, result: Result, objective: Objective, nodes: int)
         else:
             slowest = max(bound, *ends)
             bound = 1.0 / slowest if slowest > 0 else None
-    scope = f"{len(study.levels)} levels of sparsity per layer on the first {nodes} nodes"
+    scope = f"{len(case.levels)} levels of sparsity per layer on the first {nodes} nodes"
     if nodes == 1:
         scope = "the whole model on the source"
     return result.certificate.model_copy(update={"bound": bound, "scope": scope})

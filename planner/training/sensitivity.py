@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
+from planner.case import Case
 from planner.domain.cost_table import CostTable
 from planner.errors import BadInputError
-from planner.strategies.study import Study
 from planner.strategies.within_layer import plan_of_choice
 from planner.training.pruner import Pruner
 
@@ -40,7 +40,7 @@ class Measurement:
 
 
 def sensitivity_points(
-    study: Study, nodes: int, levels: tuple[float, ...] = LEVELS
+    case: Case, nodes: int, levels: tuple[float, ...] = LEVELS
 ) -> tuple[Point, ...]:
     """What is to be measured, layer by layer with rising sparsity.
 
@@ -52,12 +52,12 @@ def sensitivity_points(
         A level is not above 0 and at most 1, there are fewer than two nodes, transmissions are
         shared, or no layer exchanges features.
     """
-    return tuple(_choices(_table(study, nodes, levels)))
+    return tuple(_choices(_table(case, nodes, levels)))
 
 
 def measure_sensitivities(
     model: nn.Module,
-    study: Study,
+    case: Case,
     nodes: int,
     evaluate: Callable[[nn.Module], float],
     dense_value: float,
@@ -74,7 +74,7 @@ def measure_sensitivities(
     ----------
     model : torch.nn.Module
         Dense and trained; it is not changed.
-    study : Study
+    case : Case
         Its profile, as `profiles.from_torch.frontend.profile_module` makes it, on a cluster.
     nodes : int
     evaluate : callable
@@ -92,14 +92,14 @@ def measure_sensitivities(
         As `sensitivity_points`; the profile is not the model's; or the evaluation gives no finite
         number.
     """
-    table = _table(study, nodes, levels)
+    table = _table(case, nodes, levels)
     for point, (layer, level) in _choices(table).items():
         if point in known:
             continue
         choice = np.zeros(len(table.layer_names), dtype=np.int64)
         choice[layer] = level
         pruned = copy.deepcopy(model)
-        pruner = Pruner(pruned, plan_of_choice(study, table, choice, "one-layer"), study.profile)
+        pruner = Pruner(pruned, plan_of_choice(case, table, choice, "one-layer"), case.profile)
         pruner.prune()
         pruner.finalize()
         where = f"with layer {point[0][:80]!r} at S_comm {point[1]:g}"
@@ -125,13 +125,13 @@ def _finite(value: float, where: str) -> float:
     return float(value)
 
 
-def _table(study: Study, nodes: int, levels: tuple[float, ...]) -> CostTable:
+def _table(case: Case, nodes: int, levels: tuple[float, ...]) -> CostTable:
     """Dense and the levels, on nodes and with layers that allow them."""
     if nodes < 2:
         raise BadInputError(
             f"sensitivity: found {nodes} node(s); give 2 or more, one exchanges nothing"
         )
-    if study.settings.share_inputs:
+    if case.settings.share_inputs:
         raise BadInputError(
             "sensitivity: layers that share a transmission cannot be sparse alone; "
             "measure without share_inputs"
@@ -142,10 +142,10 @@ def _table(study: Study, nodes: int, levels: tuple[float, ...]) -> CostTable:
             f"sensitivity: found level {wrong[0] if wrong else 'none'}; "
             "give S_comm above 0 and at most 1 (0.9, not 90)"
         )
-    table = study.table(nodes, (0.0, *sorted(levels)))
+    table = case.table(nodes, (0.0, *sorted(levels)))
     if not table.sparsifiable.any():
         raise BadInputError(
-            f"{study.profile.name[:80]}: no layer exchanges features on {nodes} nodes, so that "
+            f"{case.profile.name[:80]}: no layer exchanges features on {nodes} nodes, so that "
             "there is nothing to measure"
         )
     return table

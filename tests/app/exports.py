@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from planner.case import Case
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.strategies.study import Study
 from profiles.files import document_text
 from profiles.from_torch.frontend import profile_module
 from tests.app.command import one_line, planner
@@ -103,7 +103,7 @@ def check(folder: Path, profile: ModelProfile, module: Any = None) -> dict[str, 
     plan = Plan.model_validate_json((folder / "plan.json").read_text(encoding="utf-8"))
     listed = json.loads((folder / "kept_features.json").read_text(encoding="utf-8"))
     masks = load_file(folder / "masks.safetensors")
-    study = Study(profile, plan.cluster, plan.settings)
+    case = Case(profile, plan.cluster, plan.settings)
     layers = {layer["layer"]: layer for layer in listed["layers"]}
     used = set()
     for stage in plan.stages:
@@ -124,7 +124,7 @@ def check(folder: Path, profile: ModelProfile, module: Any = None) -> dict[str, 
                 assert layer.sparsity == 0
                 continue
             used.add(found["parameter"])
-            _check_mask(masks[found["parameter"]], found, study, stage.nodes, counts)
+            _check_mask(masks[found["parameter"]], found, case, stage.nodes, counts)
             if module is not None:
                 assert masks[found["parameter"]].shape == tuple(
                     module.get_parameter(found["parameter"]).shape
@@ -136,16 +136,16 @@ def check(folder: Path, profile: ModelProfile, module: Any = None) -> dict[str, 
 def _check_mask(
     mask: np.ndarray[Any, Any],
     found: dict[str, Any],
-    study: Study,
+    case: Case,
     nodes: tuple[str, ...],
     counts: np.ndarray[Any, Any],
 ) -> None:
     assert mask.dtype == np.bool_
-    row = [layer.name for layer in study.profile.layers].index(found["layer"])
-    layer = study.profile.layers[row]
-    kept = np.zeros((len(study.profile.layers), len(nodes), len(nodes)), dtype=np.int64)
+    row = [layer.name for layer in case.profile.layers].index(found["layer"])
+    layer = case.profile.layers[row]
+    kept = np.zeros((len(case.profile.layers), len(nodes), len(nodes)), dtype=np.int64)
     kept[row] = counts
-    table = study.table_of(nodes, kept)
+    table = case.table_of(nodes, kept)
     by_output = mask.swapaxes(0, 1) if found["parameter"].endswith(TURNED) else mask
     assert by_output.shape[:2] == (layer.out_features, layer.in_features)
     for index, name in enumerate(nodes):

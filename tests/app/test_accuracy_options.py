@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from planner.case import sparsifiable_layers
 from planner.domain.plan import Plan
 from planner.strategies.compare import Comparison
-from planner.strategies.study import sparsifiable_layers
 from profiles.files import document_text
 from tests.planner.builders import chain
 

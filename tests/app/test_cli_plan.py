@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from planner.case import Case
 from planner.domain.plan import Plan
 from planner.strategies.evaluation import evaluate
-from planner.strategies.study import Study
 from profiles.catalog import load_model
 from tests.app.command import one_line, planner
 
@@ -88,8 +88,8 @@ def test_stages_of_several_nodes_survive_a_file_and_an_export(tmp_path: Path) ->
             assert tuple(map(tuple, matrix)) == kept and len(matrix) == len(stage.nodes)
         else:
             assert row["kept features"] == ("" if kept is None else str(kept))
-    study = Study(load_model("resnet50"), plan.cluster, plan.settings)
-    again = evaluate(study, plan.stages)
+    case = Case(load_model("resnet50"), plan.cluster, plan.settings)
+    again = evaluate(case, plan.stages)
     assert again.latency_s == pytest.approx(plan.predicted.latency_s)
     assert again.memory_bytes == plan.predicted.memory_bytes
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from planner.strategies.study import Study
+from planner.case import Case
 from profiles.catalog import load_cluster, load_model
 from tests.planner.test_goldens import SMALL_NODE_MACS_PER_S, by_hand, fractional_count
 
@@ -31,7 +31,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def study(scripts: None) -> ModuleType:
+def case(scripts: None) -> ModuleType:
     import small_nodes
 
     return small_nodes
@@ -112,12 +112,12 @@ def test_a_stale_page_or_picture_is_found(tmp_path: Path) -> None:
     assert "4.70×" in page.read_text(encoding="utf-8")
 
 
-def test_a_node_holds_less_than_resnet50_over_8_where_nodes_times_x_is_8(study: ModuleType) -> None:
-    limit = study.Memory.of(study.alone())
-    for divisor in study.MODELS:
-        for nodes in study.NODES:
+def test_a_node_holds_less_than_resnet50_over_8_where_nodes_times_x_is_8(case: ModuleType) -> None:
+    limit = case.Memory.of(case.alone())
+    for divisor in case.MODELS:
+        for nodes in case.NODES:
             for reading in ("fractional", "whole, at least one"):
-                need = study.Memory.of(study.small_costs(divisor, nodes, reading, study.SETTINGS))
+                need = case.Memory.of(case.small_costs(divisor, nodes, reading, case.SETTINGS))
                 fits = nodes * divisor >= 8
                 assert (need.weight_bytes <= limit.weight_bytes) == fits
                 assert (need.total_bytes <= limit.total_bytes) == fits
@@ -125,41 +125,41 @@ def test_a_node_holds_less_than_resnet50_over_8_where_nodes_times_x_is_8(study: 
 
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("reading", ["fractional", "whole, at least one"])
-def test_castings_and_media(study: ModuleType, reading: str, overlap: bool) -> None:
+def test_castings_and_media(case: ModuleType, reading: str, overlap: bool) -> None:
     def over(divisor: int, medium: str, casting: str) -> float:
-        found: float = study.overhead(divisor, reading, medium, casting, overlap)
+        found: float = case.overhead(divisor, reading, medium, casting, overlap)
         return found
 
-    for divisor in study.LARGER:
+    for divisor in case.LARGER:
         full = over(divisor, "full duplex", "unicast")
         assert over(divisor, "full duplex", "broadcast") == full
         assert over(divisor, "sending alone", "unicast") == pytest.approx(full)
         assert over(divisor, "half duplex", "broadcast") <= over(divisor, "half duplex", "unicast")
-        alone_s = float(study.alone().latency_s.sum())
-        floor_s = load_model(study.MODELS[divisor]).totals.macs / SMALL_NODE_MACS_PER_S
-        for medium in study.MEDIA:
-            for casting in study.CASTINGS:
+        alone_s = float(case.alone().latency_s.sum())
+        floor_s = load_model(case.MODELS[divisor]).totals.macs / SMALL_NODE_MACS_PER_S
+        for medium in case.MEDIA:
+            for casting in case.CASTINGS:
                 assert (1 + over(divisor, medium, casting)) * alone_s < floor_s
     for nodes in (4, 8):
         cheap = over(8 // nodes, "sending alone", "broadcast")
         assert cheap < over(8 // nodes, "sending alone", "unicast")
 
 
-def test_overhead_of_the_whole_model_on_eight_nodes_by_hand(study: ModuleType) -> None:
+def test_overhead_of_the_whole_model_on_eight_nodes_by_hand(case: ModuleType) -> None:
     eighth = load_model("resnet50-eighth").totals.macs / SMALL_NODE_MACS_PER_S
     latency_s = sum(by_hand(8, Fraction(99, 100), SMALL_NODE_MACS_PER_S, fractional_count))
-    found = study.overhead(1, "fractional", "full duplex", "unicast", False)
+    found = case.overhead(1, "fractional", "full duplex", "unicast", False)
     assert found == pytest.approx(latency_s / eighth - 1, rel=1e-9)
     shown = [row for row in cells("### What it costs", "ResNet-50") if row[2] == "fractional"]
     assert [row[7] for row in shown] == [f"{latency_s / eighth - 1:+.1%}"]
 
 
-def test_one_percent_of_eight_features_is_none_one_or_a_fraction(study: ModuleType) -> None:
+def test_one_percent_of_eight_features_is_none_one_or_a_fraction(case: ModuleType) -> None:
     from readings import READINGS
 
     sparsity = []
     for reading in READINGS:
-        costs = study.small_costs(1, 8, reading, study.SETTINGS)
+        costs = case.small_costs(1, 8, reading, case.SETTINGS)
         stem = load_model("resnet50").layers
         row = next(i for i, layer in enumerate(stem) if layer.macs and layer.in_features == 64)
         one_feature = stem[row].input_feature_bytes
@@ -167,11 +167,11 @@ def test_one_percent_of_eight_features_is_none_one_or_a_fraction(study: ModuleTy
     assert sparsity == pytest.approx([0.08, 1, 0])
 
 
-def test_a_layer_too_large_for_a_node_makes_a_pipeline_impossible(study: ModuleType) -> None:
-    limit = study.Memory.of(study.alone())
-    half = Study(load_model("resnet50-half"), load_cluster("small-nodes"))
+def test_a_layer_too_large_for_a_node_makes_a_pipeline_impossible(case: ModuleType) -> None:
+    limit = case.Memory.of(case.alone())
+    half = Case(load_model("resnet50-half"), load_cluster("small-nodes"))
     too_large = [
-        np.flatnonzero(study.layer_bytes(half, with_activations) > most).tolist()
+        np.flatnonzero(case.layer_bytes(half, with_activations) > most).tolist()
         for with_activations, most in ((False, limit.weight_bytes), (True, limit.total_bytes))
     ]
     assert too_large[0] == [53]  # the classifier
@@ -183,16 +183,16 @@ def test_a_layer_too_large_for_a_node_makes_a_pipeline_impossible(study: ModuleT
 
 @pytest.mark.parametrize("with_activations", [False, True])
 def test_fewest_nodes_of_a_pipeline_by_filling_one_after_the_other(
-    study: ModuleType, with_activations: bool
+    case: ModuleType, with_activations: bool
 ) -> None:
-    memory = study.Memory.of(study.alone())
+    memory = case.Memory.of(case.alone())
     limit = memory.total_bytes if with_activations else memory.weight_bytes
     profile = load_model("resnet50-quarter")
-    chain = Study(profile, load_cluster("small-nodes")).chain(1)
+    chain = Case(profile, load_cluster("small-nodes")).chain(1)
     nodes, weights, live = 1, 0, 0
     for weight, activations in zip(chain.weight_bytes, chain.live_bytes, strict=True):
         needed = weights + weight + max(live, activations) * with_activations
         if needed > limit:
             nodes, weights, live = nodes + 1, 0, 0
         weights, live = weights + weight, max(live, activations)
-    assert study.pipelines(profile, limit, with_activations).nodes == nodes
+    assert case.pipelines(profile, limit, with_activations).nodes == nodes

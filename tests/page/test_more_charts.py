@@ -78,7 +78,7 @@ def test_the_timeline_ends_with_the_latency_and_no_lane_holds_two_things(
                     longest[s.what] = max(longest.get(s.what, 0.0), s.end_s - s.start_s)
             for point in plan_stages(found)[stage - 1].points:
                 assert longest.get(point.name, 0.0) == pytest.approx(getattr(point, cost))
-    nodes = [node.name for node in found.study.cluster.nodes]
+    nodes = [node.name for node in found.case.cluster.nodes]
     drawn = gantt(spans, nodes)
     ends = [x for trace in drawn.data for x in trace.x if x is not None]
     assert max(ends) == pytest.approx(predicted.latency_s * 1e3)
@@ -183,7 +183,7 @@ def test_the_frontier_draws_its_points_in_order_and_the_plan() -> None:
 def test_a_sweep_goes_through_the_present_plan(over: str) -> None:
     found = answer("resnet50-eighth", 2, accuracy_model="none")
     values = sweep_values(found, over, 4.0)
-    curve = sweep(found.study, found.request, over, values)
+    curve = sweep(found.case, found.request, over, values)
     here = here_value(found, over)
     figure = sweep_chart(curve, here, found.plan)
     best = [point.best for point in curve.points if point.best]

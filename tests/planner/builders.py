@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from planner.accuracy.model import AccuracyModel
+from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.layer_profile import LayerProfile, TensorSpec
 from planner.domain.model_profile import ModelProfile, Provenance
 from planner.domain.plan import Plan
+from planner.domain.request import Request
 from planner.domain.settings import Limits
-from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study
+from planner.strategies.optimise import optimise
 
 ELEMENT_BYTES = 4
 
@@ -226,7 +227,7 @@ def linear_loss(profile: ModelProfile, points: float = 1.0) -> AccuracyModel:
     )
 
 
-def best(study: Study, drop: float | None = None, **fields: Any) -> Plan:
-    """The best plan on any number of the study's nodes; ``drop``: points that it may lose."""
-    nodes = len(study.cluster.nodes)
-    return optimise(study, Request(nodes, limits=Limits(max_accuracy_drop=drop), **fields))
+def best(case: Case, drop: float | None = None, **fields: Any) -> Plan:
+    """The best plan on any number of the case's nodes; ``drop``: points that it may lose."""
+    nodes = len(case.cluster.nodes)
+    return optimise(case, Request(nodes, limits=Limits(max_accuracy_drop=drop), **fields))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from planner.accuracy.ranking import magnitudes
+from planner.case import Case
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.settings import CostSettings
-from planner.strategies.study import Study
 from planner.structure import allocation_units
 from tests.planner.builders import Net, cluster
 from tests.planner.generators import networks
@@ -49,20 +49,20 @@ def wide_networks(draw: st.DrawFn) -> ModelProfile:
     return net.profile()
 
 
-def drawn_stages(study: Study, seed: int) -> tuple[StagePlan, ...]:
+def drawn_stages(case: Case, seed: int) -> tuple[StagePlan, ...]:
     """One or several stages on groups of nodes, with any counts that the nodes can send."""
     rng = np.random.default_rng(seed)
-    nodes = [node.name for node in study.cluster.nodes]
-    starts = [unit.start for unit in allocation_units(study.profile)][1:]
+    nodes = [node.name for node in case.cluster.nodes]
+    starts = [unit.start for unit in allocation_units(case.profile)][1:]
     cuts = rng.permutation(starts)[: rng.choice([0, 0, 0, 1, 2])][: len(nodes) - 1]
     ends = sorted(rng.permutation(range(1, len(nodes)))[: len(cuts)].tolist())
     groups = pairwise([0, *ends, len(nodes)])
     found = []
     for rows, group in zip(
-        pairwise([0, *sorted(cuts.tolist()), len(study.profile.layers)]), groups, strict=True
+        pairwise([0, *sorted(cuts.tolist()), len(case.profile.layers)]), groups, strict=True
     ):
         names = tuple(nodes[slice(*group)])
-        owned = study.shares(names).owned
+        owned = case.shares(names).owned
         layers = []
         for row in range(*rows):
             counts = rng.integers(0, owned[row][:, None] + 1, (len(names), len(names)))
@@ -70,7 +70,7 @@ def drawn_stages(study: Study, seed: int) -> tuple[StagePlan, ...]:
             kept = tuple(map(tuple, counts.tolist()))
             layers.append(
                 LayerPlan(
-                    name=study.profile.layers[row].name,
+                    name=case.profile.layers[row].name,
                     nodes=len(names),
                     kept_features=kept if len(names) > 1 and owned[row].any() else None,
                 )
@@ -80,11 +80,11 @@ def drawn_stages(study: Study, seed: int) -> tuple[StagePlan, ...]:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Study, tuple[StagePlan, ...], Weights]:
+def cases(draw: st.DrawFn) -> tuple[Case, tuple[StagePlan, ...], Weights]:
     settings = CostSettings(share_inputs=draw(st.booleans()))
     profile = draw(wide_networks() | networks())
     speeds = draw(st.lists(st.integers(1, 4), min_size=2, max_size=4))
     casting = draw(st.sampled_from(["broadcast", "unicast"]))
-    study = Study(profile, cluster([float(s) for s in speeds], casting=casting), settings)
+    case = Case(profile, cluster([float(s) for s in speeds], casting=casting), settings)
     seed = draw(st.integers(0, 2**16))
-    return study, drawn_stages(study, seed), whole_weights(profile, seed)
+    return case, drawn_stages(case, seed), whole_weights(profile, seed)

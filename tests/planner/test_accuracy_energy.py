@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from planner.accuracy.energy import EnergyModel
 from planner.accuracy.ranking import magnitudes, ranking, sub_row_norms
+from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
 from planner.strategies.evaluation import evaluate
-from planner.strategies.study import Study, sparsifiable_layers
 from planner.strategies.within_layer import (
     dense,
     independent_branches,
@@ -92,15 +92,15 @@ def test_scores_are_those_of_a_count_by_hand(seed: int, speeds: list[int], casti
         last = net.conv(net.local(last), out, kernel=3)
     profile = net.profile()
     weights = whole_weights(profile, seed)
-    study = Study(
+    case = Case(
         profile,
         cluster([float(speed) for speed in speeds]),
         CostSettings(casting=casting),
         levels=LEVELS,
     )
     nodes = len(speeds)
-    table = study.table(nodes)
-    exchange = study.exchange(table)
+    table = case.table(nodes)
+    exchange = case.exchange(table)
     scores = energy(weights).scores(exchange)
     total = sum(int(np.abs(w).sum()) for w in weights if w is not None)
     for row, weight in enumerate(weights):
@@ -124,9 +124,9 @@ def test_layers_that_share_a_transmission_are_ranked_together() -> None:
     net.add(left, right)
     profile = net.profile()
     weights = whole_weights(profile, 7)
-    study = Study(profile, cluster(2), CostSettings(share_inputs=True), levels=(0.0, 0.5))
-    table = study.table(2)
-    exchange = study.exchange(table)
+    case = Case(profile, cluster(2), CostSettings(share_inputs=True), levels=(0.0, 0.5))
+    table = case.table(2)
+    exchange = case.exchange(table)
     rows = [i for i, layer in enumerate(profile.layers) if layer.inputs == (stem,)]
     first, second = (weights[row] for row in rows)
     assert first is not None and second is not None
@@ -153,8 +153,8 @@ def test_layers_that_share_a_transmission_are_ranked_together() -> None:
 def test_no_other_subset_of_that_size_prunes_less() -> None:
     profile = chain(6, 4)
     weights = whole_weights(profile, 3)
-    study = Study(profile, cluster(2), levels=LEVELS)
-    exchange = study.exchange(study.table(2))
+    case = Case(profile, cluster(2), levels=LEVELS)
+    exchange = case.exchange(case.table(2))
     norms = sub_row_norms(magnitudes(weights[1]), exchange.owners.outputs[1], 2)
     held = np.flatnonzero(exchange.owners.inputs[1] == 0)
     best = ranking(norms, exchange.owners.inputs[1], 0, "unicast")[:, 1]
@@ -179,39 +179,39 @@ def test_equal_norms_keep_the_earlier_feature() -> None:
 
 
 @pytest.fixture
-def study() -> Study:
+def case() -> Case:
     profile = chain(8, 8, 6)
     model = energy(whole_weights(profile, 11))
-    return Study(profile, cluster(4), accuracy=model, levels=(0.0, 0.25, 0.5, 0.75, 1.0))
+    return Case(profile, cluster(4), loss_model=model, levels=(0.0, 0.25, 0.5, 0.75, 1.0))
 
 
-def test_ends_of_the_scale_and_no_points(study: Study) -> None:
+def test_ends_of_the_scale_and_no_points(case: Case) -> None:
     for nodes in (2, 3, 4):
-        assert dense(study, nodes).predicted.energy_loss == 0.0
-        cut = independent_branches(study, nodes).predicted
+        assert dense(case, nodes).predicted.energy_loss == 0.0
+        cut = independent_branches(case, nodes).predicted
         assert cut.energy_loss == pytest.approx(1.0, rel=1e-12) and cut.energy_loss <= 1.0
         assert cut.accuracy is None and cut.accuracy_drop is None
         assert cut.origin["energy_loss"] == "derived"
-    assert single_node(study).predicted.energy_loss == 0.0
+    assert single_node(case).predicted.energy_loss == 0.0
 
 
-def test_selection_by_norm_loses_less_than_chance(study: Study) -> None:
-    found = uniform(study, 2, 0.5).predicted.energy_loss
+def test_selection_by_norm_loses_less_than_chance(case: Case) -> None:
+    found = uniform(case, 2, 0.5).predicted.energy_loss
     assert found is not None and 0 < found < 0.5
 
 
-def test_more_sparsity_never_loses_less(study: Study) -> None:
-    assert study.accuracy is not None
+def test_more_sparsity_never_loses_less(case: Case) -> None:
+    assert case.loss_model is not None
     for nodes in (2, 3, 4):
-        scores = study.accuracy.scores(study.exchange(study.table(nodes)))
+        scores = case.loss_model.scores(case.exchange(case.table(nodes)))
         assert np.all(np.diff(scores, axis=1) >= 0)
 
 
 @pytest.mark.parametrize("most", [0.0, 0.13, 0.4, 1.0])
-def test_the_optimum_under_an_energy_limit_is_the_exhaustive_one(study: Study, most: float) -> None:
+def test_the_optimum_under_an_energy_limit_is_the_exhaustive_one(case: Case, most: float) -> None:
     limits = Limits(max_energy_loss=most)
-    plan, result = optimal_sparsity(study, 2, "latency", limits)
-    everything, slow = optimal_sparsity(study, 2, "latency", limits, "exhaustive")
+    plan, result = optimal_sparsity(case, 2, "latency", limits)
+    everything, slow = optimal_sparsity(case, 2, "latency", limits, "exhaustive")
     assert plan is not None and everything is not None
     assert result.objective_s == pytest.approx(slow.objective_s, rel=1e-12)
     assert plan.predicted.energy_loss is not None
@@ -221,18 +221,18 @@ def test_the_optimum_under_an_energy_limit_is_the_exhaustive_one(study: Study, m
 def test_counts_that_differ_per_pair_are_scored_pair_by_pair() -> None:
     profile = chain(8, 8)
     weights = whole_weights(profile, 5)
-    study = Study(profile, cluster(2), accuracy=energy(weights), levels=(0.0, 0.5))
-    plan = plan_of_choice(study, study.table(2), np.array([0, 1]), "disco-uniform")
+    case = Case(profile, cluster(2), loss_model=energy(weights), levels=(0.0, 0.5))
+    plan = plan_of_choice(case, case.table(2), np.array([0, 1]), "disco-uniform")
     stage = plan.stages[0]
     uneven = stage.layers[1].model_copy(update={"kept_features": ((0, 3), (1, 0))})
     stage = stage.model_copy(update={"layers": (stage.layers[0], uneven)})
     weight = weights[1]
     assert weight is not None
-    owners = study.owners(study.names(2))
+    owners = case.owners(case.names(2))
     expected = pruned_by_hand(
         [weight], owners.inputs[1], owners.outputs[1], np.array([[0, 3], [1, 0]])
     )
-    found = evaluate(study, (stage,)).energy_loss
+    found = evaluate(case, (stage,)).energy_loss
     assert found == pytest.approx(expected, rel=1e-6)
 
 
@@ -240,16 +240,16 @@ def test_a_layer_without_known_weights_stays_dense() -> None:
     profile = chain(8, 8, 8)
     weights = whole_weights(profile, 2)
     weights[2] = None
-    study = Study(profile, cluster(2), accuracy=energy(weights), levels=(0.0, 0.5, 1.0))
-    plan, _ = optimal_sparsity(study, 2, "latency", Limits(max_energy_loss=1.0))
+    case = Case(profile, cluster(2), loss_model=energy(weights), levels=(0.0, 0.5, 1.0))
+    plan, _ = optimal_sparsity(case, 2, "latency", Limits(max_energy_loss=1.0))
     assert plan is not None
     assert [layer.sparsity for layer in plan.stages[0].layers] == [None, 1.0, 0.0]
-    assert uniform(study, 2, 0.5).predicted.energy_loss is None
+    assert uniform(case, 2, 0.5).predicted.energy_loss is None
 
 
-def test_a_limit_in_the_other_measure_is_bad_input(study: Study) -> None:
+def test_a_limit_in_the_other_measure_is_bad_input(case: Case) -> None:
     with pytest.raises(BadInputError, match=r"max accuracy drop 0.5: the accuracy model energy:"):
-        optimal_sparsity(study, 2, "latency", Limits(max_accuracy_drop=0.5))
-    without = Study(study.profile, study.cluster)
+        optimal_sparsity(case, 2, "latency", Limits(max_accuracy_drop=0.5))
+    without = Case(case.profile, case.cluster)
     with pytest.raises(BadInputError, match=r"max energy loss 0.1: net has no accuracy model.*"):
         optimal_sparsity(without, 2, "latency", Limits(max_energy_loss=0.1))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from planner.accuracy.measured import Sensitivities, measured_model
+from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.settings import Limits
 from planner.errors import BadInputError
-from planner.strategies.study import Study, sparsifiable_layers
 from planner.strategies.within_layer import (
     dense,
     independent_branches,
@@ -30,21 +30,21 @@ POINTS: Points = {
 }
 
 
-def study(points: Points = POINTS, nodes: int | None = 2, profile: ModelProfile = PROFILE) -> Study:
+def case(points: Points = POINTS, nodes: int | None = 2, profile: ModelProfile = PROFILE) -> Case:
     found = Sensitivities(
         "s.csv", points, dict.fromkeys(points, 2), "%", dense_value=90.0, nodes=nodes
     )
     model = measured_model(found, profile, sparsifiable_layers(profile))
-    return Study(profile, cluster(4), accuracy=model, levels=LEVELS)
+    return Case(profile, cluster(4), loss_model=model, levels=LEVELS)
 
 
-def chosen(asked: Study, *options: int) -> Plan:
+def chosen(asked: Case, *options: int) -> Plan:
     return plan_of_choice(asked, asked.table(2), np.array([0, *options]), "chosen")
 
 
 def test_the_envelope_is_monotone_and_linear_between_measurements() -> None:
-    asked = study()
-    model = asked.accuracy
+    asked = case()
+    model = asked.loss_model
     assert model is not None and model.name == "csv:s.csv"
     scores = model.scores(asked.exchange(asked.table(2)))
     sparsity = asked.table(2).comm_sparsity
@@ -58,24 +58,24 @@ def test_the_envelope_is_monotone_and_linear_between_measurements() -> None:
 
 
 def test_losses_of_layers_add_up() -> None:
-    found = chosen(study(), 2, 3).predicted
+    found = chosen(case(), 2, 3).predicted
     assert found.accuracy_drop == pytest.approx(0.2 + 0.4 * 0.125 / 0.15)
     assert found.accuracy == pytest.approx(90 - found.accuracy_drop)
     assert found.origin["accuracy_drop"] == "assumed"
 
 
 def test_no_number_where_nothing_was_measured() -> None:
-    found = independent_branches(study(), 2).predicted
+    found = independent_branches(case(), 2).predicted
     assert found.accuracy is None and found.accuracy_drop is None
-    assert dense(study(), 2).predicted.accuracy_drop == 0.0
+    assert dense(case(), 2).predicted.accuracy_drop == 0.0
 
 
 def test_rounding_to_whole_features_is_not_extrapolation() -> None:
     profile = chain(8, 10, 4)
     points: Points = {"conv_1": {0.7: 0.3}, "conv_2": {0.7: 0.5}}
-    asked = study(points, profile=profile)
+    asked = case(points, profile=profile)
     table = asked.table(2, (0.0, 0.7, 0.95))
-    model = asked.accuracy
+    model = asked.loss_model
     assert model is not None
     scores = model.scores(asked.exchange(table))
     assert table.comm_sparsity[1].tolist() == [0.0, 0.75, 0.75]  # 4 features: 1.2 are 1
@@ -87,7 +87,7 @@ def test_rounding_to_whole_features_is_not_extrapolation() -> None:
 
 
 def test_options_beyond_the_measurements_are_never_taken() -> None:
-    asked = study()
+    asked = case()
     for most in (0.0, 0.3, 5.0, 100.0):
         limits = Limits(max_accuracy_drop=most)
         plan, result = optimal_sparsity(asked, 2, "latency", limits)
@@ -101,7 +101,7 @@ def test_options_beyond_the_measurements_are_never_taken() -> None:
 
 
 def test_a_layer_measured_at_nothing_but_0_stays_dense() -> None:
-    asked = study(POINTS | {SECOND: {0.0: 0.0}})
+    asked = case(POINTS | {SECOND: {0.0: 0.0}})
     plan, _ = optimal_sparsity(asked, 2, "latency", Limits(max_accuracy_drop=9.0))
     assert plan is not None
     assert [layer.sparsity for layer in plan.stages[0].layers] == [None, 1.0, 0.0]
@@ -123,13 +123,13 @@ def test_a_layer_measured_at_nothing_but_0_stays_dense() -> None:
 def test_only_a_measured_plan_is_tagged_measured(
     options: tuple[int, int], nodes: int | None, tag: str
 ) -> None:
-    assert chosen(study(nodes=nodes), *options).predicted.origin["accuracy_drop"] == tag
+    assert chosen(case(nodes=nodes), *options).predicted.origin["accuracy_drop"] == tag
 
 
 def test_without_a_dense_value_only_the_drop_is_known() -> None:
     found = Sensitivities("s.csv", POINTS, dict.fromkeys(POINTS, 2))
     model = measured_model(found, PROFILE, sparsifiable_layers(PROFILE))
-    plan = uniform(Study(PROFILE, cluster(2), accuracy=model), 2, 0.5)
+    plan = uniform(Case(PROFILE, cluster(2), loss_model=model), 2, 0.5)
     assert plan.predicted.accuracy is None
     assert plan.predicted.accuracy_drop == pytest.approx(0.2)
 
@@ -146,12 +146,12 @@ def test_without_a_dense_value_only_the_drop_is_known() -> None:
 )
 def test_layers_that_lack_or_are_unknown(points: Points, message: str) -> None:
     with pytest.raises(BadInputError, match=message):
-        study(points)
+        case(points)
 
 
 def test_rows_of_layers_that_exchange_nothing_change_nothing() -> None:
-    with_stem = study(POINTS | {"conv_0": {0.5: 9.0}})
-    assert chosen(with_stem, 2, 2).predicted == chosen(study(), 2, 2).predicted
+    with_stem = case(POINTS | {"conv_0": {0.5: 9.0}})
+    assert chosen(with_stem, 2, 2).predicted == chosen(case(), 2, 2).predicted
 
 
 def test_a_model_that_exchanges_nothing() -> None:
@@ -164,4 +164,4 @@ def test_a_model_that_exchanges_nothing() -> None:
 def test_too_many_levels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("planner.accuracy.measured.MAX_CELLS", 3 * 5 - 1)
     with pytest.raises(BadInputError, match="5 different sparsities for 3 layers; at most 14"):
-        study()  # 0, 0.5, 0.75, 0.9 and 1
+        case()  # 0, 0.5, 0.75, 0.9 and 1

@@ -17,9 +17,9 @@ from planner.accuracy.spreading import (
     exponent,
     layer_weights,
 )
+from planner.case import Case, sparsifiable_layers
 from planner.domain.accuracy import AccuracyCurve, CurvePoint
 from planner.domain.settings import Limits
-from planner.strategies.study import Study, sparsifiable_layers
 from planner.strategies.within_layer import (
     independent_branches,
     optimal_sparsity,
@@ -50,11 +50,11 @@ ACCURACY_PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
 def test_uniform_plans_lose_what_was_published(rule: SpreadingRule) -> None:
     profile, curve = load_model("resnet50"), load_curve("resnet50-imagenet")
     model = curve_model(curve, profile, sparsifiable_layers(profile), rule)
-    study = Study(profile, load_cluster("head-mounted"), accuracy=model)
-    cut = independent_branches(study, 2).predicted
+    case = Case(profile, load_cluster("head-mounted"), loss_model=model)
+    cut = independent_branches(case, 2).predicted
     assert cut.accuracy == pytest.approx(73.36, abs=1e-9)
     # whole features move S by less than half a percent on the widest layers
-    found = uniform(study, 2, 0.9).predicted.accuracy_drop
+    found = uniform(case, 2, 0.9).predicted.accuracy_drop
     assert found == pytest.approx(0.3, abs=0.03)
 
 
@@ -73,11 +73,11 @@ def test_squares_add_up_to_the_square_of_the_loss() -> None:
     profile = chain(8, 8, 8, 8)
     mask = sparsifiable_layers(profile)
     model = curve_model(CURVE, profile, mask, "equal-squares", own=True)
-    study = Study(profile, cluster(2), accuracy=model, levels=(0.0, 0.5, 0.75, 1.0))
+    case = Case(profile, cluster(2), loss_model=model, levels=(0.0, 0.5, 0.75, 1.0))
     assert exponent("equal-squares") == 2 and exponent("equal") == 1
 
     def drop(*options: int) -> float:
-        plan = plan_of_choice(study, study.table(2), np.array([0, *options]), "chosen")
+        plan = plan_of_choice(case, case.table(2), np.array([0, *options]), "chosen")
         found = plan.predicted.accuracy_drop
         assert found is not None and plan.predicted.accuracy == pytest.approx(90 - found)
         return found
@@ -94,10 +94,10 @@ def test_squares_add_up_to_the_square_of_the_loss() -> None:
 def test_the_optimum_under_squares_is_the_exhaustive_one(rule: SpreadingRule, most: float) -> None:
     profile = chain(8, 12, 8, 20)
     model = curve_model(CURVE, profile, sparsifiable_layers(profile), rule)
-    study = Study(profile, cluster(2), accuracy=model, levels=(0.0, 0.5, 0.75, 1.0))
+    case = Case(profile, cluster(2), loss_model=model, levels=(0.0, 0.5, 0.75, 1.0))
     limits = Limits(max_accuracy_drop=most)
-    plan, result = optimal_sparsity(study, 2, "latency", limits)
-    _, slow = optimal_sparsity(study, 2, "latency", limits, "exhaustive")
+    plan, result = optimal_sparsity(case, 2, "latency", limits)
+    _, slow = optimal_sparsity(case, 2, "latency", limits, "exhaustive")
     assert plan is not None and plan.predicted.accuracy_drop is not None
     assert plan.predicted.accuracy_drop <= most * (1 + 1e-9)
     assert result.objective_s == pytest.approx(slow.objective_s, rel=1e-12)
@@ -109,9 +109,9 @@ def test_scores_are_the_losses_that_split_plans_predict() -> None:
     scores = {s.rule: s for s in score_rules(curve, profile, block_groups(profile, mask), mask)}
     for rule in ("equal", "equal-squares"):
         model = curve_model(curve, profile, mask, rule)
-        study = Study(profile, load_cluster("head-mounted"), accuracy=model)
+        case = Case(profile, load_cluster("head-mounted"), loss_model=model)
         drops = [
-            split_baseline(study, 2, row.strategy, row.groups).predicted.accuracy_drop
+            split_baseline(case, 2, row.strategy, row.groups).predicted.accuracy_drop
             for row in curve.splits
         ]
         assert drops == pytest.approx(list(scores[rule].predicted))

@@ -10,11 +10,12 @@ from planner.accuracy.interface import LossModel
 from planner.accuracy.measured import Sensitivities, measured_model
 from planner.accuracy.model import AccuracyModel
 from planner.accuracy.ranking import magnitudes
+from planner.case import Case, sparsifiable_layers
 from planner.domain.plan import StagePlan
+from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.strategies.evaluation import evaluate, layer_plans
-from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study, sparsifiable_layers
+from planner.strategies.optimise import optimise
 from tests.planner.builders import chain, cluster, with_nodes
 
 PROFILE = chain(8, 8, 8, 8, pixels=64)
@@ -43,9 +44,9 @@ def measured() -> LossModel:
 MODELS = {"energy": energy(), "squares": squares(), "measured": measured()}
 
 
-def study(kind: str) -> Study:
+def case(kind: str) -> Case:
     nodes = cluster(3, macs_per_s=2e5, bandwidth_bytes_per_s=1e6)
-    return Study(PROFILE, nodes, accuracy=MODELS[kind], levels=LEVELS)
+    return Case(PROFILE, nodes, loss_model=MODELS[kind], levels=LEVELS)
 
 
 def limits(kind: str, most: float) -> Limits:
@@ -56,7 +57,7 @@ def limits(kind: str, most: float) -> Limits:
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_scores_of_all_stages_make_the_loss(kind: str) -> None:
-    asked = study(kind)
+    asked = case(kind)
     pair = ("a", "b")
     table = asked.table_on(pair)
     split = StagePlan(nodes=pair, layers=layer_plans(table, np.array([0, 1, 0, 0]), slice(0, 3)))
@@ -65,7 +66,7 @@ def test_scores_of_all_stages_make_the_loss(kind: str) -> None:
     )
     found = evaluate(asked, (split, alone))
     scores = asked.loss(table)
-    model = asked.accuracy
+    model = asked.loss_model
     assert model is not None
     value = found.energy_loss if kind == "energy" else found.accuracy_drop
     assert value is not None and value > 0
@@ -80,7 +81,7 @@ def test_scores_of_all_stages_make_the_loss(kind: str) -> None:
 def test_the_optimum_over_stages_is_the_exhaustive_one(
     kind: str, objective: str, most: float
 ) -> None:
-    asked = study(kind)
+    asked = case(kind)
     found = {
         solver: optimise(
             asked,
@@ -99,10 +100,10 @@ def test_the_optimum_over_stages_is_the_exhaustive_one(
 
 
 def test_memory_drives_no_plan_beyond_the_measurements() -> None:
-    asked = study("measured")
+    asked = case("measured")
     whole = sum(layer.param_bytes for layer in PROFILE.layers)
     group = with_nodes(asked.cluster, memory_bytes=int(whole * 0.9) + 8 * 64 * 4 * 2)
-    asked = Study(PROFILE, group, accuracy=MODELS["measured"], levels=LEVELS)
+    asked = Case(PROFILE, group, loss_model=MODELS["measured"], levels=LEVELS)
     plan = optimise(asked, Request(3, limits=Limits(max_accuracy_drop=100.0)))
     kept = [layer.sparsity for stage in plan.stages for layer in stage.layers]
     assert any(kept) and 1.0 not in kept

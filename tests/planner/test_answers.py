@@ -8,11 +8,12 @@ import pytest
 
 from planner.accuracy.model import curve_model
 from planner.accuracy.spreading import SpreadingRule
+from planner.case import Case, sparsifiable_layers
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
-from planner.strategies.optimise import Request, optimise
+from planner.strategies.optimise import optimise
 from planner.strategies.pipeline import optimal_allocation
-from planner.strategies.study import Study, sparsifiable_layers
 from planner.strategies.within_layer import optimal_sparsity, single_node, uniform
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import Net, best, chain, cluster, linear_loss
@@ -24,25 +25,25 @@ OBJECTIVES: tuple[Objective, ...] = ("latency", "throughput")
 @pytest.mark.parametrize("parallelism", ["within-layer", "pipeline", "hybrid"])
 @pytest.mark.parametrize("nodes", [1, 2, 3, 4])
 def test_the_exact_number_of_nodes_is_honoured(nodes: int, parallelism: Any) -> None:
-    study = Study(chain(8, 8, 8, 8), cluster(4, bandwidth_bytes_per_s=10.0))
+    case = Case(chain(8, 8, 8, 8), cluster(4, bandwidth_bytes_per_s=10.0))
     for objective in OBJECTIVES:
         request = Request(nodes, parallelism, objective, exactly=True)
-        plan = optimise(study, request)
+        plan = optimise(case, request)
         assert plan.node_count == nodes
         working = {name for stage in plan.stages for name in stage.nodes}
         assert working == {"a", "b", "c", "d"} & set("abcd"[:nodes])
 
 
 def test_more_nodes_than_layers_cannot_each_have_one() -> None:
-    study = Study(chain(8, 8), cluster(4))
+    case = Case(chain(8, 8), cluster(4))
     with pytest.raises(InfeasibleError, match="4 nodes cannot each have one of 2 layers"):
-        optimise(study, Request(4, "pipeline", exactly=True))
+        optimise(case, Request(4, "pipeline", exactly=True))
 
 
 def test_more_nodes_than_the_cluster_has_are_refused() -> None:
-    study = Study(chain(8, 8), cluster(2))
+    case = Case(chain(8, 8), cluster(2))
     with pytest.raises(BadInputError, match="3 nodes: cluster cluster has 1 to 2"):
-        optimise(study, Request(3))
+        optimise(case, Request(3))
 
 
 @pytest.mark.parametrize(
@@ -53,28 +54,28 @@ def test_the_head_mounted_pair_is_better_off_with_one_node(
 ) -> None:
     profile = load_model("resnet50")
     curve = load_curve("resnet50-imagenet")
-    study = Study(
+    case = Case(
         profile,
         load_cluster("head-mounted"),
-        accuracy=curve_model(curve, profile, sparsifiable_layers(profile), rule),
+        loss_model=curve_model(curve, profile, sparsifiable_layers(profile), rule),
     )
-    plan = best(study, drop)
+    plan = best(case, drop)
     assert (plan.strategy, plan.node_count) == ("single-node", 1)
-    assert plan.predicted.latency_s == single_node(study).predicted.latency_s
+    assert plan.predicted.latency_s == single_node(case).predicted.latency_s
     pair = next(other for other in plan.alternatives if other.strategy == "optimal-sparsity")
     assert pair.nodes == 2 and pair.reason.endswith("slower")
 
 
 def test_ties_go_to_fewer_nodes() -> None:
     # one feature cannot be shared out: a second node is idle and the latency the same
-    study = Study(chain(1, 1, image=1), cluster(3, bandwidth_bytes_per_s=1e20))
-    assert best(study).node_count == 1
+    case = Case(chain(1, 1, image=1), cluster(3, bandwidth_bytes_per_s=1e20))
+    assert best(case).node_count == 1
     # two heads can be on two nodes, and on four they are on two as well
     net = Net(1, 1)
     second = net.conv(net.conv("image", 4, granularity=2), 4, granularity=2)
     net.conv(second, 4, granularity=2)
-    study = Study(net.profile(), cluster(4, bandwidth_bytes_per_s=1e20))
-    assert best(study, parallelism="within-layer").node_count == 2
+    case = Case(net.profile(), cluster(4, bandwidth_bytes_per_s=1e20))
+    assert best(case, parallelism="within-layer").node_count == 2
 
 
 def test_a_tie_between_kinds_of_parallelism_goes_to_fewer_nodes() -> None:
@@ -85,22 +86,22 @@ def test_a_tie_between_kinds_of_parallelism_goes_to_fewer_nodes() -> None:
     profile = net.profile().model_copy(
         update={"layers": (one.model_copy(update={"macs": other.macs}), other)}
     )
-    study = Study(profile, cluster(3, bandwidth_bytes_per_s=1e20), levels=(0.0,))
-    within, _ = optimal_sparsity(study, 3, "throughput")
-    staged, _ = optimal_allocation(study, 3, "throughput")
+    case = Case(profile, cluster(3, bandwidth_bytes_per_s=1e20), levels=(0.0,))
+    within, _ = optimal_sparsity(case, 3, "throughput")
+    staged, _ = optimal_allocation(case, 3, "throughput")
     assert within is not None and staged is not None
     assert (within.node_count, staged.node_count) == (3, 2)
     assert within.predicted.throughput_per_s == pytest.approx(
         staged.predicted.throughput_per_s, rel=1e-9
     )
-    plan = optimise(study, Request(3, objective="throughput"))
+    plan = optimise(case, Request(3, objective="throughput"))
     assert (plan.strategy, plan.node_count) == ("optimal-allocation", 2)
 
 
 def test_limits_without_an_accuracy_model_are_refused() -> None:
-    study = Study(chain(8, 8), cluster(2))
+    case = Case(chain(8, 8), cluster(2))
     with pytest.raises(BadInputError, match="has no accuracy model"):
-        optimise(study, Request(2, limits=Limits(max_accuracy_drop=0.5)))
+        optimise(case, Request(2, limits=Limits(max_accuracy_drop=0.5)))
 
 
 @pytest.mark.parametrize(
@@ -114,30 +115,30 @@ def test_limits_without_an_accuracy_model_are_refused() -> None:
 @pytest.mark.parametrize("overlap", [False, True])
 def test_why_nothing_fits(limits: Limits, words: str, overlap: bool) -> None:
     profile = chain(8, 8, 8)
-    study = Study(
+    case = Case(
         profile,
         cluster(2, macs_per_s=1e5, bandwidth_bytes_per_s=1e5),
         CostSettings(overlap=overlap),
-        accuracy=linear_loss(profile),
+        loss_model=linear_loss(profile),
     )
     with pytest.raises(InfeasibleError, match=words):
-        optimise(study, Request(2, "within-layer", limits=limits, exactly=True))
+        optimise(case, Request(2, "within-layer", limits=limits, exactly=True))
 
 
 def test_why_the_latency_does_not_fit_counts_input_and_output() -> None:
     profile = chain(8, 8)
-    study = Study(
+    case = Case(
         profile, cluster(2), CostSettings(count_input=True, count_output=True), levels=LEVELS
     )
-    least = min(uniform(study, 2, level).predicted.latency_s for level in LEVELS)
+    least = min(uniform(case, 2, level).predicted.latency_s for level in LEVELS)
     limits = Limits(max_latency_s=least / 100)
     with pytest.raises(InfeasibleError) as raised:
-        optimise(study, Request(2, "within-layer", limits=limits, exactly=True))
+        optimise(case, Request(2, "within-layer", limits=limits, exactly=True))
     assert f"the limit is {least / 100:.6g} s" in str(raised.value)
     named = float(str(raised.value).split("works is ")[1].split(" s")[0])
     assert named == pytest.approx(least, rel=2e-6)
     relaxed = Limits(max_latency_s=named)
-    fits = optimise(study, Request(2, "within-layer", limits=relaxed, exactly=True))
+    fits = optimise(case, Request(2, "within-layer", limits=relaxed, exactly=True))
     assert fits.predicted.latency_s == pytest.approx(least, rel=1e-9)
 
 
@@ -145,31 +146,31 @@ def test_why_the_latency_does_not_fit_counts_input_and_output() -> None:
 def test_a_solver_without_time_says_so(objective: Objective) -> None:
     profile = load_model("resnet50")
     curve = load_curve("resnet50-imagenet")
-    study = Study(
+    case = Case(
         profile,
         load_cluster("small-nodes"),
         CostSettings(overlap=True),
-        accuracy=curve_model(curve, profile, sparsifiable_layers(profile)),
+        loss_model=curve_model(curve, profile, sparsifiable_layers(profile)),
     )
     limits = Limits(max_accuracy_drop=0.5)
     request = Request(8, "within-layer", objective, limits, solver="ilp", time_limit_s=0.0)
     with pytest.raises(SolverStoppedError, match="stopped after 0 s without a plan"):
-        optimise(study, request)
+        optimise(case, request)
 
 
 def test_input_and_output_share_a_shared_medium() -> None:
     # all bytes / B is the bottleneck once the nodes are fast enough
     profile = chain(8, 8, image=64)
     settings_ = CostSettings(count_input=True, count_output=True)
-    study = Study(profile, cluster(2, macs_per_s=1e12, medium="shared"), settings_, levels=(0.0,))
+    case = Case(profile, cluster(2, macs_per_s=1e12, medium="shared"), settings_, levels=(0.0,))
     image, output = 64 * 4 * 4, 8 * 4 * 4
     exchanged = 8 * 4 * 4
-    plan, _ = optimal_sparsity(study, 2, "throughput")
+    plan, _ = optimal_sparsity(case, 2, "throughput")
     assert plan is not None and plan.certificate is not None
     busy = (image + exchanged + output / 2) / 1e6
     assert plan.predicted.throughput_per_s == pytest.approx(1 / busy)
     assert plan.certificate.bound == pytest.approx(1 / busy)
-    staged, _ = optimal_allocation(study, 2, "throughput", all_workers=True)
+    staged, _ = optimal_allocation(case, 2, "throughput", all_workers=True)
     assert staged is not None and staged.certificate is not None
     busy = (exchanged + output) / 1e6  # the source has the input already
     assert staged.predicted.throughput_per_s == pytest.approx(1 / busy)
@@ -179,8 +180,8 @@ def test_input_and_output_share_a_shared_medium() -> None:
 def test_memory_forces_a_plan_onto_more_nodes() -> None:
     profile = chain(64, 64, 64, 64)
     size = profile.totals.param_bytes // 2
-    study = Study(profile, cluster(4, bandwidth_bytes_per_s=10.0, memory_bytes=size))
-    plan = best(study)
+    case = Case(profile, cluster(4, bandwidth_bytes_per_s=10.0, memory_bytes=size))
+    plan = best(case)
     assert plan.node_count > 1
     alone = next(other for other in plan.alternatives if other.nodes == 1)
     assert alone.reason.startswith("does not fit: memory of a binds: its limit is")
@@ -189,6 +190,6 @@ def test_memory_forces_a_plan_onto_more_nodes() -> None:
 def test_a_plan_names_its_accuracy_model() -> None:
     profile = load_model("resnet50")
     model = curve_model(load_curve("resnet50-imagenet"), profile, sparsifiable_layers(profile))
-    plan = uniform(Study(profile, load_cluster("head-mounted"), accuracy=model), 2, 0.9)
+    plan = uniform(Case(profile, load_cluster("head-mounted"), loss_model=model), 2, 0.9)
     assert plan.accuracy_model == "curve:resnet50-imagenet/equal-squares"
-    assert uniform(Study(profile, load_cluster("head-mounted")), 2, 0.9).accuracy_model is None
+    assert uniform(Case(profile, load_cluster("head-mounted")), 2, 0.9).accuracy_model is None

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from planner.case import Case
 from planner.domain.plan import Binding
+from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.solve.joint.fixed_stages import FixedStages
 from planner.solve.joint.solver import solve_joint
@@ -14,8 +16,7 @@ from planner.solve.sparsity.sensitivity import shadow_prices
 from planner.solve.sparsity.solver import solve_sparsity
 from planner.strategies.binding import what_binds
 from planner.strategies.hybrid import JointCosts
-from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study
+from planner.strategies.optimise import optimise
 from planner.strategies.within_layer import sparsity_problem
 from tests.planner.builders import chain, cluster, linear_loss, with_nodes
 from tests.planner.test_strategies import OBJECTIVES, seconds
@@ -23,9 +24,9 @@ from tests.planner.test_strategies import OBJECTIVES, seconds
 PROFILE = chain(16, 32, 32, 16)
 
 
-def study(memory_bytes: int | None = None, bandwidth: float = 3e5) -> Study:
+def case(memory_bytes: int | None = None, bandwidth: float = 3e5) -> Case:
     group = cluster([1e6, 2e6, 1.5e6], bandwidth_bytes_per_s=bandwidth, memory_bytes=memory_bytes)
-    return Study(PROFILE, group, accuracy=linear_loss(PROFILE))
+    return Case(PROFILE, group, loss_model=linear_loss(PROFILE))
 
 
 def by_kind(found: tuple[Binding, ...], kind: str) -> list[Binding]:
@@ -36,10 +37,10 @@ def by_kind(found: tuple[Binding, ...], kind: str) -> list[Binding]:
 def test_the_loss_budget(objective: Objective) -> None:
     def best(limit: float | None) -> float:
         limits = Limits(max_accuracy_drop=limit)
-        return seconds(optimise(study(), Request(3, objective=objective, limits=limits)), objective)
+        return seconds(optimise(case(), Request(3, objective=objective, limits=limits)), objective)
 
     asked = Request(3, objective=objective, limits=Limits(max_accuracy_drop=0.4))
-    (loss,) = by_kind(what_binds(study(), asked), "loss")
+    (loss,) = by_kind(what_binds(case(), asked), "loss")
     assert loss.value == pytest.approx(0.4) and loss.unit == "points"
     assert loss.gain_s == pytest.approx(best(0.4) - best(None), rel=1e-6)
     assert loss.step is not None and loss.step_gain_s is not None
@@ -52,7 +53,7 @@ def test_the_loss_budget(objective: Objective) -> None:
 
 def test_memory_of_each_kind_of_node_alone() -> None:
     size = PROFILE.totals.param_bytes // 2 + 2500
-    limited = study(size)
+    limited = case(size)
     asked = Request(3, limits=Limits(max_accuracy_drop=0.4))
     before = optimise(limited, asked).predicted.latency_s
     found = by_kind(what_binds(limited, asked), "memory")
@@ -73,11 +74,11 @@ def test_memory_of_each_kind_of_node_alone() -> None:
 
 def test_twice_the_bandwidth_and_twice_the_speed() -> None:
     asked = Request(3, limits=Limits(max_accuracy_drop=0.4))
-    slow = study()
+    slow = case()
     before = optimise(slow, asked).predicted.latency_s
     found = what_binds(slow, asked)
     (link,), (speed,) = by_kind(found, "bandwidth"), by_kind(found, "compute")
-    twice = study(bandwidth=6e5)
+    twice = case(bandwidth=6e5)
     assert link.gain_s == pytest.approx(before - optimise(twice, asked).predicted.latency_s)
     faster = with_nodes(slow.cluster)
     nodes = tuple(n.model_copy(update={"macs_per_s": 2 * n.macs_per_s}) for n in faster.nodes)
@@ -87,22 +88,22 @@ def test_twice_the_bandwidth_and_twice_the_speed() -> None:
 
 def test_the_bandwidth_from_which_computation_outweighs_communication() -> None:
     asked = Request(3, "within-layer", limits=Limits(max_accuracy_drop=0.4), exactly=True)
-    slow = study(bandwidth=2e4)
+    slow = case(bandwidth=2e4)
     (link,) = by_kind(what_binds(slow, asked), "bandwidth")
     assert link.until is not None
     for factor, outweighs in ((0.97, True), (1.0, False)):
-        predicted = optimise(study(bandwidth=link.until * factor), asked).predicted
+        predicted = optimise(case(bandwidth=link.until * factor), asked).predicted
         assert (predicted.comm_s > predicted.compute_s) == outweighs
 
 
 def test_what_does_not_bind_is_not_named() -> None:
     asked = Request(3, limits=Limits(max_accuracy_drop=100.0))
-    found = what_binds(study(10**9), asked)
+    found = what_binds(case(10**9), asked)
     assert {binding.kind for binding in found} == {"bandwidth", "compute"}
 
 
 def test_prices_are_those_of_the_layers_own_problem() -> None:
-    limited = study(PROFILE.totals.param_bytes // 3 + 600)
+    limited = case(PROFILE.totals.param_bytes // 3 + 600)
     limits = Limits(max_accuracy_drop=1.0)
     problem = sparsity_problem(limited, 3, "latency", limits)
     choice = solve_sparsity(problem).choice
@@ -125,7 +126,7 @@ def test_prices_are_those_of_the_layers_own_problem() -> None:
 def test_the_search_can_be_ended_before_every_problem() -> None:
     asked = Request(3, limits=Limits(max_accuracy_drop=0.4))
     calls: list[None] = []
-    found = what_binds(study(), asked, lambda: calls.append(None))
+    found = what_binds(case(), asked, lambda: calls.append(None))
     assert len(calls) > 5
     left = len(calls)
 
@@ -136,5 +137,5 @@ def test_the_search_can_be_ended_before_every_problem() -> None:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):  # in the last one
-        what_binds(study(), asked, stop)
-    assert what_binds(study(), asked) == found
+        what_binds(case(), asked, stop)
+    assert what_binds(case(), asked) == found

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from planner.accuracy.model import curve_model
+from planner.case import Case, sparsifiable_layers
 from planner.domain.settings import Limits
 from planner.strategies.compare import Comparison, ComparisonRow, compare
 from planner.strategies.pipeline import optimal_allocation
-from planner.strategies.study import Study, sparsifiable_layers
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import chain, cluster
 
@@ -35,16 +35,16 @@ EVERY = {
 
 
 @pytest.fixture(scope="module")
-def study() -> Study:
+def case() -> Case:
     profile = load_model("resnet50")
     curve = load_curve("resnet50-imagenet")
     model = curve_model(curve, profile, sparsifiable_layers(profile))
-    return Study(profile, load_cluster("small-nodes"), accuracy=model, curve=curve)
+    return Case(profile, load_cluster("small-nodes"), loss_model=model, curve=curve)
 
 
 @pytest.fixture(scope="module")
-def table(study: Study) -> Comparison:
-    return compare(study, (2, 4), (0.8, 0.9), limits=Limits(max_accuracy_drop=0.5))
+def table(case: Case) -> Comparison:
+    return compare(case, (2, 4), (0.8, 0.9), limits=Limits(max_accuracy_drop=0.5))
 
 
 def row(
@@ -111,11 +111,10 @@ def test_what_prunes_nothing_keeps_the_dense_accuracy(
     assert found.accuracy_origin == "measured"
 
 
-def test_ar_mdi_says_how_far_it_is_from_the_best(study: Study, table: Comparison) -> None:
+def test_ar_mdi_says_how_far_it_is_from_the_best(case: Case, table: Comparison) -> None:
     for nodes in (2, 4):
         fastest, busiest = (
-            optimal_allocation(study, nodes, objective)[0]
-            for objective in ("latency", "throughput")
+            optimal_allocation(case, nodes, objective)[0] for objective in ("latency", "throughput")
         )
         assert fastest is not None and busiest is not None
         for strategy in ("ar-mdi", "ar-mdi-macs"):
@@ -159,8 +158,8 @@ def test_rows_that_break_a_limit_say_so(table: Comparison) -> None:
 
 
 def test_a_cluster_without_memory_says_what_is_missing() -> None:
-    study = Study(chain(64, 64), cluster(2, memory_bytes=100))
-    found = compare(study, (2,))
+    case = Case(chain(64, 64), cluster(2, memory_bytes=100))
+    found = compare(case, (2,))
     for line in found.rows:
         assert not line.fits
     assert row(found, "dense", 2).note.startswith("a needs ")
@@ -171,7 +170,7 @@ def test_a_cluster_without_memory_says_what_is_missing() -> None:
 
 
 def test_without_an_accuracy_model_there_is_no_number() -> None:
-    found = compare(Study(chain(8, 8), cluster(2)), (2,))
+    found = compare(Case(chain(8, 8), cluster(2)), (2,))
     assert found.metric is None
     for line in found.rows:
         assert (line.accuracy, line.accuracy_drop, line.accuracy_origin) == (None, None, None)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from planner.case import Case
 from planner.cost.ownership import shares_by_speed
 from planner.cost.sparsity import comm_sparsity, kept_features
 from planner.cost.table import cost_table, group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings
-from planner.strategies.study import Study
 from tests.planner.builders import Net, chain, cluster, with_nodes
 from tests.planner.generators import SPARSITIES, chains, clusters, networks
 
@@ -343,9 +343,9 @@ def test_memory_has_room_for_what_is_received_not_sent(casting: str) -> None:
 @given(networks(), clusters(least=2))
 def test_counting_input_and_output(profile: ModelProfile, group: Cluster) -> None:
     names = tuple(node.name for node in group.nodes)
-    off = Study(profile, group)
+    off = Case(profile, group)
     assert off.ends_s(names) == (0, 0)
-    on = Study(profile, group, CostSettings(count_input=True, count_output=True))
+    on = Case(profile, group, CostSettings(count_input=True, count_output=True))
     assert on.ends_s(names)[0] > 0
     assert np.array_equal(on.table_on(names).latency_s, off.table_on(names).latency_s)
 
@@ -355,11 +355,11 @@ def test_input_and_output_by_hand() -> None:
     settings = CostSettings(count_input=True, count_output=True)
     image, half_output = 3 * 4 * 4, 4 * 4 * 4
     for nodes, casting, sent in ((2, "unicast", 1), (3, "unicast", 2), (3, "broadcast", 1)):
-        study = Study(profile, cluster(nodes, casting=casting), settings)
-        assert study.ends_s(study.names(nodes))[0] == pytest.approx(sent * image / 1e6)
-    study = Study(profile, cluster(2, latency_s=0.1), settings)
-    assert study.ends_s(study.names(2))[1] == pytest.approx(half_output / 1e6 + 0.1)
-    alone = Study(profile, cluster(1), settings)
+        case = Case(profile, cluster(nodes, casting=casting), settings)
+        assert case.ends_s(case.names(nodes))[0] == pytest.approx(sent * image / 1e6)
+    case = Case(profile, cluster(2, latency_s=0.1), settings)
+    assert case.ends_s(case.names(2))[1] == pytest.approx(half_output / 1e6 + 0.1)
+    alone = Case(profile, cluster(1), settings)
     assert alone.ends_s(alone.names(1)) == (0, 0)
 
 

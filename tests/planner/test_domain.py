@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from planner.case import Case
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
 from planner.domain.cost_table import CostTable
@@ -20,7 +21,6 @@ from planner.domain.problem import AllocationProblem, Problem, Result, SparsityP
 from planner.domain.settings import CostSettings, Limits
 from planner.strategies.compare import Comparison, compare
 from planner.strategies.pipeline import pipeline_equal
-from planner.strategies.study import Study
 from planner.strategies.within_layer import optimal_sparsity, uniform
 from profiles.catalog import load_curve
 from tests.planner.builders import Net, cluster
@@ -46,8 +46,8 @@ def documents() -> dict[str, tuple[type[BaseModel], dict[str, Any]]]:
         pair_links=[{"between": ["a", "b"], "bandwidth_bytes_per_s": 5.0}],
         source_node="a",
     )
-    study = Study(profile, group)
-    plan = uniform(study, 2, 0.5)
+    case = Case(profile, group)
+    plan = uniform(case, 2, 0.5)
     return {
         "profile": (ModelProfile, profile.model_dump(mode="json")),
         "cluster": (Cluster, group.model_dump(mode="json")),
@@ -263,15 +263,15 @@ def test_integer_arrays_are_not_rounded() -> None:
 
 
 def test_every_document_says_its_version() -> None:
-    study = Study(small_net(), cluster(2))
-    _, result = optimal_sparsity(study, 2)
+    case = Case(small_net(), cluster(2))
+    _, result = optimal_sparsity(case, 2)
     found: list[BaseModel] = [
-        study.profile,
-        study.cluster,
-        pipeline_equal(study, 2),
+        case.profile,
+        case.cluster,
+        pipeline_equal(case, 2),
         result,
-        study.table(2),
-        compare(study, (2,)),
+        case.table(2),
+        compare(case, (2,)),
     ]
     assert [type(document) for document in found] == [
         ModelProfile,

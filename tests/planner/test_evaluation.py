@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.case import Case
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
@@ -16,17 +17,16 @@ from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from planner.strategies.evaluation import evaluate, exchanges, times_of_nodes
 from planner.strategies.pipeline import pipeline_equal
-from planner.strategies.study import Study
 from planner.strategies.within_layer import uniform
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.generators import clusters, networks
 
-STUDY = Study(chain(8, 8, 8), cluster(3))
+CASE = Case(chain(8, 8, 8), cluster(3))
 
 
 def stage(nodes: tuple[str, ...] = ("a", "b"), **kept: Any) -> StagePlan:
     """All three layers, sending what is given."""
-    names = [layer.name for layer in STUDY.profile.layers]
+    names = [layer.name for layer in CASE.profile.layers]
     plans = [LayerPlan(name=name, nodes=len(nodes), kept_features=kept.get(name)) for name in names]
     return StagePlan(nodes=nodes, layers=tuple(plans))
 
@@ -34,7 +34,7 @@ def stage(nodes: tuple[str, ...] = ("a", "b"), **kept: Any) -> StagePlan:
 def test_a_plan_by_hand() -> None:
     # 4 of 4 features of 16 bytes each way, then 1 and 3
     one_three = ((0, 1), (3, 0))
-    found = evaluate(STUDY, (stage(conv_1=4, conv_2=one_three),))
+    found = evaluate(CASE, (stage(conv_1=4, conv_2=one_three),))
     assert found.comm_s == pytest.approx((4 * 16 + 3 * 16) / 1e6)
     macs = 3 * 4 * 4, 4 * 8 * 4, 4 * (4 + 3) * 4  # image, dense, the node that gets three
     assert found.compute_s == pytest.approx(sum(macs) / 1e6)
@@ -46,7 +46,7 @@ def test_a_plan_by_hand() -> None:
 
 def test_times_of_nodes_by_hand() -> None:
     one_three = ((0, 1), (3, 0))
-    (times,) = times_of_nodes(STUDY, (stage(conv_1=4, conv_2=one_three),))
+    (times,) = times_of_nodes(CASE, (stage(conv_1=4, conv_2=one_three),))
     assert times.comm_s.tolist() == [[0, 0], [4 * 16 / 1e6] * 2, [3 * 16 / 1e6] * 2]
     assert times.compute_s * 1e6 == pytest.approx(
         np.array([[48, 48], [128, 128], [4 * 4 * (4 + 3), 4 * 4 * (4 + 1)]])
@@ -57,18 +57,18 @@ def test_times_of_nodes_by_hand() -> None:
 def test_the_slowest_node_makes_the_layers_time(
     profile: ModelProfile, group: Cluster, sparsity: float, share: bool
 ) -> None:
-    study = Study(profile, group, CostSettings(share_inputs=share))
-    plan = uniform(study, len(group.nodes), sparsity)
-    (times,) = times_of_nodes(study, plan.stages)
-    (exchange,) = exchanges(study, plan.stages)
+    case = Case(profile, group, CostSettings(share_inputs=share))
+    plan = uniform(case, len(group.nodes), sparsity)
+    (times,) = times_of_nodes(case, plan.stages)
+    (exchange,) = exchanges(case, plan.stages)
     assert np.array_equal(times.compute_s.max(axis=1), exchange.table.compute_s[:, 0])
     assert np.all(times.comm_s.max(axis=1) <= exchange.table.comm_s[:, 0])
     assert np.array_equal(times.comm_s.any(axis=1), exchange.table.comm_s[:, 0] > 0)
 
 
 def test_layers_without_counts_send_nothing() -> None:
-    assert evaluate(STUDY, (stage(),)).comm_s == 0
-    assert evaluate(STUDY, (stage(),)) == uniform(STUDY, 2, 1.0).predicted
+    assert evaluate(CASE, (stage(),)).comm_s == 0
+    assert evaluate(CASE, (stage(),)) == uniform(CASE, 2, 1.0).predicted
 
 
 def with_layers(names: list[str]) -> StagePlan:
@@ -107,7 +107,7 @@ ALL = ("conv_0", "conv_1", "conv_2")
 )
 def test_a_plan_for_something_else_is_refused(stages: tuple[StagePlan, ...], words: str) -> None:
     with pytest.raises(BadInputError) as raised:
-        evaluate(STUDY, stages)
+        evaluate(CASE, stages)
     assert words in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -115,25 +115,25 @@ def test_a_cut_between_fused_layers_is_refused() -> None:
     net = Net(3, 4)
     relu = net.local(net.conv("image", 8))
     net.conv(relu, 8)
-    study = Study(net.profile(), cluster(2))
+    case = Case(net.profile(), cluster(2))
     with pytest.raises(BadInputError, match="the cut behind 'conv_0' parts layers that run as one"):
-        evaluate(study, (single("a", "conv_0"), single("b", "relu_1", "conv_2")))
-    assert len(pipeline_equal(study, 2).stages) == 2
+        evaluate(case, (single("a", "conv_0"), single("b", "relu_1", "conv_2")))
+    assert len(pipeline_equal(case, 2).stages) == 2
 
 
 def test_a_model_without_any_work_is_refused() -> None:
     net = Net(3, 4)
     net.local("image")
-    study = Study(net.profile(), cluster(2))
+    case = Case(net.profile(), cluster(2))
     for nodes in (1, 2):
         with pytest.raises(BadInputError, match="net: no layer takes any time"):
-            uniform(study, nodes, 0.0)
+            uniform(case, nodes, 0.0)
 
 
 def test_a_pipeline_by_hand() -> None:
     # two units on a, one on c, which is twice as slow
-    study = Study(chain(8, 8, 8), cluster([1e6, 1e6, 5e5], latency_s=0.25))
-    found = evaluate(study, (single("a", "conv_0", "conv_1"), single("c", "conv_2")))
+    case = Case(chain(8, 8, 8), cluster([1e6, 1e6, 5e5], latency_s=0.25))
+    found = evaluate(case, (single("a", "conv_0", "conv_1"), single("c", "conv_2")))
     first, second = (3 * 8 + 8 * 8) * 4 / 1e6, 8 * 8 * 4 / 5e5
     sent = 8 * 4 * 4 / 1e6 + 0.25
     assert found.comm_s == pytest.approx(sent)
@@ -148,10 +148,10 @@ def test_a_stage_has_room_for_the_largest_of_its_fused_layers() -> None:
     net = Net(1, 4)
     first = net.conv("image", 8)
     net.add(net.local(first), first)
-    study = Study(net.profile(), cluster(1))
+    case = Case(net.profile(), cluster(1))
     # the activation's output stands beside the convolution's, which is read again
     weights, live = 8 * 4, 2 * 8 * 16
-    assert uniform(study, 1, 0.0).predicted.memory_bytes == {"a": weights + live}
+    assert uniform(case, 1, 0.0).predicted.memory_bytes == {"a": weights + live}
 
 
 def test_skipped_tensors_cross_every_cut() -> None:
@@ -160,13 +160,13 @@ def test_skipped_tensors_cross_every_cut() -> None:
     second = net.conv(first, 8)
     third = net.conv(second, 8)
     net.conv(net.add(third, first), 8)
-    study = Study(net.profile(), cluster(3))
+    case = Case(net.profile(), cluster(3))
     bytes_ = 8 * 4 * 4
     # behind the second layer its output and the first one's are alive
     cut = (single("a", first, second), single("b", third, "add_3", "conv_4"))
-    assert evaluate(study, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
+    assert evaluate(case, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
     cut = (single("a", first), single("b", second, third, "add_3"), single("c", "conv_4"))
-    assert evaluate(study, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
+    assert evaluate(case, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
 
 
 @pytest.mark.parametrize("measured, origin", [("generic", "measured"), ("other", "derived")])
@@ -175,7 +175,7 @@ def test_origins_follow_the_device_that_was_measured(measured: str, origin: str)
     layers = tuple(
         layer.model_copy(update={"measured_s": {measured: 1.0}}) for layer in profile.layers
     )
-    study = Study(profile.model_copy(update={"layers": layers}), cluster(2))
-    for plan in (uniform(study, 2, 0.5), uniform(study, 1, 0.0), pipeline_equal(study, 2)):
+    case = Case(profile.model_copy(update={"layers": layers}), cluster(2))
+    for plan in (uniform(case, 2, 0.5), uniform(case, 1, 0.0), pipeline_equal(case, 2)):
         assert plan.predicted.origin["latency_s"] == origin
         assert plan.predicted.origin["comm_s"] == "derived"

@@ -18,10 +18,10 @@ import pytest
 from planner.accuracy.model import curve_model
 from planner.accuracy.scores import score_rules
 from planner.accuracy.spreading import SpreadingRule
+from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
 from planner.strategies.pipeline import pipeline_equal
-from planner.strategies.study import Study, sparsifiable_layers
 from planner.strategies.within_layer import (
     dense,
     optimal_sparsity,
@@ -119,13 +119,13 @@ def profile() -> ModelProfile:
 
 
 @pytest.fixture(scope="module")
-def head_mounted(profile: ModelProfile) -> Study:
-    return Study(profile, load_cluster("head-mounted"))
+def head_mounted(profile: ModelProfile) -> Case:
+    return Case(profile, load_cluster("head-mounted"))
 
 
 @pytest.fixture(scope="module")
-def small_nodes(profile: ModelProfile) -> Study:
-    return Study(profile, load_cluster("small-nodes"))
+def small_nodes(profile: ModelProfile) -> Case:
+    return Case(profile, load_cluster("small-nodes"))
 
 
 def test_the_architecture_has_53_convolutions_and_a_classifier(profile: ModelProfile) -> None:
@@ -162,7 +162,7 @@ def test_published_configurations(name: str, macs_per_s: float) -> None:
 @pytest.mark.parametrize("nodes", [2, 4, 8])
 @pytest.mark.parametrize("percent", [0, 60, 80, 90, 95, 99, 100])
 def test_uniform_plans_equal_the_second_computation(
-    small_nodes: Study, nodes: int, percent: int
+    small_nodes: Case, nodes: int, percent: int
 ) -> None:
     if percent == 100:
         comm_s, compute_s = by_hand(nodes, Fraction(1), SMALL_NODE_MACS_PER_S)
@@ -174,7 +174,7 @@ def test_uniform_plans_equal_the_second_computation(
     assert found.latency_s == pytest.approx(comm_s + compute_s, rel=1e-12)
 
 
-def test_dense_pair(head_mounted: Study) -> None:
+def test_dense_pair(head_mounted: Case) -> None:
     found = dense(head_mounted, 2).predicted
     assert found.comm_s == pytest.approx(0.5607, abs=5e-5)
     assert found.compute_s == pytest.approx(0.0164, abs=5e-5)
@@ -182,7 +182,7 @@ def test_dense_pair(head_mounted: Study) -> None:
     assert 10 <= found.comm_s / found.compute_s <= 100
 
 
-def test_speed_up_at_80_percent_with_whole_features(head_mounted: Study) -> None:
+def test_speed_up_at_80_percent_with_whole_features(head_mounted: Case) -> None:
     before = dense(head_mounted, 2).predicted.latency_s
     after = uniform(head_mounted, 2, 0.8).predicted.latency_s
     assert after == pytest.approx(0.122, abs=5e-4)
@@ -190,20 +190,20 @@ def test_speed_up_at_80_percent_with_whole_features(head_mounted: Study) -> None
     assert before / after == pytest.approx(4.7, abs=0.05)  # as the abstract rounds it
 
 
-def test_speed_up_at_80_percent_with_fractions_of_features(head_mounted: Study) -> None:
+def test_speed_up_at_80_percent_with_fractions_of_features(head_mounted: Case) -> None:
     after = sum(by_hand(2, Fraction(4, 5), HEAD_MOUNTED_MACS_PER_S, fractional_count))
     before = dense(head_mounted, 2).predicted.latency_s
     assert before / after == pytest.approx(4.72, rel=3e-3)
 
 
 def test_half_duplex_with_two_operations_per_mac_gives_the_same_speed_up(
-    head_mounted: Study,
+    head_mounted: Case,
 ) -> None:
     cluster = head_mounted.cluster
     slow = tuple(
         node.model_copy(update={"macs_per_s": node.macs_per_s / 2}) for node in cluster.nodes
     )
-    other = Study(
+    other = Case(
         head_mounted.profile,
         cluster.model_copy(update={"nodes": slow}),
         CostSettings(medium="half_duplex"),
@@ -214,7 +214,7 @@ def test_half_duplex_with_two_operations_per_mac_gives_the_same_speed_up(
         )
 
 
-def test_most_layers_spend_far_more_on_the_link_than_on_computing(head_mounted: Study) -> None:
+def test_most_layers_spend_far_more_on_the_link_than_on_computing(head_mounted: Case) -> None:
     table = head_mounted.table(2, (0.0,))
     exchanging = table.sparsifiable
     ratio = table.comm_s[exchanging, 0] / table.compute_s[exchanging, 0]
@@ -223,7 +223,7 @@ def test_most_layers_spend_far_more_on_the_link_than_on_computing(head_mounted: 
     assert np.count_nonzero(ratio >= 100) == 8
 
 
-def test_distributing_does_not_pay_on_the_head_mounted_pair(head_mounted: Study) -> None:
+def test_distributing_does_not_pay_on_the_head_mounted_pair(head_mounted: Case) -> None:
     alone = single_node(head_mounted).predicted
     assert alone.latency_s == pytest.approx(0.0327, abs=5e-5)
     staged = pipeline_equal(head_mounted, 2)
@@ -232,13 +232,13 @@ def test_distributing_does_not_pay_on_the_head_mounted_pair(head_mounted: Study)
     assert staged.predicted.throughput_per_s > alone.throughput_per_s
 
 
-def test_distributing_pays_on_small_nodes(small_nodes: Study) -> None:
+def test_distributing_pays_on_small_nodes(small_nodes: Case) -> None:
     assert single_node(small_nodes).predicted.latency_s == pytest.approx(1.090, abs=1e-3)
     assert uniform(small_nodes, 2, 0.9).predicted.latency_s == pytest.approx(0.362, abs=1e-3)
     assert uniform(small_nodes, 4, 0.9).predicted.latency_s == pytest.approx(0.179, abs=1e-3)
 
 
-def test_a_node_at_80_percent_holds_less_than_a_third_of_the_weights(head_mounted: Study) -> None:
+def test_a_node_at_80_percent_holds_less_than_a_third_of_the_weights(head_mounted: Case) -> None:
     total = head_mounted.profile.totals.param_bytes
     held = head_mounted.table(2, (0.8,)).weight_bytes[:, 0].sum(axis=0)
     assert held / total == pytest.approx([0.30, 0.30], abs=5e-3)
@@ -257,7 +257,7 @@ SHARES = [
 
 @pytest.mark.parametrize("strategy, groups, comm, comm_by_hand, comp, comp_by_hand", SHARES)
 def test_average_sparsity_of_the_split_baselines(
-    head_mounted: Study,
+    head_mounted: Case,
     strategy: str,
     groups: int,
     comm: float,
@@ -274,9 +274,7 @@ def test_average_sparsity_of_the_split_baselines(
 
 
 @pytest.mark.parametrize("strategy, groups", [(row[0], row[1]) for row in SHARES])
-def test_average_sparsity_from_layer_shapes(
-    head_mounted: Study, strategy: str, groups: int
-) -> None:
+def test_average_sparsity_from_layer_shapes(head_mounted: Case, strategy: str, groups: int) -> None:
     stem, *stages, classifier = resnet50()
     stages[-1] = [*stages[-1], *classifier]  # the classifier follows the last stage
     cut = stages[-groups:] if strategy == "dense-then-split" else stages[:groups]
@@ -307,7 +305,7 @@ def test_spreading_rules_against_the_published_split_rows(profile: ModelProfile)
 
 @pytest.mark.parametrize("rule, gain", [("weights", 3.6), ("activations", 1.0)])
 def test_at_the_loss_of_uniform_90_percent_the_rule_decides_the_gain(
-    profile: ModelProfile, head_mounted: Study, rule: SpreadingRule, gain: float
+    profile: ModelProfile, head_mounted: Case, rule: SpreadingRule, gain: float
 ) -> None:
     curve = load_curve("resnet50-imagenet")
     model = curve_model(curve, profile, sparsifiable_layers(profile), rule)
@@ -316,13 +314,13 @@ def test_at_the_loss_of_uniform_90_percent_the_rule_decides_the_gain(
     share = model.loss_points[:, -1:] / model.loss_points[:, -1].sum()
     as_published = replace(model, loss_points=share * points)
     every_percent = tuple(percent / 100 for percent in range(101))
-    study = Study(profile, head_mounted.cluster, accuracy=as_published, levels=every_percent)
-    before = uniform(study, 2, 0.9).predicted
-    plan, _ = optimal_sparsity(study, 2, limits=Limits(max_accuracy_drop=0.3))
+    case = Case(profile, head_mounted.cluster, loss_model=as_published, levels=every_percent)
+    before = uniform(case, 2, 0.9).predicted
+    plan, _ = optimal_sparsity(case, 2, limits=Limits(max_accuracy_drop=0.3))
     assert plan is not None
     assert before.latency_s / plan.predicted.latency_s == pytest.approx(gain, abs=0.05)
     # the envelope promises no more
-    careful = replace(study, accuracy=model)
+    careful = replace(case, loss_model=model)
     plan, _ = optimal_sparsity(careful, 2, limits=Limits(max_accuracy_drop=0.3))
     assert plan is not None
     assert before.latency_s / plan.predicted.latency_s <= gain

@@ -10,17 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.accuracy.model import curve_model
+from planner.case import Case, sparsifiable_layers
 from planner.cost.handover import moving_features
 from planner.cost.ownership import REPLICATED
 from planner.domain.cluster import Node
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import InfeasibleError
 from planner.strategies.evaluation import evaluate
 from planner.strategies.groups import candidate_groups
-from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study, sparsifiable_layers
+from planner.strategies.optimise import optimise
 from planner.structure import allocation_units, tensors_across
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import Net, best, chain, cluster, linear_loss, with_nodes
@@ -51,9 +52,9 @@ def staged(*stages: tuple[str, tuple[str, ...], int | None], profile: ModelProfi
 def test_a_hybrid_by_hand() -> None:
     # 3 nodes of 1e6 MAC/s and 1e6 bytes/s; widths 8, 8, 8 on maps of four elements
     profile = chain(8, 8, 8)
-    study = Study(profile, cluster(3), accuracy=linear_loss(profile))
+    case = Case(profile, cluster(3), loss_model=linear_loss(profile))
     stages = staged(("ab", ("conv_0", "conv_1"), 1), ("c", ("conv_2",), None), profile=profile)
-    predicted = evaluate(study, stages)
+    predicted = evaluate(case, stages)
     first = 3 * 4 * 4  # MACs of a node: three image features, four outputs, four elements
     second = (4 + 1) * 4 * 4
     exchange = 1 * FEATURE / 1e6
@@ -73,11 +74,11 @@ def test_a_hybrid_by_hand() -> None:
 
 def test_two_groups_hand_over_share_by_share() -> None:
     profile = chain(8, 8)
-    study = Study(profile, cluster([1e6, 1e6, 3e6, 1e6], latency_s=0.5))
+    case = Case(profile, cluster([1e6, 1e6, 3e6, 1e6], latency_s=0.5))
     # 4 and 4 features become 6 and 2: the fast node receives 4 from one and 2 from the other
-    transfers = study.transfers(("a", "b"), ("c", "d"))
+    transfers = case.transfers(("a", "b"), ("c", "d"))
     assert transfers.seconds.tolist() == pytest.approx([6 * FEATURE / 1e6 + 2 * 0.5])
-    back = study.transfers(("c", "d"), ("a", "b"))
+    back = case.transfers(("c", "d"), ("a", "b"))
     assert back.seconds.tolist() == pytest.approx([6 * FEATURE / 1e6 + 2 * 0.5])
 
 
@@ -95,14 +96,14 @@ def test_every_feature_arrives_once_at_each_node_that_needs_it(
 
 @given(networks(), clusters(least=2))
 def test_between_single_nodes_all_live_bytes_move(profile: ModelProfile, group: object) -> None:
-    study = Study(profile, group)  # type: ignore[arg-type]
-    names = study.names(2)
+    case = Case(profile, group)  # type: ignore[arg-type]
+    names = case.names(2)
     units = allocation_units(profile)
     sizes = {spec.name: spec.bytes for spec in profile.inputs}
     sizes |= {layer.name: layer.output_bytes for layer in profile.layers}
     across = tensors_across(profile)
-    chain_s = study.chain(2).transfer_s[0, 1]
-    found = study.transfers((names[0],), (names[1],)).seconds
+    chain_s = case.chain(2).transfer_s[0, 1]
+    found = case.transfers((names[0],), (names[1],)).seconds
     assert found == pytest.approx(chain_s, rel=1e-12)
     assert all(
         (seconds_ > 0) == (sum(sizes[name] for name in across[unit.stop - 1]) > 0)
@@ -113,22 +114,22 @@ def test_between_single_nodes_all_live_bytes_move(profile: ModelProfile, group: 
 @given(studies(least=2), st.sampled_from([0.0, 0.3, 2.5]), st.sampled_from(OBJECTIVES))
 @settings(max_examples=60)
 def test_a_hybrid_is_never_worse_than_either_kind(
-    study: Study, drop: float, objective: Objective
+    case: Case, drop: float, objective: Objective
 ) -> None:
-    hybrid = seconds(best(study, drop, objective=objective), objective)
+    hybrid = seconds(best(case, drop, objective=objective), objective)
     for parallelism in ("within-layer", "pipeline"):
-        one = best(study, drop, objective=objective, parallelism=parallelism)
+        one = best(case, drop, objective=objective, parallelism=parallelism)
         assert hybrid <= seconds(one, objective) * (1 + 1e-8)
 
 
 @given(studies(least=2, equal=True), st.sampled_from(OBJECTIVES), st.randoms())
 @settings(max_examples=30)
-def test_equal_nodes_can_be_renamed(study: Study, objective: Objective, random: object) -> None:
-    nodes = list(study.cluster.nodes)
+def test_equal_nodes_can_be_renamed(case: Case, objective: Objective, random: object) -> None:
+    nodes = list(case.cluster.nodes)
     random.shuffle(nodes)  # type: ignore[attr-defined]
-    renamed = replace(study, cluster=study.cluster.model_copy(update={"nodes": tuple(nodes)}))
+    renamed = replace(case, cluster=case.cluster.model_copy(update={"nodes": tuple(nodes)}))
     assert seconds(best(renamed, 0.3, objective=objective), objective) == pytest.approx(
-        seconds(best(study, 0.3, objective=objective), objective), rel=1e-8
+        seconds(best(case, 0.3, objective=objective), objective), rel=1e-8
     )
 
 
@@ -136,19 +137,19 @@ def test_one_more_node_of_any_kind_never_hurts() -> None:
     profile = chain(16, 16, 16, 16)
     group = cluster([1e6, 3e6, 0.5e6], bandwidth_bytes_per_s=1e6)
     for objective in OBJECTIVES:
-        study = Study(profile, group, accuracy=linear_loss(profile))
-        before = seconds(best(study, 0.5, objective=objective), objective)
+        case = Case(profile, group, loss_model=linear_loss(profile))
+        before = seconds(best(case, 0.5, objective=objective), objective)
         for speed in (1e4, 1e6, 1e8):
             more = Node(name="more", macs_per_s=speed)
             wider = group.model_copy(update={"nodes": (*group.nodes, more)})
-            after = best(replace(study, cluster=wider), 0.5, objective=objective)
+            after = best(replace(case, cluster=wider), 0.5, objective=objective)
             assert seconds(after, objective) <= before * (1 + 1e-9)
 
 
 def test_a_slow_node_in_the_middle_of_the_ring_is_left_out() -> None:
     profile = chain(64, 64, 64)
-    study = Study(profile, cluster([1e6, 1e3, 1e6], bandwidth_bytes_per_s=1e7))
-    plan = best(study, objective="throughput")
+    case = Case(profile, cluster([1e6, 1e3, 1e6], bandwidth_bytes_per_s=1e7))
+    plan = best(case, objective="throughput")
     assert {name for stage in plan.stages for name in stage.nodes} == {"a", "c"}
 
 
@@ -161,9 +162,9 @@ def test_memory_makes_a_true_hybrid() -> None:
     group = cluster(3, macs_per_s=1e6, bandwidth_bytes_per_s=1e6)
     found = set()
     for limit in range(20_000, 140_000, 4_000):
-        study = Study(profile, with_nodes(group, memory_bytes=limit), levels=(0.0,))
+        case = Case(profile, with_nodes(group, memory_bytes=limit), levels=(0.0,))
         try:
-            plan = optimise(study, Request(3))
+            plan = optimise(case, Request(3))
         except InfeasibleError as error:
             assert "memory" in str(error)
             continue
@@ -173,26 +174,26 @@ def test_memory_makes_a_true_hybrid() -> None:
 
 
 def test_groups_are_told_apart_by_type_not_by_name() -> None:
-    study = Study(chain(8), cluster(4))
-    assert len(candidate_groups(study, "hybrid", 4).uses) == 4
-    unlike = Study(chain(8), cluster([1.0, 2.0, 3.0, 4.0]))
+    case = Case(chain(8), cluster(4))
+    assert len(candidate_groups(case, "hybrid", 4).uses) == 4
+    unlike = Case(chain(8), cluster([1.0, 2.0, 3.0, 4.0]))
     assert len(candidate_groups(unlike, "hybrid", 4).uses) == 15
     assert len(candidate_groups(unlike, "pipeline", 4).uses) == 4
-    pairs = Study(chain(8), cluster([1.0, 1.0, 2.0, 2.0]))
+    pairs = Case(chain(8), cluster([1.0, 1.0, 2.0, 2.0]))
     assert len(candidate_groups(pairs, "hybrid", 4).uses) == 8
-    counted = Study(chain(8), cluster(4), CostSettings(count_input=True))
+    counted = Case(chain(8), cluster(4), CostSettings(count_input=True))
     assert len(candidate_groups(counted, "hybrid", 4).uses) == 7  # the source is its own type
-    many = candidate_groups(Study(chain(8), cluster([float(n + 1) for n in range(9)])), "hybrid", 9)
+    many = candidate_groups(Case(chain(8), cluster([float(n + 1) for n in range(9)])), "hybrid", 9)
     assert many.runs and "neighbours" in many.scope and len(many.uses) == 45
 
 
 def test_neighbours_in_the_ring_are_planned_to_proof() -> None:
     profile = chain(32, 32, 32, 32)
     speeds = [1e6 * (1 + n / 7) for n in range(9)]
-    study = Study(profile, cluster(speeds), accuracy=linear_loss(profile))
-    plan = best(study, 1.0)
+    case = Case(profile, cluster(speeds), loss_model=linear_loss(profile))
+    plan = best(case, 1.0)
     assert plan.certificate is not None and plan.certificate.status == "optimal"
-    by_program = best(study, 1.0, solver="ilp")
+    by_program = best(case, 1.0, solver="ilp")
     assert plan.predicted.latency_s == pytest.approx(by_program.predicted.latency_s, rel=1e-8)
 
 
@@ -204,10 +205,8 @@ def test_resnet50_on_unlike_nodes_is_proven_by_the_fast_path() -> None:
         for node, factor in zip(nodes.nodes, (1.0, 0.7, 1.6, 0.4), strict=True)
     )
     model = curve_model(load_curve("resnet50-imagenet"), profile, sparsifiable_layers(profile))
-    study = Study(profile, nodes.model_copy(update={"nodes": unlike}), accuracy=model)
+    case = Case(profile, nodes.model_copy(update={"nodes": unlike}), loss_model=model)
     for objective in OBJECTIVES:
-        plan = optimise(
-            study, Request(4, objective=objective, limits=Limits(max_accuracy_drop=0.5))
-        )
+        plan = optimise(case, Request(4, objective=objective, limits=Limits(max_accuracy_drop=0.5)))
         assert plan.certificate is not None and plan.certificate.status == "optimal"
         assert plan.certificate.solver.startswith("Lagrangian dual")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from planner.accuracy.model import curve_model
+from planner.case import Case, sparsifiable_layers
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult
 from planner.domain.settings import Limits
 from planner.solve.joint.check import evaluate_joint
 from planner.solve.joint.exhaustive import exhaustive_joint, number_of_plans
 from planner.solve.joint.solver import FAST_PATH, solve_joint
 from planner.strategies.hybrid import JointCosts
-from planner.strategies.study import Study, sparsifiable_layers
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.joint_cases import random_joint
 
@@ -120,8 +120,8 @@ def wide(objective: str) -> JointProblem:
         for node, factor in zip(nodes.nodes, (1.0, 0.7, 1.6, 0.4), strict=True)
     )
     model = curve_model(load_curve("resnet50-imagenet"), profile, sparsifiable_layers(profile))
-    study = Study(profile, nodes.model_copy(update={"nodes": unlike}), accuracy=model)
-    costs = JointCosts(study, "hybrid", 4)
+    case = Case(profile, nodes.model_copy(update={"nodes": unlike}), loss_model=model)
+    costs = JointCosts(case, "hybrid", 4)
     return costs.problem(objective, Limits(max_accuracy_drop=0.5), 4, False)
 
 

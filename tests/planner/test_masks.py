@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from planner.accuracy.energy import EnergyModel
 from planner.accuracy.interface import Exchange
+from planner.case import Case
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.errors import BadInputError
@@ -24,7 +25,6 @@ from planner.masks import (
     round_counts,
 )
 from planner.strategies.evaluation import exchanges
-from planner.strategies.study import Study
 from planner.strategies.within_layer import independent_branches, uniform
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.mask_cases import Weights, all_magnitudes, cases, whole_weights
@@ -36,15 +36,15 @@ def block(layer: LayerMask, mask: NDArray[np.bool_], i: int, j: int) -> NDArray[
     return kept
 
 
-def readers(stage: Exchange, study: Study, row: int) -> list[int]:
+def readers(stage: Exchange, case: Case, row: int) -> list[int]:
     """Layers that decide together with one which features go."""
-    source = study.profile.layers[row].inputs[0]
+    source = case.profile.layers[row].inputs[0]
     others = [
         other
-        for other, layer in enumerate(study.profile.layers)
+        for other, layer in enumerate(case.profile.layers)
         if layer.inputs[0] == source and stage.table.sparsifiable[other]
     ]
-    return others if study.settings.share_inputs else [row]
+    return others if case.settings.share_inputs else [row]
 
 
 def stage_of(found: list[Exchange], row: int) -> Exchange:
@@ -53,10 +53,10 @@ def stage_of(found: list[Exchange], row: int) -> Exchange:
 
 @given(cases())
 def test_every_pair_keeps_the_plans_count_of_its_largest_sub_rows(
-    case: tuple[Study, tuple[StagePlan, ...], Weights],
+    case: tuple[Case, tuple[StagePlan, ...], Weights],
 ) -> None:
-    study, planned, weights = case
-    found = exchanges(study, planned)
+    case, planned, weights = case
+    found = exchanges(case, planned)
     masks = {layer.row: layer for layer in plan_masks(found, all_magnitudes(weights))}
     plans = [layer for stage in planned for layer in stage.layers]
     for row, plan in enumerate(plans):
@@ -64,7 +64,7 @@ def test_every_pair_keeps_the_plans_count_of_its_largest_sub_rows(
         if row in masks:
             assert isinstance(plan.kept_features, tuple)
             assert masks[row].nodes == stage.table.node_names
-            _check_layer(masks[row], plan.kept_features, stage, study, weights)
+            _check_layer(masks[row], plan.kept_features, stage, case, weights)
         elif plan.kept_features is not None:  # only to nodes that compute nothing of the layer
             makers = np.unique(stage.owners.outputs[row])
             assert not np.array(plan.kept_features)[:, makers].any()
@@ -74,13 +74,13 @@ def _check_layer(
     layer: LayerMask,
     counts: tuple[tuple[int, ...], ...],
     stage: Exchange,
-    study: Study,
+    case: Case,
     weights: Weights,
 ) -> None:
     mask = layer.mask()
     assert mask[:, layer.input_owners == REPLICATED].all()
     outputs = stage.owners.outputs
-    together = readers(stage, study, layer.row)
+    together = readers(stage, case, layer.row)
 
     def worth(feature: int, receiver: int) -> int:
         return sum(
@@ -113,14 +113,14 @@ def _check_layer(
 
 @given(cases())
 def test_masks_imply_the_cost_models_macs_and_bytes(
-    case: tuple[Study, tuple[StagePlan, ...], Weights],
+    case: tuple[Case, tuple[StagePlan, ...], Weights],
 ) -> None:
-    study, planned, weights = case
-    found = exchanges(study, planned)
+    case, planned, weights = case
+    found = exchanges(case, planned)
     received: dict[tuple[int, str, int, int], set[int]] = {}
     for layer in plan_masks(found, all_magnitudes(weights)):
         stage = stage_of(found, layer.row)
-        profile = study.profile.layers[layer.row]
+        profile = case.profile.layers[layer.row]
         positions, rest = divmod(profile.macs, profile.in_features * profile.out_features)
         mask = layer.mask()
         per_node = [
@@ -133,24 +133,24 @@ def test_masks_imply_the_cost_models_macs_and_bytes(
             fresh = []
             for j, features in enumerate(of_sender):
                 key = (stage.rows.start, profile.inputs[0], i, j)
-                had = received.setdefault(key, set()) if study.settings.share_inputs else set()
+                had = received.setdefault(key, set()) if case.settings.share_inputs else set()
                 fresh.append(set(features.tolist()) - had)
                 had |= fresh[-1]
             broadcast = stage.casting == "broadcast"
             many = len(set().union(*fresh)) if broadcast else sum(map(len, fresh))
             sent_bytes += many * profile.input_feature_bytes
-        moved = int(study.shares(layer.nodes).moved_bytes[layer.row].sum())
-        if not (study.settings.share_inputs and stage.casting == "broadcast"):
+        moved = int(case.shares(layer.nodes).moved_bytes[layer.row].sum())
+        if not (case.settings.share_inputs and stage.casting == "broadcast"):
             assert sent_bytes + moved == stage.table.wire_bytes[layer.row, 0]
 
 
 @given(cases())
 def test_what_the_masks_prune_is_the_energy_that_the_plan_loses(
-    case: tuple[Study, tuple[StagePlan, ...], Weights],
+    case: tuple[Case, tuple[StagePlan, ...], Weights],
 ) -> None:
-    study, planned, weights = case
+    case, planned, weights = case
     sizes = all_magnitudes(weights)
-    found = exchanges(study, planned)
+    found = exchanges(case, planned)
     model = EnergyModel("energy:test", sizes)
     total = sum(size.sum(dtype=np.float64) for size in sizes)
     assume(total > 0)
@@ -171,10 +171,10 @@ def test_what_the_masks_prune_is_the_energy_that_the_plan_loses(
 
 @given(cases())
 def test_only_the_weights_of_layers_that_prune_are_needed(
-    case: tuple[Study, tuple[StagePlan, ...], Weights],
+    case: tuple[Case, tuple[StagePlan, ...], Weights],
 ) -> None:
-    study, planned, weights = case
-    found = exchanges(study, planned)
+    case, planned, weights = case
+    found = exchanges(case, planned)
     needed = needed_weights(found)
     sizes = all_magnitudes(weights)
     some = [size if need else None for size, need in zip(sizes, needed, strict=True)]
@@ -191,10 +191,10 @@ def test_query_key_and_value_in_one_weight_are_cut_by_heads() -> None:
     profile = net.profile()
     qkv = profile.layers[1].model_copy(update={"segments": 3, "granularity": 4})  # 2 heads of 4
     profile = profile.model_copy(update={"layers": (profile.layers[0], qkv, profile.layers[2])})
-    study = Study(profile, cluster(2), levels=(0.0, 0.5, 1.0))
-    planned = uniform(study, 2, 0.5).stages
+    case = Case(profile, cluster(2), levels=(0.0, 0.5, 1.0))
+    planned = uniform(case, 2, 0.5).stages
     weights = whole_weights(profile, 3)
-    layer = plan_masks(exchanges(study, planned), all_magnitudes(weights))[0]
+    layer = plan_masks(exchanges(case, planned), all_magnitudes(weights))[0]
     assert layer.row == 1
     assert layer.output_owners.tolist() == [0] * 4 + [1] * 4 + [0] * 4 + [1] * 4 + [0] * 4 + [1] * 4
     mask = layer.mask()
@@ -235,9 +235,9 @@ def test_dense_counts_go_to_nodes_that_compute() -> None:
 
 
 def test_branches_on_four_unequal_nodes_keep_their_own_blocks_alone() -> None:
-    study = Study(chain(10, 11, 12), cluster([1.0, 2.0, 3.0, 4.0]))
-    planned = independent_branches(study, 4).stages
-    found = plan_masks(exchanges(study, planned), all_magnitudes(whole_weights(study.profile, 1)))
+    case = Case(chain(10, 11, 12), cluster([1.0, 2.0, 3.0, 4.0]))
+    planned = independent_branches(case, 4).stages
+    found = plan_masks(exchanges(case, planned), all_magnitudes(whole_weights(case.profile, 1)))
     assert [layer.row for layer in found] == [1, 2]
     for layer in found:
         own = layer.output_owners[:, None] == layer.input_owners[None, :]
@@ -245,55 +245,53 @@ def test_branches_on_four_unequal_nodes_keep_their_own_blocks_alone() -> None:
         assert len(set(np.bincount(layer.output_owners))) > 1
 
 
-def test_a_pipeline_has_no_masks(study_of_two: Study) -> None:
+def test_a_pipeline_has_no_masks(case_of_two: Case) -> None:
     planned = tuple(
         StagePlan(nodes=(node,), layers=(LayerPlan(name=layer.name, nodes=1),))
-        for node, layer in zip("ab", study_of_two.profile.layers, strict=True)
+        for node, layer in zip("ab", case_of_two.profile.layers, strict=True)
     )
-    found = exchanges(study_of_two, planned)
+    found = exchanges(case_of_two, planned)
     assert not needed_weights(found).any()
     assert plan_masks(found, (None, None)) == ()
 
 
 @pytest.fixture
-def study_of_two() -> Study:
-    return Study(chain(8, 8), cluster(2))
+def case_of_two() -> Case:
+    return Case(chain(8, 8), cluster(2))
 
 
-def one_stage(study: Study, *kept: int | None) -> tuple[StagePlan, ...]:
+def one_stage(case: Case, *kept: int | None) -> tuple[StagePlan, ...]:
     layers = tuple(
         LayerPlan(name=layer.name, nodes=2, kept_features=count)
-        for layer, count in zip(study.profile.layers, kept, strict=True)
+        for layer, count in zip(case.profile.layers, kept, strict=True)
     )
     return (StagePlan(nodes=("a", "b"), layers=layers),)
 
 
-def test_a_weight_that_decides_must_be_known(study_of_two: Study) -> None:
-    found = exchanges(study_of_two, one_stage(study_of_two, None, 2))
+def test_a_weight_that_decides_must_be_known(case_of_two: Case) -> None:
+    found = exchanges(case_of_two, one_stage(case_of_two, None, 2))
     with pytest.raises(ValueError, match="the weight of layer 'conv_1' is needed"):
         plan_masks(found, (None, None))
 
 
-def test_stages_that_do_not_fit_are_refused(study_of_two: Study) -> None:
+def test_stages_that_do_not_fit_are_refused(case_of_two: Case) -> None:
     with pytest.raises(BadInputError, match=r"'conv_1': keeps 5 features.*at most 4"):
-        exchanges(study_of_two, one_stage(study_of_two, None, 5))
+        exchanges(case_of_two, one_stage(case_of_two, None, 5))
     with pytest.raises(ValidationError, match="should be less than 4611686018427387904"):
-        one_stage(study_of_two, None, 10**30)
-    other = Study(chain(8, 8, 8), cluster(2))
+        one_stage(case_of_two, None, 10**30)
+    other = Case(chain(8, 8, 8), cluster(2))
     with pytest.raises(BadInputError, match="the plan has 'nothing' where net has 'conv_2'"):
-        exchanges(other, one_stage(study_of_two, None, 2))
+        exchanges(other, one_stage(case_of_two, None, 2))
 
 
 def test_names_of_the_cluster_decide_the_shares() -> None:
     """A stage on the second and third node is cut by their speeds, not by the first two's."""
-    study = Study(chain(8, 8), cluster([1.0, 1.0, 3.0]))
+    case = Case(chain(8, 8), cluster([1.0, 1.0, 3.0]))
     layers = tuple(
         LayerPlan(name=name, nodes=2, kept_features=kept)
         for name, kept in (("conv_0", None), ("conv_1", ((0, 1), (2, 0))))
     )
     planned = (StagePlan(nodes=("b", "c"), layers=layers),)
-    (layer,) = plan_masks(
-        exchanges(study, planned), all_magnitudes(whole_weights(study.profile, 2))
-    )
+    (layer,) = plan_masks(exchanges(case, planned), all_magnitudes(whole_weights(case.profile, 2)))
     assert layer.input_owners.tolist() == layer.output_owners.tolist() == [0, 0] + [1] * 6
     assert [[len(features) for features in row] for row in layer.sent] == [[0, 1], [2, 0]]

@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.accuracy.model import curve_model
+from planner.case import Case, sparsifiable_layers
 from planner.domain.cluster import tuned_cluster
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
 from planner.solve.verify import exceeds
 from planner.strategies.hardware import Value, present_value
 from planner.strategies.hybrid import optimal_stages
 from planner.strategies.needed import Needed, Resource, needed
-from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study, sparsifiable_layers
+from planner.strategies.optimise import optimise
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import ELEMENT_BYTES, chain, cluster, linear_loss, with_nodes
 from tests.planner.generators import chains, clusters
@@ -28,34 +29,34 @@ RESOURCES: tuple[Resource, ...] = get_args(Resource)
 
 
 @st.composite
-def small_studies(draw: st.DrawFn) -> Study:
+def small_cases(draw: st.DrawFn) -> Case:
     """Small enough for every plan to be tried."""
     profile = draw(chains(most=4))
-    return Study(
+    return Case(
         profile,
         draw(clusters(most=2)),
         CostSettings(overlap=draw(st.booleans())),
-        accuracy=linear_loss(profile),
+        loss_model=linear_loss(profile),
         levels=(0.0, 0.5, 1.0),
     )
 
 
-def brute_force_s(study: Study, request: Request, of: Resource, value: Value | None) -> float:
+def brute_force_s(case: Case, request: Request, of: Resource, value: Value | None) -> float:
     """The least latency at a value, of all plans; infinite where none fits."""
-    group, nodes = study.cluster, request.max_nodes
+    group, nodes = case.cluster, request.max_nodes
     if of == "nodes":
         nodes = int(value or nodes)
         group = tuned_cluster(group, nodes=max(nodes, len(group.nodes)))
     elif value is not None:
         field = {"bandwidth": "bandwidth_bytes_per_s", "compute": "macs_per_s"}[of]
         group = tuned_cluster(group, **{field: value})
-    there = replace(study, cluster=group)
+    there = replace(case, cluster=group)
     plan, _ = optimal_stages(there, nodes, limits=request.limits, solver="exhaustive")
     return float("inf") if plan is None else plan.predicted.latency_s
 
 
 @given(
-    small_studies(),
+    small_cases(),
     st.sampled_from(RESOURCES),
     st.floats(0.02, 3.0),
     st.sampled_from([0.01, 0.3]),
@@ -63,23 +64,23 @@ def brute_force_s(study: Study, request: Request, of: Resource, value: Value | N
 )
 @settings(max_examples=20)
 def test_every_claim_holds_against_all_plans(
-    study: Study, of: Resource, share: float, tolerance: float, limited: bool
+    case: Case, of: Resource, share: float, tolerance: float, limited: bool
 ) -> None:
-    nodes = len(study.cluster.nodes)
+    nodes = len(case.cluster.nodes)
     limits = LIMITS
-    now_s = optimise(study, Request(nodes, limits=limits)).predicted.latency_s
+    now_s = optimise(case, Request(nodes, limits=limits)).predicted.latency_s
     if limited:
         limits = limits.model_copy(update={"min_throughput_per_s": 0.7 / now_s})
     request = Request(nodes, limits=limits)
     target_s = now_s * share
     most = 3 if of == "nodes" else None
-    found = needed(study, request, of, target_s, tolerance=tolerance, most_nodes=most)
+    found = needed(case, request, of, target_s, tolerance=tolerance, most_nodes=most)
 
     def meets(value: Value | None) -> bool:
-        return not exceeds(brute_force_s(study, request, of, value), target_s * (1 + 1e-8))
+        return not exceeds(brute_force_s(case, request, of, value), target_s * (1 + 1e-8))
 
     def falls_short(value: Value | None) -> bool:
-        return exceeds(brute_force_s(study, request, of, value), target_s * (1 - 1e-8))
+        return exceeds(brute_force_s(case, request, of, value), target_s * (1 - 1e-8))
 
     assert found.proven and found.outcome != "open", "small problems are solved to proof"
     assert found.met is not None
@@ -106,11 +107,11 @@ def test_every_claim_holds_against_all_plans(
             assert meets(value), "any value, however little"
 
 
-def lossless(nodes: int, **fields: object) -> Study:
+def lossless(nodes: int, **fields: object) -> Case:
     """Three layers that exchange everything, on equal nodes."""
     profile = chain(8, 8, 8, pixels=64)
     group = cluster(nodes, **fields)  # type: ignore[arg-type]
-    return Study(profile, group, accuracy=linear_loss(profile))
+    return Case(profile, group, loss_model=linear_loss(profile))
 
 
 NOTHING_LOST = Limits(max_accuracy_drop=0.0)
@@ -118,12 +119,12 @@ NOTHING_LOST = Limits(max_accuracy_drop=0.0)
 
 @pytest.mark.parametrize("share", [0.55, 0.6, 0.8])
 def test_the_bandwidth_is_what_the_equation_of_the_dense_pair_gives(share: float) -> None:
-    study = lossless(2)
-    macs = study.profile.totals.macs
+    case = lossless(2)
+    macs = case.profile.totals.macs
     sent = 2 * 4 * 64 * ELEMENT_BYTES  # two layers read half of 8 features from the other node
     target_s = share * macs / 1e6
     request = Request(2, parallelism="within-layer", limits=NOTHING_LOST)
-    found = needed(study, request, "bandwidth", target_s, tolerance=1e-4)
+    found = needed(case, request, "bandwidth", target_s, tolerance=1e-4)
     exact = sent / (target_s - macs / 2 / 1e6)
     assert found.outcome == "found" and found.not_enough and found.enough
     assert found.not_enough < exact * (1 + 1e-9) and exact <= found.enough * (1 + 1e-9)
@@ -131,26 +132,26 @@ def test_the_bandwidth_is_what_the_equation_of_the_dense_pair_gives(share: float
 
 
 def test_one_node_needs_the_speed_that_does_its_macs_in_time() -> None:
-    study = lossless(1)
-    found = needed(study, Request(1), "compute", 0.02, tolerance=1e-5)
-    exact = study.profile.totals.macs / 0.02
+    case = lossless(1)
+    found = needed(case, Request(1), "compute", 0.02, tolerance=1e-5)
+    exact = case.profile.totals.macs / 0.02
     assert found.enough == pytest.approx(exact, rel=1e-5) and found.enough >= exact
     assert found.not_enough and found.not_enough < exact
 
 
 @pytest.mark.parametrize(("share", "nodes"), [(1.0, 1), (0.99, 2), (0.5, 2), (0.3, 4), (0.125, 8)])
 def test_on_free_links_the_macs_say_how_many_nodes(share: float, nodes: int) -> None:
-    study = lossless(2, bandwidth_bytes_per_s=1e15)
-    target_s = study.profile.totals.macs * share / 1e6 * (1 + 1e-6)
-    found = needed(study, Request(2, limits=NOTHING_LOST), "nodes", target_s)
+    case = lossless(2, bandwidth_bytes_per_s=1e15)
+    target_s = case.profile.totals.macs * share / 1e6 * (1 + 1e-6)
+    found = needed(case, Request(2, limits=NOTHING_LOST), "nodes", target_s)
     assert (found.outcome, found.enough, found.not_enough) == ("found", nodes, nodes - 1)
     assert found.proven and found.met == (nodes <= 2) and found.largest == 16
 
 
 def test_where_one_node_suffices_any_bandwidth_does() -> None:
-    study = lossless(2)
-    macs_s = study.profile.totals.macs / 1e6
-    found = needed(study, Request(2, limits=NOTHING_LOST), "bandwidth", macs_s)
+    case = lossless(2)
+    macs_s = case.profile.totals.macs / 1e6
+    found = needed(case, Request(2, limits=NOTHING_LOST), "bandwidth", macs_s)
     assert found.outcome == "any" and found.proven and found.met
     assert found.enough is None and found.best and found.best.comm_s == 0.0
 
@@ -158,48 +159,48 @@ def test_where_one_node_suffices_any_bandwidth_does() -> None:
 def test_where_times_are_measured_any_speed_does() -> None:
     profile = chain(8, 8)
     layers = tuple(x.model_copy(update={"measured_s": {"generic": 0.01}}) for x in profile.layers)
-    study = Study(profile.model_copy(update={"layers": layers}), cluster(1))
-    found = needed(study, Request(1), "compute", 0.021)
+    case = Case(profile.model_copy(update={"layers": layers}), cluster(1))
+    found = needed(case, Request(1), "compute", 0.021)
     assert found.outcome == "any" and found.best and found.best.latency_s == pytest.approx(0.02)
-    assert needed(study, Request(1), "compute", 0.019).outcome == "unreachable"
+    assert needed(case, Request(1), "compute", 0.019).outcome == "unreachable"
 
 
 def test_what_no_bandwidth_changes_is_the_least_latency() -> None:
-    study = lossless(2, latency_s=0.001)
-    study = replace(study, cluster=with_nodes(study.cluster, layer_overhead_s=0.002))
+    case = lossless(2, latency_s=0.001)
+    case = replace(case, cluster=with_nodes(case.cluster, layer_overhead_s=0.002))
     request = Request(2, parallelism="within-layer", limits=NOTHING_LOST)
-    found = needed(study, request, "bandwidth", 0.001)
+    found = needed(case, request, "bandwidth", 0.001)
     assert found.outcome == "unreachable" and found.met is False and found.enough is None
     # half the MACs, the overhead of three layers, and two messages
-    least_s = study.profile.totals.macs / 2 / 1e6 + 3 * 0.002 + 2 * 0.001
+    least_s = case.profile.totals.macs / 2 / 1e6 + 3 * 0.002 + 2 * 0.001
     assert found.best and found.best.latency_s == pytest.approx(least_s)
     (*_, last) = found.trials
     assert last.value == found.largest and last.bound_s == pytest.approx(least_s)
 
 
 def test_limits_that_nothing_keeps_are_unreachable_for_their_reason() -> None:
-    study = lossless(2, memory_bytes=100)
-    found = needed(study, Request(2), "bandwidth", 10.0)
+    case = lossless(2, memory_bytes=100)
+    found = needed(case, Request(2), "bandwidth", 10.0)
     assert found.outcome == "unreachable" and found.best is None and found.current_best is None
     assert all(trial.reason.startswith("no plan fits: memory") for trial in found.trials)
 
 
 def test_the_other_limits_hold_at_every_value() -> None:
-    study = lossless(2, bandwidth_bytes_per_s=1e5)
+    case = lossless(2, bandwidth_bytes_per_s=1e5)
     busy = Limits(max_accuracy_drop=0.0, min_throughput_per_s=150.0)
-    macs_s = study.profile.totals.macs / 1e6
-    free = needed(study, Request(2, limits=NOTHING_LOST), "bandwidth", macs_s)
-    kept = needed(study, Request(2, limits=busy), "bandwidth", macs_s)
+    macs_s = case.profile.totals.macs / 1e6
+    free = needed(case, Request(2, limits=NOTHING_LOST), "bandwidth", macs_s)
+    kept = needed(case, Request(2, limits=busy), "bandwidth", macs_s)
     assert free.outcome == "any" and kept.outcome == "found"
     assert kept.best and kept.best.throughput_per_s >= 150.0 * (1 - 1e-9)
 
 
 def test_unlike_links_are_all_set_to_one_value() -> None:
     pair = [{"between": ["a", "b"], "bandwidth_bytes_per_s": 10.0}]
-    study = lossless(3, pair_links=pair)
-    target_s = 0.6 * study.profile.totals.macs / 1e6
-    found = needed(study, Request(3, limits=NOTHING_LOST), "bandwidth", target_s)
-    assert present_value(study.cluster, "bandwidth") is None and found.current is None
+    case = lossless(3, pair_links=pair)
+    target_s = 0.6 * case.profile.totals.macs / 1e6
+    found = needed(case, Request(3, limits=NOTHING_LOST), "bandwidth", target_s)
+    assert present_value(case.cluster, "bandwidth") is None and found.current is None
     assert found.trials[0].value is None and found.current_best
     alike = needed(lossless(3), Request(3, limits=NOTHING_LOST), "bandwidth", target_s)
     assert found.outcome == alike.outcome == "found"
@@ -225,17 +226,17 @@ def proves(found: Needed) -> None:
 def test_a_gap_leaves_open_what_it_leaves_open() -> None:
     profile = load_model("deit-s")
     loss = curve_model(load_curve("deit-s-imagenet"), profile, sparsifiable_layers(profile))
-    study = Study(profile, load_cluster("small-nodes"), accuracy=loss)
+    case = Case(profile, load_cluster("small-nodes"), loss_model=loss)
     request = Request(8, limits=Limits(max_accuracy_drop=0.5), time_limit_s=0.02)
-    found = needed(study, request, "compute", 0.1, tolerance=0.05)
+    found = needed(case, request, "compute", 0.1, tolerance=0.05)
     proves(found)
     assert any(trial.verdict == "open" and trial.latency_s for trial in found.trials)
 
 
 def test_a_solver_without_time_proves_nothing() -> None:
-    study = Study(load_model("resnet50-eighth"), load_cluster("head-mounted"))
+    case = Case(load_model("resnet50-eighth"), load_cluster("head-mounted"))
     request = Request(2, solver="ilp", time_limit_s=1e-3)
-    found = needed(study, request, "bandwidth", 0.001, tolerance=0.2)
+    found = needed(case, request, "bandwidth", 0.001, tolerance=0.2)
     proves(found)
     assert found.outcome == "open" and found.met is None
 

@@ -8,20 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.case import Case
+from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.errors import BadInputError, InfeasibleError
-from planner.strategies.optimise import Request, optimise
+from planner.strategies.optimise import optimise
 from planner.strategies.pareto import frontier
-from planner.strategies.study import Study
 from tests.planner.builders import chain, cluster, linear_loss
 from tests.planner.test_strategies import studies
 
 
 @given(studies(least=2), st.integers(2, 6))
 @settings(max_examples=40)
-def test_no_point_of_the_accuracy_frontier_is_dominated(study: Study, points: int) -> None:
-    nodes = len(study.cluster.nodes)
-    found = frontier(study, max_nodes=nodes, limits=Limits(), points=points).points
+def test_no_point_of_the_accuracy_frontier_is_dominated(case: Case, points: int) -> None:
+    nodes = len(case.cluster.nodes)
+    found = frontier(case, max_nodes=nodes, limits=Limits(), points=points).points
     for before, after in itertools.pairwise(found):
         assert before.accuracy_drop is not None and after.accuracy_drop is not None
         assert before.latency_s < after.latency_s
@@ -31,13 +32,13 @@ def test_no_point_of_the_accuracy_frontier_is_dominated(study: Study, points: in
         assert point.accuracy_drop is not None
         # nothing as fast loses less, nothing that loses as little is faster
         limits = Limits(max_accuracy_drop=point.accuracy_drop)
-        same = optimise(study, Request(nodes, limits=limits))
+        same = optimise(case, Request(nodes, limits=limits))
         assert same.predicted.latency_s == pytest.approx(point.latency_s, rel=1e-7)
         if point.accuracy_drop > 1e-6:
             limits = Limits(max_accuracy_drop=point.accuracy_drop * (1 - 1e-6))
-            less = optimise(study, Request(nodes, limits=limits))
+            less = optimise(case, Request(nodes, limits=limits))
             assert less.predicted.latency_s > point.latency_s * (1 + 1e-9)
-    fastest = optimise(study, Request(nodes))
+    fastest = optimise(case, Request(nodes))
     assert found[0].latency_s == pytest.approx(fastest.predicted.latency_s, rel=1e-8)
     assert found[-1].accuracy_drop == pytest.approx(0.0, abs=1e-9)
 
@@ -45,16 +46,16 @@ def test_no_point_of_the_accuracy_frontier_is_dominated(study: Study, points: in
 @given(studies(least=2), st.integers(2, 5))
 @settings(max_examples=30)
 def test_the_throughput_frontier_goes_from_the_fastest_to_the_busiest(
-    study: Study, points: int
+    case: Case, points: int
 ) -> None:
-    nodes = len(study.cluster.nodes)
+    nodes = len(case.cluster.nodes)
     limits = Limits(max_accuracy_drop=0.5)
-    found = frontier(study, "throughput", max_nodes=nodes, limits=limits, points=points).points
+    found = frontier(case, "throughput", max_nodes=nodes, limits=limits, points=points).points
     for before, after in itertools.pairwise(found):
         assert before.latency_s < after.latency_s
         assert before.throughput_per_s < after.throughput_per_s
-    fastest = optimise(study, Request(nodes, limits=limits))
-    widest = optimise(study, Request(nodes, objective="throughput", limits=limits))
+    fastest = optimise(case, Request(nodes, limits=limits))
+    widest = optimise(case, Request(nodes, objective="throughput", limits=limits))
     assert found[0].latency_s == pytest.approx(fastest.predicted.latency_s, rel=1e-8)
     assert found[-1].throughput_per_s == pytest.approx(widest.predicted.throughput_per_s, rel=1e-6)
     assert all((point.accuracy_drop or 0.0) <= 0.5 + 1e-9 for point in found)
@@ -62,10 +63,10 @@ def test_the_throughput_frontier_goes_from_the_fastest_to_the_busiest(
 
 def test_bad_frontiers_are_refused() -> None:
     profile = chain(8, 8)
-    known = Study(profile, cluster(2), accuracy=linear_loss(profile))
+    known = Case(profile, cluster(2), loss_model=linear_loss(profile))
     with pytest.raises(BadInputError, match="at least 2"):
         frontier(known, max_nodes=2, limits=Limits(), points=1)
     with pytest.raises(BadInputError, match="no accuracy model to trade with"):
-        frontier(Study(profile, cluster(2)), max_nodes=2, limits=Limits())
+        frontier(Case(profile, cluster(2)), max_nodes=2, limits=Limits())
     with pytest.raises(InfeasibleError, match="no plan fits"):
         frontier(known, max_nodes=2, limits=Limits(max_latency_s=1e-12))

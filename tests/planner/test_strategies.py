@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 
 from planner.accuracy.model import curve_model
 from planner.accuracy.spreading import SPREADING_RULES, SpreadingRule
+from planner.case import Case, sparsifiable_layers
 from planner.domain.cluster import Cluster, Link
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import InfeasibleError
 from planner.strategies.evaluation import evaluate
-from planner.strategies.optimise import Request, optimise
+from planner.strategies.optimise import optimise
 from planner.strategies.pipeline import (
     ar_mdi,
     pipeline_equal,
 )
-from planner.strategies.study import Study, sparsifiable_layers
 from planner.strategies.within_layer import optimal_sparsity, uniform
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import best, linear_loss, with_nodes
@@ -34,18 +35,18 @@ OBJECTIVES: tuple[Objective, ...] = ("latency", "throughput")
 
 
 @st.composite
-def studies(draw: st.DrawFn, least: int = 1, equal: bool | None = None) -> Study:
+def studies(draw: st.DrawFn, least: int = 1, equal: bool | None = None) -> Case:
     """A small model on a small cluster, every setting, with an accuracy model."""
     profile = draw(networks(most=5) | chains())
     options = {
         name: draw(st.booleans())
         for name in ("overlap", "share_inputs", "count_input", "count_output")
     }
-    return Study(
+    return Case(
         profile,
         draw(clusters(least=least, equal=equal)),
         CostSettings(**options),
-        accuracy=linear_loss(profile),
+        loss_model=linear_loss(profile),
         levels=LEVELS,
     )
 
@@ -60,12 +61,12 @@ drops = st.sampled_from([0.0, 0.3, 1.0, 2.5])
 
 @given(studies(least=2), st.sampled_from(LEVELS), st.sampled_from(OBJECTIVES))
 def test_at_equal_accuracy_the_best_levels_are_no_slower_than_uniform_ones(
-    study: Study, level: float, objective: Objective
+    case: Case, level: float, objective: Objective
 ) -> None:
-    nodes = len(study.cluster.nodes)
-    before = uniform(study, nodes, level)
+    nodes = len(case.cluster.nodes)
+    before = uniform(case, nodes, level)
     limits = Limits(max_accuracy_drop=before.predicted.accuracy_drop)
-    plan, result = optimal_sparsity(study, nodes, objective, limits)
+    plan, result = optimal_sparsity(case, nodes, objective, limits)
     assert result.certificate.status == "optimal" and plan is not None
     assert seconds(plan, objective) <= seconds(before, objective) * (1 + 1e-9)
     assert before.predicted.accuracy_drop is not None and plan.predicted.accuracy_drop is not None
@@ -80,11 +81,11 @@ def test_at_equal_accuracy_resnet50_is_no_slower_than_uniform(
     profile = load_model("resnet50")
     curve = load_curve("resnet50-imagenet")
     model = curve_model(curve, profile, sparsifiable_layers(profile), rule)
-    study = Study(profile, load_cluster("small-nodes"), accuracy=model)
+    case = Case(profile, load_cluster("small-nodes"), loss_model=model)
     for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.99):
-        before = uniform(study, nodes, sparsity).predicted
+        before = uniform(case, nodes, sparsity).predicted
         limits = Limits(max_accuracy_drop=before.accuracy_drop)
-        plan, _ = optimal_sparsity(study, nodes, limits=limits)
+        plan, _ = optimal_sparsity(case, nodes, limits=limits)
         assert plan is not None
         assert plan.predicted.latency_s <= before.latency_s * (1 + 1e-9)
 
@@ -119,8 +120,8 @@ def changed(
     )
 
 
-def on(study: Study, group: Cluster) -> Study:
-    return replace(study, cluster=group)
+def on(case: Case, group: Cluster) -> Case:
+    return replace(case, cluster=group)
 
 
 @given(
@@ -130,25 +131,25 @@ def on(study: Study, group: Cluster) -> Study:
     st.sampled_from(["speed", "bandwidth", "fewer delays"]),
 )
 def test_faster_nodes_or_links_never_hurt(
-    study: Study, drop: float, objective: Objective, what: str
+    case: Case, drop: float, objective: Objective, what: str
 ) -> None:
-    before = best(study, drop, objective=objective)
+    before = best(case, drop, objective=objective)
     factor = {"fewer delays": {"delay": 0.5}}.get(what, {what: 3.0})
-    after = best(on(study, changed(study.cluster, **factor)), drop, objective=objective)
+    after = best(on(case, changed(case.cluster, **factor)), drop, objective=objective)
     assert seconds(after, objective) <= seconds(before, objective) * (1 + 1e-9)
 
 
 @given(studies(), drops, st.sampled_from(OBJECTIVES), st.floats(0.1, 1.0))
 def test_more_memory_never_hurts(
-    study: Study, drop: float, objective: Objective, share: float
+    case: Case, drop: float, objective: Objective, share: float
 ) -> None:
-    size = max(int(study.profile.totals.param_bytes * share), 1)
-    tight = on(study, with_nodes(study.cluster, memory_bytes=size))
+    size = max(int(case.profile.totals.param_bytes * share), 1)
+    tight = on(case, with_nodes(case.cluster, memory_bytes=size))
     try:
         before = best(tight, drop, objective=objective)
     except InfeasibleError:
         return
-    wide = on(study, with_nodes(study.cluster, memory_bytes=2 * size))
+    wide = on(case, with_nodes(case.cluster, memory_bytes=2 * size))
     after = best(wide, drop, objective=objective)
     assert seconds(after, objective) <= seconds(before, objective) * (1 + 1e-9)
     for plan, most in ((before, size), (after, 2 * size)):
@@ -156,9 +157,9 @@ def test_more_memory_never_hurts(
 
 
 @given(studies(), st.sampled_from(OBJECTIVES))
-def test_a_larger_loss_never_hurts(study: Study, objective: Objective) -> None:
+def test_a_larger_loss_never_hurts(case: Case, objective: Objective) -> None:
     found = [
-        seconds(best(study, drop, objective=objective), objective) for drop in (0.0, 0.5, 2.0, None)
+        seconds(best(case, drop, objective=objective), objective) for drop in (0.0, 0.5, 2.0, None)
     ]
     for before, after in itertools.pairwise(found):
         assert after <= before * (1 + 1e-9)
@@ -166,15 +167,15 @@ def test_a_larger_loss_never_hurts(study: Study, objective: Objective) -> None:
 
 @given(studies(least=2), drops, st.sampled_from(OBJECTIVES))
 def test_being_allowed_more_nodes_never_hurts(
-    study: Study, drop: float, objective: Objective
+    case: Case, drop: float, objective: Objective
 ) -> None:
     limits = Limits(max_accuracy_drop=drop)
     found = [
         seconds(
-            optimise(study, Request(most, objective=objective, limits=limits)),
+            optimise(case, Request(most, objective=objective, limits=limits)),
             objective,
         )
-        for most in range(1, len(study.cluster.nodes) + 1)
+        for most in range(1, len(case.cluster.nodes) + 1)
     ]
     for before, after in itertools.pairwise(found):
         assert after <= before * (1 + 1e-9)
@@ -182,37 +183,35 @@ def test_being_allowed_more_nodes_never_hurts(
 
 @given(studies(least=2, equal=True), drops, st.sampled_from(OBJECTIVES), st.randoms())
 def test_equal_nodes_can_be_renamed(
-    study: Study, drop: float, objective: Objective, random: Any
+    case: Case, drop: float, objective: Objective, random: Any
 ) -> None:
-    names = [node.name for node in study.cluster.nodes]
+    names = [node.name for node in case.cluster.nodes]
     random.shuffle(names)
     nodes = tuple(
         node.model_copy(update={"name": name})
-        for node, name in zip(study.cluster.nodes, names, strict=True)
+        for node, name in zip(case.cluster.nodes, names, strict=True)
     )
-    renamed = study.cluster.model_copy(update={"nodes": nodes, "source_node": names[0]})
-    start = study.cluster.model_copy(update={"source_node": study.cluster.nodes[0].name})
-    before = best(on(study, start), drop, objective=objective).predicted
-    after = best(on(study, renamed), drop, objective=objective).predicted
+    renamed = case.cluster.model_copy(update={"nodes": nodes, "source_node": names[0]})
+    start = case.cluster.model_copy(update={"source_node": case.cluster.nodes[0].name})
+    before = best(on(case, start), drop, objective=objective).predicted
+    after = best(on(case, renamed), drop, objective=objective).predicted
     assert after.latency_s == before.latency_s
     assert after.throughput_per_s == before.throughput_per_s
 
 
 @given(studies(), drops, st.sampled_from(OBJECTIVES), st.sampled_from([0.25, 8.0]))
 def test_slowing_everything_down_scales_the_objective(
-    study: Study, drop: float, objective: Objective, factor: float
+    case: Case, drop: float, objective: Objective, factor: float
 ) -> None:
-    slow = changed(study.cluster, speed=1 / factor, bandwidth=1 / factor, delay=factor)
-    before = seconds(best(study, drop, objective=objective), objective)
-    after = seconds(best(on(study, slow), drop, objective=objective), objective)
+    slow = changed(case.cluster, speed=1 / factor, bandwidth=1 / factor, delay=factor)
+    before = seconds(best(case, drop, objective=objective), objective)
+    after = seconds(best(on(case, slow), drop, objective=objective), objective)
     assert after == pytest.approx(factor * before, rel=1e-9)
 
 
 @given(studies(), drops, st.sampled_from(OBJECTIVES))
-def test_the_certificate_speaks_of_the_plan(
-    study: Study, drop: float, objective: Objective
-) -> None:
-    plan = best(study, drop, objective=objective)
+def test_the_certificate_speaks_of_the_plan(case: Case, drop: float, objective: Objective) -> None:
+    plan = best(case, drop, objective=objective)
     certificate = plan.certificate
     assert certificate is not None and certificate.status == "optimal"
     value = plan.predicted.latency_s
@@ -231,32 +230,32 @@ def test_the_certificate_speaks_of_the_plan(
 
 @given(studies(), drops, st.sampled_from(OBJECTIVES))
 def test_plans_survive_a_round_trip_through_json(
-    study: Study, drop: float, objective: Objective
+    case: Case, drop: float, objective: Objective
 ) -> None:
-    nodes = len(study.cluster.nodes)
+    nodes = len(case.cluster.nodes)
     for plan in (
-        best(study, drop, objective=objective),
-        uniform(study, nodes, 0.8),
-        uniform(study, nodes, 1.0),
-        pipeline_equal(study, nodes),
-        ar_mdi(study, nodes),
+        best(case, drop, objective=objective),
+        uniform(case, nodes, 0.8),
+        uniform(case, nodes, 1.0),
+        pipeline_equal(case, nodes),
+        ar_mdi(case, nodes),
     ):
         read = Plan.model_validate_json(plan.model_dump_json())
         assert read == plan
-        fresh = Study(
-            ModelProfile.model_validate_json(study.profile.model_dump_json()),
+        fresh = Case(
+            ModelProfile.model_validate_json(case.profile.model_dump_json()),
             read.cluster,
             read.settings,
-            accuracy=study.accuracy,
+            loss_model=case.loss_model,
         )
         assert fresh.reference() == read.model
         assert evaluate(fresh, read.stages) == plan.predicted
 
 
 @given(studies(least=2))
-def test_independent_branches_say_that_they_send_nothing(study: Study) -> None:
-    plan = uniform(study, len(study.cluster.nodes), 1.0)
-    exchanging = study.table(len(study.cluster.nodes), (0.0,)).sparsifiable
+def test_independent_branches_say_that_they_send_nothing(case: Case) -> None:
+    plan = uniform(case, len(case.cluster.nodes), 1.0)
+    exchanging = case.table(len(case.cluster.nodes), (0.0,)).sparsifiable
     for row, layer in enumerate(plan.stages[0].layers):
         expected = (0, 1.0) if exchanging[row] else (None, None)
         assert (layer.kept_features, layer.sparsity) == expected
@@ -266,28 +265,28 @@ def test_independent_branches_say_that_they_send_nothing(study: Study) -> None:
 @given(studies(least=2), st.sampled_from(OBJECTIVES))
 @settings(max_examples=30)
 def test_exhaustive_search_the_ilp_and_the_fast_path_agree(
-    study: Study, objective: Objective
+    case: Case, objective: Objective
 ) -> None:
-    study = replace(study, levels=(0.0, 0.8, 1.0))
-    assume(3 ** int(study.table(2).sparsifiable.sum()) < 100)
-    fast, ilp = (best(study, 1.0, objective=objective, solver=name) for name in ("auto", "ilp"))
+    case = replace(case, levels=(0.0, 0.8, 1.0))
+    assume(3 ** int(case.table(2).sparsifiable.sum()) < 100)
+    fast, ilp = (best(case, 1.0, objective=objective, solver=name) for name in ("auto", "ilp"))
     assert seconds(fast, objective) == pytest.approx(seconds(ilp, objective), rel=1e-8)
     for parallelism in ("within-layer", "pipeline"):
         one, tried = (
-            best(study, 1.0, objective=objective, parallelism=parallelism, solver=name)
+            best(case, 1.0, objective=objective, parallelism=parallelism, solver=name)
             for name in ("auto", "exhaustive")
         )
         assert seconds(tried, objective) == pytest.approx(seconds(one, objective), rel=1e-8)
 
 
 @given(studies(least=2), drops, st.floats(0.2, 5.0))
-def test_a_throughput_limit_is_kept_or_refused(study: Study, drop: float, factor: float) -> None:
-    rate = best(study, drop, objective="throughput").predicted.throughput_per_s
+def test_a_throughput_limit_is_kept_or_refused(case: Case, drop: float, factor: float) -> None:
+    rate = best(case, drop, objective="throughput").predicted.throughput_per_s
     limits = Limits(max_accuracy_drop=drop, min_throughput_per_s=rate * factor)
-    nodes = len(study.cluster.nodes)
+    nodes = len(case.cluster.nodes)
     if factor > 1 + 1e-6:
         with pytest.raises(InfeasibleError, match="no plan fits"):
-            optimise(study, Request(nodes, limits=limits))
+            optimise(case, Request(nodes, limits=limits))
     elif factor < 1 - 1e-6:
-        plan = optimise(study, Request(nodes, limits=limits))
+        plan = optimise(case, Request(nodes, limits=limits))
         assert plan.predicted.throughput_per_s >= rate * factor * (1 - 1e-9)

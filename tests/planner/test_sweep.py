@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.case import Case
 from planner.domain.cluster import Cluster, tuned_cluster
+from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.errors import BadInputError, InfeasibleError
 from planner.strategies.evaluation import evaluate
 from planner.strategies.hardware import Quantity, Value, present_value, spread_values
-from planner.strategies.optimise import Request, optimise
-from planner.strategies.study import Study
+from planner.strategies.optimise import optimise
 from planner.strategies.sweep import Sweep, sweep
 from tests.planner.builders import chain, cluster, linear_loss
 from tests.planner.test_strategies import OBJECTIVES, studies
@@ -28,17 +29,17 @@ def latencies(found: Sweep) -> list[float]:
     return [point.best.latency_s for point in found.points if point.best]
 
 
-def at(study: Study, quantity: Quantity, value: Value) -> Cluster:
+def at(case: Case, quantity: Quantity, value: Value) -> Cluster:
     """The cluster that a value stands for, worked out apart from the sweep."""
     if quantity == "nodes":
-        return study.cluster
+        return case.cluster
     field = {
         "bandwidth": "bandwidth_bytes_per_s",
         "compute": "macs_per_s",
         "memory": "memory_bytes",
         "link-latency": "latency_s",
     }[quantity]
-    return tuned_cluster(study.cluster, **{field: value})
+    return tuned_cluster(case.cluster, **{field: value})
 
 
 @given(
@@ -49,11 +50,11 @@ def at(study: Study, quantity: Quantity, value: Value) -> Cluster:
 )
 @settings(max_examples=40)
 def test_every_point_is_what_planning_there_finds(
-    study: Study, over: Quantity, objective: Objective, factors: list[float]
+    case: Case, over: Quantity, objective: Objective, factors: list[float]
 ) -> None:
-    nodes = len(study.cluster.nodes)
-    size = study.profile.totals.param_bytes
-    scale = {"memory": size, "nodes": 1}.get(over, study.cluster.link.bandwidth_bytes_per_s)
+    nodes = len(case.cluster.nodes)
+    size = case.profile.totals.param_bytes
+    scale = {"memory": size, "nodes": 1}.get(over, case.cluster.link.bandwidth_bytes_per_s)
     values: list[Value] = [factor * scale for factor in factors]
     if over == "link-latency":
         values = [factor / scale for factor in factors]
@@ -62,10 +63,10 @@ def test_every_point_is_what_planning_there_finds(
     elif over == "nodes":
         values = [min(round(value) + 1, nodes) for value in values]
     request = Request(nodes, objective=objective, limits=LIMITS)
-    found = sweep(study, request, over, values)
+    found = sweep(case, request, over, values)
     assert [point.value for point in found.points] == sorted(set(values))
     for point in found.points:
-        there = replace(study, cluster=at(study, over, point.value))
+        there = replace(case, cluster=at(case, over, point.value))
         asked = replace(request, max_nodes=int(point.value)) if over == "nodes" else request
         if point.best is None:
             assert point.failure == "infeasible" and point.reason.startswith("no plan fits")
@@ -84,22 +85,22 @@ def test_every_point_is_what_planning_there_finds(
 
 @given(studies(least=2), st.sampled_from(FASTER))
 @settings(max_examples=25)
-def test_more_of_a_resource_never_makes_the_best_plan_slower(study: Study, over: Quantity) -> None:
-    nodes = len(study.cluster.nodes)
-    scale: Value = study.cluster.link.bandwidth_bytes_per_s
+def test_more_of_a_resource_never_makes_the_best_plan_slower(case: Case, over: Quantity) -> None:
+    nodes = len(case.cluster.nodes)
+    scale: Value = case.cluster.link.bandwidth_bytes_per_s
     if over in ("nodes", "memory"):
-        scale = {"nodes": 1, "memory": study.profile.totals.param_bytes // 2 + 1}[over]
+        scale = {"nodes": 1, "memory": case.profile.totals.param_bytes // 2 + 1}[over]
     values = [scale * 2**power for power in range(5)]
-    found = latencies(sweep(study, Request(nodes, limits=LIMITS), over, values))
+    found = latencies(sweep(case, Request(nodes, limits=LIMITS), over, values))
     for before, after in itertools.pairwise(found):
         assert after <= before * (1 + 1e-9)
 
 
 def test_at_unlimited_bandwidth_only_the_computation_is_left() -> None:
     profile = chain(8, 8, 8, 8)
-    study = Study(profile, cluster(4, macs_per_s=1e6, bandwidth_bytes_per_s=1e3))
+    case = Case(profile, cluster(4, macs_per_s=1e6, bandwidth_bytes_per_s=1e3))
     none_lost = Request(4, limits=Limits(max_accuracy_drop=0.0))
-    lossless = replace(study, accuracy=linear_loss(profile))
+    lossless = replace(case, loss_model=linear_loss(profile))
     slow, *_, fast = sweep(lossless, none_lost, "bandwidth", [1e-3, 1e3, 1e18]).points
     assert slow.best and fast.best
     macs = profile.totals.macs
@@ -110,17 +111,17 @@ def test_at_unlimited_bandwidth_only_the_computation_is_left() -> None:
 
 
 def test_at_unlimited_speed_one_node_is_enough() -> None:
-    study = Study(chain(8, 8, 8), cluster(3), accuracy=linear_loss(chain(8, 8, 8)))
+    case = Case(chain(8, 8, 8), cluster(3), loss_model=linear_loss(chain(8, 8, 8)))
     request = Request(3, limits=Limits(max_accuracy_drop=0.0))
-    last = sweep(study, request, "compute", [1e5, 1e20]).points[-1].best
+    last = sweep(case, request, "compute", [1e5, 1e20]).points[-1].best
     assert last and last.nodes == 1 and last.comm_s == 0.0
-    assert last.latency_s == pytest.approx(study.profile.totals.macs / 1e20)
+    assert last.latency_s == pytest.approx(case.profile.totals.macs / 1e20)
 
 
 def test_nodes_beyond_the_clusters_are_copies_of_its_last() -> None:
-    study = Study(chain(16, 16, 16), cluster([1e6, 5e5], bandwidth_bytes_per_s=1e9))
+    case = Case(chain(16, 16, 16), cluster([1e6, 5e5], bandwidth_bytes_per_s=1e9))
     request = Request(2, limits=Limits())
-    found = sweep(study, request, "nodes", [1, 2, 4])
+    found = sweep(case, request, "nodes", [1, 2, 4])
     assert found.current == 2
     used = [point.best.plan.cluster for point in found.points if point.best]
     assert [node.macs_per_s for node in used[-1].nodes] == [1e6, 5e5, 5e5, 5e5]
@@ -128,7 +129,7 @@ def test_nodes_beyond_the_clusters_are_copies_of_its_last() -> None:
 
 
 def test_the_work_is_told_of_and_can_be_stopped() -> None:
-    study = Study(chain(8, 8), cluster(2))
+    case = Case(chain(8, 8), cluster(2))
     seen: list[tuple[int, int]] = []
 
     class EnoughError(Exception):
@@ -140,7 +141,7 @@ def test_the_work_is_told_of_and_can_be_stopped() -> None:
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        sweep(study, Request(2), "bandwidth", [1e3, 1e4, 1e5, 1e6], watch)
+        sweep(case, Request(2), "bandwidth", [1e3, 1e4, 1e5, 1e6], watch)
     assert seen == [(0, 4), (1, 4), (2, 4)]
 
 
@@ -180,9 +181,9 @@ def test_a_range_is_spread_by_factors(
 def test_values_that_no_cluster_has_are_refused(
     quantity: Quantity, values: list[float], message: str
 ) -> None:
-    study = Study(chain(8, 8), cluster(2))
+    case = Case(chain(8, 8), cluster(2))
     with pytest.raises(BadInputError, match=message):
-        sweep(study, Request(2), quantity, values)
+        sweep(case, Request(2), quantity, values)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_ranges_that_are_none_are_refused(
 
 def test_exactly_so_many_nodes_cannot_be_swept() -> None:
     with pytest.raises(BadInputError, match="not as exactly"):
-        sweep(Study(chain(8, 8), cluster(2)), Request(2, exactly=True), "nodes", [1, 2])
+        sweep(Case(chain(8, 8), cluster(2)), Request(2, exactly=True), "nodes", [1, 2])
 
 
 def test_the_present_value_is_one_that_all_share() -> None:

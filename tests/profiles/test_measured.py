@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from planner.case import Case
 from planner.domain.cluster import Cluster
 from planner.errors import BadInputError
-from planner.strategies.study import Study
 from planner.strategies.within_layer import dense, single_node
 from profiles.catalog import load_cluster, load_model
 from profiles.measured import attach_times, read_times
@@ -43,7 +43,7 @@ def test_a_measured_time_overrides_the_analytic_one(tmp_path: Path) -> None:
     profile = load_model("resnet50")
     layer = profile.layers[0]
     timed = attach_times(profile, {layer.name: {"board": 0.25}}, where="t.csv")
-    before, after = Study(profile, board()), Study(timed, board())
+    before, after = Case(profile, board()), Case(timed, board())
     analytic_s = layer.macs / board().nodes[0].macs_per_s
     added = single_node(after).predicted.latency_s - single_node(before).predicted.latency_s
     assert added == pytest.approx(0.25 - analytic_s)
@@ -56,8 +56,8 @@ def test_a_measured_time_overrides_the_analytic_one(tmp_path: Path) -> None:
 def test_another_device_s_times_change_nothing() -> None:
     profile = load_model("resnet50")
     timed = attach_times(profile, {first_conv(): {"phone": 9.0}}, where="t.csv")
-    assert single_node(Study(timed, board())).predicted.latency_s == pytest.approx(
-        single_node(Study(profile, board())).predicted.latency_s
+    assert single_node(Case(timed, board())).predicted.latency_s == pytest.approx(
+        single_node(Case(profile, board())).predicted.latency_s
     )
 
 

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from planner.case import sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from planner.strategies.study import sparsifiable_layers
 from profiles.from_onnx.frontend import profile_onnx
 from profiles.from_torch.frontend import profile_module
 from profiles.weights import read_magnitudes

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper
 from safetensors.numpy import save_file
 
 from planner.accuracy.ranking import Magnitudes
+from planner.case import sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from planner.strategies.study import sparsifiable_layers
 from profiles.weights import MAX_PAIRS, read_magnitudes
 from tests.planner.builders import chain
 from tests.profiles.onnx_models import file, node

@@ -16,8 +16,8 @@ import pytest
 from safetensors.torch import save_file
 
 from planner.accuracy.ranking import Magnitudes
+from planner.case import sparsifiable_layers
 from planner.errors import BadInputError
-from planner.strategies.study import sparsifiable_layers
 from profiles.from_pt.weights import read_state
 from profiles.strangers import MAX_MODEL_BYTES
 from profiles.weights import read_magnitudes

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.plan import LayerPlan, Plan, StagePlan
 from planner.domain.settings import CostSettings
@@ -17,7 +18,6 @@ from planner.runtime import slice_model
 from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.slices import Slices
 from planner.strategies.evaluation import evaluated_plan
-from planner.strategies.study import Study
 from planner.structure import allocation_units
 from profiles.from_torch.runnable import traced_model
 
@@ -54,7 +54,7 @@ def random_plan(
 ) -> Plan:
     """Stages at random cuts; on every layer any number of features per ordered pair."""
     speeds = [speed for group in groups for speed in group]
-    study = Study(model.profile, cluster(speeds, casting), CostSettings(share_inputs=share_inputs))
+    case = Case(model.profile, cluster(speeds, casting), CostSettings(share_inputs=share_inputs))
     starts = [unit.start for unit in allocation_units(model.profile)][1:]
     count = min(len(groups) - 1, len(starts))
     cuts = [
@@ -62,11 +62,11 @@ def random_plan(
         *sorted(rng.choice(starts, count, replace=False).tolist()),
         len(model.profile.layers),
     ]
-    names = iter(node.name for node in study.cluster.nodes)
+    names = iter(node.name for node in case.cluster.nodes)
     stages = []
     for group, start, stop in zip(groups, cuts, cuts[1:], strict=False):
         members = tuple(next(names) for _ in group)
-        shares = study.shares(members)
+        shares = case.shares(members)
         layers = []
         for row in range(start, stop):
             layer, n = model.profile.layers[row], len(members)
@@ -87,7 +87,7 @@ def random_plan(
                 kept = tuple(map(tuple, matrix))
             layers.append(LayerPlan(name=layer.name, nodes=n, kept_features=kept))
         stages.append(StagePlan(nodes=members, layers=tuple(layers)))
-    return evaluated_plan(study, tuple(stages), "random")
+    return evaluated_plan(case, tuple(stages), "random")
 
 
 def masked(model: TracedModel, masks: Sequence[LayerMask]) -> torch.nn.Module:

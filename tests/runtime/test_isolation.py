@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from planner.case import Case
 from planner.runtime import slice_model
 from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.slices import Slices
 from planner.runtime.running.transport import InProcess
 from planner.strategies.evaluation import exchanges
-from planner.strategies.study import Study
 from tests.runtime import networks
 from tests.runtime.cases import example, masked, random_plan, traced
 
@@ -115,9 +115,9 @@ def test_no_memory_is_shared_between_nodes_or_with_the_model(subject: TracedMode
 
 def test_a_node_stores_the_weights_that_the_cost_model_counts(subject: TracedModel) -> None:
     plan = random_plan(subject, [[1.0, 2.0, 1.0]], np.random.default_rng(4))
-    study = Study(subject.profile, plan.cluster, plan.settings)
+    case = Case(subject.profile, plan.cluster, plan.settings)
     slices = slice_model(subject, plan, select=True)
-    (stage,) = exchanges(study, plan.stages)
+    (stage,) = exchanges(case, plan.stages)
     compared = 0
     for row, layer in enumerate(subject.profile.layers):
         if layer.feature_flow != "mixing":

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from planner.case import Case
 from planner.runtime import slice_model
-from planner.strategies.study import Study
 from planner.strategies.within_layer import uniform
 from planner.training.pruner import Pruner
 from profiles.from_torch.runnable import traced_model
@@ -37,7 +37,7 @@ def test_the_page_runs(
 
 def test_a_pruned_and_finalized_model_is_sliced_as_it_is() -> None:
     model = traced(Depthwise(), 1, 3, 16, 16)
-    plan = uniform(Study(model.profile, cluster([1.0, 2.0, 1.0])), 3, 0.8)
+    plan = uniform(Case(model.profile, cluster([1.0, 2.0, 1.0])), 3, 0.8)
     pruner = Pruner(model.module, plan, model.profile, selection="random")
     pruner.prune()
     pruner.finalize()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from planner.case import Case
 from planner.errors import BadInputError
 from planner.simulation.costing import network_of
 from planner.simulation.measures import half_width
@@ -12,7 +13,6 @@ from planner.simulation.policies import DISTRIBUTED, HOLD, LOCAL, Policy, Queue,
 from planner.simulation.scenario import Scenario
 from planner.simulation.study import simulate
 from planner.strategies.pipeline import ar_mdi
-from planner.strategies.study import Study
 from tests.simulation.cases import (
     check_everything_is_done_once,
     poisson,
@@ -105,8 +105,8 @@ def test_a_policy_that_never_serves_stalls_and_says_so() -> None:
 def test_the_routes_are_those_of_the_ar_mdi_plan() -> None:
     scenario = two_sources(split="params")
     network = network_of(scenario)
-    study = Study(scenario.model, scenario.cluster)  # type: ignore[arg-type]
-    stages = ar_mdi(study, 3).stages
+    case = Case(scenario.model, scenario.cluster)  # type: ignore[arg-type]
+    stages = ar_mdi(case, 3).stages
     assert [network.names[node] for node, _, _ in network.route(0)] == [
         stage.nodes[0] for stage in stages
     ]

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from planner.case import Case
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.strategies.study import Study
 from planner.strategies.within_layer import uniform
 from tests.planner.builders import cluster
 
@@ -81,26 +81,26 @@ class Groups(nn.Module):
 
 
 @dataclass(frozen=True)
-class Case:
+class Prepared:
     """A model, its profile, and a plan of the same sparsity in every layer."""
 
     model: Any
     profile: ModelProfile
     plan: Plan
-    study: Study
+    case: Case
 
 
-def case(
+def prepared(
     kind: type[nn.Module],
     sparsity: float = 0.6,
     speeds: tuple[float, ...] = (1.0, 1.0),
     **fields: Any,
-) -> Case:
+) -> Prepared:
     torch.manual_seed(0)
     model = kind()
     profile = profiled(model)
-    study = Study(profile, cluster(speeds, **fields))
-    return Case(model, profile, uniform(study, len(speeds), sparsity), study)
+    case = Case(profile, cluster(speeds, **fields))
+    return Prepared(model, profile, uniform(case, len(speeds), sparsity), case)
 
 
 def profiled(model: nn.Module) -> ModelProfile:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from planner.case import Case
 from planner.errors import BadInputError
 from planner.strategies.compare import compare
-from planner.strategies.study import Study
 from planner.training.baselines import baseline_plan
 from planner.training.pruner import Pruner
 from tests.planner.builders import cluster
 from tests.training.models import Groups, profiled
 
 PROFILE = profiled(Groups())
-STUDY = Study(PROFILE, cluster(2))
+STUDY = Case(PROFILE, cluster(2))
 
 
 def kept(strategy: str, sparsity: float | None = None) -> dict[str, float]:

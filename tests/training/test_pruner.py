@@ -11,15 +11,15 @@ import transformers
 from torch import nn
 
 from planner.accuracy.ranking import magnitudes
+from planner.case import Case
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from planner.masks import plan_masks
-from planner.strategies.study import Study
 from planner.strategies.within_layer import independent_branches, uniform
 from planner.training.pruner import Pruner
 from profiles.from_torch.frontend import profile_module
 from tests.planner.builders import cluster
-from tests.training.models import Attention, Case, Convolutions, case, inputs, train
+from tests.training.models import Attention, Convolutions, Prepared, inputs, prepared, train
 
 OPTIMIZERS = {
     "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1),
@@ -27,11 +27,11 @@ OPTIMIZERS = {
 }
 
 
-def as_exported(found: Case) -> dict[str, np.ndarray[Any, Any]]:
+def as_exported(found: Prepared) -> dict[str, np.ndarray[Any, Any]]:
     """The masks of all at once, from the weights themselves, as pairs of features by layer."""
     state = found.model.state_dict()
     sizes: list[Any] = [None] * len(found.profile.layers)
-    stages = [found.study.exchange(_table(found))]
+    stages = [found.case.exchange(_table(found))]
     for row, layer in enumerate(found.profile.layers):
         if f"{layer.name}.weight" in state and state[f"{layer.name}.weight"].dim() > 1:
             weight = state[f"{layer.name}.weight"].numpy()
@@ -39,19 +39,19 @@ def as_exported(found: Case) -> dict[str, np.ndarray[Any, Any]]:
     return {found.profile.layers[x.row].name: x.mask() for x in plan_masks(stages, sizes)}
 
 
-def _table(found: Case) -> Any:
+def _table(found: Prepared) -> Any:
     stage = found.plan.stages[0]
     nodes = len(stage.nodes)
     kept = np.zeros((len(stage.layers), nodes, nodes), dtype=np.int64)
     for row, layer in enumerate(stage.layers):
         kept[row] = np.array(layer.kept_features or 0) * ~np.eye(nodes, dtype=bool)
-    return found.study.table_of(stage.nodes, kept)
+    return found.case.table_of(stage.nodes, kept)
 
 
 @pytest.mark.parametrize("casting", ["unicast", "broadcast"])
 @pytest.mark.parametrize("speeds", [(1.0, 1.0), (1.0, 2.0, 1.0)])
 def test_all_at_once_is_what_the_export_keeps(speeds: tuple[float, ...], casting: str) -> None:
-    found = case(Convolutions, 0.6, speeds, casting=casting)
+    found = prepared(Convolutions, 0.6, speeds, casting=casting)
     expected = as_exported(found)
     pruner = Pruner(found.model, found.plan, found.profile)
     assert all(mask.all() for mask in pruner.masks.values())
@@ -66,7 +66,7 @@ def test_all_at_once_is_what_the_export_keeps(speeds: tuple[float, ...], casting
 
 
 def test_heads_over_nodes_in_one_weight_and_in_three() -> None:
-    found = case(Attention, 0.5)
+    found = prepared(Attention, 0.5)
     pruner = Pruner(found.model, found.plan, found.profile)
     pruner.prune()
     assert {name for name in pruner.masks} == {
@@ -90,7 +90,7 @@ def test_heads_over_nodes_in_one_weight_and_in_three() -> None:
 def test_pruned_weights_stay_at_zero_and_the_others_train(
     kind: type[nn.Module], optimizer: str
 ) -> None:
-    found = case(kind)
+    found = prepared(kind)
     model = found.model
     pruner = Pruner(model, found.plan, found.profile)
     steps = OPTIMIZERS[optimizer](model.parameters())
@@ -117,7 +117,7 @@ def weights(model: nn.Module, pruner: Pruner) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", [Convolutions, Attention])
 def test_finalize_leaves_the_plain_model(kind: type[nn.Module]) -> None:
-    found = case(kind)
+    found = prepared(kind)
     model, names = found.model, set(found.model.state_dict())
     pruner = Pruner(model, found.plan, found.profile)
     train(model, torch.optim.SGD(model.parameters(), lr=0.1), 2)
@@ -142,7 +142,7 @@ def test_a_head_that_is_tied_to_an_embedding_is_masked_and_the_embedding_is_not(
     )
     model: Any = transformers.GPT2LMHeadModel(config)
     profile = profile_module(model, {"input_ids": (1, 8)}, name="lm", witness=False)
-    plan = uniform(Study(profile, cluster(2)), 2, 0.5)
+    plan = uniform(Case(profile, cluster(2)), 2, 0.5)
     pruner = Pruner(model, plan, profile)
     embedding = model.transformer.wte.weight
     pruner.prune()
@@ -176,7 +176,7 @@ class Twice(nn.Module):
 
 @pytest.mark.parametrize("selection", ["largest", "random"])
 def test_one_weight_that_several_layers_read(selection: Any) -> None:
-    found = case(Twice, 0.5)
+    found = prepared(Twice, 0.5)
     pruner = Pruner(found.model, found.plan, found.profile, selection=selection)
     pruner.prune()
     assert pruner.masks["again.weight"].sum() == 48
@@ -207,7 +207,7 @@ class Tied(Aliased):
 
 
 def test_one_module_of_two_names_has_one_mask() -> None:
-    found = case(Aliased, 0.5)
+    found = prepared(Aliased, 0.5)
     pruner = Pruner(found.model, found.plan, found.profile)
     pruner.prune()
     assert set(pruner.masks) == {"again.weight"}
@@ -218,7 +218,7 @@ def test_one_module_of_two_names_has_one_mask() -> None:
 
 
 def test_two_modules_that_hold_one_parameter_have_two_masks() -> None:
-    found = case(Tied, 0.5)
+    found = prepared(Tied, 0.5)
     model: Any = found.model
     pruner = Pruner(model, changed(found.plan, 1), found.profile)
     pruner.prune()
@@ -246,7 +246,7 @@ def changed(plan: Plan, count: int) -> Plan:
 
 
 def test_a_plan_that_prunes_nothing() -> None:
-    found = case(Convolutions, 0.0)
+    found = prepared(Convolutions, 0.0)
     pruner = Pruner(found.model, found.plan, found.profile)
     assert list(pruner.rounds(0.1)) == [1.0] and pruner.masks == {}
     pruner.finalize()
@@ -254,8 +254,8 @@ def test_a_plan_that_prunes_nothing() -> None:
 
 
 def test_independent_branches_keep_their_own_blocks() -> None:
-    found = case(Convolutions)
-    plan = independent_branches(found.study, 2)
+    found = prepared(Convolutions)
+    plan = independent_branches(found.case, 2)
     pruner = Pruner(found.model, plan, found.profile)
     pruner.prune()
     assert pruner.masks["head.weight"].sum() == 5 * 4 + 5 * 3

@@ -15,13 +15,13 @@ import torch._dynamo
 from torch import Tensor, nn
 
 from planner.training.pruner import Pruner
-from tests.training.models import Attention, Case, Convolutions, case, inputs, train
+from tests.training.models import Attention, Convolutions, Prepared, inputs, prepared, train
 
 REPO = Path(__file__).parents[2]
 
 
 def begun(kind: type[nn.Module], selection: Any = "largest") -> tuple[Any, Pruner, Any]:
-    found = case(kind, 0.8)
+    found = prepared(kind, 0.8)
     pruner = Pruner(found.model, found.plan, found.profile, selection=selection, seed=3)
     optimizer = torch.optim.AdamW(found.model.parameters(), lr=0.01, weight_decay=0.1)
     return found.model, pruner, optimizer
@@ -64,7 +64,7 @@ def test_resumed_training_equals_uninterrupted(
 class Lit(nn.Module):
     """As a LightningModule is written."""
 
-    def __init__(self, found: Case) -> None:
+    def __init__(self, found: Prepared) -> None:
         super().__init__()
         self.model = found.model
         self.pruner = Pruner(self.model, found.plan, found.profile)
@@ -102,13 +102,13 @@ def fit(module: Lit, epochs: int) -> list[int]:
 
 
 def test_hooks_of_a_lightning_module() -> None:
-    found = case(Attention, 0.8)
+    found = prepared(Attention, 0.8)
     module = Lit(found)
     left = fit(module, 6)
     assert left == sorted(left, reverse=True) and left[0] > left[2] > left[3] == left[5]
     checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}
     module.on_save_checkpoint(checkpoint)
-    other = Lit(case(Attention, 0.8))
+    other = Lit(prepared(Attention, 0.8))
     other.load_state_dict(checkpoint["state_dict"])
     other.on_load_checkpoint(checkpoint)
     assert other.pruner.progress == 1.0 and fit(other, 1) == left[-1:]
@@ -142,7 +142,7 @@ def test_compiled_models_hear_new_masks_without_being_compiled_again(
 
 def test_a_model_may_be_compiled_first() -> None:
     torch._dynamo.reset()
-    found = case(Attention)
+    found = prepared(Attention)
     compiled: Any = torch.compile(found.model, backend="eager")
     compiled(inputs(found.model, 0))
     pruner = Pruner(compiled, found.plan, found.profile)
@@ -162,7 +162,7 @@ def test_a_copy_keeps_the_masks() -> None:
 
 
 def test_two_processes_agree(tmp_path: Path) -> None:
-    found = case(Attention, 0.8)
+    found = prepared(Attention, 0.8)
     for name, document in (("plan", found.plan), ("profile", found.profile)):
         (tmp_path / f"{name}.json").write_text(document.model_dump_json(), encoding="utf-8")
     script = Path(__file__).with_name("two_processes.py")

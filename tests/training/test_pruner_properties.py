@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
+from planner.case import Case
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.settings import CostSettings
 from planner.masks import round_counts
 from planner.strategies.evaluation import evaluated_plan
-from planner.strategies.study import Study
 from planner.strategies.within_layer import uniform
 from planner.training.pruner import Pruner
 from tests.planner.builders import Net, chain, cluster
@@ -58,14 +58,14 @@ def pairs(pruner: Pruner) -> dict[str, NDArray[np.bool_]]:
     return found
 
 
-def check(study: Study, planned: tuple[StagePlan, ...], pruner: Pruner, progress: float) -> None:
+def check(case: Case, planned: tuple[StagePlan, ...], pruner: Pruner, progress: float) -> None:
     """Exactly the counts of the round, in sub-rows, and all that a node holds itself."""
     kept = pairs(pruner)
     for stage in planned:
-        owners = study.owners(stage.nodes)
+        owners = case.owners(stage.nodes)
         nodes = range(len(stage.nodes))
         for layer in stage.layers:
-            row = [x.name for x in study.profile.layers].index(layer.name)
+            row = [x.name for x in case.profile.layers].index(layer.name)
             inputs, outputs = owners.inputs[row], owners.outputs[row]
             if layer.name not in kept:
                 continue
@@ -92,19 +92,19 @@ def check(study: Study, planned: tuple[StagePlan, ...], pruner: Pruner, progress
 @settings(max_examples=60)
 @given(cases(), st.lists(progresses, max_size=3), selections, st.integers(0, 2**32))
 def test_counts_blocks_and_nesting_over_rounds(
-    case: tuple[Study, tuple[StagePlan, ...], Weights],
+    drawn_case: tuple[Case, tuple[StagePlan, ...], Weights],
     on_the_way: list[float],
     selection: Selection,
     seed: int,
 ) -> None:
-    study, planned, weights = case
-    model = module_of(study.profile, weights)
-    plan = evaluated_plan(study, planned, "drawn")
-    pruner = Pruner(model, plan, study.profile, selection=selection, seed=seed)
+    case, planned, weights = drawn_case
+    model = module_of(case.profile, weights)
+    plan = evaluated_plan(case, planned, "drawn")
+    pruner = Pruner(model, plan, case.profile, selection=selection, seed=seed)
     rounds = []
     for number, progress in enumerate([*sorted(on_the_way), 1.0]):
         pruner.prune(progress)
-        check(study, planned, pruner, progress)
+        check(case, planned, pruner, progress)
         rounds.append(pairs(pruner))
         shaken(model, number)
     for earlier, later in pairwise(rounds):
@@ -114,21 +114,21 @@ def test_counts_blocks_and_nesting_over_rounds(
 @settings(max_examples=30)
 @given(cases(), st.integers(0, 2**16))
 def test_a_broadcast_serves_all_receivers_in_every_round(
-    case: tuple[Study, tuple[StagePlan, ...], Weights], seed: int
+    drawn_case: tuple[Case, tuple[StagePlan, ...], Weights], seed: int
 ) -> None:
-    study, planned, weights = case
-    study = Study(
-        study.profile, study.cluster.model_copy(update={"casting": "broadcast"}), study.settings
+    case, planned, weights = drawn_case
+    case = Case(
+        case.profile, case.cluster.model_copy(update={"casting": "broadcast"}), case.settings
     )
-    model = module_of(study.profile, weights)
-    pruner = Pruner(model, evaluated_plan(study, planned, "drawn"), study.profile)
+    model = module_of(case.profile, weights)
+    pruner = Pruner(model, evaluated_plan(case, planned, "drawn"), case.profile)
     for progress in (0.3, 0.7, 1.0):
         pruner.prune(progress)
         shaken(model, seed)
         for name, mask in pairs(pruner).items():
-            row = [layer.name for layer in study.profile.layers].index(name)
+            row = [layer.name for layer in case.profile.layers].index(name)
             stage = next(s for s in planned if name in [layer.name for layer in s.layers])
-            owners = study.owners(stage.nodes)
+            owners = case.owners(stage.nodes)
             for i in range(len(stage.nodes)):
                 sent = [
                     frozenset(np.flatnonzero(mask[owners.outputs[row] == j][0] & held))
@@ -142,15 +142,15 @@ def test_a_broadcast_serves_all_receivers_in_every_round(
 @settings(max_examples=30)
 @given(cases(), progresses, st.integers(0, 2**32))
 def test_a_seed_is_a_choice(
-    case: tuple[Study, tuple[StagePlan, ...], Weights], progress: float, seed: int
+    drawn_case: tuple[Case, tuple[StagePlan, ...], Weights], progress: float, seed: int
 ) -> None:
-    study, planned, weights = case
-    plan = evaluated_plan(study, planned, "drawn")
-    model = module_of(study.profile, weights)
-    other = module_of(study.profile, [weight + 1 for weight in weights])
+    case, planned, weights = drawn_case
+    plan = evaluated_plan(case, planned, "drawn")
+    model = module_of(case.profile, weights)
+    other = module_of(case.profile, [weight + 1 for weight in weights])
     chosen = []
     for part, way in ((model, [progress, 1.0]), (other, [1.0])):
-        pruner = Pruner(part, plan, study.profile, selection="random", seed=seed)
+        pruner = Pruner(part, plan, case.profile, selection="random", seed=seed)
         for step in way:
             pruner.prune(step)
         chosen.append(pairs(pruner))
@@ -158,12 +158,12 @@ def test_a_seed_is_a_choice(
 
 
 def test_every_sub_row_is_chosen_by_some_seed_about_as_often() -> None:
-    study = Study(chain(12, 12), cluster(2))
-    plan = uniform(study, 2, 0.5)
+    case = Case(chain(12, 12), cluster(2))
+    plan = uniform(case, 2, 0.5)
     kept = np.zeros((12, 12))
     for seed in range(400):
-        model = module_of(study.profile, [np.ones((12, 3, 1), int), np.ones((12, 12, 1), int)])
-        pruner = Pruner(model, plan, study.profile, selection="random", seed=seed)
+        model = module_of(case.profile, [np.ones((12, 3, 1), int), np.ones((12, 12, 1), int)])
+        pruner = Pruner(model, plan, case.profile, selection="random", seed=seed)
         pruner.prune()
         kept += pairs(pruner)["conv_1"]
     away = np.concatenate([kept[0, 6:], kept[6, :6]])
@@ -171,11 +171,11 @@ def test_every_sub_row_is_chosen_by_some_seed_about_as_often() -> None:
 
 
 def test_what_went_stays_away_when_all_that_is_left_is_zero() -> None:
-    study = Study(chain(8, 8), cluster(2))
-    plan = uniform(study, 2, 0.75)
+    case = Case(chain(8, 8), cluster(2))
+    plan = uniform(case, 2, 0.75)
     weights = np.arange(1, 9)[None, :, None] * np.ones((8, 8, 1), int)
-    model = module_of(study.profile, [np.ones((8, 3, 1), int), weights])
-    pruner = Pruner(model, plan, study.profile)
+    model = module_of(case.profile, [np.ones((8, 3, 1), int), weights])
+    pruner = Pruner(model, plan, case.profile)
     pruner.prune(1 / 3)  # the first of each node's four features went
     model.conv_1.parametrizations.weight.original.data.zero_()  # type: ignore[union-attr]
     pruner.prune()  # by order: the second stays, the third and the fourth go
@@ -188,13 +188,13 @@ def test_layers_that_share_a_transmission_keep_parts_of_one_subset() -> None:
     stem = net.conv("image", 12)
     net.add(net.conv(stem, 12), net.conv(stem, 12))
     profile = net.profile()
-    study = Study(profile, cluster(2), CostSettings(share_inputs=True))
+    case = Case(profile, cluster(2), CostSettings(share_inputs=True))
     counts = {"conv_1": 2, "conv_2": 3}
     layers = tuple(
         LayerPlan(name=layer.name, nodes=2, kept_features=counts.get(layer.name))
         for layer in profile.layers
     )
-    plan = evaluated_plan(study, (StagePlan(nodes=("a", "b"), layers=layers),), "drawn")
+    plan = evaluated_plan(case, (StagePlan(nodes=("a", "b"), layers=layers),), "drawn")
     size = np.arange(1, 13)[None, :, None] * np.ones((12, 12, 1), int)
     model = module_of(profile, [np.ones((12, 3, 1), int), size, size, size])
     pruner = Pruner(model, plan, profile)

@@ -11,9 +11,9 @@ from torch import nn
 
 from planner.errors import BadInputError
 from planner.training.pruner import Pruner
-from tests.training.models import Attention, Convolutions, case
+from tests.training.models import Attention, Convolutions, prepared
 
-FOUND = case(Convolutions)
+FOUND = prepared(Convolutions)
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -102,7 +102,7 @@ def test_another_model_and_another_profile() -> None:
     other = FOUND.profile.model_copy(update={"name": "other"})
     said = refusal(lambda: Pruner(Convolutions(), FOUND.plan, other))
     assert "the profile of 'other' has the SHA-256" in said
-    attention = case(Attention)
+    attention = prepared(Attention)
     said = refusal(lambda: Pruner(Convolutions(), FOUND.plan, attention.profile))
     assert "the plan has 'stem' where model has 'first'" in said
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from app.inputs import find_accuracy
+from planner.case import Case
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
-from planner.strategies.study import Study
 from planner.strategies.within_layer import plan_of_choice, uniform
 from planner.training.sensitivity import (
     dense_quality,
@@ -47,7 +47,7 @@ torch.manual_seed(5)
 MODEL = Chain()
 IMAGE = torch.randn(4, 1, 6, 6)
 WANTED = MODEL(IMAGE).detach()
-STUDY = Study(profile_module(Chain(), {"x": (1, 1, 6, 6)}, name="chain"), cluster(2))
+CASE = Case(profile_module(Chain(), {"x": (1, 1, 6, 6)}, name="chain"), cluster(2))
 
 
 def closeness(model: nn.Module) -> float:
@@ -74,7 +74,7 @@ def test_each_loss_is_that_of_one_layer_pruned_by_hand() -> None:
     before = {name: tensor.clone() for name, tensor in MODEL.state_dict().items()}
     found = {
         (row.layer, row.sparsity): row.loss
-        for row in measure_sensitivities(MODEL, STUDY, 2, closeness, 0.0, levels=LEVELS)
+        for row in measure_sensitivities(MODEL, CASE, 2, closeness, 0.0, levels=LEVELS)
     }
     for layer, held in (("body", 4), ("head", 8)):
         for level in LEVELS:
@@ -91,7 +91,7 @@ def test_each_loss_is_that_of_one_layer_pruned_by_hand() -> None:
 
 
 def test_levels_that_keep_the_same_whole_features_are_measured_once() -> None:
-    points = sensitivity_points(STUDY, 2, LEVELS)
+    points = sensitivity_points(CASE, 2, LEVELS)
     # of 4 features 90 % and 99 % keep one; of 8 they do as well
     assert points == (
         ("body", 0.5),
@@ -110,15 +110,15 @@ def test_the_evaluation_may_train_what_it_gets() -> None:
             parameter.data.zero_()
         return value
 
-    rows = list(measure_sensitivities(MODEL, STUDY, 2, ruins, 0.0, levels=LEVELS))
-    assert rows == list(measure_sensitivities(MODEL, STUDY, 2, closeness, 0.0, levels=LEVELS))
+    rows = list(measure_sensitivities(MODEL, CASE, 2, ruins, 0.0, levels=LEVELS))
+    assert rows == list(measure_sensitivities(MODEL, CASE, 2, closeness, 0.0, levels=LEVELS))
     assert dense_quality(MODEL, ruins) == closeness(MODEL) == 0
 
 
 def measured(path: Path, evaluate=closeness, **changes) -> None:  # type: ignore[no-untyped-def]
     asked = {"metric": "closeness", "levels": LEVELS} | changes
-    model, study, nodes = asked.pop("model", MODEL), asked.pop("study", STUDY), 2
-    measure_to_file(path, model, study, nodes, evaluate, **asked)
+    model, case, nodes = asked.pop("model", MODEL), asked.pop("case", CASE), 2
+    measure_to_file(path, model, case, nodes, evaluate, **asked)
 
 
 def test_the_accuracy_model_reads_the_file_and_predicts_what_was_measured(tmp_path: Path) -> None:
@@ -126,18 +126,18 @@ def test_the_accuracy_model_reads_the_file_and_predicts_what_was_measured(tmp_pa
     measured(path)
     found = read_sensitivities(path)
     assert (found.metric, found.dense_value, found.nodes) == ("closeness", closeness(MODEL), 2)
-    accuracy = find_accuracy(f"csv:{path}", STUDY.profile)
-    study = Study(STUDY.profile, STUDY.cluster, accuracy=accuracy.model)
-    table = study.table(2, (0.0, 0.9))
+    accuracy = find_accuracy(f"csv:{path}", CASE.profile)
+    case = Case(CASE.profile, CASE.cluster, loss_model=accuracy.model)
+    table = case.table(2, (0.0, 0.9))
     for layer in ("body", "head"):
         row = table.layer_names.index(layer)
         choice = np.zeros(len(table.layer_names), dtype=np.int64)
         choice[row] = 1
-        predicted = plan_of_choice(study, table, choice, "one-layer").predicted
+        predicted = plan_of_choice(case, table, choice, "one-layer").predicted
         sparsity = float(table.comm_sparsity[row, 1])
         assert predicted.accuracy_drop == pytest.approx(found.points[layer][sparsity])
         assert predicted.origin["accuracy_drop"] == "measured"
-    both = uniform(study, 2, 0.9).predicted
+    both = uniform(case, 2, 0.9).predicted
     assert both.accuracy_drop == pytest.approx(
         found.points["body"][0.75] + found.points["head"][0.875]
     )
@@ -217,7 +217,7 @@ def test_more_levels_later_keep_what_is_there(tmp_path: Path) -> None:
     [
         ({"metric": "other"}, "metric 'closeness' is written there, this run has 'other'"),
         ({"model": Chain()}, "measured on"),
-        ({"study": Study(STUDY.profile, cluster((1.0, 3.0)))}, "measured on"),
+        ({"case": Case(CASE.profile, cluster((1.0, 3.0)))}, "measured on"),
         ({"evaluate": lambda model: closeness(model) + 1}, "dense '-?0.0' .* this run has '1.0'"),
     ],
 )
@@ -257,15 +257,15 @@ def test_what_is_no_such_file_is_refused_and_left_alone(tmp_path: Path) -> None:
 )
 def test_bad_questions_are_refused(nodes: int, levels: tuple[float, ...], said: str) -> None:
     with pytest.raises(BadInputError, match=said):
-        list(measure_sensitivities(MODEL, STUDY, nodes, closeness, 0.0, levels=levels))
+        list(measure_sensitivities(MODEL, CASE, nodes, closeness, 0.0, levels=levels))
 
 
 def test_shared_transmissions_and_worthless_values_are_refused(tmp_path: Path) -> None:
-    shared = Study(STUDY.profile, STUDY.cluster, CostSettings(share_inputs=True))
+    shared = Case(CASE.profile, CASE.cluster, CostSettings(share_inputs=True))
     with pytest.raises(BadInputError, match="cannot be sparse alone"):
         sensitivity_points(shared, 2, LEVELS)
     with pytest.raises(BadInputError, match=r"with layer 'body' at S_comm 0\.5 gave nan; a finite"):
-        list(measure_sensitivities(MODEL, STUDY, 2, lambda model: float("nan"), 0.0))
+        list(measure_sensitivities(MODEL, CASE, 2, lambda model: float("nan"), 0.0))
     path = tmp_path / "chain.csv"
     with pytest.raises(BadInputError, match="the evaluation of the dense model gave inf"):
         measured(path, lambda model: float("inf"))

@@ -13,8 +13,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+from planner.case import Case
 from planner.errors import BadInputError
-from planner.strategies.study import Study
 from planner.strategies.within_layer import dense, split_boundaries, uniform
 from planner.training.tasks import digits
 from planner.training.tasks.catalogue import TASK_NAMES, load_task
@@ -43,11 +43,11 @@ def test_every_network_can_be_planned_and_leaves_room_for_99_percent(name: str) 
     task = load_task(name)
     network = task.network()
     profile = profile_module(network, {"image": task.input_shape}, name=name, witness=False)
-    study = Study(profile, load_cluster("small-nodes"), split_points=task.split_points)
-    table = study.table(2, (0.8, 0.9, 0.95, 0.99, 1.0))
+    case = Case(profile, load_cluster("small-nodes"), split_points=task.split_points)
+    table = case.table(2, (0.8, 0.9, 0.95, 0.99, 1.0))
     kept = table.kept_features[table.sparsifiable][:, :, 0, 1]
     assert np.all(np.diff(kept, axis=1) < 0)  # every level keeps fewer features in every layer
-    assert split_boundaries(study, 2) == [1, 2, 3]
+    assert split_boundaries(case, 2) == [1, 2, 3]
     inputs = table.sparsifiable.nonzero()[0]
     assert all(profile.layers[row].in_features >= 64 for row in inputs)
 
@@ -115,16 +115,16 @@ def test_patches_are_halves_of_what_is_wanted_however_they_are_turned() -> None:
 def test_a_seed_gives_the_same_networks_again_and_every_row_the_same_batches() -> None:
     data = Digits(0)
     profile = profile_module(TASK.network(), {"image": TASK.input_shape}, name="cnn", witness=False)
-    study = Study(profile, load_cluster("small-nodes"))
+    case = Case(profile, load_cluster("small-nodes"))
     before = torch.random.get_rng_state()
     with repeatable():
         first, again = (train_dense(TASK, data, 7, FEW) for _ in range(2))
         other = train_dense(TASK, data, 8, FEW)
         kept = {name: tensor.clone() for name, tensor in first.state_dict().items()}
-        plan = uniform(study, 2, 0.9)
+        plan = uniform(case, 2, 0.9)
         tuned, twice = (prune_and_tune(first, plan, profile, data, 7, FEW) for _ in range(2))
         by_chance = prune_and_tune(first, plan, profile, data, 7, FEW, "random")
-        whole = prune_and_tune(first, dense(study, 2), profile, data, 7, FEW)
+        whole = prune_and_tune(first, dense(case, 2), profile, data, 7, FEW)
     assert same(first, again)
     assert not same(first, other)
     assert torch.equal(before, torch.random.get_rng_state())

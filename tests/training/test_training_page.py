@@ -12,7 +12,7 @@ from torch import nn
 
 from planner.training.pruner import Pruner
 from tests.training import models
-from tests.training.models import Groups, case, inputs
+from tests.training.models import Groups, inputs, prepared
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 
@@ -25,7 +25,7 @@ def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
 def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a reader has at hand."""
     monkeypatch.chdir(tmp_path)
-    found = case(Groups, 0.75)
+    found = prepared(Groups, 0.75)
     Path("plan.json").write_text(found.plan.model_dump_json(), encoding="utf-8")
     Path("profile.json").write_text(found.profile.model_dump_json(), encoding="utf-8")
     trained: list[float] = []

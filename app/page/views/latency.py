@@ -79,7 +79,7 @@ def _so_far(answer: Answer, shown: Shown) -> None:
     """Where the time goes, summed up."""
     st.subheader("Time so far", anchor=False)
     hidden = ""
-    if answer.study.settings.overlap:
+    if answer.case.settings.overlap:
         hidden = " With overlap a layer takes the longer of its two parts: less than the stack."
     chart(
         cumulative(shown.stages),
@@ -99,7 +99,7 @@ def _roofline(answer: Answer, shown: Shown) -> None:
     st.subheader("Rooflines of link and processor", anchor=False)
     held = sum(point.comm_s > point.compute_s for point in points)
     chart(
-        roofline(points, answer.study.settings.overlap),
+        roofline(points, answer.case.settings.overlap),
         layer_table(shown.stages),
         f"{held} of {count(len(points), 'layer')} of {shown.whose} that exchange anything are held "
         "back by the link: they stand left of the ridge, where a byte sent brings too few MACs. "

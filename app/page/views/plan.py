@@ -57,7 +57,7 @@ def _timeline(answer: Answer) -> None:
     """Every node's work for one input."""
     st.subheader("Who works when, for one input", anchor=False)
     spans = timeline(answer)
-    nodes = [node.name for node in answer.study.cluster.nodes]
+    nodes = [node.name for node in answer.case.cluster.nodes]
     if len(spans) > _MOST_SPANS:
         st.info(f"{count(len(spans), 'span')}: too many to draw; the table above sums them up.")
         return
@@ -78,7 +78,7 @@ def _memory(answer: Answer) -> None:
     """Bytes per node against its limit."""
     st.subheader("Memory of each node", anchor=False)
     needed = answer.plan.predicted.memory_bytes
-    limits = {node.name: node.memory_bytes for node in answer.study.cluster.nodes}
+    limits = {node.name: node.memory_bytes for node in answer.case.cluster.nodes}
     known = [name for name in needed if limits.get(name) is not None]
     rows = tuple((name, value, limits.get(name)) for name, value in needed.items())
     chart(

@@ -79,7 +79,7 @@ def _of_page(answer: Answer) -> Scenario:
     """The page's model and nodes, with the sources of the table."""
     text = str(st.session_state.sources)
     rows = rows_of(text) if text else usual_rows(answer)
-    names = [node.name for node in answer.study.cluster.nodes]
+    names = [node.name for node in answer.case.cluster.nodes]
     st.data_editor(
         rows,
         key=_table_key(rows, names),

@@ -71,7 +71,7 @@ def _drawn(answer: Answer, found: dict[int, Comparison]) -> None:
         "Pale bars break a limit; the table says which.",
         times_origin(answer),
     ]
-    if answer.study.settings.overlap:
+    if answer.case.settings.overlap:
         lines.append("With overlap the longer part of a layer hides the shorter.")
     chart(
         strategies(chosen),

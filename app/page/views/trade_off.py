@@ -47,7 +47,7 @@ def show(answer: Answer) -> None:
         "Points at most", min_value=2, max_value=40, step=1, key="points", persist_state="session"
     )
     trade, points = st.session_state.trade, st.session_state.points
-    if trade == "accuracy" and answer.study.accuracy is None:
+    if trade == "accuracy" and answer.case.loss_model is None:
         st.info("There is no accuracy model to trade with: choose one in the side bar.")
         return
     free = answer.traded(trade)

@@ -59,7 +59,7 @@ def show(answer: Answer) -> None:
     finished(
         "sweep",
         (Same(answer), over, values),
-        lambda watch: sweep(answer.study, answer.request, over, values, watch),
+        lambda watch: sweep(answer.case, answer.request, over, values, watch),
         "Planning at each value",
         lambda found: _sweep(answer, found),
     )
@@ -123,7 +123,7 @@ def _needed(answer: Answer, of: Resource, target_s: float, watch: Watch) -> Need
     """As ``planner needs`` finds it; the target takes the place of a limit on the latency."""
     limits = answer.limits.model_copy(update={"max_latency_s": None})
     request = replace(answer.request, limits=limits, objective="latency", exactly=False)
-    return needed(answer.study, request, of, target_s, watch=watch)
+    return needed(answer.case, request, of, target_s, watch=watch)
 
 
 def _answer(found: Needed) -> None:

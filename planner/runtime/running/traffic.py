@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from planner.accuracy.interface import Exchange
+from planner.case import Case
 from planner.cost.handover import moving_features
 from planner.cost.ownership import FeatureShares
 from planner.cost.sharing import newly_sent, sharing_readers
 from planner.errors import InconsistentResultError
 from planner.runtime.running.transport import Pair
-from planner.strategies.study import Study
 from planner.structure import tensors_across
 
 Counts = Mapping[str, Mapping[Any, int]]
@@ -58,17 +58,17 @@ def handover_name(stage: int) -> str:
     return f"(into stage {stage})"
 
 
-def predicted_traffic(study: Study, stages: Sequence[Exchange]) -> Traffic:
+def predicted_traffic(case: Case, stages: Sequence[Exchange]) -> Traffic:
     """What the cost model counts for a plan, layer by layer."""
-    profile = study.profile
+    profile = case.profile
     found = Traffic()
     for number, stage in enumerate(stages, start=1):
         table = stage.table
         group = table.node_names
-        shares = study.shares(group)
+        shares = case.shares(group)
         if number > 1:
-            _handed_over(study, found, stages[number - 2], stage, number)
-        readers = sharing_readers(profile, shares, study.settings)
+            _handed_over(case, found, stages[number - 2], stage, number)
+        readers = sharing_readers(profile, shares, case.settings)
         fresh = newly_sent(table.kept_features, readers)[:, 0]
         for row in range(len(profile.layers))[stage.rows]:
             layer = profile.layers[row]
@@ -83,12 +83,12 @@ def predicted_traffic(study: Study, stages: Sequence[Exchange]) -> Traffic:
 
 
 def _handed_over(
-    study: Study, found: Traffic, before: Exchange, after: Exchange, number: int
+    case: Case, found: Traffic, before: Exchange, after: Exchange, number: int
 ) -> None:
-    profile = study.profile
+    profile = case.profile
     senders, receivers = before.table.node_names, after.table.node_names
-    has: FeatureShares = study.shares(senders)
-    needs = study.shares(receivers)
+    has: FeatureShares = case.shares(senders)
+    needs = case.shares(receivers)
     sizes = {spec.name: spec.bytes for spec in profile.inputs}
     sizes |= {layer.name: layer.output_bytes for layer in profile.layers}
     for name in tensors_across(profile)[after.rows.start - 1]:

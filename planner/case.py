@@ -32,26 +32,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def kept_in_study(
-    function: Callable[Concatenate[Study, P], T],
-) -> Callable[Concatenate[Study, P], T]:
-    """Let a study keep what a function of it and of hashable arguments returned."""
+def kept_in_case(
+    function: Callable[Concatenate[Case, P], T],
+) -> Callable[Concatenate[Case, P], T]:
+    """Let a case keep what a function of it and of hashable arguments returned."""
     signature = inspect.signature(function)
 
     @wraps(function)
-    def once(study: Study, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        bound = signature.bind(study, *args, **kwargs)
+    def once(case: Case, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        bound = signature.bind(case, *args, **kwargs)
         bound.apply_defaults()
         key = (function.__name__, *list(bound.arguments.values())[1:])
-        if key not in study.kept:
-            study.kept[key] = function(study, *args, **kwargs)
-        return cast(T, study.kept[key])
+        if key not in case.kept:
+            case.kept[key] = function(case, *args, **kwargs)
+        return cast(T, case.kept[key])
 
     return once
 
 
 @dataclass(frozen=True)
-class Study:
+class Case:
     """Model, cluster, cost conventions and accuracy model that plans are compared under.
 
     ``curve`` holds the published values of the baselines where it speaks of this very model.
@@ -61,7 +61,7 @@ class Study:
     profile: ModelProfile
     cluster: Cluster
     settings: CostSettings = DEFAULT_SETTINGS
-    accuracy: LossModel | None = None
+    loss_model: LossModel | None = None
     curve: AccuracyCurve | None = None
     split_points: tuple[str, ...] = ()
     levels: tuple[float, ...] = DEFAULT_LEVELS
@@ -80,14 +80,14 @@ class Study:
         """The medium that costs are counted for: the request's, or the cluster's own."""
         return self.settings.medium or self.cluster.medium
 
-    def on(self, cluster: Cluster) -> Study:
+    def on(self, cluster: Cluster) -> Case:
         """The same question on another cluster; ownership is known where speeds are as before."""
         other = replace(self, cluster=cluster)
         other.take_over(self)
         return other
 
-    def take_over(self, other: Study) -> None:
-        """Know the ownership of features that another study of the same profile has found."""
+    def take_over(self, other: Case) -> None:
+        """Know the ownership of features that another case of the same profile has found."""
         if other.profile is self.profile:
             self.kept.update({k: v for k, v in other.kept.items() if _is_call(k, "_shares_of")})
 
@@ -97,7 +97,7 @@ class Study:
         slowest = min(speeds[name] for name in names)
         return self._shares_of(tuple(speeds[name] / slowest for name in names))
 
-    @kept_in_study
+    @kept_in_case
     def _shares_of(self, speeds: tuple[float, ...]) -> FeatureShares:
         return feature_shares(self.profile, np.array(speeds))
 
@@ -105,7 +105,7 @@ class Study:
         """Costs at the given uniform levels on the first nodes."""
         return self.table_on(self.names(nodes), levels)
 
-    @kept_in_study
+    @kept_in_case
     def table_on(
         self, names: tuple[str, ...], levels: tuple[float, ...] | None = None
     ) -> CostTable:
@@ -136,7 +136,7 @@ class Study:
         group = self.cluster.only(names)
         return node_times(self.profile, group, self.settings, shares, kept, readers)
 
-    @kept_in_study
+    @kept_in_case
     def owners(self, names: tuple[str, ...]) -> LayerOwners:
         """The owner of every feature that each layer reads and makes on a group of nodes."""
         owners = self.shares(names).owners
@@ -156,11 +156,11 @@ class Study:
 
         0 on one node or without a model; infinite where the model knows nothing.
         """
-        if self.accuracy is None or len(table.node_names) == 1:
+        if self.loss_model is None or len(table.node_names) == 1:
             return np.zeros(table.comm_sparsity.shape)
-        return self.accuracy.scores(self.exchange(table))
+        return self.loss_model.scores(self.exchange(table))
 
-    @kept_in_study
+    @kept_in_case
     def transfers(self, sender: tuple[str, ...], receiver: tuple[str, ...]) -> Transfers:
         """Handing all live tensors from one group to another, at every cut between units."""
         return self.handovers().between(self.member(sender), self.member(receiver))
@@ -173,18 +173,18 @@ class Study:
         transfers = self.transfers(sender, receiver)
         return float(transfers.seconds[cut]), float(transfers.medium_s[cut])
 
-    @kept_in_study
+    @kept_in_case
     def ends_s(self, names: tuple[str, ...]) -> tuple[float, float]:
         """Seconds of handing the input to a group and of collecting the output from it."""
         handovers, member = self.handovers(), self.member(names)
         return handovers.first(member), handovers.last(member)
 
-    @kept_in_study
+    @kept_in_case
     def handovers(self) -> Handovers:
         """Costs of changing the group between two stages."""
         return Handovers(self.profile, self.cluster, self.settings)
 
-    @kept_in_study
+    @kept_in_case
     def member(self, names: tuple[str, ...]) -> Member:
         """A group as it takes part in handovers."""
         return Member(positions_of(self.cluster, names), self.shares(names))
@@ -193,11 +193,11 @@ class Study:
         """Costs of stages on the first nodes; a shared medium is the whole cluster's."""
         return self._chain_of_all().first(nodes)
 
-    @kept_in_study
+    @kept_in_case
     def _chain_of_all(self) -> ChainCosts:
         return chain_costs(self.profile, self.group(len(self.cluster.nodes)), self.settings)
 
-    @kept_in_study
+    @kept_in_case
     def reference(self) -> ModelReference:
         """The model as plans name it."""
         totals = self.profile.totals

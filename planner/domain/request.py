@@ -1,0 +1,37 @@
+"""What is asked of a case: the objective, the limits, the nodes and the ways to use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.domain.settings import NO_LIMITS, Limits, Objective, Parallelism
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the best plan must respect and how it is looked for.
+
+    Attributes
+    ----------
+    max_nodes : int
+        Nodes that may be used, any of the cluster's.
+    parallelism : Parallelism
+    objective : Objective
+    limits : Limits
+    exactly : bool
+        So many nodes must work (``--nodes``), not at most so many.
+    solver : {"auto", "ilp", "exhaustive"}
+    time_limit_s : float, optional
+        For the whole call, the making of costs included; the best plan so far is the answer then.
+    alternatives : bool
+        Whether the best plans of other shapes, and why they are not the answer, are asked for.
+    """
+
+    max_nodes: int
+    parallelism: Parallelism = "hybrid"
+    objective: Objective = "latency"
+    limits: Limits = NO_LIMITS
+    exactly: bool = False
+    solver: str = "auto"
+    time_limit_s: float | None = None
+    alternatives: bool = True
