@@ -22,7 +22,7 @@ from planner.domain.cluster import tuned_cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
-from planner.strategies.pareto import Trade
+from planner.strategies.what_if.frontier import Trade
 from planner.units import parse_quantity
 from profiles.catalog import resolve_cluster
 from profiles.sources import load_source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.errors import BadInputError
-from planner.strategies.hardware import Quantity, Value, check_value
+from planner.strategies.what_if.quantities import Quantity, Value, check_value
 from planner.units import parse_quantity
 
 _UNIT_KINDS: dict[Quantity, str] = {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from app.tables import Cell, Table, shown_gap
-from planner.strategies.hardware import Quantity, Value
-from planner.strategies.needed import Needed, Trial
-from planner.strategies.summary import PlanSummary
-from planner.strategies.sweep import Sweep, SweepPoint
+from planner.strategies.what_if.quantities import Quantity, Value
+from planner.strategies.what_if.needed import Needed, Trial
+from planner.strategies.what_if.summary import PlanSummary
+from planner.strategies.what_if.sweep import Sweep, SweepPoint
 from planner.units import format_seconds
 
 _COLUMNS: dict[Quantity, tuple[str, float]] = {

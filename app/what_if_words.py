@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from planner.strategies.hardware import Quantity, Value
-from planner.strategies.needed import Needed
-from planner.strategies.sweep import Sweep
+from planner.strategies.what_if.quantities import Quantity, Value
+from planner.strategies.what_if.needed import Needed
+from planner.strategies.what_if.sweep import Sweep
 from planner.units import format_seconds, format_si
 
 _DIGITS = 6  # no fewer than values are rounded to, so that what is read can be typed

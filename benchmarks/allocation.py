@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from _machine import header, timed
 
-from planner.domain.problem import AllocationProblem
+from planner.domain.certificate import AllocationProblem
 from planner.solve.allocation.dp import every_count
 from planner.solve.allocation.ilp import ilp_allocation
 from planner.solve.allocation.solver import solve_allocation

@@ -17,14 +17,14 @@ from _machine import header, timed
 
 from planner.accuracy.model import curve_model
 from planner.case import Case, sparsifiable_layers
-from planner.domain.joint import JointProblem
+from planner.solve.problem import JointProblem
 from planner.domain.settings import Limits, Objective
 from planner.solve.deadline import Deadline
 from planner.solve.joint.bottleneck import least_bottleneck
 from planner.solve.joint.ilp import JointProgram
 from planner.solve.joint.latency import least_latency
 from planner.solve.joint.solver import solve_joint
-from planner.strategies.hybrid import JointCosts
+from planner.strategies.problem_of import JointCosts
 from profiles.catalog import load_cluster, load_curve, load_model
 
 GAP = 5e-3

@@ -26,10 +26,10 @@ from _machine import header, timed
 from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.cost_table import CostTable
-from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
+from planner.domain.certificate import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.sparsity.multiple_choice import choose
 from planner.solve.sparsity.solver import solve_sparsity, sweep_sparsity
-from planner.solve.verify import memory_bytes
+from planner.solve.check import memory_bytes
 from profiles.catalog import load_model
 
 B_BYTES_PER_S, C_MACS_PER_S = 37.5e6, 3.75e9

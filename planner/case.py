@@ -1,26 +1,25 @@
-"""One question: this model on this cluster, under these conventions."""
+"""One case: a model on a cluster under given conventions, and its costs, each computed once."""
 
 from __future__ import annotations
 
 import hashlib
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from functools import cached_property
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.accuracy.interface import Exchange, LossModel
-from planner.cost.chain import ChainCosts, chain_costs
+from planner.accuracy.interface import LossModel
 from planner.cost.handover import Handovers, Member, Transfers, positions_of
 from planner.cost.layers import NodeTimes, node_times
 from planner.cost.ownership import FeatureShares, feature_shares
 from planner.cost.sharing import sharing_readers
+from planner.cost.stage import StageCosts
 from planner.cost.table import DEFAULT_LEVELS, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
-from planner.domain.cluster import Cluster, Medium
+from planner.domain.cluster import Casting, Cluster, Medium
 from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import LayerOwners
@@ -28,34 +27,29 @@ from planner.domain.plan import ModelReference
 from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 from planner.structure import allocation_units
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def kept_in_case(
-    function: Callable[Concatenate[Case, P], T],
-) -> Callable[Concatenate[Case, P], T]:
-    """Let a case keep what a function of it and of hashable arguments returned."""
-    signature = inspect.signature(function)
-
-    @wraps(function)
-    def once(case: Case, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        bound = signature.bind(case, *args, **kwargs)
-        bound.apply_defaults()
-        key = (function.__name__, *list(bound.arguments.values())[1:])
-        if key not in case.kept:
-            case.kept[key] = function(case, *args, **kwargs)
-        return cast(T, case.kept[key])
-
-    return once
 
 
 @dataclass(frozen=True)
 class Case:
-    """Model, cluster, cost conventions and accuracy model that plans are compared under.
+    """What is costed: a model, a cluster, the conventions of the cost model, a loss model.
 
-    ``curve`` holds the published values of the baselines where it speaks of this very model.
-    ``kept`` holds what was computed already: cost tables and solved programs.
+    What is asked of it is a `planner.domain.request.Request`. Every cost is computed when it is
+    first needed and kept, so that whoever asks again gets the same object.
+
+    Attributes
+    ----------
+    profile : ModelProfile
+    cluster : Cluster
+    settings : CostSettings
+    loss_model : LossModel, optional
+        Loss of a layer at a sparsity. Without one nothing is said about accuracy.
+    curve : AccuracyCurve, optional
+        Published values of the baselines, where it speaks of this very model.
+    split_points : tuple of str
+        First layers of block groups, in place of the down-sampling rule.
+    levels : tuple of float
+        S_comm that a layer may choose from, rising from 0.
     """
 
     profile: ModelProfile
@@ -65,7 +59,53 @@ class Case:
     curve: AccuracyCurve | None = None
     split_points: tuple[str, ...] = ()
     levels: tuple[float, ...] = DEFAULT_LEVELS
-    kept: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _made: dict[Hashable, object] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def once(
+        self, key: Hashable, make: Callable[[], T], keep: Callable[[T], bool] = lambda _: True
+    ) -> T:
+        """What was made under a key, or what ``make`` makes now.
+
+        Parameters
+        ----------
+        key : hashable
+            Begins with the name of what is made.
+        make : callable
+        keep : callable
+            Whether what was made is to be kept; all is by default.
+        """
+        if key in self._made:
+            return cast(T, self._made[key])
+        made = make()
+        if keep(made):
+            self._made[key] = made
+        return made
+
+    def on(self, cluster: Cluster) -> Case:
+        """The same model under the same conventions on another cluster."""
+        other = replace(self, cluster=cluster)
+        other.take_over(self)
+        return other
+
+    def take_over(self, other: Case) -> None:
+        """Know what another case of the same profile has found that no cluster changes."""
+        if other.profile is self.profile:
+            shared = {k: v for k, v in other._made.items() if _is_of(k, "shares")}
+            self._made.update(shared)
+
+    # The group: which nodes, in which order, on which medium.
+
+    @property
+    def medium(self) -> Medium:
+        """The medium that costs are counted for: the settings', or the cluster's own."""
+        return self.settings.medium or self.cluster.medium
+
+    @property
+    def casting(self) -> Casting:
+        """The casting that costs are counted for: the settings', or the cluster's own."""
+        return self.settings.casting or self.cluster.casting
 
     def group(self, nodes: int) -> Cluster:
         """The first nodes of the ring, from the source."""
@@ -75,129 +115,117 @@ class Case:
         """Names of the first nodes of the ring."""
         return tuple(node.name for node in self.group(nodes).nodes)
 
-    @property
-    def medium(self) -> Medium:
-        """The medium that costs are counted for: the request's, or the cluster's own."""
-        return self.settings.medium or self.cluster.medium
+    # The model: its units, and who holds what.
 
-    def on(self, cluster: Cluster) -> Case:
-        """The same question on another cluster; ownership is known where speeds are as before."""
-        other = replace(self, cluster=cluster)
-        other.take_over(self)
-        return other
+    @cached_property
+    def units(self) -> list[range]:
+        """Layers that stay together when layers are allocated to nodes."""
+        return allocation_units(self.profile)
 
-    def take_over(self, other: Case) -> None:
-        """Know the ownership of features that another case of the same profile has found."""
-        if other.profile is self.profile:
-            self.kept.update({k: v for k, v in other.kept.items() if _is_call(k, "_shares_of")})
+    def per_unit(self, field_name: str) -> NDArray[np.int64]:
+        """Sums of a layer's field over every unit, shape (U,)."""
+        values = [getattr(layer, field_name) for layer in self.profile.layers]
+        starts = [unit.start for unit in self.units]
+        sums: NDArray[np.int64] = np.add.reduceat(np.array(values, dtype=np.int64), starts)
+        return sums
 
     def shares(self, names: tuple[str, ...]) -> FeatureShares:
         """Ownership of features on a group of nodes."""
         speeds = {node.name: node.macs_per_s for node in self.cluster.nodes}
         slowest = min(speeds[name] for name in names)
-        return self._shares_of(tuple(speeds[name] / slowest for name in names))
+        ratios = tuple(speeds[name] / slowest for name in names)
+        return self.once(
+            ("shares", ratios), lambda: feature_shares(self.profile, np.array(ratios))
+        )
 
-    @kept_in_case
-    def _shares_of(self, speeds: tuple[float, ...]) -> FeatureShares:
-        return feature_shares(self.profile, np.array(speeds))
+    def owners(self, names: tuple[str, ...]) -> LayerOwners:
+        """The owner of every feature that each layer reads and makes on a group of nodes."""
 
-    def table(self, nodes: int, levels: tuple[float, ...] | None = None) -> CostTable:
-        """Costs at the given uniform levels on the first nodes."""
-        return self.table_on(self.names(nodes), levels)
+        def make() -> LayerOwners:
+            owners, layers = self.shares(names).owners, self.profile.layers
+            return LayerOwners(
+                inputs=tuple(owners[layer.inputs[0]] for layer in layers),
+                outputs=tuple(owners[layer.name] for layer in layers),
+            )
 
-    @kept_in_case
-    def table_on(
+        return self.once(("owners", names), make)
+
+    # Costs of layers on a group.
+
+    def table(
         self, names: tuple[str, ...], levels: tuple[float, ...] | None = None
     ) -> CostTable:
-        """Costs at the given uniform levels on a group of nodes."""
-        return cost_table(
-            self.profile,
-            self.cluster.only(names),
-            self.settings,
-            levels or self.levels,
-            self.shares(names),
+        """Costs at the given uniform levels on a group of nodes, `levels` by default."""
+        # a node alone exchanges nothing at any level
+        asked = (0.0,) if len(names) == 1 else (self.levels if levels is None else levels)
+        return self.once(
+            ("table", names, asked),
+            lambda: cost_table(
+                self.profile, self.cluster.only(names), self.settings, asked, self.shares(names)
+            ),
         )
 
     def table_of(self, names: tuple[str, ...], kept: NDArray[np.int64]) -> CostTable:
         """Costs of given feature counts, shape (L, n, n), on a group of nodes."""
-        return cost_of_counts(
-            self.profile,
-            self.cluster.only(names),
-            self.settings,
-            self.shares(names),
-            kept[:, None],
-            np.zeros(1),
-        )
+        group, shares = self.cluster.only(names), self.shares(names)
+        only = kept[:, None]
+        return cost_of_counts(self.profile, group, self.settings, shares, only, np.zeros(1))
 
-    def node_times_of(self, names: tuple[str, ...], kept: NDArray[np.int64]) -> NodeTimes:
+    def stage(self, table: CostTable, rows: slice = slice(None)) -> StageCosts:
+        """A table's layers, or some of them, as a stage on its group."""
+        return StageCosts(table, self.owners(table.node_names), self.casting, rows)
+
+    def node_times(self, names: tuple[str, ...], kept: NDArray[np.int64]) -> NodeTimes:
         """When each node of a group works for given feature counts, shape (L, n, n)."""
         shares = self.shares(names)
         readers = sharing_readers(self.profile, shares, self.settings)
         group = self.cluster.only(names)
         return node_times(self.profile, group, self.settings, shares, kept, readers)
 
-    @kept_in_case
-    def owners(self, names: tuple[str, ...]) -> LayerOwners:
-        """The owner of every feature that each layer reads and makes on a group of nodes."""
-        owners = self.shares(names).owners
-        layers = self.profile.layers
-        return LayerOwners(
-            inputs=tuple(owners[layer.inputs[0]] for layer in layers),
-            outputs=tuple(owners[layer.name] for layer in layers),
-        )
-
-    def exchange(self, table: CostTable, rows: slice = slice(None)) -> Exchange:
-        """What accuracy models need to know of a stage."""
-        casting = self.settings.casting or self.cluster.casting
-        return Exchange(table, self.owners(table.node_names), casting, rows)
-
     def loss(self, table: CostTable) -> NDArray[np.float64]:
-        """Score of every layer at every option in the accuracy model's unit, shape (L, K).
+        """Score of every layer at every option in the loss model's unit, shape (L, K).
 
         0 on one node or without a model; infinite where the model knows nothing.
         """
         if self.loss_model is None or len(table.node_names) == 1:
             return np.zeros(table.comm_sparsity.shape)
-        return self.loss_model.scores(self.exchange(table))
+        return self.loss_model.scores(self.stage(table))
 
-    @kept_in_case
+    # Costs between groups.
+
     def transfers(self, sender: tuple[str, ...], receiver: tuple[str, ...]) -> Transfers:
         """Handing all live tensors from one group to another, at every cut between units."""
-        return self.handovers().between(self.member(sender), self.member(receiver))
+        return self.once(
+            ("transfers", sender, receiver),
+            lambda: self._handovers.between(self._member(sender), self._member(receiver)),
+        )
 
     def handover_s(
         self, sender: tuple[str, ...], receiver: tuple[str, ...], layer: int
     ) -> tuple[float, float]:
-        """Seconds and medium's occupation of the change of group before a layer."""
-        cut = [unit.start for unit in allocation_units(self.profile)].index(layer) - 1
+        """Seconds, and seconds of a shared medium, of the change of group before a layer."""
+        cut = [unit.start for unit in self.units].index(layer) - 1
         transfers = self.transfers(sender, receiver)
         return float(transfers.seconds[cut]), float(transfers.medium_s[cut])
 
-    @kept_in_case
     def ends_s(self, names: tuple[str, ...]) -> tuple[float, float]:
         """Seconds of handing the input to a group and of collecting the output from it."""
-        handovers, member = self.handovers(), self.member(names)
-        return handovers.first(member), handovers.last(member)
+        member = self._member(names)
+        return self.once(
+            ("ends", names), lambda: (self._handovers.first(member), self._handovers.last(member))
+        )
 
-    @kept_in_case
-    def handovers(self) -> Handovers:
-        """Costs of changing the group between two stages."""
+    @cached_property
+    def _handovers(self) -> Handovers:
         return Handovers(self.profile, self.cluster, self.settings)
 
-    @kept_in_case
-    def member(self, names: tuple[str, ...]) -> Member:
-        """A group as it takes part in handovers."""
-        return Member(positions_of(self.cluster, names), self.shares(names))
+    def _member(self, names: tuple[str, ...]) -> Member:
+        return self.once(
+            ("member", names),
+            lambda: Member(positions_of(self.cluster, names), self.shares(names)),
+        )
 
-    def chain(self, nodes: int) -> ChainCosts:
-        """Costs of stages on the first nodes; a shared medium is the whole cluster's."""
-        return self._chain_of_all().first(nodes)
-
-    @kept_in_case
-    def _chain_of_all(self) -> ChainCosts:
-        return chain_costs(self.profile, self.group(len(self.cluster.nodes)), self.settings)
-
-    @kept_in_case
+    @cached_property
     def reference(self) -> ModelReference:
         """The model as plans name it."""
         totals = self.profile.totals
@@ -209,7 +237,7 @@ class Case:
         )
 
 
-def _is_call(key: object, name: str) -> bool:
+def _is_of(key: Hashable, name: str) -> bool:
     return isinstance(key, tuple) and key[:1] == (name,)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from planner.accuracy.ranking import magnitudes
 from planner.domain.layer_profile import LayerProfile
 from planner.errors import BadInputError
-from planner.parameters import StoredWeight, stored_weights
+from planner.weights.parameters import StoredWeight, stored_weights
 from profiles.files import one_line
 from profiles.weight_message import Weight
 

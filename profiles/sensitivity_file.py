@@ -135,7 +135,7 @@ def _fingerprint(model: nn.Module, case: Case, nodes: int) -> str:
         if isinstance(value, torch.Tensor):  # by bytes, since numpy knows no bfloat16
             flat = value.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().tobytes())
-    digest.update(case.reference().profile_sha256.encode())
+    digest.update(case.reference.profile_sha256.encode())
     digest.update(case.group(nodes).model_dump_json().encode())
     digest.update(case.settings.model_dump_json().encode())
     return digest.hexdigest()[:16]

@@ -11,7 +11,7 @@ import numpy as np
 
 from planner.accuracy.ranking import Magnitudes
 from planner.errors import BadInputError
-from planner.parameters import StoredWeight
+from planner.weights.parameters import StoredWeight
 
 Weight = tuple[Magnitudes, StoredWeight]
 """L1 norms of a layer's weight, shape (O, I), and where it is stored."""

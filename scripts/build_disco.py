@@ -12,7 +12,7 @@ from layer_table import PICTURE, Layer, head_mounted_layers, layer_picture, per_
 from readings import READINGS, costs_at
 
 from planner.domain.settings import CostSettings
-from planner.strategies.within_layer import split_baseline
+from planner.strategies.baselines import split_baseline
 
 PUBLISHED_SHARES = {  # percent, DISCO: S_comm and S_comp with 1, 2, 3 independent groups
     "dense-then-split": ((8, 32, 68), (10, 28, 40)),

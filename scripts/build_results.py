@@ -17,8 +17,8 @@ from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.strategies.optimise import optimise
-from planner.strategies.pipeline import ar_mdi, optimal_allocation, pipeline_equal
-from planner.strategies.within_layer import (
+from planner.strategies.baselines import ar_mdi, optimal_allocation, pipeline_equal
+from planner.strategies.baselines import (
     dense,
     independent_branches,
     optimal_sparsity,

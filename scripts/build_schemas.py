@@ -13,13 +13,13 @@ from planner.domain.cluster import Cluster
 from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.domain.problem import Problem, Result
+from planner.domain.certificate import Problem, Result
 from planner.simulation.result import SimulationResult
 from planner.simulation.scenario import Scenario
 from planner.strategies.compare import Comparison
-from planner.strategies.needed import Needed
-from planner.strategies.pareto import ParetoFrontier
-from planner.strategies.sweep import Sweep
+from planner.strategies.what_if.needed import Needed
+from planner.strategies.what_if.frontier import ParetoFrontier
+from planner.strategies.what_if.sweep import Sweep
 
 DOCUMENTS: dict[str, type[BaseModel]] = {
     "accuracy-curve": AccuracyCurve,

@@ -15,8 +15,8 @@ from planner.domain.cluster import Casting, Cluster, Medium
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import NO_LIMITS, CostSettings
 from planner.solve.allocation.solver import solve_allocation
-from planner.strategies.pipeline import allocation_problem, pipeline_equal
-from planner.strategies.within_layer import single_node
+from planner.strategies.baselines import allocation_problem, pipeline_equal
+from planner.strategies.baselines import single_node
 from profiles.catalog import load_cluster, load_model
 
 SPARSITY = 0.99

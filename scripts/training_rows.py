@@ -9,7 +9,7 @@ from typing import Literal
 from planner.case import Case
 from planner.domain.plan import Plan
 from planner.domain.settings import Limits
-from planner.strategies.within_layer import (
+from planner.strategies.baselines import (
     dense,
     independent_branches,
     optimal_sparsity,

@@ -16,7 +16,7 @@ from app.what_if_words import needed_sentences
 from planner.domain.request import Request
 from planner.domain.settings import Parallelism
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
-from planner.strategies.needed import DEFAULT_TOLERANCE, Resource, needed
+from planner.strategies.what_if.needed import DEFAULT_TOLERANCE, Resource, needed
 from planner.units import parse_quantity
 from profiles.files import document_text
 

@@ -18,7 +18,7 @@ from app.words import (
     frontier_sentence,
 )
 from planner.domain.settings import Parallelism
-from planner.strategies.pareto import Trade, frontier
+from planner.strategies.what_if.frontier import Trade, frontier
 from profiles.files import document_text
 
 

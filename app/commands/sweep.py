@@ -17,9 +17,9 @@ from app.what_if_words import sweep_sentences
 from planner.domain.request import Request
 from planner.domain.settings import Objective, Parallelism
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
-from planner.strategies.hardware import Quantity, Value, present_value, spread_values
-from planner.strategies.sweep import Sweep
-from planner.strategies.sweep import sweep as sweep_over
+from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
+from planner.strategies.what_if.sweep import Sweep
+from planner.strategies.what_if.sweep import sweep as sweep_over
 from profiles.files import document_text
 
 _AROUND = 32.0  # by default from so much less than the present value to so much more

@@ -17,10 +17,10 @@ from planner.domain.plan import Binding, Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.reshape import at_input_shapes
-from planner.strategies.binding import what_binds
+from planner.strategies.what_if.binding import what_binds
 from planner.strategies.compare import Comparison, compare
 from planner.strategies.optimise import optimise
-from planner.strategies.pareto import ParetoFrontier, Trade, frontier
+from planner.strategies.what_if.frontier import ParetoFrontier, Trade, frontier
 from profiles.catalog import load_model
 from profiles.files import document_text
 

@@ -11,7 +11,7 @@ from app.tables import Cell, Table, plan_summary_table
 from planner.case import Case
 from planner.domain.cost_table import CostTable
 from planner.domain.plan import KeptFeatures, Plan
-from planner.strategies.evaluation import exchanges
+from planner.strategies.costed import cost_stages
 
 _COSTS = ("comm. (ms)", "comp. (ms)", "handed over (ms)")
 
@@ -91,7 +91,7 @@ def stage_table(answer: Answer) -> Table:
 def _stages(case: Case, plan: Plan) -> Iterator[StageView]:
     start = 0
     before: tuple[str, ...] = ()
-    for stage, exchange in zip(plan.stages, exchanges(case, plan.stages), strict=True):
+    for stage, exchange in zip(plan.stages, cost_stages(case, plan.stages).stages, strict=True):
         received_s = 0.0
         if before:
             received_s, _ = case.handover_s(before, stage.nodes, start)

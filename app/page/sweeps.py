@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.page.answer import Answer
-from planner.strategies.hardware import Quantity, Value, present_value, spread_values
+from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
 
 _POINTS = 9
 _FEWEST_NODES = 8

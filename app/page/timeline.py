@@ -10,7 +10,7 @@ from app.page.answer import Answer
 from app.page.layer_view import StageView, plan_stages
 from app.tables import Table
 from planner.cost.layers import NodeTimes
-from planner.strategies.evaluation import times_of_nodes
+from planner.strategies.costed import node_times_of
 
 Kind = Literal["computation", "communication", "handed over"]
 
@@ -41,7 +41,7 @@ def _spans(answer: Answer) -> Iterator[Span]:
     overlap = answer.case.settings.overlap
     first = answer.case.ends_s(stages[0].nodes)[0]
     last = answer.case.ends_s(stages[-1].nodes)[1]
-    times = [_by_layer(answer, found) for found in times_of_nodes(answer.case, answer.plan.stages)]
+    times = [_by_layer(answer, found) for found in node_times_of(answer.case, answer.plan.stages)]
     now = 0.0
     if first:
         yield from _all(stages[0].nodes, 1, "handed over", "the input", now, now + first)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.accuracy.interface import Exchange, LossKind, PredictedLoss, total_score
+from planner.accuracy.interface import LossKind, PredictedLoss, total_score
+from planner.cost.stage import StageCosts
 from planner.accuracy.ranking import Magnitudes, ranking, sub_row_norms
 from planner.domain.cluster import Casting
 from planner.domain.owners import Owners
@@ -55,32 +56,32 @@ class EnergyModel:
         """Of a score, in words."""
         return "of the weights' L1 mass"
 
-    def scores(self, exchange: Exchange) -> NDArray[np.float64]:
+    def scores(self, stage: StageCosts) -> NDArray[np.float64]:
         """Every layer's part in the network's energy loss, (L, K) (docs/accuracy.md, eq. A7).
 
         The kept sub-rows are those of largest norm, as many per ordered pair as the plan has.
         Layers without known weights score 0 where they send everything, else infinity.
         """
-        table = exchange.table
+        table = stage.table
         mass = np.array([0.0 if m is None else m.sum(dtype=np.float64) for m in self.magnitudes])
         scores = np.zeros(table.comm_sparsity.shape)
-        for row, tails in enumerate(self._tails(exchange)):
+        for row, tails in enumerate(self._tails(stage)):
             if tails is not None:
                 scores[row] = pruned_share(tails, table.kept_features[row]) * mass[row] / mass.sum()
             elif table.sparsifiable[row]:
                 scores[row] = np.where(table.comm_sparsity[row] > 0, np.inf, 0.0)
         return scores
 
-    def _tails(self, exchange: Exchange) -> list[Tails | None]:
+    def _tails(self, stage: StageCosts) -> list[Tails | None]:
         """Of every layer that exchanges features and whose weights are known."""
-        table = exchange.table
-        key = (exchange.owners, exchange.casting, table.decisions.tobytes())
+        table = stage.table
+        key = (stage.owners, stage.casting, table.decisions.tobytes())
         if key in self.kept:
             return self.kept[key]
         norms = [
             None
             if size is None or not table.sparsifiable[row]
-            else sub_row_norms(size, exchange.owners.outputs[row], len(table.node_names))
+            else sub_row_norms(size, stage.owners.outputs[row], len(table.node_names))
             for row, size in enumerate(self.magnitudes)
         ]
         found: list[Tails | None] = []
@@ -91,7 +92,7 @@ class EnergyModel:
             # layers that share one transmission send one subset, ranked for all of them
             together = np.flatnonzero(table.decisions == table.decisions[row])
             ranked_by = np.sum([n for other in together if (n := norms[other]) is not None], axis=0)
-            found.append(tail_masses(own, ranked_by, exchange.owners.inputs[row], exchange.casting))
+            found.append(tail_masses(own, ranked_by, stage.owners.inputs[row], stage.casting))
         self.kept[key] = found
         return found
 
@@ -104,7 +105,7 @@ class EnergyModel:
         """Sum of scores at a loss: scores are shares already."""
         return loss
 
-    def predicted(self, stages: Sequence[Exchange]) -> PredictedLoss:
+    def predicted(self, stages: Sequence[StageCosts]) -> PredictedLoss:
         """The pruned share of the network's L1 mass."""
         total = total_score(self, stages)
         if not np.isfinite(total):

@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.cluster import Casting, Origin
-from planner.domain.cost_table import CostTable
-from planner.domain.owners import LayerOwners
+from planner.cost.stage import StageCosts
+from planner.domain.cluster import Origin
 from planner.domain.settings import Limits
 from planner.errors import BadInputError
 
 LossKind = Literal["accuracy", "energy"]
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """What the layers of a stage may exchange on its group of nodes.
-
-    Attributes
-    ----------
-    table : CostTable
-        Feature counts and sparsity of every layer at every option.
-    owners : LayerOwners
-        Which node holds which feature.
-    casting : Casting
-        Whether each receiver has a subset of its own or all share the sender's.
-    rows : slice
-        The stage's layers; the arrays have all.
-    """
-
-    table: CostTable
-    owners: LayerOwners
-    casting: Casting
-    rows: slice = field(default_factory=lambda: slice(None))
-
-    def sparse(self) -> NDArray[np.int64]:
-        """Layers of the stage whose first option does not exchange all features."""
-        table = self.table
-        mask = np.zeros(len(table.layer_names), dtype=np.bool_)
-        mask[self.rows] = True
-        sparse: NDArray[np.int64] = np.flatnonzero(
-            mask & table.sparsifiable & (table.comm_sparsity[:, 0] > 0)
-        )
-        return sparse
 
 
 @dataclass(frozen=True)
@@ -97,13 +64,13 @@ class LossModel(Protocol):
     def exponent(self) -> int:
         """Scores are so high a power of losses."""
 
-    def scores(self, exchange: Exchange) -> NDArray[np.float64]:
+    def scores(self, stage: StageCosts) -> NDArray[np.float64]:
         """Score of every layer at every option, (L, K), at least 0; infinite where unknown."""
 
     def score_limit(self, loss: float) -> float:
         """Sum of scores that a loss allows."""
 
-    def predicted(self, stages: Sequence[Exchange]) -> PredictedLoss:
+    def predicted(self, stages: Sequence[StageCosts]) -> PredictedLoss:
         """What a plan loses, where each layer has one option."""
 
 
@@ -168,7 +135,7 @@ _NAMES: dict[LossKind, str] = {"accuracy": "accuracy drop", "energy": "energy lo
 _FORMS: dict[LossKind, str] = {"accuracy": "curve:NAME or csv:FILE", "energy": "energy:FILE"}
 
 
-def total_score(model: LossModel, stages: Sequence[Exchange]) -> float:
+def total_score(model: LossModel, stages: Sequence[StageCosts]) -> float:
     """Sum over the layers of all stages, where each has one option; may be infinite."""
     several = (stage for stage in stages if len(stage.table.node_names) > 1)
     return sum(float(model.scores(stage)[stage.rows, 0].sum()) for stage in several)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.accuracy.interface import Exchange, LossKind, PredictedLoss, total_score
+from planner.accuracy.interface import LossKind, PredictedLoss, total_score
+from planner.cost.stage import StageCosts
 from planner.accuracy.spreading import DEFAULT_RULE, SpreadingRule, exponent, layer_weights
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Origin
@@ -72,20 +73,20 @@ class AccuracyModel:
             ]
         )
 
-    def scores(self, exchange: Exchange) -> NDArray[np.float64]:
+    def scores(self, stage: StageCosts) -> NDArray[np.float64]:
         """What adds up over layers, (L, K): powers of losses; infinite where nothing is known.
 
         Whole features may take a layer beyond the sparsity that it was measured up to by half
         a feature; it counts as measured there, unless nothing is left to send.
         """
-        sparsity = exchange.table.comm_sparsity
+        sparsity = stage.table.comm_sparsity
         scores = self.layer_loss(sparsity) ** self.exponent
         if self.known_to is None:
             return scores
-        slack = np.where(self.known_to > 0, _half_a_feature(exchange), 0.0)
+        slack = np.where(self.known_to > 0, _half_a_feature(stage), 0.0)
         inside = sparsity <= (self.known_to + slack)[:, None]
         inside &= (sparsity < 1.0) | (self.known_to[:, None] >= 1.0)
-        idle = ~exchange.table.sparsifiable
+        idle = ~stage.table.sparsifiable
         return np.where(inside | idle[:, None], scores, np.inf)
 
     def score_limit(self, loss: float) -> float:
@@ -96,7 +97,7 @@ class AccuracyModel:
         """Loss in points at a sum of scores; the inverse of `score_limit`."""
         return float(score ** (1.0 / self.exponent))
 
-    def predicted(self, stages: Sequence[Exchange]) -> PredictedLoss:
+    def predicted(self, stages: Sequence[StageCosts]) -> PredictedLoss:
         """Drop, and the metric's value where the dense one is known."""
         total = total_score(self, stages)
         if not np.isfinite(total):
@@ -105,9 +106,9 @@ class AccuracyModel:
         value = None if self.dense_value is None else self.dense_value - drop
         return PredictedLoss(value, accuracy_drop=drop, origin=self._origin(stages))
 
-    def _origin(self, stages: Sequence[Exchange]) -> Origin:
+    def _origin(self, stages: Sequence[StageCosts]) -> Origin:
         """Measured: the dense model, and one layer alone as it was measured; else assumed."""
-        sparse = [(stage, int(row)) for stage in stages for row in stage.sparse()]
+        sparse = [(stage, int(row)) for stage in stages for row in stage.pruned_layers()]
         if not sparse:
             return "measured"
         stage, row = sparse[0]
@@ -119,10 +120,10 @@ class AccuracyModel:
         return "measured" if hit else "assumed"
 
 
-def _half_a_feature(exchange: Exchange) -> NDArray[np.float64]:
+def _half_a_feature(stage: StageCosts) -> NDArray[np.float64]:
     """What rounding to whole features moves S_comm by at most, shape (L,)."""
-    owners = exchange.owners.inputs
-    nodes = len(exchange.table.node_names)
+    owners = stage.owners.inputs
+    nodes = len(stage.table.node_names)
     fewest = [
         min((n for n in np.bincount(o[o >= 0], minlength=nodes) if n), default=1) for o in owners
     ]

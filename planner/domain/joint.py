@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from planner.domain.arrays import BoolArray, FloatArray, Frozen, IntArray
-from planner.domain.problem import Certificate
+from planner.domain.certificate import Certificate
 
 NO_LIMIT = 2**62
 """Memory limit of a position that has none."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from planner.accuracy.interface import Exchange
 from planner.case import Case
+from planner.cost.stage import StageCosts
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.masks import LayerMask
+from planner.weights.masks import LayerMask
 from planner.runtime.cutting.choice import chosen_masks
 from planner.runtime.cutting.group_change import change_of_group, content_of
 from planner.runtime.cutting.operators import cut_out
@@ -30,7 +30,7 @@ from planner.runtime.running.partial import NUMBERS
 from planner.runtime.running.records import Receive, Send, Step
 from planner.runtime.running.slices import OutputForm, Part, Slices, Stretch
 from planner.runtime.running.traffic import Traffic, check_bytes, handover_name, predicted_traffic
-from planner.strategies.evaluation import exchanges
+from planner.strategies.costed import cost_stages
 from planner.structure import last_uses, tensors_across
 
 
@@ -65,7 +65,7 @@ def slice_model(
     """
     case = Case(traced.profile, plan.cluster, plan.settings)
     _check_model(traced, plan)
-    stages = exchanges(case, plan.stages)
+    stages = cost_stages(case, plan.stages).stages
     templates = read_layers(traced)
     chosen = chosen_masks(traced.profile, stages, templates, masks, select=select)
     slicer = _Slicer(traced, case, stages, templates, {mask.row: mask for mask in chosen})
@@ -90,7 +90,7 @@ class _Slicer:
         self,
         traced: TracedModel,
         case: Case,
-        stages: Sequence[Exchange],
+        stages: Sequence[StageCosts],
         templates: dict[str, Template],
         masks: dict[int, LayerMask],
     ) -> None:
@@ -115,7 +115,7 @@ class _Slicer:
             for stage in stages
         ]
 
-    def _owners(self, stage: Exchange) -> dict[str, Any]:
+    def _owners(self, stage: StageCosts) -> dict[str, Any]:
         return self._case.shares(stage.table.node_names).owners
 
     def cut_stage(self, number: int) -> None:

@@ -14,8 +14,8 @@ from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from planner.simulation.network import Network
 from planner.simulation.scenario import MAX_NODES, Scenario
-from planner.solve.allocation.shares import ar_mdi_workers
-from planner.strategies.pipeline import seconds_per_param
+from planner.strategies.ar_mdi import ar_mdi_workers
+from planner.strategies.baselines import seconds_per_param
 
 Array = NDArray[np.float64]
 MAX_CELLS = 20_000_000

@@ -9,9 +9,9 @@ from math import comb, perm, prod
 
 import numpy as np
 
-from planner.domain.problem import AllocationProblem, Certificate, Result, SparsityProblem
+from planner.domain.certificate import AllocationProblem, Certificate, Result, SparsityProblem
 from planner.errors import BadInputError
-from planner.solve.verify import (
+from planner.solve.check import (
     Evaluation,
     allocation_times,
     evaluate_allocation,

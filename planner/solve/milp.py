@@ -14,7 +14,7 @@ import highspy
 import numpy as np
 import pulp
 
-from planner.domain.problem import Certificate, Status
+from planner.domain.certificate import Certificate, Status
 from planner.errors import InconsistentResultError
 
 MEGA = 1e6  # bytes are given to the solver in megabytes: raw SI units gave wrong optima

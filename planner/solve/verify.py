@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import (
+from planner.domain.certificate import (
     FEASIBILITY_TOLERANCE,
     AllocationProblem,
     SparsityProblem,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field
@@ -10,30 +11,31 @@ from pydantic import Field
 from planner.accuracy.published import Published, published_split, published_uniform
 from planner.case import Case
 from planner.domain.arrays import Frozen
+from planner.domain.certificate import Status
 from planner.domain.cluster import Origin
 from planner.domain.plan import Plan
-from planner.domain.problem import Status
 from planner.domain.request import Request
 from planner.domain.settings import NO_LIMITS, Limits, Objective
 from planner.errors import InfeasibleError, SolverStoppedError
-from planner.strategies.optimise import optimise
-from planner.strategies.pipeline import (
+from planner.solve.deadline import Deadline
+from planner.strategies.baselines import (
     ar_mdi,
     ar_mdi_macs,
-    distance_to_optimum,
-    optimal_allocation,
-    pipeline_equal,
-)
-from planner.strategies.within_layer import (
     dense,
     independent_branches,
-    optimal_sparsity,
+    pipeline_equal,
     single_node,
     split_baseline,
     split_boundaries,
     uniform,
 )
-from planner.units import format_bytes
+from planner.strategies.limits import find_broken_limits
+from planner.strategies.optimise import optimal_allocation, optimal_sparsity, optimise
+
+DEFAULT_SPARSITIES = (0.8, 0.9)
+"""S_comm of the uniform rows; DISCO's own operating points."""
+
+_AT = 5e-4  # relative: closer than this is "at"
 
 
 class ComparisonRow(Frozen):
@@ -72,36 +74,38 @@ class Comparison(Frozen):
 
 def compare(
     case: Case,
+    request: Request,
     node_counts: tuple[int, ...],
-    sparsities: tuple[float, ...] = (0.8, 0.9),
-    objective: Objective = "latency",
-    limits: Limits = NO_LIMITS,
-    time_limit_s: float | None = None,
+    sparsities: tuple[float, ...] = DEFAULT_SPARSITIES,
 ) -> Comparison:
     """Evaluate every strategy on every node count.
 
     Parameters
     ----------
     case : Case
+    request : Request
+        What the optimised rows minimise or maximise and respect, in what time; the papers'
+        baselines are shown as they are, with a note where they break a limit. Its number of nodes
+        is replaced.
     node_counts : tuple of int
     sparsities : tuple of float
         S_comm of the uniform and the random rows.
-    objective, limits
-        What the optimised rows minimise or maximise and respect; the papers' baselines are
-        shown as they are, with a note where they break a limit.
     """
+    deadline = Deadline(request.time_limit_s)
+    limits = request.limits
+    several = [nodes for nodes in sorted(set(node_counts)) if nodes > 1]
     rows = [_row(case, single_node(case), limits)]
-    for nodes in sorted(set(node_counts)):
-        if nodes > 1:
-            rows += _baselines(case, nodes, sparsities, limits)
-            rows += _shares(case, nodes, limits, time_limit_s)
-            rows += _optimised(case, nodes, objective, limits, time_limit_s)
-    rows.append(_best(case, node_counts, objective, limits, time_limit_s))
+    for done, nodes in enumerate(several):
+        part = deadline.share(1.0 / (len(several) + 1 - done))
+        rows += _baselines(case, nodes, sparsities, limits)
+        rows += _shares(case, nodes, limits, part)
+        rows += _optimised(case, request, nodes, part)
+    rows.append(_best(case, request, max(node_counts), deadline))
     return Comparison(
         model=case.profile.name,
         cluster=case.cluster.name,
         metric=case.curve.metric if case.curve else None,
-        objective=objective,
+        objective=request.objective,
         limits=limits,
         rows=tuple(rows),
     )
@@ -134,29 +138,77 @@ def _baselines(
 
 
 def _shares(
-    case: Case, nodes: int, limits: Limits, time_limit_s: float | None
+    case: Case, nodes: int, limits: Limits, deadline: Deadline
 ) -> Iterator[ComparisonRow]:
     """AR-MDI with γ per parameter and per MAC, and how far each is from the optimum."""
     for plan in (ar_mdi(case, nodes), ar_mdi_macs(case, nodes)):
         row = _row(case, plan, limits)
-        distance = distance_to_optimum(case, nodes, plan, time_limit_s)
+        distance = distance_to_optimum(case, nodes, plan, deadline)
         notes = [row.note, distance.in_words() if distance else ""]
         yield row.model_copy(update={"note": "; ".join(filter(None, notes))})
 
 
+@dataclass(frozen=True)
+class Distance:
+    """How far a plan is from the best allocations, 0.12 for 12 % more or less.
+
+    Attributes
+    ----------
+    latency : float
+        Above the least latency; negative where only a plan that breaks a limit is below.
+    throughput : float
+        Below the largest throughput.
+    proven : bool
+        Whether both of these are optima, not only the best that was found in time.
+    """
+
+    latency: float
+    throughput: float
+    proven: bool
+
+    def in_words(self) -> str:
+        """For a reader."""
+        best = "best" if self.proven else "best known"
+        return (
+            f"{_percent(self.latency, 'above', 'below')} the {best} allocation's latency, "
+            f"{_percent(self.throughput, 'below', 'above')} its throughput"
+        )
+
+
+def _percent(share: float, positive: str, negative: str) -> str:
+    if abs(share) < _AT:
+        return "at"
+    return f"{abs(share) * 100:.3g} % {positive if share > 0 else negative}"
+
+
+def distance_to_optimum(
+    case: Case, nodes: int, plan: Plan, deadline: Deadline | None = None
+) -> Distance | None:
+    """A plan against the best contiguous allocations over the first nodes, one per objective.
+
+    These keep every node's memory and no other limit; None where no allocation does.
+    """
+    free = Request(max_nodes=nodes, limits=NO_LIMITS)
+    fastest, _ = optimal_allocation(case, free, nodes, deadline)
+    busiest, _ = optimal_allocation(case, replace(free, objective="throughput"), nodes, deadline)
+    if fastest is None or busiest is None:
+        return None
+    known = [best.certificate.status for best in (fastest, busiest) if best.certificate]
+    return Distance(
+        latency=plan.predicted.latency_s / fastest.predicted.latency_s - 1,
+        throughput=1 - plan.predicted.throughput_per_s / busiest.predicted.throughput_per_s,
+        proven=known == ["optimal", "optimal"],
+    )
+
+
 def _optimised(
-    case: Case, nodes: int, objective: Objective, limits: Limits, time_limit_s: float | None
+    case: Case, request: Request, nodes: int, deadline: Deadline
 ) -> Iterator[ComparisonRow]:
-    for strategy, (plan, result) in (
-        (
-            "optimal-allocation",
-            optimal_allocation(case, nodes, objective, limits, time_limit_s=time_limit_s),
-        ),
-        (
-            "optimal-sparsity",
-            optimal_sparsity(case, nodes, objective, limits, time_limit_s=time_limit_s),
-        ),
+    for strategy, find in (
+        ("optimal-allocation", optimal_allocation),
+        ("optimal-sparsity", optimal_sparsity),
     ):
+        plan, result = find(case, request, nodes, deadline)
         if plan is None:
             yield ComparisonRow(
                 strategy=strategy,
@@ -166,26 +218,21 @@ def _optimised(
                 note=result.binding,
             )
         else:
-            yield _row(case, plan, limits)
+            yield _row(case, plan, request.limits)
 
 
-def _best(
-    case: Case,
-    node_counts: tuple[int, ...],
-    objective: Objective,
-    limits: Limits,
-    time_limit_s: float | None,
-) -> ComparisonRow:
-    most = max(node_counts)
-    request = Request(most, objective=objective, limits=limits, time_limit_s=time_limit_s)
+def _best(case: Case, request: Request, most: int, deadline: Deadline) -> ComparisonRow:
+    asked = replace(
+        request, max_nodes=most, time_limit_s=deadline.left_s, alternatives=False, exactly=False
+    )
     try:
-        plan = optimise(case, request)
+        plan = optimise(case, asked)
     except (InfeasibleError, SolverStoppedError) as error:
         status: Status = "infeasible" if isinstance(error, InfeasibleError) else "timeout"
         return ComparisonRow(
             strategy="optimal", nodes=most, status=status, fits=False, note=str(error)
         )
-    row = _row(case, plan, limits)
+    row = _row(case, plan, request.limits)
     return row.model_copy(update={"strategy": "optimal", "note": f"is {plan.strategy}"})
 
 
@@ -209,7 +256,7 @@ def _row(
         value, origin = accuracy
         drop = case.curve.dense - value
     energy = predicted.energy_loss if modelled else None
-    notes = _broken(plan, limits, drop, energy)
+    notes = list(find_broken_limits(predicted, plan.cluster, limits, drop, energy))
     return ComparisonRow(
         strategy=plan.strategy,
         nodes=plan.node_count,
@@ -229,28 +276,3 @@ def _row(
         fits=not notes,
         note="; ".join(notes),
     )
-
-
-def _broken(plan: Plan, limits: Limits, drop: float | None, energy: float | None) -> list[str]:
-    """The limits that a baseline breaks, in words."""
-    notes = []
-    for node in plan.cluster.nodes:
-        needed = plan.predicted.memory_bytes.get(node.name, 0)
-        if node.memory_bytes is not None and needed > node.memory_bytes:
-            notes.append(
-                f"{node.name} needs {format_bytes(needed)}, has {format_bytes(node.memory_bytes)}"
-            )
-            break
-    most = limits.max_accuracy_drop
-    if most is not None and drop is not None and drop > most + 1e-9:
-        notes.append("over the accuracy limit")
-    most = limits.max_energy_loss
-    if most is not None and energy is not None and energy > most + 1e-9:
-        notes.append("over the energy limit")
-    latency = limits.max_latency_s
-    if latency is not None and plan.predicted.latency_s > latency * (1 + 1e-9):
-        notes.append("over the latency limit")
-    rate = limits.min_throughput_per_s
-    if rate is not None and plan.predicted.throughput_per_s < rate * (1 - 1e-9):
-        notes.append("under the throughput limit")
-    return notes

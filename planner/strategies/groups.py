@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 from planner.case import Case
 from planner.domain.settings import Parallelism
 
-MAX_GROUPS = 64
-"""Beyond so many kinds of groups only neighbours in the ring are grouped."""
+MAX_GROUPS = 256
+"""Kinds of groups that are searched whole; eight unlike nodes make 255."""
 
-_MAX_STATES = 6000  # nodes used × group: what a dynamic program passes through
+_MAX_STATES = 70_000  # nodes used × group: what a dynamic program passes through
+_PREFIX = 8  # unlike nodes of which every group is searched, whatever their number
+_WHOLE_RUNS = 16  # first nodes of the ring of which every run is searched
+_SIZES = (1, 4, 16, 64, 256)  # of the runs further on
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,16 @@ class Groups:
     Attributes
     ----------
     uses : int array, shape (G, Y)
+        Nodes of each type that a group takes.
     available : int array, shape (Y,)
     follows : bool array, shape (G, G)
+        Whether the second group may run the stage behind the first one's.
+    ring : int array, shape (N,)
+        Type of every node in ring order, from the source.
     types : tuple of tuples of str
-        Names of each type's nodes, in ring order; empty for neighbours in the ring.
+        Names of each type's nodes, in ring order; empty where groups are named in `runs`.
     runs : tuple of tuples of str
-        Names of each group's nodes, where only neighbours are grouped.
+        Names of each group's nodes, where a group stands for itself alone.
     scope : str
         What the groups are, in words.
     """
@@ -42,11 +50,12 @@ class Groups:
     uses: NDArray[np.int64]
     available: NDArray[np.int64]
     follows: NDArray[np.bool_]
+    ring: NDArray[np.int64]
     types: tuple[tuple[str, ...], ...]
     runs: tuple[tuple[str, ...], ...]
     scope: str
 
-    def members(self, groups: tuple[int, ...]) -> list[tuple[str, ...]]:
+    def members(self, groups: Sequence[int]) -> list[tuple[str, ...]]:
         """Names of the nodes of consecutive stages, none of them twice."""
         if self.runs:
             return [self.runs[group] for group in groups]
@@ -65,77 +74,128 @@ class Groups:
         both = self.uses[group] + self.uses[following]
         return bool(self.follows[group, following] and np.all(both <= self.available))
 
+    def keep(self, chosen: Sequence[int]) -> Groups:
+        """Some of the groups, in the order given."""
+        return replace(
+            self,
+            uses=self.uses[list(chosen)],
+            follows=self.follows[np.ix_(chosen, chosen)],
+            runs=tuple(self.runs[group] for group in chosen) if self.runs else (),
+            scope=f"{len(chosen)} of {len(self.uses)} kinds of groups of {self.scope}",
+        )
 
-def candidate_groups(case: Case, parallelism: Parallelism, max_nodes: int) -> Groups:
-    """Every group of nodes, by type, or runs of neighbours where those are too many.
 
-    Parameters
-    ----------
-    case : Case
-    parallelism : Parallelism
-        A pipeline's groups have one node.
-    max_nodes : int
-        No group has more.
+def all_groups(case: Case, parallelism: Parallelism) -> tuple[Groups, ...]:
+    """Every group of the cluster's nodes, or where these are too many two families of them.
+
+    The two are all groups of the ring's first nodes, and neighbours in the ring. Both only grow
+    when a node joins the end of the ring, so that one node more never makes the best plan worse.
     """
-    types = _types(case)
-    largest = 1 if parallelism == "pipeline" else max_nodes
-    counts = [len(names) for names in types]
-    if prod(count + 1 for count in counts) <= _MAX_STATES:
-        combinations = [
-            row
-            for row in itertools.product(*(range(min(count, largest) + 1) for count in counts))
-            if 0 < sum(row) <= largest
-        ]
-        states = prod(count + 1 for count in counts) * len(combinations)
-        if len(combinations) <= MAX_GROUPS and states <= _MAX_STATES * 4:
-            ordered = sorted(combinations, key=lambda row: (sum(row), [-n for n in row]))
-            return Groups(
-                uses=np.array(ordered, dtype=np.int64),
-                available=np.array(counts, dtype=np.int64),
-                follows=np.ones((len(ordered), len(ordered)), dtype=np.bool_),
-                types=types,
-                runs=(),
-                scope="any nodes in any order",
-            )
-    return _runs(case, largest)
+    names = case.names(len(case.cluster.nodes))
+    largest = 1 if parallelism == "pipeline" else len(names)
+    every = _by_type(case, names, largest, "any nodes in any order")
+    if every is not None:
+        return (every,)
+    neighbours = _neighbours(names, largest)
+    first = names[:_PREFIX]
+    prefix = _by_type(case, first, min(largest, _PREFIX), f"any of the first {_PREFIX} nodes")
+    return (neighbours,) if prefix is None else (prefix, neighbours)
 
 
-def _types(case: Case) -> tuple[tuple[str, ...], ...]:
+def first_nodes(case: Case, nodes: int) -> Groups:
+    """The first nodes of the ring as one group."""
+    names = case.names(nodes)
+    return _named((names,), f"the first {nodes} nodes")
+
+
+def ring_order(case: Case, nodes: int) -> Groups:
+    """The first nodes of the ring as groups of one, each behind those before it."""
+    names = case.names(nodes)
+    return _named(tuple((name,) for name in names), f"the first {nodes} nodes in ring order")
+
+
+def _types(case: Case, names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Names of nodes that can stand for one another, by type, in ring order."""
     cluster = case.cluster
     linked = {name for pair in cluster.pair_links for name in pair.between}
-    settings = case.settings
-    if settings.count_input or settings.count_output:
+    if case.settings.count_input or case.settings.count_output:
         linked.add(cluster.nodes[cluster.source_index].name)
     found: dict[str, list[str]] = {}
-    for node in cluster.first(len(cluster.nodes)).nodes:
+    for node in cluster.only(names).nodes:
         own = node.name if node.name in linked else "-"
         kind = node.model_copy(update={"name": own}).model_dump_json()
         found.setdefault(kind, []).append(node.name)
     return tuple(tuple(names) for names in found.values())
 
 
-def _runs(case: Case, largest: int) -> Groups:
-    """Neighbours in the ring, from the source on; a later stage runs on later nodes."""
-    names = case.names(len(case.cluster.nodes))
-    sizes = list(range(1, largest + 1))
-    if sum(len(names) - size + 1 for size in sizes) > 2 * MAX_GROUPS:
-        doubled = [1 << power for power in range(largest.bit_length())]
-        sizes = sorted({*doubled, largest})
-    runs = [(start, size) for size in sizes for start in range(len(names) - size + 1)]
-    follows = [[start > before + size - 1 for start, _ in runs] for before, size in runs]
-    words = "any number of" if len(sizes) == largest else f"{', '.join(map(str, sizes))}"
+def _by_type(case: Case, names: tuple[str, ...], largest: int, scope: str) -> Groups | None:
+    """Every combination of some nodes by type, so many at most; None where they are too many."""
+    types = _types(case, names)
+    counts = [len(alike) for alike in types]
+    kind_of = {name: kind for kind, alike in enumerate(types) for name in alike}
+    used_states = prod(count + 1 for count in counts)
+    if used_states > _MAX_STATES:
+        return None
+    combinations = [
+        row
+        for row in itertools.product(*(range(min(count, largest) + 1) for count in counts))
+        if 0 < sum(row) <= largest
+    ]
+    if len(combinations) > MAX_GROUPS or used_states * len(combinations) > _MAX_STATES:
+        return None
+    ordered = sorted(combinations, key=lambda row: (sum(row), [-n for n in row]))
     return Groups(
-        uses=np.array([[size] for _, size in runs], dtype=np.int64),
-        available=np.array([len(names)], dtype=np.int64),
-        follows=np.array(follows, dtype=np.bool_),
-        types=(),
-        runs=tuple(names[start : start + size] for start, size in runs),
-        scope=("single nodes" if largest == 1 else f"{words} neighbours") + " in ring order",
+        uses=np.array(ordered, dtype=np.int64),
+        available=np.array(counts, dtype=np.int64),
+        follows=np.ones((len(ordered), len(ordered)), dtype=np.bool_),
+        ring=np.array([kind_of[name] for name in names], dtype=np.int64),
+        types=types,
+        runs=(),
+        scope=scope,
     )
 
 
-def described(names: tuple[str, ...], devices: dict[str, str]) -> str:
+def _neighbours(names: tuple[str, ...], largest: int) -> Groups:
+    """Neighbours in the ring, from the source on; a later stage runs on later nodes.
+
+    All runs of the ring's first nodes, and of the others the runs from the source and those of
+    1, 4, 16, ... nodes: what there is for N nodes is also there for N + 1.
+    """
+    runs = tuple(
+        names[start : start + size]
+        for size in range(1, largest + 1)
+        for start in range(len(names) - size + 1)
+        if start + size <= _WHOLE_RUNS or start == 0 or size in _SIZES
+    )
+    if largest == 1:
+        scope = "single nodes in ring order"
+    elif len(names) <= _WHOLE_RUNS:
+        scope = "any number of neighbours in ring order"
+    else:
+        scope = (
+            f"neighbours in ring order: any of the first {_WHOLE_RUNS} nodes, else as many as "
+            "there are from the source on, or 1, 4, 16, ..."
+        )
+    return _named(runs, scope)
+
+
+def _named(runs: tuple[tuple[str, ...], ...], scope: str) -> Groups:
+    """Groups that stand for themselves: runs of the ring, each behind those that end before it."""
+    ring = tuple(dict.fromkeys(name for run in runs for name in run))
+    place = {name: index for index, name in enumerate(ring)}
+    begins, ends = (np.array([place[run[at]] for run in runs]) for at in (0, -1))
+    return Groups(
+        uses=np.array([[len(run)] for run in runs], dtype=np.int64),
+        available=np.array([len(ring)], dtype=np.int64),
+        follows=begins[None, :] > ends[:, None],
+        ring=np.zeros(len(ring), dtype=np.int64),
+        types=(),
+        runs=runs,
+        scope=scope,
+    )
+
+
+def describe(names: tuple[str, ...], devices: dict[str, str]) -> str:
     """A group in words: its node, or how many nodes of which device type."""
     if len(names) == 1:
         return names[0]

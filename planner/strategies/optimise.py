@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from planner.case import Case
-from planner.domain.joint import JointResult
-from planner.domain.plan import Alternative, Plan
+from planner.domain.certificate import Certificate
+from planner.domain.plan import Alternative, Plan, StagePlan
 from planner.domain.request import Request
 from planner.domain.settings import Parallelism
 from planner.errors import (
@@ -16,11 +16,17 @@ from planner.errors import (
     InfeasibleError,
     SolverStoppedError,
 )
-from planner.strategies.hybrid import optimal_stages
+from planner.solve.deadline import Deadline
+from planner.solve.problem import Choice, Result
+from planner.solve.solver import solve
+from planner.strategies.costed import cost_plan
+from planner.strategies.groups import Groups, all_groups, first_nodes, ring_order
+from planner.strategies.limits import SLACK, find_broken_limits
+from planner.strategies.problem_of import costs_of, problem_of, stages_of
 from planner.units import format_seconds
 
 _SAME = 1e-9  # relative difference below which two objectives count as equal
-_REEVALUATED = 1e-6  # relative difference allowed between a solver's objective and the plan's
+_FIRST_SHARE = 0.7  # of a time limit for the plan itself; the rest is for what it is weighed against
 
 
 def optimise(case: Case, request: Request) -> Plan:
@@ -44,7 +50,9 @@ def optimise(case: Case, request: Request) -> Plan:
         raise BadInputError(
             f"{request.max_nodes} nodes: cluster {case.cluster.name} has 1 to {available}"
         )
-    plan, result = _solve(case, request)
+    deadline = Deadline(request.time_limit_s)
+    share = _FIRST_SHARE if request.alternatives else 1.0
+    plan, result = find_plan(case, request, deadline.share(share))
     if plan is None:
         if result.certificate.status == "timeout":
             raise SolverStoppedError(
@@ -52,109 +60,231 @@ def optimise(case: Case, request: Request) -> Plan:
                 "allow more time (--time-limit)"
             )
         raise InfeasibleError(f"no plan fits: {result.binding}")
-    if result.certificate.status != "optimal":
-        plan = _best_known(case, request, plan)
-    while not request.exactly and plan.node_count > 1:
-        smaller, _ = _solve(case, replace(request, max_nodes=plan.node_count - 1))
-        if smaller is None or _objective(smaller) > _objective(plan) * (1 + _SAME):
+    while not request.exactly and plan.node_count > 1 and not deadline.passed:
+        fewer = replace(request, max_nodes=plan.node_count - 1)
+        smaller, _ = find_plan(case, fewer, deadline.share(0.5))
+        if smaller is None or objective_s(smaller) > objective_s(plan) * (1 + _SAME):
             break
         plan = smaller.model_copy(update={"certificate": plan.certificate})
     if not request.alternatives:
         return plan
-    return plan.model_copy(update={"alternatives": tuple(_alternatives(case, request, plan))})
-
-
-def _best_known(case: Case, request: Request, plan: Plan) -> Plan:
-    """Without a proof another shape's optimum may be the better plan; the bound stays as it is."""
-    best = plan
-    for _, _, other in _other_requests(request, plan):
-        found, _ = _solve(case, other)
-        if found is not None and _objective(found) < _objective(best):
-            best = found
-    certificate = plan.certificate
-    if best is plan or certificate is None:
-        return plan
-    predicted = best.predicted
-    value = predicted.latency_s if best.objective == "latency" else predicted.throughput_per_s
-    gap = None if certificate.bound is None else abs(value - certificate.bound) / value
-    return best.model_copy(update={"certificate": certificate.model_copy(update={"gap": gap})})
-
-
-def _solve(case: Case, request: Request) -> tuple[Plan | None, JointResult]:
-    """One request's plan, held against its limits."""
-    plan, result = optimal_stages(
-        case,
-        request.max_nodes,
-        request.parallelism,
-        request.objective,
-        request.limits,
-        request.exactly,
-        request.solver,
-        request.time_limit_s,
+    return plan.model_copy(
+        update={"alternatives": tuple(_alternatives(case, request, plan, deadline))}
     )
-    if plan is not None:
-        _check(plan, result)
-    return plan, result
 
 
-def _check(plan: Plan, result: JointResult) -> None:
-    """Hold the evaluated plan against its limits and its certificate."""
-    predicted, limits = plan.predicted, plan.limits
-    slack = 1 + _REEVALUATED
-    broken = [
-        name
-        for name, breaks in (
-            (
-                "accuracy",
-                limits.max_accuracy_drop is not None
-                and (predicted.accuracy_drop or 0.0) > limits.max_accuracy_drop * slack + 1e-9,
-            ),
-            (
-                "weight energy",
-                limits.max_energy_loss is not None
-                and (predicted.energy_loss or 0.0) > limits.max_energy_loss * slack + 1e-9,
-            ),
-            (
-                "latency",
-                limits.max_latency_s is not None
-                and predicted.latency_s > limits.max_latency_s * slack,
-            ),
-            (
-                "throughput",
-                limits.min_throughput_per_s is not None
-                and predicted.throughput_per_s * slack < limits.min_throughput_per_s,
-            ),
-            *(
-                (f"memory of {node.name}", predicted.memory_bytes[node.name] > node.memory_bytes)
-                for node in plan.cluster.nodes
-                if node.memory_bytes is not None and node.name in predicted.memory_bytes
-            ),
-        )
-        if breaks
-    ]
-    claimed = result.objective_s
-    if claimed is None or abs(_objective(plan) - claimed) > _REEVALUATED * abs(claimed):
-        broken.append("its certificate")
-    if broken:
-        raise InconsistentResultError(
-            f"{plan.strategy} on {plan.node_count} nodes: the evaluated plan breaks "
-            f"{', '.join(broken)}"
-        )
-
-
-def _objective(plan: Plan) -> float:
+def objective_s(plan: Plan) -> float:
     """Seconds to minimise: latency, or the time between two results."""
     predicted = plan.predicted
     return predicted.latency_s if plan.objective == "latency" else 1.0 / predicted.throughput_per_s
 
 
-def _alternatives(case: Case, request: Request, best: Plan) -> list[Alternative]:
-    """The best plans of other shapes and why they are not the answer."""
+def find_plan(
+    case: Case,
+    request: Request,
+    deadline: Deadline | None = None,
+    families: tuple[Groups, ...] | None = None,
+) -> tuple[Plan | None, Result]:
+    """The best plan over some families of groups, and what is known of it; no plan without one.
+
+    What was proven is kept in the case.
+
+    Parameters
+    ----------
+    case : Case
+    request : Request
+    deadline : Deadline, optional
+        By default the request's time limit.
+    families : tuple of Groups, optional
+        Each is searched by itself; by default all groups of the cluster's nodes.
+
+    Returns
+    -------
+    plan : Plan or None
+        With its certificate, whose bound counts in the objective's unit.
+    result : Result
+        The solver's, in seconds.
+    """
+    deadline = deadline or Deadline(request.time_limit_s)
+    chosen = families or all_groups(case, request.parallelism)
+    asked = replace(request, time_limit_s=None, alternatives=False)
+    return case.once(
+        ("plan", asked, tuple(groups.scope for groups in chosen)),
+        lambda: _find_plan(case, request, deadline, chosen),
+        keep=lambda found: found[1].certificate.status in ("optimal", "infeasible"),
+    )
+
+
+def _find_plan(
+    case: Case, request: Request, deadline: Deadline, families: tuple[Groups, ...]
+) -> tuple[Plan | None, Result]:
+    plans: list[tuple[StagePlan, ...]] = []
+    results: list[Result] = []
+    for done, groups in enumerate(families):
+        stages, result = _solve_on(
+            case, request, groups, deadline.share(1.0 / (len(families) - done))
+        )
+        plans.append(stages)
+        results.append(result)
+    costs_s = [float("inf") if r.objective_s is None else r.objective_s for r in results]
+    best = costs_s.index(min(costs_s))
+    result = results[best].model_copy(update={"certificate": _certificate_of_all(results, best)})
+    if result.choice is None:
+        undecided = next((r for r in results if r.certificate.status == "timeout"), None)
+        return None, undecided or result
+    plan = cost_plan(case, plans[best], _name_shape(plans[best]))
+    certificate = result.certificate
+    bound = certificate.bound
+    if bound is not None and request.objective == "throughput":
+        bound = 1.0 / bound if bound > 0 else None
+    scope = _describe_scope(case, request, families)
+    plan = plan.model_copy(
+        update={
+            "certificate": certificate.model_copy(update={"bound": bound, "scope": scope}),
+            "objective": request.objective,
+            "limits": request.limits,
+        }
+    )
+    _check(plan, result)
+    return plan, result
+
+
+def _solve_on(
+    case: Case, request: Request, groups: Groups, deadline: Deadline
+) -> tuple[tuple[StagePlan, ...], Result]:
+    """Stages on one family of groups, and the solver's word; no stages without a plan."""
+    costs = costs_of(case, groups, request, deadline)
+    # Structures that answered other requests of this case are tried first.
+    known: list[Choice] = []
+    if costs.complete:
+        known = case.once(("known", groups.scope, request.parallelism), list[Choice])
+    problem = problem_of(case, costs, request)
+    result = solve(problem, request.solver, deadline, tuple(known))
+    if not costs.complete:
+        result = _without_proof(result)
+    if result.choice is None:
+        return (), result
+    known.append(result.choice)
+    return stages_of(case, costs, result.choice), result
+
+
+def _without_proof(result: Result) -> Result:
+    """The answer where only some groups were costed in time: nothing is known of the others."""
+    status = "timeout" if result.choice is None else "feasible"
+    update = {"status": status, "bound": None, "gap": None}
+    return result.model_copy(
+        update={"certificate": result.certificate.model_copy(update=update), "binding": ""}
+    )
+
+
+def _certificate_of_all(results: list[Result], best: int) -> Certificate:
+    """What the best answer of several searches is worth; the bound is the lowest of theirs."""
+    own = results[best].certificate
+    if len(results) == 1:
+        return own
+    proven = all(r.certificate.status in ("optimal", "infeasible") for r in results)
+    # a family in which nothing fits bounds nothing
+    bounds = [r.certificate.bound for r in results if r.certificate.status != "infeasible"]
+    known = [bound for bound in bounds if bound is not None]
+    bound = min(known) if known and len(known) == len(bounds) else None
+    objective = results[best].objective_s
+    if objective is None:
+        status = "infeasible" if proven else "timeout"
+        return own.model_copy(update={"status": status, "bound": bound, "gap": None})
+    return own.model_copy(
+        update={
+            "status": "optimal" if proven else "feasible",
+            "bound": bound,
+            "gap": None if bound is None else (objective - bound) / (objective or 1.0),
+            "runtime_s": sum(r.certificate.runtime_s for r in results),
+        }
+    )
+
+
+def _name_shape(stages: tuple[StagePlan, ...]) -> str:
+    """What the optimum turned out to be."""
+    if all(len(stage.nodes) == 1 for stage in stages):
+        return "single-node" if len(stages) == 1 else "optimal-allocation"
+    return "optimal-sparsity" if len(stages) == 1 else "optimal-hybrid"
+
+
+def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) -> str:
+    """The set of plans that a certificate speaks of."""
+    what = {
+        "within-layer": "one stage",
+        "pipeline": "contiguous stages of one node each",
+        "hybrid": "contiguous stages, each on one node or on several",
+    }[request.parallelism]
+    used = f"{'exactly' if request.exactly else 'at most'} {request.max_nodes}"
+    groups = " or ".join(groups.scope for groups in families)
+    levels = (
+        ""
+        if request.parallelism == "pipeline"
+        else f"; {len(case.levels)} levels of sparsity per layer on groups of two or more"
+    )
+    return f"{what}; {used} of {groups}{levels}"
+
+
+def optimal_sparsity(
+    case: Case, request: Request, nodes: int, deadline: Deadline | None = None
+) -> tuple[Plan | None, Result]:
+    """The best sparsity per layer on the first nodes, all of which take part."""
+    asked = replace(request, max_nodes=nodes, parallelism="within-layer", exactly=False)
+    scope = f"{len(case.levels)} levels of sparsity per layer on the first {nodes} nodes"
+    if nodes == 1:
+        scope = "the whole model on the source"
+    found = find_plan(case, asked, deadline, (first_nodes(case, nodes),))
+    return _named(found, "optimal-sparsity", scope)
+
+
+def optimal_allocation(
+    case: Case, request: Request, nodes: int, deadline: Deadline | None = None
+) -> tuple[Plan | None, Result]:
+    """The best cut of the layers over the first nodes in ring order, one node a stage."""
+    asked = replace(request, max_nodes=nodes, parallelism="pipeline", exactly=False)
+    scope = (
+        f"contiguous cuts before layers with MACs, over the first {nodes} nodes in ring order"
+    )
+    found = find_plan(case, asked, deadline, (ring_order(case, nodes),))
+    return _named(found, "optimal-allocation", scope)
+
+
+def _named(
+    found: tuple[Plan | None, Result], strategy: str, scope: str
+) -> tuple[Plan | None, Result]:
+    plan, result = found
+    if plan is None or plan.certificate is None:
+        return found
+    certificate = plan.certificate.model_copy(update={"scope": scope})
+    return plan.model_copy(update={"strategy": strategy, "certificate": certificate}), result
+
+
+def _check(plan: Plan, result: Result) -> None:
+    """Hold the costed plan against its limits and its certificate."""
+    predicted = plan.predicted
+    losses = predicted.accuracy_drop, predicted.energy_loss
+    broken = list(find_broken_limits(predicted, plan.cluster, plan.limits, *losses))
+    claimed = result.objective_s
+    if claimed is None or abs(objective_s(plan) - claimed) > SLACK * abs(claimed):
+        broken.append("not what its certificate says")
+    if broken:
+        raise InconsistentResultError(
+            f"{plan.strategy} on {plan.node_count} nodes: the evaluated plan is "
+            f"{', '.join(broken)}"
+        )
+
+
+def _alternatives(
+    case: Case, request: Request, best: Plan, deadline: Deadline
+) -> Iterator[Alternative]:
+    """The best plans of other shapes and why they are not the answer, by number of nodes."""
     found: dict[tuple[str, int], Alternative] = {}
-    for name, nodes, other in _other_requests(request, best):
-        plan, result = _solve(case, other)
+    others = list(_other_requests(request, best))
+    for done, (name, nodes, other) in enumerate(others):
+        plan, result = find_plan(case, other, deadline.share(1.0 / (len(others) - done)))
         if plan is None:
-            reason = f"does not fit: {result.binding or 'the solver found no plan'}"
+            binding = result.binding or "the solver found no plan"
+            reason = f"does not fit: {binding}"
             found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=reason)
         elif plan.stages != best.stages:
             found[plan.strategy, plan.node_count] = Alternative(
@@ -164,7 +294,7 @@ def _alternatives(case: Case, request: Request, best: Plan) -> list[Alternative]
                 throughput_per_s=plan.predicted.throughput_per_s,
                 reason=_reason(plan, best),
             )
-    return sorted(found.values(), key=lambda other: (other.nodes, other.strategy))
+    yield from sorted(found.values(), key=lambda other: (other.nodes, other.strategy))
 
 
 def _other_requests(request: Request, best: Plan) -> Iterator[tuple[str, int, Request]]:
@@ -192,8 +322,8 @@ def _other_requests(request: Request, best: Plan) -> Iterator[tuple[str, int, Re
 
 
 def _reason(plan: Plan, best: Plan) -> str:
-    difference = _objective(plan) - _objective(best)
-    if difference > _SAME * _objective(best):
+    difference = objective_s(plan) - objective_s(best)
+    if difference > _SAME * objective_s(best):
         measure = "slower" if best.objective == "latency" else "more between two results"
         return f"{format_seconds(difference)} {measure}"
     return "no better, and uses no fewer nodes"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.case import Case
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.strategies.within_layer import (
+from planner.strategies.baselines import (
     dense,
     independent_branches,
     split_baseline,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import ceil
 
 from planner.errors import BadInputError
-from planner.masks import LayerMask, dense_counts
+from planner.weights.masks import LayerMask, dense_counts
 
 _TOLERANCE = 1e-9  # 0.9 in steps of 0.1 are 9 rounds, whatever floats make of it
 

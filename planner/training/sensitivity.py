@@ -12,7 +12,7 @@ from torch import nn
 from planner.case import Case
 from planner.domain.cost_table import CostTable
 from planner.errors import BadInputError
-from planner.strategies.within_layer import plan_of_choice
+from planner.strategies.baselines import plan_of_options
 from planner.training.pruner import Pruner
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -99,7 +99,7 @@ def measure_sensitivities(
         choice = np.zeros(len(table.layer_names), dtype=np.int64)
         choice[layer] = level
         pruned = copy.deepcopy(model)
-        pruner = Pruner(pruned, plan_of_choice(case, table, choice, "one-layer"), case.profile)
+        pruner = Pruner(pruned, plan_of_options(case, table, choice, "one-layer"), case.profile)
         pruner.prune()
         pruner.finalize()
         where = f"with layer {point[0][:80]!r} at S_comm {point[1]:g}"

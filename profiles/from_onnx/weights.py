@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from planner.accuracy.ranking import magnitudes
 from planner.errors import BadInputError
-from planner.parameters import StoredWeight, candidates
+from planner.weights.parameters import StoredWeight, candidates
 from profiles.from_onnx.child import inlined
 from profiles.from_onnx.emitter import Emitter, Node
 from profiles.from_onnx.file import parse

@@ -17,7 +17,7 @@ from typing import Any
 from planner.accuracy.ranking import magnitudes
 from planner.domain.layer_profile import LayerProfile
 from planner.errors import BadInputError
-from planner.parameters import StoredWeight, stored_weights
+from planner.weights.parameters import StoredWeight, stored_weights
 from profiles.from_torch.hygiene import first_line, import_torch
 from profiles.weight_message import Weight, encoded
 

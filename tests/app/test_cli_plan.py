@@ -11,7 +11,7 @@ import pytest
 
 from planner.case import Case
 from planner.domain.plan import Plan
-from planner.strategies.evaluation import evaluate
+from planner.strategies.costed import predict
 from profiles.catalog import load_model
 from tests.app.command import one_line, planner
 
@@ -89,7 +89,7 @@ def test_stages_of_several_nodes_survive_a_file_and_an_export(tmp_path: Path) ->
         else:
             assert row["kept features"] == ("" if kept is None else str(kept))
     case = Case(load_model("resnet50"), plan.cluster, plan.settings)
-    again = evaluate(case, plan.stages)
+    again = predict(case, plan.stages)
     assert again.latency_s == pytest.approx(plan.predicted.latency_s)
     assert again.memory_bytes == plan.predicted.memory_bytes
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from planner.domain.problem import AllocationProblem
+from planner.domain.certificate import AllocationProblem
 from planner.solve.allocation.solver import solve_allocation
-from planner.solve.verify import evaluate_allocation
+from planner.solve.check import evaluate_allocation
 
 
 def drawn_chain(seed: int, workers: int, units: int, **fields: Any) -> AllocationProblem:

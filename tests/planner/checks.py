@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from planner.domain.problem import Certificate, Result
+from planner.domain.certificate import Certificate, Result
 from tests.planner.oracle import AllocationCase, SparsityCase, allocation_case
 
 Case = SparsityCase | AllocationCase

@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 
-from planner.domain.joint import NO_LIMIT, JointProblem
+from planner.solve.problem import NO_LIMIT, JointProblem
 
 TICKS = (1e-9, 1e-6, 1e-3)
 

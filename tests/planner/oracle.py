@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from planner.domain.problem import AllocationProblem, MemoryLimit, SparsityProblem, SumLimit
+from planner.domain.certificate import AllocationProblem, MemoryLimit, SparsityProblem, SumLimit
 
 Rows = list[list[int]]
 # seconds per tick; with values up to a million ticks: nanoseconds to seconds

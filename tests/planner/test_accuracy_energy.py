@@ -16,12 +16,12 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
-from planner.strategies.evaluation import evaluate
-from planner.strategies.within_layer import (
+from planner.strategies.costed import predict
+from planner.strategies.baselines import (
     dense,
     independent_branches,
     optimal_sparsity,
-    plan_of_choice,
+    plan_of_options,
     single_node,
     uniform,
 )
@@ -100,7 +100,7 @@ def test_scores_are_those_of_a_count_by_hand(seed: int, speeds: list[int], casti
     )
     nodes = len(speeds)
     table = case.table(nodes)
-    exchange = case.exchange(table)
+    exchange = case.stage(table)
     scores = energy(weights).scores(exchange)
     total = sum(int(np.abs(w).sum()) for w in weights if w is not None)
     for row, weight in enumerate(weights):
@@ -126,7 +126,7 @@ def test_layers_that_share_a_transmission_are_ranked_together() -> None:
     weights = whole_weights(profile, 7)
     case = Case(profile, cluster(2), CostSettings(share_inputs=True), levels=(0.0, 0.5))
     table = case.table(2)
-    exchange = case.exchange(table)
+    exchange = case.stage(table)
     rows = [i for i, layer in enumerate(profile.layers) if layer.inputs == (stem,)]
     first, second = (weights[row] for row in rows)
     assert first is not None and second is not None
@@ -154,7 +154,7 @@ def test_no_other_subset_of_that_size_prunes_less() -> None:
     profile = chain(6, 4)
     weights = whole_weights(profile, 3)
     case = Case(profile, cluster(2), levels=LEVELS)
-    exchange = case.exchange(case.table(2))
+    exchange = case.stage(case.table(2))
     norms = sub_row_norms(magnitudes(weights[1]), exchange.owners.outputs[1], 2)
     held = np.flatnonzero(exchange.owners.inputs[1] == 0)
     best = ranking(norms, exchange.owners.inputs[1], 0, "unicast")[:, 1]
@@ -203,7 +203,7 @@ def test_selection_by_norm_loses_less_than_chance(case: Case) -> None:
 def test_more_sparsity_never_loses_less(case: Case) -> None:
     assert case.loss_model is not None
     for nodes in (2, 3, 4):
-        scores = case.loss_model.scores(case.exchange(case.table(nodes)))
+        scores = case.loss_model.scores(case.stage(case.table(nodes)))
         assert np.all(np.diff(scores, axis=1) >= 0)
 
 
@@ -222,7 +222,7 @@ def test_counts_that_differ_per_pair_are_scored_pair_by_pair() -> None:
     profile = chain(8, 8)
     weights = whole_weights(profile, 5)
     case = Case(profile, cluster(2), loss_model=energy(weights), levels=(0.0, 0.5))
-    plan = plan_of_choice(case, case.table(2), np.array([0, 1]), "disco-uniform")
+    plan = plan_of_options(case, case.table(2), np.array([0, 1]), "disco-uniform")
     stage = plan.stages[0]
     uneven = stage.layers[1].model_copy(update={"kept_features": ((0, 3), (1, 0))})
     stage = stage.model_copy(update={"layers": (stage.layers[0], uneven)})
@@ -232,7 +232,7 @@ def test_counts_that_differ_per_pair_are_scored_pair_by_pair() -> None:
     expected = pruned_by_hand(
         [weight], owners.inputs[1], owners.outputs[1], np.array([[0, 3], [1, 0]])
     )
-    found = evaluate(case, (stage,)).energy_loss
+    found = predict(case, (stage,)).energy_loss
     assert found == pytest.approx(expected, rel=1e-6)
 
 

@@ -11,11 +11,11 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.settings import Limits
 from planner.errors import BadInputError
-from planner.strategies.within_layer import (
+from planner.strategies.baselines import (
     dense,
     independent_branches,
     optimal_sparsity,
-    plan_of_choice,
+    plan_of_options,
     uniform,
 )
 from tests.planner.builders import chain, cluster
@@ -39,7 +39,7 @@ def case(points: Points = POINTS, nodes: int | None = 2, profile: ModelProfile =
 
 
 def chosen(asked: Case, *options: int) -> Plan:
-    return plan_of_choice(asked, asked.table(2), np.array([0, *options]), "chosen")
+    return plan_of_options(asked, asked.table(2), np.array([0, *options]), "chosen")
 
 
 def test_the_envelope_is_monotone_and_linear_between_measurements() -> None:

@@ -20,10 +20,10 @@ from planner.accuracy.spreading import (
 from planner.case import Case, sparsifiable_layers
 from planner.domain.accuracy import AccuracyCurve, CurvePoint
 from planner.domain.settings import Limits
-from planner.strategies.within_layer import (
+from planner.strategies.baselines import (
     independent_branches,
     optimal_sparsity,
-    plan_of_choice,
+    plan_of_options,
     split_baseline,
     uniform,
 )
@@ -77,7 +77,7 @@ def test_squares_add_up_to_the_square_of_the_loss() -> None:
     assert exponent("equal-squares") == 2 and exponent("equal") == 1
 
     def drop(*options: int) -> float:
-        plan = plan_of_choice(case, case.table(2), np.array([0, *options]), "chosen")
+        plan = plan_of_options(case, case.table(2), np.array([0, *options]), "chosen")
         found = plan.predicted.accuracy_drop
         assert found is not None and plan.predicted.accuracy == pytest.approx(90 - found)
         return found

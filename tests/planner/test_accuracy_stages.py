@@ -14,7 +14,7 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.domain.settings import Limits
-from planner.strategies.evaluation import evaluate, layer_plans
+from planner.strategies.costed import predict, layer_plans
 from planner.strategies.optimise import optimise
 from tests.planner.builders import chain, cluster, with_nodes
 
@@ -64,7 +64,7 @@ def test_scores_of_all_stages_make_the_loss(kind: str) -> None:
     alone = StagePlan(
         nodes=("c",), layers=layer_plans(asked.table_on(("c",)), np.zeros(4, np.int64), slice(3, 4))
     )
-    found = evaluate(asked, (split, alone))
+    found = predict(asked, (split, alone))
     scores = asked.loss(table)
     model = asked.loss_model
     assert model is not None

@@ -14,10 +14,10 @@ from planner.solve.joint.fixed_stages import FixedStages
 from planner.solve.joint.solver import solve_joint
 from planner.solve.sparsity.sensitivity import shadow_prices
 from planner.solve.sparsity.solver import solve_sparsity
-from planner.strategies.binding import what_binds
-from planner.strategies.hybrid import JointCosts
+from planner.strategies.what_if.binding import what_binds
+from planner.strategies.problem_of import JointCosts
 from planner.strategies.optimise import optimise
-from planner.strategies.within_layer import sparsity_problem
+from planner.strategies.baselines import sparsity_problem
 from tests.planner.builders import chain, cluster, linear_loss, with_nodes
 from tests.planner.test_strategies import OBJECTIVES, seconds
 

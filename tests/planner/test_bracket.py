@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.strategies.bracket import Bracket, Verdict
+from planner.strategies.what_if.bisection import Bracket, Verdict
 
 MOST_TRIALS = 80
 

@@ -10,7 +10,7 @@ from planner.accuracy.model import curve_model
 from planner.case import Case, sparsifiable_layers
 from planner.domain.settings import Limits
 from planner.strategies.compare import Comparison, ComparisonRow, compare
-from planner.strategies.pipeline import optimal_allocation
+from planner.strategies.baselines import optimal_allocation
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import chain, cluster
 

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from planner.domain.problem import AllocationProblem, Result
+from planner.domain.certificate import AllocationProblem, Result
 from planner.errors import BadInputError
 from planner.solve.allocation.contiguous import memory_starts
 from planner.solve.allocation.dp import every_count, first_workers
@@ -16,7 +16,7 @@ from planner.solve.allocation.passes import LATENCY, Passes, running_sums
 from planner.solve.allocation.solver import DP_NAME, solve_allocation
 from planner.solve.allocation.stage_bound import least_load
 from planner.solve.exhaustive import exhaustive_allocation
-from planner.solve.verify import allocation_times, evaluate_allocation
+from planner.solve.check import allocation_times, evaluate_allocation
 from tests.planner.chains import best_s, drawn_chain, limited, memory_for
 from tests.planner.checks import ALLOCATION, check, check_fastest
 from tests.planner.oracle import allocation_case

@@ -17,11 +17,11 @@ from planner.domain.cluster import Cluster
 from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.domain.problem import AllocationProblem, Problem, Result, SparsityProblem
+from planner.domain.certificate import AllocationProblem, Problem, Result, SparsityProblem
 from planner.domain.settings import CostSettings, Limits
 from planner.strategies.compare import Comparison, compare
-from planner.strategies.pipeline import pipeline_equal
-from planner.strategies.within_layer import optimal_sparsity, uniform
+from planner.strategies.baselines import pipeline_equal
+from planner.strategies.baselines import optimal_sparsity, uniform
 from profiles.catalog import load_curve
 from tests.planner.builders import Net, cluster
 from tests.planner.oracle import allocation_case, sparsity_case

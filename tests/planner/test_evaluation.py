@@ -15,9 +15,9 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
-from planner.strategies.evaluation import evaluate, exchanges, times_of_nodes
-from planner.strategies.pipeline import pipeline_equal
-from planner.strategies.within_layer import uniform
+from planner.strategies.costed import predict, cost_stages, node_times_of
+from planner.strategies.baselines import pipeline_equal
+from planner.strategies.baselines import uniform
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.generators import clusters, networks
 
@@ -34,7 +34,7 @@ def stage(nodes: tuple[str, ...] = ("a", "b"), **kept: Any) -> StagePlan:
 def test_a_plan_by_hand() -> None:
     # 4 of 4 features of 16 bytes each way, then 1 and 3
     one_three = ((0, 1), (3, 0))
-    found = evaluate(CASE, (stage(conv_1=4, conv_2=one_three),))
+    found = predict(CASE, (stage(conv_1=4, conv_2=one_three),))
     assert found.comm_s == pytest.approx((4 * 16 + 3 * 16) / 1e6)
     macs = 3 * 4 * 4, 4 * 8 * 4, 4 * (4 + 3) * 4  # image, dense, the node that gets three
     assert found.compute_s == pytest.approx(sum(macs) / 1e6)
@@ -46,7 +46,7 @@ def test_a_plan_by_hand() -> None:
 
 def test_times_of_nodes_by_hand() -> None:
     one_three = ((0, 1), (3, 0))
-    (times,) = times_of_nodes(CASE, (stage(conv_1=4, conv_2=one_three),))
+    (times,) = node_times_of(CASE, (stage(conv_1=4, conv_2=one_three),))
     assert times.comm_s.tolist() == [[0, 0], [4 * 16 / 1e6] * 2, [3 * 16 / 1e6] * 2]
     assert times.compute_s * 1e6 == pytest.approx(
         np.array([[48, 48], [128, 128], [4 * 4 * (4 + 3), 4 * 4 * (4 + 1)]])
@@ -59,16 +59,16 @@ def test_the_slowest_node_makes_the_layers_time(
 ) -> None:
     case = Case(profile, group, CostSettings(share_inputs=share))
     plan = uniform(case, len(group.nodes), sparsity)
-    (times,) = times_of_nodes(case, plan.stages)
-    (exchange,) = exchanges(case, plan.stages)
+    (times,) = node_times_of(case, plan.stages)
+    (exchange,) = cost_stages(case, plan.stages).stages
     assert np.array_equal(times.compute_s.max(axis=1), exchange.table.compute_s[:, 0])
     assert np.all(times.comm_s.max(axis=1) <= exchange.table.comm_s[:, 0])
     assert np.array_equal(times.comm_s.any(axis=1), exchange.table.comm_s[:, 0] > 0)
 
 
 def test_layers_without_counts_send_nothing() -> None:
-    assert evaluate(CASE, (stage(),)).comm_s == 0
-    assert evaluate(CASE, (stage(),)) == uniform(CASE, 2, 1.0).predicted
+    assert predict(CASE, (stage(),)).comm_s == 0
+    assert predict(CASE, (stage(),)) == uniform(CASE, 2, 1.0).predicted
 
 
 def with_layers(names: list[str]) -> StagePlan:
@@ -107,7 +107,7 @@ ALL = ("conv_0", "conv_1", "conv_2")
 )
 def test_a_plan_for_something_else_is_refused(stages: tuple[StagePlan, ...], words: str) -> None:
     with pytest.raises(BadInputError) as raised:
-        evaluate(CASE, stages)
+        predict(CASE, stages)
     assert words in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -117,7 +117,7 @@ def test_a_cut_between_fused_layers_is_refused() -> None:
     net.conv(relu, 8)
     case = Case(net.profile(), cluster(2))
     with pytest.raises(BadInputError, match="the cut behind 'conv_0' parts layers that run as one"):
-        evaluate(case, (single("a", "conv_0"), single("b", "relu_1", "conv_2")))
+        predict(case, (single("a", "conv_0"), single("b", "relu_1", "conv_2")))
     assert len(pipeline_equal(case, 2).stages) == 2
 
 
@@ -133,7 +133,7 @@ def test_a_model_without_any_work_is_refused() -> None:
 def test_a_pipeline_by_hand() -> None:
     # two units on a, one on c, which is twice as slow
     case = Case(chain(8, 8, 8), cluster([1e6, 1e6, 5e5], latency_s=0.25))
-    found = evaluate(case, (single("a", "conv_0", "conv_1"), single("c", "conv_2")))
+    found = predict(case, (single("a", "conv_0", "conv_1"), single("c", "conv_2")))
     first, second = (3 * 8 + 8 * 8) * 4 / 1e6, 8 * 8 * 4 / 5e5
     sent = 8 * 4 * 4 / 1e6 + 0.25
     assert found.comm_s == pytest.approx(sent)
@@ -164,9 +164,9 @@ def test_skipped_tensors_cross_every_cut() -> None:
     bytes_ = 8 * 4 * 4
     # behind the second layer its output and the first one's are alive
     cut = (single("a", first, second), single("b", third, "add_3", "conv_4"))
-    assert evaluate(case, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
+    assert predict(case, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
     cut = (single("a", first), single("b", second, third, "add_3"), single("c", "conv_4"))
-    assert evaluate(case, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
+    assert predict(case, cut).comm_s == pytest.approx(2 * bytes_ / 1e6)
 
 
 @pytest.mark.parametrize("measured, origin", [("generic", "measured"), ("other", "derived")])

@@ -21,8 +21,8 @@ from planner.accuracy.spreading import SpreadingRule
 from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
-from planner.strategies.pipeline import pipeline_equal
-from planner.strategies.within_layer import (
+from planner.strategies.baselines import pipeline_equal
+from planner.strategies.baselines import (
     dense,
     optimal_sparsity,
     single_node,

@@ -19,7 +19,7 @@ from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import InfeasibleError
-from planner.strategies.evaluation import evaluate
+from planner.strategies.costed import predict
 from planner.strategies.groups import candidate_groups
 from planner.strategies.optimise import optimise
 from planner.structure import allocation_units, tensors_across
@@ -54,7 +54,7 @@ def test_a_hybrid_by_hand() -> None:
     profile = chain(8, 8, 8)
     case = Case(profile, cluster(3), loss_model=linear_loss(profile))
     stages = staged(("ab", ("conv_0", "conv_1"), 1), ("c", ("conv_2",), None), profile=profile)
-    predicted = evaluate(case, stages)
+    predicted = predict(case, stages)
     first = 3 * 4 * 4  # MACs of a node: three image features, four outputs, four elements
     second = (4 + 1) * 4 * 4
     exchange = 1 * FEATURE / 1e6

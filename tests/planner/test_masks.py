@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from planner.accuracy.energy import EnergyModel
-from planner.accuracy.interface import Exchange
+from planner.cost.stage import StageCosts
 from planner.case import Case
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.errors import BadInputError
-from planner.masks import (
+from planner.weights.masks import (
     LayerMask,
     dense_counts,
     kept_sub_rows,
@@ -24,8 +24,8 @@ from planner.masks import (
     plan_masks,
     round_counts,
 )
-from planner.strategies.evaluation import exchanges
-from planner.strategies.within_layer import independent_branches, uniform
+from planner.strategies.costed import cost_stages
+from planner.strategies.baselines import independent_branches, uniform
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.mask_cases import Weights, all_magnitudes, cases, whole_weights
 
@@ -36,7 +36,7 @@ def block(layer: LayerMask, mask: NDArray[np.bool_], i: int, j: int) -> NDArray[
     return kept
 
 
-def readers(stage: Exchange, case: Case, row: int) -> list[int]:
+def readers(stage: StageCosts, case: Case, row: int) -> list[int]:
     """Layers that decide together with one which features go."""
     source = case.profile.layers[row].inputs[0]
     others = [
@@ -47,7 +47,7 @@ def readers(stage: Exchange, case: Case, row: int) -> list[int]:
     return others if case.settings.share_inputs else [row]
 
 
-def stage_of(found: list[Exchange], row: int) -> Exchange:
+def stage_of(found: list[StageCosts], row: int) -> StageCosts:
     return next(stage for stage in found if stage.rows.start <= row < stage.rows.stop)
 
 
@@ -56,7 +56,7 @@ def test_every_pair_keeps_the_plans_count_of_its_largest_sub_rows(
     case: tuple[Case, tuple[StagePlan, ...], Weights],
 ) -> None:
     case, planned, weights = case
-    found = exchanges(case, planned)
+    found = cost_stages(case, planned).stages
     masks = {layer.row: layer for layer in plan_masks(found, all_magnitudes(weights))}
     plans = [layer for stage in planned for layer in stage.layers]
     for row, plan in enumerate(plans):
@@ -73,7 +73,7 @@ def test_every_pair_keeps_the_plans_count_of_its_largest_sub_rows(
 def _check_layer(
     layer: LayerMask,
     counts: tuple[tuple[int, ...], ...],
-    stage: Exchange,
+    stage: StageCosts,
     case: Case,
     weights: Weights,
 ) -> None:
@@ -116,7 +116,7 @@ def test_masks_imply_the_cost_models_macs_and_bytes(
     case: tuple[Case, tuple[StagePlan, ...], Weights],
 ) -> None:
     case, planned, weights = case
-    found = exchanges(case, planned)
+    found = cost_stages(case, planned).stages
     received: dict[tuple[int, str, int, int], set[int]] = {}
     for layer in plan_masks(found, all_magnitudes(weights)):
         stage = stage_of(found, layer.row)
@@ -150,7 +150,7 @@ def test_what_the_masks_prune_is_the_energy_that_the_plan_loses(
 ) -> None:
     case, planned, weights = case
     sizes = all_magnitudes(weights)
-    found = exchanges(case, planned)
+    found = cost_stages(case, planned).stages
     model = EnergyModel("energy:test", sizes)
     total = sum(size.sum(dtype=np.float64) for size in sizes)
     assume(total > 0)
@@ -174,7 +174,7 @@ def test_only_the_weights_of_layers_that_prune_are_needed(
     case: tuple[Case, tuple[StagePlan, ...], Weights],
 ) -> None:
     case, planned, weights = case
-    found = exchanges(case, planned)
+    found = cost_stages(case, planned).stages
     needed = needed_weights(found)
     sizes = all_magnitudes(weights)
     some = [size if need else None for size, need in zip(sizes, needed, strict=True)]
@@ -194,7 +194,7 @@ def test_query_key_and_value_in_one_weight_are_cut_by_heads() -> None:
     case = Case(profile, cluster(2), levels=(0.0, 0.5, 1.0))
     planned = uniform(case, 2, 0.5).stages
     weights = whole_weights(profile, 3)
-    layer = plan_masks(exchanges(case, planned), all_magnitudes(weights))[0]
+    layer = plan_masks(cost_stages(case, planned).stages, all_magnitudes(weights))[0]
     assert layer.row == 1
     assert layer.output_owners.tolist() == [0] * 4 + [1] * 4 + [0] * 4 + [1] * 4 + [0] * 4 + [1] * 4
     mask = layer.mask()
@@ -237,7 +237,7 @@ def test_dense_counts_go_to_nodes_that_compute() -> None:
 def test_branches_on_four_unequal_nodes_keep_their_own_blocks_alone() -> None:
     case = Case(chain(10, 11, 12), cluster([1.0, 2.0, 3.0, 4.0]))
     planned = independent_branches(case, 4).stages
-    found = plan_masks(exchanges(case, planned), all_magnitudes(whole_weights(case.profile, 1)))
+    found = plan_masks(cost_stages(case, planned).stages, all_magnitudes(whole_weights(case.profile, 1)))
     assert [layer.row for layer in found] == [1, 2]
     for layer in found:
         own = layer.output_owners[:, None] == layer.input_owners[None, :]
@@ -250,7 +250,7 @@ def test_a_pipeline_has_no_masks(case_of_two: Case) -> None:
         StagePlan(nodes=(node,), layers=(LayerPlan(name=layer.name, nodes=1),))
         for node, layer in zip("ab", case_of_two.profile.layers, strict=True)
     )
-    found = exchanges(case_of_two, planned)
+    found = cost_stages(case_of_two, planned).stages
     assert not needed_weights(found).any()
     assert plan_masks(found, (None, None)) == ()
 
@@ -269,19 +269,19 @@ def one_stage(case: Case, *kept: int | None) -> tuple[StagePlan, ...]:
 
 
 def test_a_weight_that_decides_must_be_known(case_of_two: Case) -> None:
-    found = exchanges(case_of_two, one_stage(case_of_two, None, 2))
+    found = cost_stages(case_of_two, one_stage(case_of_two, None, 2)).stages
     with pytest.raises(ValueError, match="the weight of layer 'conv_1' is needed"):
         plan_masks(found, (None, None))
 
 
 def test_stages_that_do_not_fit_are_refused(case_of_two: Case) -> None:
     with pytest.raises(BadInputError, match=r"'conv_1': keeps 5 features.*at most 4"):
-        exchanges(case_of_two, one_stage(case_of_two, None, 5))
+        cost_stages(case_of_two, one_stage(case_of_two, None, 5)).stages
     with pytest.raises(ValidationError, match="should be less than 4611686018427387904"):
         one_stage(case_of_two, None, 10**30)
     other = Case(chain(8, 8, 8), cluster(2))
     with pytest.raises(BadInputError, match="the plan has 'nothing' where net has 'conv_2'"):
-        exchanges(other, one_stage(case_of_two, None, 2))
+        cost_stages(other, one_stage(case_of_two, None, 2)).stages
 
 
 def test_names_of_the_cluster_decide_the_shares() -> None:
@@ -292,6 +292,6 @@ def test_names_of_the_cluster_decide_the_shares() -> None:
         for name, kept in (("conv_0", None), ("conv_1", ((0, 1), (2, 0))))
     )
     planned = (StagePlan(nodes=("b", "c"), layers=layers),)
-    (layer,) = plan_masks(exchanges(case, planned), all_magnitudes(whole_weights(case.profile, 2)))
+    (layer,) = plan_masks(cost_stages(case, planned).stages, all_magnitudes(whole_weights(case.profile, 2)))
     assert layer.input_owners.tolist() == layer.output_owners.tolist() == [0, 0] + [1] * 6
     assert [[len(features) for features in row] for row in layer.sent] == [[0, 1], [2, 0]]

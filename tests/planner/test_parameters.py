@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from planner.domain.layer_profile import LayerProfile
-from planner.parameters import stored_weights
+from planner.weights.parameters import stored_weights
 from tests.planner.builders import Net
 
 

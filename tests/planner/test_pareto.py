@@ -13,7 +13,7 @@ from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.errors import BadInputError, InfeasibleError
 from planner.strategies.optimise import optimise
-from planner.strategies.pareto import frontier
+from planner.strategies.what_if.frontier import frontier
 from tests.planner.builders import chain, cluster, linear_loss
 from tests.planner.test_strategies import studies
 

@@ -12,9 +12,9 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Objective
-from planner.solve.allocation.shares import ar_mdi_workers
+from planner.strategies.ar_mdi import ar_mdi_workers
 from planner.strategies.optimise import optimise
-from planner.strategies.pipeline import (
+from planner.strategies.baselines import (
     Distance,
     ar_mdi,
     ar_mdi_macs,

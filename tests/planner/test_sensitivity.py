@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 from scipy.optimize import linprog
 
-from planner.domain.problem import SparsityProblem, SumLimit
+from planner.domain.certificate import SparsityProblem, SumLimit
 from planner.solve.sparsity.sensitivity import shadow_prices
 from planner.solve.sparsity.solver import solve_sparsity
 from tests.planner.oracle import sparsity_case

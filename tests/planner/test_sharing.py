@@ -11,7 +11,7 @@ from planner.cost.table import cost_table
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
-from planner.strategies.within_layer import optimal_sparsity
+from planner.strategies.baselines import optimal_sparsity
 from tests.planner.builders import Net, cluster, linear_loss
 from tests.planner.generators import clusters, networks
 

@@ -10,7 +10,7 @@ from planner.solve.milp import SOLVER_NAME
 from planner.solve.sparsity.ilp import ilp_sparsity
 from planner.solve.sparsity.search import search_sparsity
 from planner.solve.sparsity.solver import DUAL_NAME, solve_sparsity, sweep_sparsity
-from planner.solve.verify import evaluate_sparsity
+from planner.solve.check import evaluate_sparsity
 from tests.planner.test_multiple_choice import KINDS, drawn, equal_layers, medium
 from tests.planner.test_solver_limits import partition
 

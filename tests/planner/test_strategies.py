@@ -19,13 +19,13 @@ from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import InfeasibleError
-from planner.strategies.evaluation import evaluate
+from planner.strategies.costed import predict
 from planner.strategies.optimise import optimise
-from planner.strategies.pipeline import (
+from planner.strategies.baselines import (
     ar_mdi,
     pipeline_equal,
 )
-from planner.strategies.within_layer import optimal_sparsity, uniform
+from planner.strategies.baselines import optimal_sparsity, uniform
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import best, linear_loss, with_nodes
 from tests.planner.generators import chains, clusters, networks
@@ -249,7 +249,7 @@ def test_plans_survive_a_round_trip_through_json(
             loss_model=case.loss_model,
         )
         assert fresh.reference() == read.model
-        assert evaluate(fresh, read.stages) == plan.predicted
+        assert predict(fresh, read.stages) == plan.predicted
 
 
 @given(studies(least=2))

@@ -14,10 +14,10 @@ from planner.domain.cluster import Cluster, tuned_cluster
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.errors import BadInputError, InfeasibleError
-from planner.strategies.evaluation import evaluate
-from planner.strategies.hardware import Quantity, Value, present_value, spread_values
+from planner.strategies.costed import predict
+from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
 from planner.strategies.optimise import optimise
-from planner.strategies.sweep import Sweep, sweep
+from planner.strategies.what_if.sweep import Sweep, sweep
 from tests.planner.builders import chain, cluster, linear_loss
 from tests.planner.test_strategies import OBJECTIVES, studies
 
@@ -79,7 +79,7 @@ def test_every_point_is_what_planning_there_finds(
         assert point.best.throughput_per_s == pytest.approx(
             plan.predicted.throughput_per_s, rel=1e-6
         )
-        assert evaluate(there, point.best.plan.stages) == point.best.plan.predicted
+        assert predict(there, point.best.plan.stages) == point.best.plan.predicted
         assert point.best.nodes == point.best.plan.node_count
 
 

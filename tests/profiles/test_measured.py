@@ -9,7 +9,7 @@ import pytest
 from planner.case import Case
 from planner.domain.cluster import Cluster
 from planner.errors import BadInputError
-from planner.strategies.within_layer import dense, single_node
+from planner.strategies.baselines import dense, single_node
 from profiles.catalog import load_cluster, load_model
 from profiles.measured import attach_times, read_times
 

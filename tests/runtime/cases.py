@@ -12,12 +12,12 @@ from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.plan import LayerPlan, Plan, StagePlan
 from planner.domain.settings import CostSettings
-from planner.masks import LayerMask
-from planner.parameters import stored_weights
+from planner.weights.masks import LayerMask
+from planner.weights.parameters import stored_weights
 from planner.runtime import slice_model
 from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.slices import Slices
-from planner.strategies.evaluation import evaluated_plan
+from planner.strategies.costed import cost_plan
 from planner.structure import allocation_units
 from profiles.from_torch.runnable import traced_model
 
@@ -87,7 +87,7 @@ def random_plan(
                 kept = tuple(map(tuple, matrix))
             layers.append(LayerPlan(name=layer.name, nodes=n, kept_features=kept))
         stages.append(StagePlan(nodes=members, layers=tuple(layers)))
-    return evaluated_plan(case, tuple(stages), "random")
+    return cost_plan(case, tuple(stages), "random")
 
 
 def masked(model: TracedModel, masks: Sequence[LayerMask]) -> torch.nn.Module:

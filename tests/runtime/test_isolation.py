@@ -15,7 +15,7 @@ from planner.runtime import slice_model
 from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.slices import Slices
 from planner.runtime.running.transport import InProcess
-from planner.strategies.evaluation import exchanges
+from planner.strategies.costed import cost_stages
 from tests.runtime import networks
 from tests.runtime.cases import example, masked, random_plan, traced
 
@@ -117,7 +117,7 @@ def test_a_node_stores_the_weights_that_the_cost_model_counts(subject: TracedMod
     plan = random_plan(subject, [[1.0, 2.0, 1.0]], np.random.default_rng(4))
     case = Case(subject.profile, plan.cluster, plan.settings)
     slices = slice_model(subject, plan, select=True)
-    (stage,) = exchanges(case, plan.stages)
+    (stage,) = cost_stages(case, plan.stages).stages
     compared = 0
     for row, layer in enumerate(subject.profile.layers):
         if layer.feature_flow != "mixing":

@@ -10,7 +10,7 @@ import torch
 
 from planner.case import Case
 from planner.runtime import slice_model
-from planner.strategies.within_layer import uniform
+from planner.strategies.baselines import uniform
 from planner.training.pruner import Pruner
 from profiles.from_torch.runnable import traced_model
 from tests.runtime.cases import cluster, example, traced

@@ -12,7 +12,7 @@ from planner.simulation.measures import half_width
 from planner.simulation.policies import DISTRIBUTED, HOLD, LOCAL, Policy, Queue, View, to_worker
 from planner.simulation.scenario import Scenario
 from planner.simulation.study import simulate
-from planner.strategies.pipeline import ar_mdi
+from planner.strategies.baselines import ar_mdi
 from tests.simulation.cases import (
     check_everything_is_done_once,
     poisson,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from planner.case import Case
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.strategies.within_layer import uniform
+from planner.strategies.baselines import uniform
 from tests.planner.builders import cluster
 
 

@@ -14,8 +14,8 @@ from planner.accuracy.ranking import magnitudes
 from planner.case import Case
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.masks import plan_masks
-from planner.strategies.within_layer import independent_branches, uniform
+from planner.weights.masks import plan_masks
+from planner.strategies.baselines import independent_branches, uniform
 from planner.training.pruner import Pruner
 from profiles.from_torch.frontend import profile_module
 from tests.planner.builders import cluster
@@ -31,7 +31,7 @@ def as_exported(found: Prepared) -> dict[str, np.ndarray[Any, Any]]:
     """The masks of all at once, from the weights themselves, as pairs of features by layer."""
     state = found.model.state_dict()
     sizes: list[Any] = [None] * len(found.profile.layers)
-    stages = [found.case.exchange(_table(found))]
+    stages = [found.case.stage(_table(found))]
     for row, layer in enumerate(found.profile.layers):
         if f"{layer.name}.weight" in state and state[f"{layer.name}.weight"].dim() > 1:
             weight = state[f"{layer.name}.weight"].numpy()

@@ -17,9 +17,9 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.settings import CostSettings
-from planner.masks import round_counts
-from planner.strategies.evaluation import evaluated_plan
-from planner.strategies.within_layer import uniform
+from planner.weights.masks import round_counts
+from planner.strategies.costed import cost_plan
+from planner.strategies.baselines import uniform
 from planner.training.pruner import Pruner
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.mask_cases import Weights, cases
@@ -99,7 +99,7 @@ def test_counts_blocks_and_nesting_over_rounds(
 ) -> None:
     case, planned, weights = drawn_case
     model = module_of(case.profile, weights)
-    plan = evaluated_plan(case, planned, "drawn")
+    plan = cost_plan(case, planned, "drawn")
     pruner = Pruner(model, plan, case.profile, selection=selection, seed=seed)
     rounds = []
     for number, progress in enumerate([*sorted(on_the_way), 1.0]):
@@ -121,7 +121,7 @@ def test_a_broadcast_serves_all_receivers_in_every_round(
         case.profile, case.cluster.model_copy(update={"casting": "broadcast"}), case.settings
     )
     model = module_of(case.profile, weights)
-    pruner = Pruner(model, evaluated_plan(case, planned, "drawn"), case.profile)
+    pruner = Pruner(model, cost_plan(case, planned, "drawn"), case.profile)
     for progress in (0.3, 0.7, 1.0):
         pruner.prune(progress)
         shaken(model, seed)
@@ -145,7 +145,7 @@ def test_a_seed_is_a_choice(
     drawn_case: tuple[Case, tuple[StagePlan, ...], Weights], progress: float, seed: int
 ) -> None:
     case, planned, weights = drawn_case
-    plan = evaluated_plan(case, planned, "drawn")
+    plan = cost_plan(case, planned, "drawn")
     model = module_of(case.profile, weights)
     other = module_of(case.profile, [weight + 1 for weight in weights])
     chosen = []
@@ -194,7 +194,7 @@ def test_layers_that_share_a_transmission_keep_parts_of_one_subset() -> None:
         LayerPlan(name=layer.name, nodes=2, kept_features=counts.get(layer.name))
         for layer in profile.layers
     )
-    plan = evaluated_plan(case, (StagePlan(nodes=("a", "b"), layers=layers),), "drawn")
+    plan = cost_plan(case, (StagePlan(nodes=("a", "b"), layers=layers),), "drawn")
     size = np.arange(1, 13)[None, :, None] * np.ones((12, 12, 1), int)
     model = module_of(profile, [np.ones((12, 3, 1), int), size, size, size])
     pruner = Pruner(model, plan, profile)

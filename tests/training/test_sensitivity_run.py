@@ -13,7 +13,7 @@ from app.inputs import find_accuracy
 from planner.case import Case
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
-from planner.strategies.within_layer import plan_of_choice, uniform
+from planner.strategies.baselines import plan_of_options, uniform
 from planner.training.sensitivity import (
     dense_quality,
     measure_sensitivities,
@@ -133,7 +133,7 @@ def test_the_accuracy_model_reads_the_file_and_predicts_what_was_measured(tmp_pa
         row = table.layer_names.index(layer)
         choice = np.zeros(len(table.layer_names), dtype=np.int64)
         choice[row] = 1
-        predicted = plan_of_choice(case, table, choice, "one-layer").predicted
+        predicted = plan_of_options(case, table, choice, "one-layer").predicted
         sparsity = float(table.comm_sparsity[row, 1])
         assert predicted.accuracy_drop == pytest.approx(found.points[layer][sparsity])
         assert predicted.origin["accuracy_drop"] == "measured"

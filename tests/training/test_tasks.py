@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from planner.case import Case
 from planner.errors import BadInputError
-from planner.strategies.within_layer import dense, split_boundaries, uniform
+from planner.strategies.baselines import dense, split_boundaries, uniform
 from planner.training.tasks import digits
 from planner.training.tasks.catalogue import TASK_NAMES, load_task
 from planner.training.tasks.digits import DRAWS, TRAINING, VALIDATION, Digits

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from app.page.charts.style import COMMUNICATION, LEGEND, LIMIT, MARGIN, MS
 from app.page.text import label
 from planner.domain.plan import Plan
-from planner.strategies.pareto import ParetoFrontier
+from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_rate, format_seconds
 
 POINTS = 0

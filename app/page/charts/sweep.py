@@ -19,8 +19,8 @@ from app.page.charts.style import (
 from app.page.text import label
 from app.what_if_words import quantity_words
 from planner.domain.plan import Plan
-from planner.strategies.hardware import Value
-from planner.strategies.sweep import Sweep
+from planner.strategies.what_if.quantities import Value
+from planner.strategies.what_if.sweep import Sweep
 from planner.units import format_seconds
 
 _TITLES = {

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from planner.accuracy.interface import Exchange
 from planner.accuracy.ranking import Magnitudes, magnitudes
+from planner.cost.stage import StageCosts
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from planner.masks import LayerMask, needed_weights, plan_masks
+from planner.weights.masks import LayerMask, needed_weights, plan_masks
 from planner.runtime.cutting.products import weight_of
 from planner.runtime.reading.template import Template
 
 
 def chosen_masks(
     profile: ModelProfile,
-    stages: Sequence[Exchange],
+    stages: Sequence[StageCosts],
     templates: Mapping[str, Template],
     given: Sequence[LayerMask] | None,
     *,
@@ -29,7 +29,7 @@ def chosen_masks(
     Parameters
     ----------
     profile : ModelProfile
-    stages : sequence of Exchange
+    stages : sequence of StageCosts
     templates : mapping of str to Template
     given : sequence of LayerMask, optional
         Instead of those of largest L1 norm.
@@ -96,7 +96,7 @@ def _check_given(
 
 
 def _check_nested(
-    profile: ModelProfile, stages: Sequence[Exchange], given: Sequence[LayerMask]
+    profile: ModelProfile, stages: Sequence[StageCosts], given: Sequence[LayerMask]
 ) -> None:
     """One transmission serves all receivers where each hears a part of the largest subset."""
     shared = {name for s in stages if s.casting == "broadcast" for name in s.table.node_names}

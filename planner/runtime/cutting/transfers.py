@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from planner.cost.ownership import FeatureShares
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.owners import REPLICATED, Owners
-from planner.masks import LayerMask
+from planner.weights.masks import LayerMask
 
 
 @dataclass(frozen=True, eq=False)

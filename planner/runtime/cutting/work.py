@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.owners import REPLICATED
 from planner.errors import BadInputError, InconsistentResultError
-from planner.masks import LayerMask
+from planner.weights.masks import LayerMask
 from planner.runtime.cutting.regions import (
     Holdings,
     Positions,

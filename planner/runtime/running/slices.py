@@ -8,7 +8,7 @@ from math import prod
 import torch
 
 from planner.errors import BadInputError
-from planner.masks import LayerMask
+from planner.weights.masks import LayerMask
 from planner.runtime.running.node import Node
 from planner.runtime.running.traffic import Traffic, check_equal
 from planner.runtime.running.transport import InProcess, Transport

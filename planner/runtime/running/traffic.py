@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from planner.accuracy.interface import Exchange
 from planner.case import Case
+from planner.cost.stage import StageCosts
 from planner.cost.handover import moving_features
 from planner.cost.ownership import FeatureShares
 from planner.cost.sharing import newly_sent, sharing_readers
@@ -58,7 +58,7 @@ def handover_name(stage: int) -> str:
     return f"(into stage {stage})"
 
 
-def predicted_traffic(case: Case, stages: Sequence[Exchange]) -> Traffic:
+def predicted_traffic(case: Case, stages: Sequence[StageCosts]) -> Traffic:
     """What the cost model counts for a plan, layer by layer."""
     profile = case.profile
     found = Traffic()
@@ -83,7 +83,7 @@ def predicted_traffic(case: Case, stages: Sequence[Exchange]) -> Traffic:
 
 
 def _handed_over(
-    case: Case, found: Traffic, before: Exchange, after: Exchange, number: int
+    case: Case, found: Traffic, before: StageCosts, after: StageCosts, number: int
 ) -> None:
     profile = case.profile
     senders, receivers = before.table.node_names, after.table.node_names

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import FEASIBILITY_TOLERANCE, AllocationProblem
+from planner.domain.certificate import FEASIBILITY_TOLERANCE, AllocationProblem
 from planner.solve.allocation.contiguous import load_starts
 from planner.solve.allocation.passes import (
     LATENCY,
@@ -27,7 +27,7 @@ from planner.solve.allocation.passes import (
 )
 from planner.solve.allocation.two_sums import TooManyError, Workers
 from planner.solve.deadline import Deadline
-from planner.solve.verify import allocation_times, evaluate_allocation, exceeds
+from planner.solve.check import allocation_times, evaluate_allocation, exceeds
 
 _WITHIN = 1 + FEASIBILITY_TOLERANCE / 2  # of a limit: sums in another order keep it as well
 

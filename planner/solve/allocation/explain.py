@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from planner.domain.problem import AllocationProblem
+from planner.domain.certificate import AllocationProblem
 from planner.solve.allocation.dp import Answer, dp_allocation
 from planner.solve.allocation.ilp import explain_by_ilp, explain_by_inspection
 from planner.solve.allocation.two_sums import Workers
-from planner.solve.verify import allocation_times, limit_binds, memory_binds, worker_bytes
+from planner.solve.check import allocation_times, limit_binds, memory_binds, worker_bytes
 
 
 class _UndecidedError(Exception):

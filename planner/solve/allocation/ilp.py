@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import AllocationProblem, Result
-from planner.solve.allocation.shares import cut_at_shares
+from planner.domain.certificate import AllocationProblem, Result
+from planner.strategies.ar_mdi import cut_at_shares
 from planner.solve.milp import MEGA, Milp, units_per_second
-from planner.solve.verify import (
+from planner.solve.check import (
     allocation_times,
     check_claim,
     evaluate_allocation,

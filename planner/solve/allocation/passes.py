@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import AllocationProblem
+from planner.domain.certificate import AllocationProblem
 from planner.errors import InconsistentResultError
 from planner.solve.allocation.contiguous import (
     Combine,
@@ -29,7 +29,7 @@ from planner.solve.allocation.ordering import (
 )
 from planner.solve.allocation.stage_bound import least_load
 from planner.solve.allocation.two_sums import Order, Weights, Workers, least_within
-from planner.solve.verify import allocation_loads, allocation_times, medium_s
+from planner.solve.check import allocation_loads, allocation_times, medium_s
 
 LATENCY: Weights = (1.0, 0.0)
 MEDIUM: Weights = (0.0, 1.0)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import AllocationProblem, Certificate, Result
+from planner.domain.certificate import AllocationProblem, Certificate, Result
 from planner.errors import BadInputError
 from planner.solve.allocation.dp import Answer, dp_allocation
 from planner.solve.allocation.explain import explain
 from planner.solve.allocation.ilp import ilp_allocation
 from planner.solve.allocation.passes import is_covered
 from planner.solve.deadline import Deadline
-from planner.solve.verify import allocation_times, check_claim, evaluate_allocation
+from planner.solve.check import allocation_times, check_claim, evaluate_allocation
 
 DP_NAME = "dynamic programming"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.domain.joint import JointProblem
+from planner.solve.problem import JointProblem
 from planner.solve.deadline import Deadline
 from planner.solve.joint.fixed_stages import FixedStages, Structure
 from planner.solve.joint.latency import by_bound
@@ -17,7 +17,7 @@ from planner.solve.joint.relaxation import Relaxation
 from planner.solve.joint.search import PROVEN_GAP, Search
 from planner.solve.joint.stage_graph import Completions
 from planner.solve.sparsity.multiple_choice import Choice
-from planner.solve.verify import exceeds
+from planner.solve.check import exceeds
 
 _HALVINGS = 60
 _COARSE = 1e-2  # relative width at which halving gives way to the search for a proof

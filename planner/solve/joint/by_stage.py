@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import FEASIBILITY_TOLERANCE
+from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.deadline import Deadline
 from planner.solve.sparsity.multiple_choice import Choice, MemoryRow, choose
-from planner.solve.verify import exceeds
+from planner.solve.check import exceeds
 
 _STRICT = 1 - FEASIBILITY_TOLERANCE  # a sum within its limit may exceed it by the tolerance
 _PROVEN = 5e-10  # relative width at which no better threshold is looked for

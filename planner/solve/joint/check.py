@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.joint import JointProblem, Stages
-from planner.solve.verify import Evaluation, exceeds
+from planner.solve.problem import JointProblem, Stages
+from planner.solve.check import Evaluation, exceeds
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from math import comb
 
 import numpy as np
 
-from planner.domain.joint import JointProblem, JointResult, Stages
-from planner.domain.problem import Certificate
+from planner.solve.problem import JointProblem, JointResult, Stages
+from planner.domain.certificate import Certificate
 from planner.errors import BadInputError
 from planner.solve.deadline import Deadline
 from planner.solve.exhaustive import MAX_CASES

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from planner.domain.joint import NO_LIMIT, JointProblem, JointResult
+from planner.solve.problem import NO_LIMIT, JointProblem, JointResult
 from planner.solve.joint.check import joint_loss, needed_bytes
-from planner.solve.verify import limit_binds, memory_binds
+from planner.solve.check import limit_binds, memory_binds
 
 Solve = Callable[[JointProblem], JointResult]
 

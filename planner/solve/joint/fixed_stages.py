@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.joint import NO_LIMIT, JointProblem, Stages
-from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
+from planner.solve.problem import NO_LIMIT, JointProblem, Stages
+from planner.domain.certificate import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.deadline import Deadline
 from planner.solve.joint.by_stage import StageRows, least_bottleneck
 from planner.solve.joint.check import joint_times

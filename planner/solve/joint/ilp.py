@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.joint import NO_LIMIT, JointProblem, Stages
+from planner.solve.problem import NO_LIMIT, JointProblem, Stages
 from planner.solve.milp import MEGA, Milp, MilpOutcome, units_per_second
 
 Terms = list[tuple[int, float]]

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.domain.joint import JointProblem
+from planner.solve.problem import JointProblem
 from planner.solve.deadline import Deadline
 from planner.solve.joint.fixed_stages import NOTHING_BELOW, FixedStages, Structure
 from planner.solve.joint.relaxation import Relaxation
 from planner.solve.joint.search import PROVEN_GAP, Search
 from planner.solve.joint.stage_graph import Completions
 from planner.solve.sparsity.multiple_choice import Choice
-from planner.solve.verify import exceeds
+from planner.solve.check import exceeds
 
 _MAX_MULTIPLIERS = 60
 

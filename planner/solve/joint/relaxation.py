@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.joint import NO_LIMIT, JointProblem
-from planner.domain.problem import FEASIBILITY_TOLERANCE
+from planner.solve.problem import NO_LIMIT, JointProblem
+from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.joint.stage_graph import ROUNDING, Chain, Completions, StageGraph, stage_graph
 
 _SLOPES = 24  # multipliers tried on a stage's busiest resource; more tighten the bound

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from planner.domain.joint import JointProblem, Stages
+from planner.solve.problem import JointProblem, Stages
 from planner.solve.deadline import Deadline
 from planner.solve.joint.fixed_stages import FixedStages, Structure
 from planner.solve.sparsity.multiple_choice import Choice

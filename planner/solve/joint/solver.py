@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from planner.domain.joint import JointProblem, JointResult, Stages
-from planner.domain.problem import Certificate, Status
+from planner.solve.problem import JointProblem, JointResult, Stages
+from planner.domain.certificate import Certificate, Status
 from planner.solve.deadline import Deadline
 from planner.solve.joint.bottleneck import least_bottleneck
 from planner.solve.joint.check import evaluate_joint, structure_violations
@@ -13,7 +13,7 @@ from planner.solve.joint.ilp import JointProgram
 from planner.solve.joint.latency import least_latency
 from planner.solve.joint.search import PROVEN_GAP, Search
 from planner.solve.milp import SOLVER_NAME
-from planner.solve.verify import check_claim, exceeds
+from planner.solve.check import check_claim, exceeds
 
 FAST_PATH = "Lagrangian dual + dynamic programming"
 _MAX_STRUCTURES = 3000

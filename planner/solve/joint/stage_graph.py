@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.joint import JointProblem
+from planner.solve.problem import JointProblem
 
 ROUNDING = 1e-13
 """Relative to the sums of a chain: more than adding and subtracting them in floats can be off."""

@@ -8,7 +8,7 @@ from copy import copy
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import FEASIBILITY_TOLERANCE
+from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.sparsity.choice_rows import Floats, Ints, Peaks, rows_of
 
 Narrowed = tuple[NDArray[np.bool_], Floats, Peaks]
@@ -143,7 +143,7 @@ class LayerGroups:
         return float(self._costs[:, self._layers, choice].sum(axis=1).max())
 
     def fits(self, choice: NDArray[np.int64]) -> bool:
-        """Whether every limit is kept, as `planner.solve.verify` judges it."""
+        """Whether every limit is kept, as `planner.solve.check` judges it."""
         for values, limit in self._sums:
             if float(values[self._layers, choice].sum()) > _cap(limit):
                 return False

@@ -13,7 +13,7 @@ from planner.domain.arrays import Frozen
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
-from planner.strategies.hardware import (
+from planner.strategies.what_if.quantities import (
     UNITS,
     Quantity,
     Value,
@@ -23,7 +23,7 @@ from planner.strategies.hardware import (
     with_room,
 )
 from planner.strategies.optimise import optimise
-from planner.strategies.summary import PlanSummary, summary_of
+from planner.strategies.what_if.summary import PlanSummary, summary_of
 
 
 class SweepPoint(Frozen):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from planner.strategies.hardware import Value, rounded
+from planner.strategies.what_if.quantities import Value, rounded
 
 Verdict = Literal["enough", "not enough", "open"]
 

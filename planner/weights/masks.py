@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.accuracy.interface import Exchange
 from planner.accuracy.ranking import Magnitudes, ranking, sub_row_norms
+from planner.cost.stage import StageCosts
 from planner.domain.cluster import Casting
 from planner.domain.owners import REPLICATED, Owners
 
@@ -66,20 +66,20 @@ class LayerMask:
         return replace(self, sent=sent)
 
 
-def needed_weights(stages: Sequence[Exchange]) -> NDArray[np.bool_]:
+def needed_weights(stages: Sequence[StageCosts]) -> NDArray[np.bool_]:
     """Layers whose weights decide what goes, shape (L,).
 
     Those that prune, and those whose transmission they share.
     """
     needed = np.zeros(len(stages[0].table.layer_names), dtype=np.bool_)
     for stage in stages:
-        for row in stage.sparse():
+        for row in stage.pruned_layers():
             needed |= _together(stage, row)
     return needed
 
 
 def plan_masks(
-    stages: Sequence[Exchange],
+    stages: Sequence[StageCosts],
     magnitudes: Sequence[Magnitudes | None],
     progress: float = 1.0,
     before: Iterable[LayerMask] = (),
@@ -92,8 +92,8 @@ def plan_masks(
 
     Parameters
     ----------
-    stages : sequence of Exchange
-        As `planner.strategies.evaluation.exchanges` has them.
+    stages : sequence of StageCosts
+        As `planner.strategies.costed.exchanges` has them.
     magnitudes : sequence of float arrays of shape (O, I), or None
         One per layer of the model; known where `needed_weights` says so.
     progress : float
@@ -115,7 +115,7 @@ def plan_masks(
     found = []
     for stage in stages:
         table = stage.table
-        sparse = set(stage.sparse().tolist())
+        sparse = set(stage.pruned_layers().tolist())
         rows = np.arange(len(table.layer_names))[stage.rows].tolist()
         for row in rows:
             if not table.sparsifiable[row]:
@@ -220,7 +220,7 @@ def kept_sub_rows(
     return tuple(sent)
 
 
-def _together(stage: Exchange, row: int) -> NDArray[np.bool_]:
+def _together(stage: StageCosts, row: int) -> NDArray[np.bool_]:
     """Layers that are ranked with one, itself among them, shape (L,)."""
     decisions = stage.table.decisions
     together: NDArray[np.bool_] = (decisions == decisions[row]) & stage.table.sparsifiable
@@ -237,7 +237,7 @@ def _received(layer: LayerMask) -> NDArray[np.int64]:
 
 
 def _norms(
-    stage: Exchange, magnitudes: Sequence[Magnitudes | None], row: int
+    stage: StageCosts, magnitudes: Sequence[Magnitudes | None], row: int
 ) -> NDArray[np.float64]:
     size = magnitudes[row]
     if size is None:

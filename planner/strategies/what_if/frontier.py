@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,10 +11,12 @@ import numpy as np
 from planner.case import Case
 from planner.domain.arrays import Frozen
 from planner.domain.plan import Plan
-from planner.domain.settings import Limits, Objective, Parallelism
+from planner.domain.request import Request
+from planner.domain.settings import Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
-from planner.strategies.hybrid import optimal_stages
-from planner.strategies.summary import PlanSummary, summary_of
+from planner.solve.deadline import Deadline
+from planner.strategies.optimise import find_plan
+from planner.strategies.what_if.summary import PlanSummary, summary_of
 
 Trade = Literal["accuracy", "throughput"]
 
@@ -37,13 +40,9 @@ class ParetoFrontier(Frozen):
 
 def frontier(
     case: Case,
+    request: Request,
     trade: Trade = "accuracy",
-    *,
-    max_nodes: int,
-    parallelism: Parallelism = "hybrid",
-    limits: Limits,
     points: int = 12,
-    time_limit_s: float | None = None,
     watch: Callable[[int, int], None] | None = None,
 ) -> ParetoFrontier:
     """Trade accuracy drop against latency, or latency against throughput.
@@ -54,15 +53,12 @@ def frontier(
     Parameters
     ----------
     case : Case
+    request : Request
+        Its limits hold at every point; one on the accuracy drop ends the accuracy frontier. Its
+        objective is replaced, and its time limit holds for each point.
     trade : {"accuracy", "throughput"}
-    max_nodes : int
-    parallelism : Parallelism
-    limits : Limits
-        Hold at every point; a limit on the accuracy drop ends the accuracy frontier.
     points : int
         At most so many.
-    time_limit_s : float, optional
-        For each plan.
     watch : callable, optional
         Told before each point how many are done, and of how many. What it raises ends the work.
 
@@ -84,17 +80,18 @@ def frontier(
         )
 
     def best(objective: Objective, **changes: float) -> Plan | None:
-        asked = limits.model_copy(update=changes)
-        plan, result = optimal_stages(
-            case, max_nodes, parallelism, objective, asked, time_limit_s=time_limit_s
-        )
+        limits = request.limits.model_copy(update=changes)
+        asked = replace(request, objective=objective, limits=limits)
+        plan, result = find_plan(case, asked, Deadline(request.time_limit_s))
         if plan is None and result.certificate.status == "timeout":
-            raise SolverStoppedError(f"the solver stopped after {time_limit_s:g} s without a plan")
+            raise SolverStoppedError(
+                f"the solver stopped after {request.time_limit_s:g} s without a plan"
+            )
         return plan
 
     # what is traded gets a limit, if a wide one: without any a model need not know a plan's loss
     field, widest_loss = _LOSS_LIMITS[case.loss_model.kind if case.loss_model else "accuracy"]
-    given = getattr(limits, field)
+    given = getattr(request.limits, field)
     most = {field: widest_loss if given is None else given} if case.loss_model else {}
     fastest = best("latency", **most)
     metric = case.loss_model.metric if case.loss_model else None

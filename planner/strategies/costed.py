@@ -8,42 +8,79 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.accuracy.interface import NOTHING_KNOWN, Exchange, PredictedLoss
+from planner.accuracy.interface import NOTHING_KNOWN, PredictedLoss
 from planner.case import Case
 from planner.cost.layers import NodeTimes
+from planner.cost.stage import StageCosts
 from planner.domain.cluster import Origin
 from planner.domain.cost_table import CostTable
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
 from planner.errors import BadInputError
-from planner.structure import allocation_units
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """A stage's layers with their costs: ``table`` has one option, ``rows`` are the stage's."""
+@dataclass(frozen=True, eq=False)
+class CostedStages:
+    """Everything that the cost model says of a plan's stages, layer by layer.
 
-    names: tuple[str, ...]
-    rows: slice
-    table: CostTable
+    Attributes
+    ----------
+    stages : tuple of StageCosts
+        With one option per layer.
+    handovers_s, handovers_medium_s : tuple of float
+        Seconds of each change of group, and of a shared medium for it; one fewer than stages.
+    input_s, output_s : float
+        Seconds of handing the input out and of collecting the output; 0 unless counted.
+    medium_is_shared, overlap : bool
+        Conventions that they were counted under.
+    """
 
-    def total(self, column: NDArray[np.float64]) -> float:
-        return float(column[self.rows, 0].sum())
+    stages: tuple[StageCosts, ...]
+    handovers_s: tuple[float, ...]
+    handovers_medium_s: tuple[float, ...]
+    input_s: float
+    output_s: float
+    medium_is_shared: bool
+    overlap: bool
 
+    @property
+    def comm_s(self) -> float:
+        """Seconds of all exchanges, one after another."""
+        inside = sum(stage.sum_of(stage.table.comm_s) for stage in self.stages)
+        return inside + self._between_s
+
+    @property
+    def compute_s(self) -> float:
+        """Seconds of all layers' computation, one after another."""
+        return sum(stage.sum_of(stage.table.compute_s) for stage in self.stages)
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds of one input (eq. 10)."""
+        inside = sum(stage.sum_of(stage.table.latency_s) for stage in self.stages)
+        return inside + self._between_s
+
+    @property
+    def bottleneck_s(self) -> float:
+        """Seconds of the busiest stage, transfer or shared medium (eq. 10)."""
+        busy = (stage.busy_s(self.overlap) for stage in self.stages)
+        medium = sum(stage.sum_of(stage.table.medium_s) for stage in self.stages)
+        medium += sum(self.handovers_medium_s)
+        if self.medium_is_shared:
+            medium += self.input_s + self.output_s
+        return max(*busy, *self.handovers_s, medium, self.input_s, self.output_s)
+
+    @property
     def memory_bytes(self) -> dict[str, int]:
-        """Stored weights and the largest live activations of every node (eq. 11)."""
-        stored = self.table.weight_bytes[self.rows, 0].sum(axis=0)
-        live = self.table.live_bytes[self.rows, 0].max(axis=0)
-        return dict(zip(self.names, (int(b) for b in stored + live), strict=True))
+        """What every node needs, by its name."""
+        return {name: b for stage in self.stages for name, b in stage.memory_bytes().items()}
 
-    def busy_s(self, overlap: bool) -> float:
-        """Seconds between two results of this stage."""
-        if overlap:
-            return max(self.total(self.table.comm_s), self.total(self.table.compute_s))
-        return self.total(self.table.latency_s)
+    @property
+    def _between_s(self) -> float:
+        return sum(self.handovers_s) + self.input_s + self.output_s
 
 
-def evaluate(case: Case, stages: tuple[StagePlan, ...]) -> Predicted:
-    """Latency, throughput, memory and accuracy of stages on the case's cluster (eq. 10 and 11).
+def cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
+    """Cost the stages of a plan on the case's cluster.
 
     Parameters
     ----------
@@ -55,85 +92,89 @@ def evaluate(case: Case, stages: tuple[StagePlan, ...]) -> Predicted:
     ------
     BadInputError
         The stages do not cover the model's layers in order, part layers that run as one, name an
-        unknown node or one node twice; or no layer takes any time.
+        unknown node or one node twice.
     """
-    costed = _costed_stages(case, stages)
-    transfers = [
-        case.handover_s(before.names, after.names, before.rows.stop)
+    return case.once(("costed", stages), lambda: _cost_stages(case, stages))
+
+
+def _cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
+    costed = tuple(
+        case.stage(case.table_of(stage.nodes, _kept_matrix(case, stage, rows)), rows)
+        for stage, rows in _check(case, stages)
+    )
+    handovers = [
+        case.handover_s(before.nodes, after.nodes, after.rows.start)
         for before, after in itertools.pairwise(costed)
     ]
-    first, last = case.ends_s(costed[0].names)[0], case.ends_s(costed[-1].names)[1]
-    moving = sum(seconds for seconds, _ in transfers) + first + last
-    medium = sum(stage.total(stage.table.medium_s) for stage in costed)
-    medium += sum(occupied for _, occupied in transfers)
-    if case.medium == "shared":
-        medium += first + last
-    busy = [stage.busy_s(case.settings.overlap) for stage in costed]
-    bottleneck = max(*busy, *(seconds for seconds, _ in transfers), medium, first, last)
-    if bottleneck <= 0:
-        raise BadInputError(
-            f"{case.profile.name}: no layer takes any time, so there is nothing to plan"
-        )
-    loss = _loss(case, costed)
-    return Predicted(
-        latency_s=sum(stage.total(stage.table.latency_s) for stage in costed) + moving,
-        comm_s=sum(stage.total(stage.table.comm_s) for stage in costed) + moving,
-        compute_s=sum(stage.total(stage.table.compute_s) for stage in costed),
-        throughput_per_s=1.0 / bottleneck,
-        accuracy=loss.accuracy,
-        accuracy_drop=loss.accuracy_drop,
-        energy_loss=loss.energy_loss,
-        memory_bytes={k: v for stage in costed for k, v in stage.memory_bytes().items()},
-        mean_comm_sparsity=_mean(case, costed, "input_bytes", "comm_sparsity"),
-        mean_comp_sparsity=_mean(case, costed, "macs", "comp_sparsity"),
-        origin=_origins(any(stage.table.measured for stage in costed), loss),
+    return CostedStages(
+        stages=costed,
+        handovers_s=tuple(seconds for seconds, _ in handovers),
+        handovers_medium_s=tuple(medium for _, medium in handovers),
+        input_s=case.ends_s(costed[0].nodes)[0],
+        output_s=case.ends_s(costed[-1].nodes)[1],
+        medium_is_shared=case.medium == "shared",
+        overlap=case.settings.overlap,
     )
 
 
-def evaluated_plan(case: Case, stages: tuple[StagePlan, ...], strategy: str) -> Plan:
-    """A plan of these stages with the cost model's word on it."""
-    return Plan(
-        strategy=strategy,
-        model=case.reference(),
-        cluster=case.cluster,
-        settings=case.settings,
-        accuracy_model=case.loss_model.name if case.loss_model else None,
-        stages=stages,
-        predicted=evaluate(case, stages),
-    )
-
-
-def exchanges(case: Case, stages: tuple[StagePlan, ...]) -> list[Exchange]:
-    """What the layers of every stage exchange, one option each.
+def predict(case: Case, stages: tuple[StagePlan, ...]) -> Predicted:
+    """Latency, throughput, memory and accuracy of stages (eq. 10 and 11).
 
     Raises
     ------
     BadInputError
-        The stages do not fit the case's model or cluster, as in `evaluate`.
+        As `cost_stages`; or no layer takes any time.
     """
-    return [case.exchange(stage.table, stage.rows) for stage in _costed_stages(case, stages)]
+    costed = cost_stages(case, stages)
+    bottleneck = costed.bottleneck_s
+    if bottleneck <= 0:
+        raise BadInputError(
+            f"{case.profile.name}: no layer takes any time, so there is nothing to plan"
+        )
+    loss = NOTHING_KNOWN if case.loss_model is None else case.loss_model.predicted(costed.stages)
+    return Predicted(
+        latency_s=costed.latency_s,
+        comm_s=costed.comm_s,
+        compute_s=costed.compute_s,
+        throughput_per_s=1.0 / bottleneck,
+        accuracy=loss.accuracy,
+        accuracy_drop=loss.accuracy_drop,
+        energy_loss=loss.energy_loss,
+        memory_bytes=costed.memory_bytes,
+        mean_comm_sparsity=_mean(case, costed, "input_bytes", "comm_sparsity"),
+        mean_comp_sparsity=_mean(case, costed, "macs", "comp_sparsity"),
+        origin=_origins(any(stage.table.measured for stage in costed.stages), loss),
+    )
 
 
-def times_of_nodes(case: Case, stages: tuple[StagePlan, ...]) -> list[NodeTimes]:
+def cost_plan(case: Case, stages: tuple[StagePlan, ...], strategy: str) -> Plan:
+    """A plan of these stages with the cost model's word on it."""
+    return Plan(
+        strategy=strategy,
+        model=case.reference,
+        cluster=case.cluster,
+        settings=case.settings,
+        accuracy_model=case.loss_model.name if case.loss_model else None,
+        stages=stages,
+        predicted=case.once(("predicted", stages), lambda: predict(case, stages)),
+    )
+
+
+def node_times_of(case: Case, stages: tuple[StagePlan, ...]) -> list[NodeTimes]:
     """When each node of every stage works, over all layers of the model.
 
     Raises
     ------
     BadInputError
-        The stages do not fit the case's model or cluster, as in `evaluate`.
+        As `cost_stages`.
     """
     return [
-        case.node_times_of(stage.nodes, _kept_matrix(case, stage, rows))
-        for stage, rows in _checked(case, stages)
+        case.node_times(stage.nodes, _kept_matrix(case, stage, rows))
+        for stage, rows in _check(case, stages)
     ]
 
 
-def _costed_stages(case: Case, stages: tuple[StagePlan, ...]) -> list[_Stage]:
-    """Every stage with its costs, checked against the model and the cluster."""
-    return [_costed(case, stage, rows) for stage, rows in _checked(case, stages)]
-
-
-def _checked(case: Case, stages: tuple[StagePlan, ...]) -> list[tuple[StagePlan, slice]]:
+def _check(case: Case, stages: tuple[StagePlan, ...]) -> list[tuple[StagePlan, slice]]:
     """Every stage with its rows, where all fit the model and the cluster."""
     _check_layers(case, stages)
     _check_nodes(case, stages)
@@ -153,7 +194,7 @@ def _check_layers(case: Case, stages: tuple[StagePlan, ...]) -> None:
         raise BadInputError(
             f"stages: the plan has {found!r} where {case.profile.name} has {wanted!r}"
         )
-    begins = {unit.start for unit in allocation_units(case.profile)}
+    begins = {unit.start for unit in case.units}
     for _, rows in _rows(stages):
         if rows.start not in begins:
             name = expected[rows.start - 1]
@@ -182,11 +223,6 @@ def _rows(stages: tuple[StagePlan, ...]) -> list[tuple[StagePlan, slice]]:
     return found
 
 
-def _costed(case: Case, stage: StagePlan, rows: slice) -> _Stage:
-    kept = _kept_matrix(case, stage, rows)
-    return _Stage(stage.nodes, rows, case.table_of(stage.nodes, kept))
-
-
 def _kept_matrix(case: Case, stage: StagePlan, rows: slice) -> NDArray[np.int64]:
     """Feature counts of a stage in an array of all layers, shape (L, n, n), checked."""
     nodes = len(stage.nodes)
@@ -208,12 +244,6 @@ def _kept_matrix(case: Case, stage: StagePlan, rows: slice) -> NDArray[np.int64]
     return kept
 
 
-def _loss(case: Case, stages: list[_Stage]) -> PredictedLoss:
-    if case.loss_model is None:
-        return NOTHING_KNOWN
-    return case.loss_model.predicted([case.exchange(s.table, s.rows) for s in stages])
-
-
 def _origins(measured: bool, loss: PredictedLoss) -> dict[str, Origin]:
     time: Origin = "measured" if measured else "derived"
     energy = {} if loss.energy_loss is None else {"energy_loss": loss.origin}
@@ -228,23 +258,22 @@ def _origins(measured: bool, loss: PredictedLoss) -> dict[str, Origin]:
     }
 
 
-def _mean(case: Case, stages: list[_Stage], weight: str, column: str) -> float | None:
+def _mean(case: Case, costed: CostedStages, weight: str, column: str) -> float | None:
     """Mean over the layers that run on several nodes; None where none does.
 
     S_comm is averaged over the bytes of every mixing layer's input, the image's included; S_comp
     over the MACs of every layer.
     """
+    several = [stage for stage in costed.stages if len(stage.nodes) > 1]
+    if not several:
+        return None
     total, weighted = 0.0, 0.0
-    for stage in stages:
-        if len(stage.names) == 1:
-            continue
-        weights = np.array([getattr(layer, weight) for layer in case.profile.layers], dtype=float)
-        if column == "comm_sparsity":
-            weights *= stage.table.communicates
-        total += float(weights[stage.rows].sum())
-        weighted += float((weights * getattr(stage.table, column)[:, 0])[stage.rows].sum())
-    several = any(len(stage.names) > 1 for stage in stages)
-    return weighted / max(total, 1.0) if several else None
+    weights = np.array([getattr(layer, weight) for layer in case.profile.layers], dtype=float)
+    for stage in several:
+        counted = weights * stage.table.communicates if column == "comm_sparsity" else weights
+        total += float(counted[stage.rows].sum())
+        weighted += float((counted * getattr(stage.table, column)[:, 0])[stage.rows].sum())
+    return weighted / max(total, 1.0)
 
 
 def layer_plans(

@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.accuracy.interface import Exchange
 from planner.case import Case
+from planner.cost.stage import StageCosts
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.parameters import (
+from planner.weights.parameters import (
     Shape,
     StoredWeight,
     candidates,
@@ -21,10 +21,10 @@ from planner.parameters import (
     is_module,
     owns_weight,
 )
-from planner.strategies.evaluation import exchanges
+from planner.strategies.costed import cost_stages
 
 
-def planned_exchanges(plan: Plan, profile: ModelProfile) -> list[Exchange]:
+def planned_exchanges(plan: Plan, profile: ModelProfile) -> list[StageCosts]:
     """What the layers of every stage exchange, one option each.
 
     Raises
@@ -33,8 +33,8 @@ def planned_exchanges(plan: Plan, profile: ModelProfile) -> list[Exchange]:
         The plan does not fit the profile, or was made for one with another SHA-256.
     """
     case = Case(profile, plan.cluster, plan.settings)
-    stages = exchanges(case, plan.stages)
-    given, wanted = case.reference().profile_sha256, plan.model.profile_sha256
+    stages = cost_stages(case, plan.stages).stages
+    given, wanted = case.reference.profile_sha256, plan.model.profile_sha256
     if given != wanted:
         raise BadInputError(
             f"the profile of {profile.name[:80]!r} has the SHA-256 {given[:12]}…, the plan was "

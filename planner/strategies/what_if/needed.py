@@ -22,10 +22,10 @@ from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
-from planner.solve.verify import exceeds
-from planner.strategies.bracket import Bracket, Verdict
-from planner.strategies.evaluation import evaluate
-from planner.strategies.hardware import (
+from planner.solve.check import exceeds
+from planner.strategies.what_if.bisection import Bracket, Verdict
+from planner.strategies.costed import predict
+from planner.strategies.what_if.quantities import (
     LARGEST,
     MOST_NODES,
     UNITS,
@@ -35,7 +35,7 @@ from planner.strategies.hardware import (
     with_room,
 )
 from planner.strategies.optimise import optimise
-from planner.strategies.summary import PlanSummary, summary_of
+from planner.strategies.what_if.summary import PlanSummary, summary_of
 
 Resource = Literal["bandwidth", "compute", "nodes"]
 Outcome = Literal["found", "any", "unreachable", "open"]
@@ -248,7 +248,7 @@ class _Search:
             return False
         case, _ = at_value(self.case, self.request, self.of, _too_little(self.target_s))
         rate = self.request.limits.min_throughput_per_s
-        predicted = evaluate(case, plan.stages)
+        predicted = predict(case, plan.stages)
         return not exceeds(predicted.latency_s, self.target_s) and (
             rate is None or not exceeds(rate, predicted.throughput_per_s)
         )

@@ -10,19 +10,21 @@ from numpy.typing import NDArray
 
 from planner.case import Case
 from planner.domain.cluster import Cluster
-from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
 from planner.domain.plan import Binding, Plan
 from planner.domain.request import Request
 from planner.errors import SolverStoppedError
-from planner.solve.joint.check import joint_loss, needed_bytes
-from planner.solve.joint.fixed_stages import FixedStages
-from planner.solve.joint.solver import solve_joint
-from planner.strategies.hybrid import JointCosts, joint_costs, optimal_stages
+from planner.solve.check import loss_of, needed_bytes
+from planner.solve.deadline import Deadline
+from planner.solve.problem import NO_LIMIT, Choice, Problem, Result
+from planner.solve.solver import solve
+from planner.solve.stages.fixed_stages import price_limits
+from planner.strategies.groups import Groups, all_groups
+from planner.strategies.optimise import find_plan, objective_s
+from planner.strategies.problem_of import costs_of, name_kinds, problem_of
 
 _NEGLIGIBLE = 1e-6  # of the objective
 _CLOSE = 0.01  # relative width at which the search for a step ends
 _MOST_DOUBLINGS = 40
-
 
 Watch = Callable[[], None]
 
@@ -34,9 +36,9 @@ def what_binds(case: Case, request: Request, watch: Watch = lambda: None) -> tup
     ----------
     case : Case
     request : Request
-        With a plan. Its time limit holds for each of the problems that are solved.
+        With a plan. Its time limit holds for the whole call.
     watch : callable, optional
-        Called before each of these problems. What it raises ends the work.
+        Called before each problem that is solved. What it raises ends the work.
 
     Returns
     -------
@@ -46,43 +48,65 @@ def what_binds(case: Case, request: Request, watch: Watch = lambda: None) -> tup
     Raises
     ------
     SolverStoppedError
-        A solver stopped without a plan.
+        Time was up before all was found.
     """
-    costs = joint_costs(case, request.parallelism, len(case.cluster.nodes))
-    problem = costs.problem(request.objective, request.limits, request.max_nodes, request.exactly)
+    deadline = Deadline(request.time_limit_s)
+    limits: list[Binding] = []
+    families = all_groups(case, request.parallelism)
     watch()
-    best = _with_plan(solve_joint(problem, time_limit_s=request.time_limit_s), request)
-    assert best.stages is not None and best.objective_s is not None
-    search = _Limits(costs, problem, best.stages, best.objective_s, request, watch)
-    limits = [*search.memory(), *search.loss(), *search.times()]
+    best, _ = find_plan(case, request, deadline, families)
+    if best is None:
+        raise _stopped(request)
+    for groups in families:
+        search = _RelaxedLimits(case, request, groups, objective_s(best), deadline, watch)
+        limits += [*search.memory(), *search.loss(), *search.times()]
     limits.sort(key=lambda found: -found.gain_s)
-    return (*limits, *_resources(case, request, best.objective_s, watch))
+    unique = {found.name: found for found in reversed(limits)}  # of equal names the best
+    ordered = [found for found in limits if unique[found.name] is found]
+    return (*ordered, *_resources(case, request, objective_s(best), deadline, watch))
 
 
-class _Limits:
-    """The limits of one joint problem, each relaxed alone."""
+def _stopped(request: Request) -> SolverStoppedError:
+    return SolverStoppedError(
+        f"--what-binds: the solver stopped after {request.time_limit_s or 0.0:g} s before all was "
+        "found; allow more time (--time-limit)"
+    )
+
+
+class _RelaxedLimits:
+    """The limits of one problem, each relaxed alone.
+
+    Parameters
+    ----------
+    case, request
+    groups : Groups
+    best_s : float
+        Objective of the best plan of all families of groups.
+    deadline : Deadline
+    watch : callable
+    """
 
     def __init__(
         self,
-        costs: JointCosts,
-        problem: JointProblem,
-        stages: Stages,
-        objective_s: float,
+        case: Case,
         request: Request,
+        groups: Groups,
+        best_s: float,
+        deadline: Deadline,
         watch: Watch,
     ) -> None:
-        self._request = request
-        self._watch = watch
-        self._costs = costs
-        self._problem = problem
-        self._stages = stages
-        self._objective_s = objective_s
-        fixed = FixedStages(problem, (stages.starts, stages.groups))
+        self._request, self._best_s = request, best_s
+        self._deadline, self._watch = deadline, watch
+        costs = costs_of(case, groups, request, deadline)
+        self._problem = problem_of(case, costs, request)
+        self._kinds = name_kinds(case, costs)
+        self._known: tuple[Choice, ...] = ()
+        own = self._solve({}, need_plan=False)
         self._loss_price, self._memory_prices = 0.0, dict[tuple[int, int], float]()
-        if problem.objective == "latency":
-            self._loss_price, self._memory_prices = fixed.prices(
-                problem.max_bottleneck_s, stages.options
-            )
+        if own.choice is not None:
+            self._known = (own.choice,)
+            if self._problem.objective == "latency":
+                self._loss_price, self._memory_prices = price_limits(self._problem, own.choice)
 
     def loss(self) -> list[Binding]:
         """The loss budget."""
@@ -90,9 +114,9 @@ class _Limits:
         if limit is None:
             return []
 
-        def needed(result: JointResult) -> float:
-            assert result.stages is not None
-            return joint_loss(self._problem, result.stages)
+        def needed(result: Result) -> float:
+            assert result.choice is not None
+            return loss_of(self._problem, result.choice)
 
         return self._binding(
             self._problem.loss_name,
@@ -121,21 +145,23 @@ class _Limits:
     def memory(self) -> list[Binding]:
         """The memory of every kind of node that has a limit."""
         limits = self._problem.memory_limit_bytes
-        kinds = self._costs.kinds()
         found: list[Binding] = []
-        for kind in dict.fromkeys(name for row in kinds for name in row if name):
-            mine = np.array([[name == kind for name in row] for row in kinds])
+        for kind in dict.fromkeys(name for row in self._kinds for name in row if name):
+            mine = np.array([[name == kind for name in row] for row in self._kinds])
             mine &= limits < NO_LIMIT
             if not mine.any():
                 continue
 
-            def with_limit(most: float | None, mine: np.ndarray = mine) -> dict[str, object]:
+            def with_limit(
+                most: float | None, mine: NDArray[np.bool_] = mine
+            ) -> dict[str, object]:
                 bytes_ = NO_LIMIT if most is None else int(most)
                 return {"memory_limit_bytes": np.where(mine, bytes_, limits)}
 
-            def needed(result: JointResult, mine: np.ndarray = mine) -> float:
-                assert result.stages is not None
-                return float(_fullest(self._problem, result.stages, mine))
+            def needed(result: Result, mine: NDArray[np.bool_] = mine) -> float:
+                assert result.choice is not None
+                needs = needed_bytes(self._problem, result.choice)
+                return float(max(int(need[mine[group]].max(initial=0)) for group, need in needs))
 
             prices = [p for at, p in self._memory_prices.items() if mine[at]]
             found += self._binding(
@@ -156,14 +182,14 @@ class _Limits:
         unit: str,
         limit: float,
         with_limit: Callable[[float | None], dict[str, object]],
-        needed: Callable[[JointResult], float] | None = None,
+        needed: Callable[[Result], float] | None = None,
         price: float = 0.0,
         exponent: int = 1,
     ) -> list[Binding]:
         """One limit, if the objective is better without it, and the step that gains half."""
         free = self._solve(with_limit(None))
         gain = self._gain(free)
-        if gain <= _NEGLIGIBLE * self._objective_s:
+        if gain <= _NEGLIGIBLE * self._best_s:
             return []
         low, high = limit, needed(free) if needed else limit * 2
         reached = self._solve(with_limit(high))
@@ -194,69 +220,48 @@ class _Limits:
             )
         ]
 
-    def _solve(self, changes: dict[str, object]) -> JointResult:
+    def _solve(self, changes: dict[str, object], need_plan: bool = True) -> Result:
         self._watch()
-        relaxed = self._problem.model_copy(update=changes)
-        limit_s = self._request.time_limit_s
-        found = solve_joint(relaxed, time_limit_s=limit_s, known=(self._stages,))
-        return _with_plan(found, self._request)
+        relaxed: Problem = self._problem.but(**changes)
+        found = solve(relaxed, deadline=self._deadline.share(0.5), known=self._known)
+        if self._deadline.passed or (need_plan and found.choice is None):
+            raise _stopped(self._request)
+        return found
 
-    def _gain(self, result: JointResult) -> float:
+    def _gain(self, result: Result) -> float:
         assert result.objective_s is not None
-        return max(self._objective_s - result.objective_s, 0.0)
+        return max(self._best_s - result.objective_s, 0.0)
 
 
-def _with_plan(result: JointResult, request: Request) -> JointResult:
-    """A result that has a plan, as one whose limits are wider than a plan's must."""
-    if result.stages is None:
-        raise SolverStoppedError(
-            f"--what-binds: the solver stopped after {request.time_limit_s or 0.0:g} s without a "
-            "plan; allow more time (--time-limit)"
-        )
-    return result
-
-
-def _fullest(problem: JointProblem, stages: Stages, mine: NDArray[np.bool_]) -> int:
-    """Most bytes that a plan needs on any of some positions."""
-    needs = needed_bytes(problem, stages)
-    return max(int(needed[mine[group]].max(initial=0)) for group, needed in needs)
-
-
-def _resources(case: Case, request: Request, objective_s: float, watch: Watch) -> list[Binding]:
+def _resources(
+    case: Case, request: Request, best_s: float, deadline: Deadline, watch: Watch
+) -> list[Binding]:
     """What twice the bandwidth and twice the computing speed are worth, and until when."""
 
-    def plan_with(bandwidth: float, speed: float) -> tuple[Plan, float]:
+    def plan_with(bandwidth: float, speed: float) -> Plan:
         watch()
         other = case.on(_scaled(case.cluster, bandwidth, speed))
-        plan, result = optimal_stages(
-            other,
-            request.max_nodes,
-            request.parallelism,
-            request.objective,
-            request.limits,
-            request.exactly,
-            time_limit_s=request.time_limit_s,
-        )
-        _with_plan(result, request)
-        assert plan is not None and result.objective_s is not None
-        return plan, max(objective_s - result.objective_s, 0.0)
+        plan, _ = find_plan(other, request, deadline.share(0.5))
+        if plan is None or deadline.passed:
+            raise _stopped(request)
+        return plan
 
     def outweighs(factor: float) -> bool:
-        predicted = plan_with(factor, 1.0)[0].predicted
+        predicted = plan_with(factor, 1.0).predicted
         return predicted.comm_s > predicted.compute_s
 
-    _, by_bandwidth = plan_with(2.0, 1.0)
-    _, by_speed = plan_with(1.0, 2.0)
+    by_bandwidth = max(best_s - objective_s(plan_with(2.0, 1.0)), 0.0)
+    by_speed = max(best_s - objective_s(plan_with(1.0, 2.0)), 0.0)
+    link = case.cluster.link.bandwidth_bytes_per_s
     until = None
-    if by_bandwidth > _NEGLIGIBLE * objective_s and outweighs(1.0):
+    if by_bandwidth > _NEGLIGIBLE * best_s and outweighs(1.0):
         low, high = 1.0, 2.0
         while outweighs(high) and high < 2.0**_MOST_DOUBLINGS:
             low, high = high, high * 2
         while high - low > _CLOSE * high:
             middle = (low + high) / 2
             low, high = (middle, high) if outweighs(middle) else (low, middle)
-        until = high * case.cluster.link.bandwidth_bytes_per_s
-    link = case.cluster.link.bandwidth_bytes_per_s
+        until = high * link
     fastest = max(node.macs_per_s for node in case.cluster.nodes)
     return [
         Binding(
@@ -276,18 +281,12 @@ def _resources(case: Case, request: Request, objective_s: float, watch: Watch) -
 def _scaled(cluster: Cluster, bandwidth: float, speed: float) -> Cluster:
     """All links and all nodes faster by a factor each."""
     link = cluster.link.bandwidth_bytes_per_s * bandwidth
-    return cluster.model_copy(
-        update={
-            "link": cluster.link.model_copy(update={"bandwidth_bytes_per_s": link}),
-            "pair_links": tuple(
-                pair.model_copy(
-                    update={"bandwidth_bytes_per_s": pair.bandwidth_bytes_per_s * bandwidth}
-                )
-                for pair in cluster.pair_links
-            ),
-            "nodes": tuple(
-                node.model_copy(update={"macs_per_s": node.macs_per_s * speed})
-                for node in cluster.nodes
-            ),
-        }
+    pairs = tuple(
+        pair.model_copy(update={"bandwidth_bytes_per_s": pair.bandwidth_bytes_per_s * bandwidth})
+        for pair in cluster.pair_links
     )
+    nodes = tuple(
+        node.model_copy(update={"macs_per_s": node.macs_per_s * speed}) for node in cluster.nodes
+    )
+    faster = cluster.link.model_copy(update={"bandwidth_bytes_per_s": link})
+    return cluster.model_copy(update={"link": faster, "pair_links": pairs, "nodes": nodes})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from planner.case import Case
-from planner.domain.cluster import Cluster, tuned_cluster
+from planner.domain.cluster import Cluster, Node, tuned_cluster
 from planner.domain.request import Request
 from planner.errors import BadInputError
 
@@ -26,6 +26,14 @@ UNITS: dict[Quantity, str] = {
 WHOLE: tuple[Quantity, ...] = ("nodes", "memory")
 """Quantities that are counted, not measured."""
 
+_FIELDS: dict[Quantity, str] = {
+    "bandwidth": "bandwidth_bytes_per_s",
+    "compute": "macs_per_s",
+    "link-latency": "latency_s",
+    "memory": "memory_bytes",
+}
+"""The field of every node or of every link that a quantity stands for."""
+
 MOST_NODES = 256  # what a cluster may have
 LARGEST = 1e29  # figures of a cluster are below 1e30
 _MOST: dict[Quantity, float] = {"nodes": MOST_NODES, "memory": 2**62 - 1}
@@ -34,16 +42,11 @@ _SHOWN_DIGITS = 4  # values between the ends of a range are such as one would ty
 
 def present_value(cluster: Cluster, quantity: Quantity) -> Value | None:
     """What the cluster has now; None where nodes or links differ, or where there is no limit."""
-    values: set[Value | None]
     if quantity == "nodes":
         return len(cluster.nodes)
-    if quantity == "compute":
-        values = {node.macs_per_s for node in cluster.nodes}
-    elif quantity == "memory":
-        values = {node.memory_bytes for node in cluster.nodes}
-    else:
-        field = "latency_s" if quantity == "link-latency" else "bandwidth_bytes_per_s"
-        values = {getattr(link, field) for link in (cluster.link, *cluster.pair_links)}
+    field, links = _FIELDS[quantity], (cluster.link, *cluster.pair_links)
+    holders: Sequence[object] = cluster.nodes if field in Node.model_fields else links
+    values = {getattr(holder, field) for holder in holders}
     return values.pop() if len(values) == 1 else None
 
 
@@ -87,16 +90,8 @@ def at_value(
     """
     if quantity == "nodes":
         return case, replace(request, max_nodes=int(value))
-    cluster = case.cluster
-    if quantity == "bandwidth":
-        changed = tuned_cluster(cluster, bandwidth_bytes_per_s=value)
-    elif quantity == "compute":
-        changed = tuned_cluster(cluster, macs_per_s=value)
-    elif quantity == "memory":
-        changed = tuned_cluster(cluster, memory_bytes=int(value))
-    else:
-        changed = tuned_cluster(cluster, latency_s=value)
-    return case.on(changed), request
+    figure: dict[str, Any] = {_FIELDS[quantity]: check_value(quantity, value)}
+    return case.on(tuned_cluster(case.cluster, **figure)), request
 
 
 def spread_values(quantity: Quantity, first: Value, last: Value, count: int) -> tuple[Value, ...]:

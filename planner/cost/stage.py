@@ -1,0 +1,64 @@
+"""What a stage's layers cost on its group of nodes, at one option each or at several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.domain.cluster import Casting
+from planner.domain.cost_table import CostTable
+from planner.domain.owners import LayerOwners
+
+
+@dataclass(frozen=True, eq=False)
+class StageCosts:
+    """A run of layers on a group of nodes.
+
+    Attributes
+    ----------
+    table : CostTable
+        Of all layers of the model on the group. In a plan each layer has one option; where a
+        plan is still looked for, one per level of sparsity.
+    owners : LayerOwners
+        Which node of the group holds which feature.
+    casting : Casting
+        Whether each receiver has a subset of its own or all share the sender's.
+    rows : slice
+        The stage's layers.
+    """
+
+    table: CostTable
+    owners: LayerOwners
+    casting: Casting
+    rows: slice = field(default_factory=lambda: slice(None))
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the group's nodes."""
+        return self.table.node_names
+
+    def pruned_layers(self) -> NDArray[np.int64]:
+        """Rows of the stage whose first option does not exchange all features."""
+        mask = np.zeros(len(self.table.layer_names), dtype=np.bool_)
+        mask[self.rows] = True
+        sparse = self.table.sparsifiable & (self.table.comm_sparsity[:, 0] > 0)
+        rows: NDArray[np.int64] = np.flatnonzero(mask & sparse)
+        return rows
+
+    def sum_of(self, column: NDArray[np.float64]) -> float:
+        """Sum of a table's column of shape (L, K) over the stage, at each layer's first option."""
+        return float(column[self.rows, 0].sum())
+
+    def busy_s(self, overlap: bool) -> float:
+        """Seconds between two results of this stage (docs/model.md, eq. 10)."""
+        if overlap:
+            return max(self.sum_of(self.table.comm_s), self.sum_of(self.table.compute_s))
+        return self.sum_of(self.table.latency_s)
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Stored weights and the largest live activations of every node (eq. 11)."""
+        stored = self.table.weight_bytes[self.rows, 0].sum(axis=0)
+        live = self.table.live_bytes[self.rows, 0].max(axis=0)
+        return dict(zip(self.nodes, (stored + live).tolist(), strict=True))

@@ -1,0 +1,310 @@
+"""From a case and a request to the solver's bare arrays, and from its choice back to stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.accuracy.interface import loss_limit
+from planner.case import Case
+from planner.domain.cost_table import CostTable
+from planner.domain.plan import StagePlan
+from planner.domain.request import Request
+from planner.solve.deadline import Deadline
+from planner.solve.problem import NO_LIMIT, Choice, Problem
+from planner.strategies.costed import layer_plans
+from planner.strategies.groups import Groups, describe
+
+_COSTING_SHARE = 0.4  # of a time limit: groups that are not costed by then are left out
+
+
+@dataclass(frozen=True, eq=False)
+class GroupCosts:
+    """The costs of a family of groups as arrays, whatever the objective and the limits.
+
+    Arrays are over G groups, U units, K options and P positions in a group; see
+    `planner.solve.problem.Problem`, whose fields have the same names.
+
+    Attributes
+    ----------
+    groups : Groups
+    names : list of tuples of str
+        Nodes of every group, where its stage is the first.
+    tables : list of CostTable
+    row : int array, shape (L,)
+        The unit in which each layer is counted.
+    unknown : bool array, shape (G, U, K)
+        Options of which the loss model knows nothing.
+    complete : bool
+        False where time was up before all groups were costed.
+    """
+
+    groups: Groups
+    names: list[tuple[str, ...]]
+    tables: list[CostTable]
+    row: NDArray[np.int64]
+    cuttable: NDArray[np.bool_]
+    allowed: NDArray[np.bool_]
+    latency_s: NDArray[np.float64]
+    busy_s: NDArray[np.float64]
+    medium_s: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    unknown: NDArray[np.bool_]
+    memory_limit_bytes: NDArray[np.int64]
+    weight_bytes: NDArray[np.int64]
+    live_bytes: NDArray[np.int64]
+    transfer_s: NDArray[np.float64]
+    transfer_medium_s: NDArray[np.float64]
+    input_s: NDArray[np.float64]
+    output_s: NDArray[np.float64]
+    complete: bool
+
+
+def cost_groups(
+    case: Case,
+    groups: Groups,
+    levels: tuple[float, ...],
+    single_stage: bool,
+    deadline: Deadline,
+) -> GroupCosts:
+    """Cost every unit on every group, and every change of group.
+
+    Parameters
+    ----------
+    case : Case
+    groups : Groups
+    levels : tuple of float
+        S_comm of the options; the first is the only one of a node alone.
+    single_stage : bool
+        No change of group is needed.
+    deadline : Deadline
+        Where it passes first, the groups that are costed by then are all that there is.
+    """
+    tables = _tables(case, groups, levels, deadline)
+    complete = len(tables) == len(groups.uses)
+    if not complete:
+        groups = groups.keep(sorted(tables))
+    ordered = [tables[group] for group in sorted(tables)]
+    names = [groups.members((group,))[0] for group in range(len(ordered))]
+    row, cuttable = _unit_rows(case, ordered)
+    into = _Units(row, len(case.units), len(levels))
+    latency_s = into.add([table.latency_s for table in ordered])
+    busy_s = latency_s[None]
+    if case.settings.overlap:
+        parts = [t.comm_s for t in ordered], [t.compute_s for t in ordered]
+        busy_s = np.stack([into.add(part) for part in parts])
+    losses = [case.loss(table) for table in ordered]
+    memory_limit, weights, live = _memory(case, names, ordered, into)
+    transfer_s, transfer_medium_s = _transfers(case, groups, single_stage)
+    ends = np.array([case.ends_s(nodes) for nodes in names])
+    return GroupCosts(
+        groups=groups,
+        names=names,
+        tables=ordered,
+        row=row,
+        cuttable=cuttable,
+        allowed=into.allowed([table.allowed for table in ordered]),
+        latency_s=latency_s,
+        busy_s=busy_s,
+        medium_s=into.add([table.medium_s for table in ordered]),
+        loss=into.add([np.where(np.isfinite(loss), loss, 0.0) for loss in losses]),
+        unknown=into.add([np.isinf(loss).astype(float) for loss in losses]) > 0,
+        memory_limit_bytes=memory_limit,
+        weight_bytes=weights,
+        live_bytes=live,
+        transfer_s=transfer_s,
+        transfer_medium_s=transfer_medium_s,
+        input_s=ends[:, 0],
+        output_s=ends[:, 1],
+        complete=complete,
+    )
+
+
+def _tables(
+    case: Case, groups: Groups, levels: tuple[float, ...], deadline: Deadline
+) -> dict[int, CostTable]:
+    """Tables by group: single nodes first, then the largest groups, as far as time allows."""
+    sizes = groups.uses.sum(axis=1)
+    order = sorted(range(len(sizes)), key=lambda group: (sizes[group] > 1, -sizes[group]))
+    found: dict[int, CostTable] = {}
+    for group in order:
+        if found and deadline.passed:
+            break
+        found[group] = case.table(groups.members((group,))[0], levels)
+    return found
+
+
+def _unit_rows(case: Case, tables: list[CostTable]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The unit that each layer counts in, and the cuts between units that may be used.
+
+    Layers that share a transmission take one option, in the unit of their first reader, and stay
+    in one stage.
+    """
+    units = case.units
+    row = np.repeat(np.arange(len(units)), [len(unit) for unit in units])
+    cuttable = np.ones(len(units) - 1, dtype=np.bool_)
+    decisions = max(tables, key=lambda table: len(table.node_names)).decisions
+    for tied in (np.flatnonzero(decisions == d) for d in np.unique(decisions)):
+        if len(tied) > 1:
+            cuttable[row[tied[0]] : row[tied[-1]]] = False
+            row[tied] = row[tied[0]]
+    return row, cuttable
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Arrays over layers and options as arrays over units; a node alone has one option only."""
+
+    row: NDArray[np.int64]
+    units: int
+    options: int
+
+    def add(self, layers: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Sums over the layers of each unit, shape (G, U, K)."""
+        total = np.zeros((len(layers), self.units, self.options))
+        for group, values in enumerate(layers):
+            np.add.at(total[group], self.row, np.broadcast_to(values, self._shape(values)))
+        return total
+
+    def allowed(self, layers: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        """Options that any layer of a unit may take; the first where none has a choice."""
+        found = np.zeros((len(layers), self.units, self.options), dtype=np.bool_)
+        for group, values in enumerate(layers):
+            np.logical_or.at(found[group, :, : values.shape[1]], self.row, values)
+        found[..., 0] |= ~found.any(axis=2)
+        return found
+
+    def fill(
+        self, add: np.ufunc, into: NDArray[np.int64], values: NDArray[np.int64]
+    ) -> None:
+        """Gather values of shape (L, K, n) in an array of shape (U, K, n)."""
+        add.at(into, self.row, np.broadcast_to(values, self._shape(values)))
+
+    def _shape(self, values: NDArray[np.generic]) -> tuple[int, ...]:
+        return (len(values), self.options, *values.shape[2:])
+
+
+def _memory(
+    case: Case, names: list[tuple[str, ...]], tables: list[CostTable], into: _Units
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Limits, shape (G, P), and stored weights and live bytes, shape (G, U, K, P)."""
+    nodes = {node.name: node for node in case.cluster.nodes}
+    positions = max(len(group) for group in names)
+    limits = np.full((len(names), positions), NO_LIMIT, dtype=np.int64)
+    shape = (len(names), into.units, into.options, positions)
+    weights, live = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    for group, (members, table) in enumerate(zip(names, tables, strict=True)):
+        here = slice(len(members))
+        limits[group, here] = [nodes[name].memory_bytes or NO_LIMIT for name in members]
+        into.fill(np.add, weights[group, ..., here], table.weight_bytes)
+        into.fill(np.maximum, live[group, ..., here], table.live_bytes)
+    return limits, weights, live
+
+
+def _transfers(
+    case: Case, groups: Groups, single_stage: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Seconds and occupation of a shared medium of every change of group, (G, G, U - 1)."""
+    count, cuts = len(groups.uses), len(case.units) - 1
+    seconds, medium = np.zeros((count, count, cuts)), np.zeros((count, count, cuts))
+    if single_stage or cuts == 0:
+        return seconds, medium
+    for group in range(count):
+        for following in range(count):
+            if groups.may_follow(group, following):
+                found = case.transfers(*groups.members((group, following)))
+                seconds[group, following] = found.seconds
+                medium[group, following] = found.medium_s
+    return seconds, medium
+
+
+def problem_of(case: Case, costs: GroupCosts, request: Request) -> Problem:
+    """The arrays of a request.
+
+    Raises
+    ------
+    BadInputError
+        A limit on a loss without a model that counts in it.
+    """
+    limits, rate = request.limits, request.limits.min_throughput_per_s
+    most = loss_limit(limits, case.loss_model, case.profile.name)
+    devices = {node.name: node.device_type for node in case.cluster.nodes}
+    groups = costs.groups
+    return Problem(
+        objective="latency" if request.objective == "latency" else "bottleneck",
+        group_names=tuple(describe(names, devices) for names in costs.names),
+        latency_s=costs.latency_s,
+        busy_s=costs.busy_s,
+        medium_s=costs.medium_s,
+        allowed=costs.allowed if most is None else costs.allowed & ~costs.unknown,
+        loss=costs.loss,
+        max_loss=None if most is None else most.limit,
+        loss_name="loss" if most is None else most.name,
+        loss_unit="" if most is None else most.unit,
+        loss_exponent=1 if most is None else most.exponent,
+        weight_bytes=costs.weight_bytes,
+        live_bytes=costs.live_bytes,
+        memory_limit_bytes=costs.memory_limit_bytes,
+        transfer_s=costs.transfer_s,
+        transfer_medium_s=costs.transfer_medium_s,
+        cuttable=costs.cuttable,
+        input_s=costs.input_s,
+        output_s=costs.output_s,
+        shared_medium=case.medium == "shared",
+        uses=groups.uses,
+        available=groups.available,
+        follows=groups.follows,
+        ring=groups.ring,
+        type_names=tuple(describe(names, devices) for names in groups.types),
+        max_nodes=request.max_nodes,
+        all_nodes=request.exactly,
+        single_stage=request.parallelism == "within-layer",
+        max_latency_s=limits.max_latency_s,
+        max_bottleneck_s=None if rate is None else 1.0 / rate,
+    )
+
+
+def stages_of(case: Case, costs: GroupCosts, choice: Choice) -> tuple[StagePlan, ...]:
+    """The stages with their nodes by name and what each layer exchanges."""
+    members = costs.groups.members(choice.groups)
+    picked = np.asarray(choice.options)[costs.row]
+    plans = []
+    for (start, last, group), names in zip(choice.runs(), members, strict=True):
+        rows = slice(case.units[start].start, case.units[last].stop)
+        table = costs.tables[group]
+        options = np.where(_has_option(table, picked), picked, 0)
+        plans.append(StagePlan(nodes=names, layers=layer_plans(table, options, rows)))
+    return tuple(plans)
+
+
+def _has_option(table: CostTable, picked: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Layers that have the option of their unit at all: those that follow take their only one."""
+    known = table.allowed.any(axis=1) & (picked < table.allowed.shape[1])
+    has: NDArray[np.bool_] = known & (table.sparsifiable | (picked == 0))
+    return has
+
+
+def name_kinds(case: Case, costs: GroupCosts) -> list[list[str]]:
+    """For every group and position the kind of node there, in words; "" beyond the group."""
+    devices = {node.name: node.device_type for node in case.cluster.nodes}
+    words: dict[str, str] = {}
+    for names in costs.groups.types or tuple((name,) for name in devices):
+        word = describe(names, devices)
+        words |= dict.fromkeys(names, word if len(names) == 1 else f"each of {word}")
+    width = costs.memory_limit_bytes.shape[1]
+    return [
+        [*(words[name] for name in names), *[""] * (width - len(names))] for names in costs.names
+    ]
+
+
+def costs_of(case: Case, groups: Groups, request: Request, deadline: Deadline) -> GroupCosts:
+    """The costs of a family of groups for a request, kept in the case where all are known."""
+    levels = case.levels[:1] if request.parallelism == "pipeline" else case.levels
+    single = request.parallelism == "within-layer"
+    return case.once(
+        ("group costs", groups.scope, request.parallelism, levels),
+        lambda: cost_groups(case, groups, levels, single, deadline.share(_COSTING_SHARE)),
+        keep=lambda costs: costs.complete,
+    )

@@ -1,0 +1,1 @@
+"""The same question asked again: other hardware, other limits, and what binds."""
