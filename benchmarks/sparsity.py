@@ -24,7 +24,7 @@ import pulp
 from _machine import header, timed
 
 from planner.domain.cluster import Cluster, Link, Node
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.sparsity.multiple_choice import choose
 from planner.solve.sparsity.solver import solve_sparsity, sweep_sparsity

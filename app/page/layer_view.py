@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from app.page.answer import Answer
 from app.tables import Cell, Table, plan_summary_table
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.plan import KeptFeatures, Plan
 from planner.strategies.evaluation import exchanges
 from planner.strategies.study import Study

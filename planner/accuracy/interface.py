@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.cost.table import CostTable
 from planner.domain.cluster import Casting, Origin
-from planner.domain.cost_table import CostTable
 from planner.domain.owners import LayerOwners
 from planner.domain.settings import Limits
 from planner.errors import BadInputError

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import NOTHING_KNOWN, Exchange, PredictedLoss
 from planner.cost.layers import NodeTimes
+from planner.cost.table import CostTable
 from planner.domain.cluster import Origin
-from planner.domain.cost_table import CostTable
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
 from planner.errors import BadInputError
 from planner.strategies.study import Study
@@ -265,7 +265,7 @@ def layer_plans(
         kept: KeptFeatures | None = None
         sparsity: float | None = None
         if nodes > 1 and table.sparsifiable[row]:
-            kept = _compact(table.kept_features[row, choice[row]])
+            kept = _compact(table.counts.of(row)[choice[row]])
             sparsity = float(table.comm_sparsity[row, choice[row]])
         name = table.layer_names[row]
         plans.append(LayerPlan(name=name, nodes=nodes, kept_features=kept, sparsity=sparsity))

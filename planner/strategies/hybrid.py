@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.interface import loss_limit
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
 from planner.domain.plan import Plan, StagePlan
 from planner.domain.settings import NO_LIMITS, Limits, Objective, Parallelism

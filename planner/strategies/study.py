@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from planner.accuracy.interface import Exchange, LossModel
 from planner.cost.chain import ChainCosts, chain_costs
 from planner.cost.handover import Handovers, Member, Transfers, positions_of
-from planner.cost.layers import NodeTimes, node_times
+from planner.cost.layers import NodeTimes
 from planner.cost.ownership import FeatureShares, feature_shares
-from planner.cost.sharing import sharing_readers
-from planner.cost.table import DEFAULT_LEVELS, cost_of_counts, cost_table
+from planner.cost.table import DEFAULT_LEVELS, CostTable, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster, Medium
-from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
-from planner.domain.owners import LayerOwners
+from planner.domain.owners import LayerOwners, Ratio, speed_ratio
 from planner.domain.plan import ModelReference
 from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 from planner.structure import allocation_units
@@ -94,12 +92,11 @@ class Study:
     def shares(self, names: tuple[str, ...]) -> FeatureShares:
         """Ownership of features on a group of nodes."""
         speeds = {node.name: node.macs_per_s for node in self.cluster.nodes}
-        slowest = min(speeds[name] for name in names)
-        return self._shares_of(tuple(speeds[name] / slowest for name in names))
+        return self._shares_of(speed_ratio(speeds[name] for name in names))
 
     @kept_in_study
-    def _shares_of(self, speeds: tuple[float, ...]) -> FeatureShares:
-        return feature_shares(self.profile, np.array(speeds))
+    def _shares_of(self, ratio: Ratio) -> FeatureShares:
+        return feature_shares(self.profile, ratio)
 
     def table(self, nodes: int, levels: tuple[float, ...] | None = None) -> CostTable:
         """Costs at the given uniform levels on the first nodes."""
@@ -125,16 +122,13 @@ class Study:
             self.cluster.only(names),
             self.settings,
             self.shares(names),
-            kept[:, None],
-            np.zeros(1),
+            kept,
         )
 
     def node_times_of(self, names: tuple[str, ...], kept: NDArray[np.int64]) -> NodeTimes:
         """When each node of a group works for given feature counts, shape (L, n, n)."""
-        shares = self.shares(names)
-        readers = sharing_readers(self.profile, shares, self.settings)
-        group = self.cluster.only(names)
-        return node_times(self.profile, group, self.settings, shares, kept, readers)
+        table = self.table_of(names, kept)
+        return NodeTimes(table.node_comm_s[:, 0], table.node_compute_s[:, 0])
 
     @kept_in_study
     def owners(self, names: tuple[str, ...]) -> LayerOwners:

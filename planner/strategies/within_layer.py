@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import loss_limit
 from planner.accuracy.scores import independent_layers
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.plan import Plan, StagePlan
 from planner.domain.problem import (
     Certificate,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.errors import BadInputError
 from planner.strategies.study import Study
 from planner.strategies.within_layer import plan_of_choice
