@@ -10,11 +10,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from planner.cost.ownership import shares_by_speed
 from planner.cost.sparsity import comm_sparsity, kept_features
 from planner.cost.table import cost_table, group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
+from planner.domain.owners import shares_by_speed
 from planner.domain.settings import CostSettings
 from planner.strategies.study import Study
 from tests.planner.builders import Net, chain, cluster, with_nodes

@@ -13,7 +13,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
-from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.problem import AllocationProblem, Problem, Result, SparsityProblem
@@ -270,7 +269,6 @@ def test_every_document_says_its_version() -> None:
         study.cluster,
         pipeline_equal(study, 2),
         result,
-        study.table(2),
         compare(study, (2,)),
     ]
     assert [type(document) for document in found] == [
@@ -278,7 +276,6 @@ def test_every_document_says_its_version() -> None:
         Cluster,
         Plan,
         Result,
-        CostTable,
         Comparison,
     ]
     assert all(document.model_dump()["schema_version"] == 1 for document in found)
