@@ -190,7 +190,7 @@ def _together(entries: list[Entry]) -> list[Entry]:
 
 def _is_idle(entry: Entry) -> bool:
     layer = entry.layers[0]
-    exchanges = layer.statistics_bytes > 0 or layer.feature_flow == "one-node"
+    exchanges = layer.statistics_bytes > 0 or layer.flow.gathers
     return len(entry.layers) == 1 and not (layer.macs or layer.params or exchanges)
 
 

@@ -75,7 +75,7 @@ def profile_table(profile: ModelProfile) -> Table:
                 layer.params,
                 layer.input_bytes,
                 layer.output_bytes,
-                layer.input_feature_bytes if layer.feature_flow == "mixing" else None,
+                layer.input_feature_bytes if layer.flow.mixes else None,
                 Sums.of((layer,)).macs_per_byte,
             )
             for layer in profile.layers

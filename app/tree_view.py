@@ -40,7 +40,7 @@ def _of_layer(cell: Callable[[LayerProfile], str]) -> Callable[[Entry, Entry], s
 
 
 def _feature_bytes(layer: LayerProfile) -> str:
-    return format_bytes(layer.input_feature_bytes) if layer.feature_flow == "mixing" else ""
+    return format_bytes(layer.input_feature_bytes) if layer.flow.mixes else ""
 
 
 def _amount(value: float, unit: str = "") -> str:

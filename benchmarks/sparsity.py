@@ -25,8 +25,8 @@ from _machine import header, timed
 
 from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node
-from planner.domain.cost_table import CostTable
-from planner.domain.certificate import MemoryLimit, SparsityProblem, SumLimit
+from planner.cost.table import CostTable
+from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.sparsity.multiple_choice import choose
 from planner.solve.sparsity.solver import solve_sparsity, sweep_sparsity
 from planner.solve.check import memory_bytes

@@ -20,7 +20,7 @@ from planner.cost.stage import StageCosts
 from planner.cost.table import DEFAULT_LEVELS, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Casting, Cluster, Medium
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import LayerOwners
 from planner.domain.plan import ModelReference

@@ -12,8 +12,14 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 
 
+def tensor_bytes(profile: ModelProfile) -> dict[str, int]:
+    """Size of every tensor by name, model inputs included."""
+    sizes = {spec.name: spec.bytes for spec in profile.inputs}
+    return sizes | {layer.name: layer.output_bytes for layer in profile.layers}
+
+
 def last_uses(profile: ModelProfile) -> dict[str, int]:
-    """Index of the last layer that reads each tensor; outputs live to the end."""
+    """Find the index of the last layer that reads each tensor; outputs live to the end."""
     last = {spec.name: -1 for spec in profile.inputs}
     for index, layer in enumerate(profile.layers):
         last[layer.name] = index
@@ -24,10 +30,18 @@ def last_uses(profile: ModelProfile) -> dict[str, int]:
     return last
 
 
-def tensors_across(profile: ModelProfile) -> list[list[str]]:
-    """Names of the tensors alive between layer i and layer i + 1, for every i but the last."""
+def tensors_across(profile: ModelProfile, *, with_inputs: bool = True) -> list[list[str]]:
+    """List the tensors alive between layer i and layer i + 1, for every i but the last.
+
+    Parameters
+    ----------
+    profile : ModelProfile
+    with_inputs : bool
+        Whether model inputs that are read again count. A change of group hands them over only
+        where inputs are communicated at all (`CostSettings.count_input`): else every node has them.
+    """
     last = last_uses(profile)
-    alive = [spec.name for spec in profile.inputs]
+    alive = [spec.name for spec in profile.inputs if with_inputs]
     across = []
     for index, layer in enumerate(profile.layers[:-1]):
         alive = [name for name in [*alive, layer.name] if last[name] > index]

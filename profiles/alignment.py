@@ -7,77 +7,23 @@ through the layers that keep features where they are, to the one that shares fea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import gcd, lcm
-
+from planner.domain.flows import ANYWHERE, FLOWS, Alignment
 from profiles.contract_parts import Contract, Operand
 from profiles.graph import Operator
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """Cuts at multiples of ``granularity`` inside each of ``segments`` equal runs."""
-
-    granularity: int = 1
-    segments: int = 1
-
-    def merged(self, other: Alignment, features: int) -> Alignment:
-        """Both wishes where they fit the features, else this one."""
-        both = Alignment(
-            lcm(self.granularity, other.granularity), lcm(self.segments, other.segments)
-        )
-        return both if features % (both.granularity * both.segments) == 0 else self
-
-
-NONE = Alignment()
 
 
 def alignments(
     operators: tuple[Operator, ...], contracts: list[Contract], operands: dict[str, Operand]
 ) -> list[Alignment]:
-    """Alignment of every mixing layer's output; none for the others."""
+    """Find the alignment of every mixing layer's output; the others may be cut anywhere."""
     wanted: dict[str, Alignment] = {}
     result = []
     for operator, found in zip(reversed(operators), reversed(contracts), strict=True):
-        here = wanted.get(operator.name, NONE)
-        result.append(here if found.flow == "mixing" else NONE)
-        sources = [operands[name] for name in operator.inputs]
-        wishes = _wishes(found, here, sources)
-        for name, source, wish in zip(operator.inputs, sources, wishes, strict=True):
-            wanted[name] = wanted.get(name, NONE).merged(wish, source.count)
+        here = wanted.get(operator.name, ANYWHERE)
+        flow = FLOWS[found.flow]
+        result.append(here if flow.mixes else ANYWHERE)
+        features = [operands[name].count for name in operator.inputs]
+        wishes = flow.wishes(here, features, found.layout.count, found.groups, found.start)
+        for name, count, wish in zip(operator.inputs, features, wishes, strict=True):
+            wanted[name] = wanted.get(name, ANYWHERE).merged(wish, count)
     return result[::-1]
-
-
-def _wishes(found: Contract, here: Alignment, sources: list[Operand]) -> list[Alignment]:
-    """What an operator wants of its inputs, given what is wanted of its output."""
-    count = found.layout.count
-    if found.flow == "local":
-        leader = max(source.count for source in sources)
-        return [_through(here, source.count, count, leader) for source in sources]
-    if found.flow == "slice":
-        return [_of_slice(here, found.start, count, sources[0].count)]
-    if found.flow == "grouped":
-        runs = max(here.granularity * found.groups // count, 1)
-        return [
-            Alignment(runs * source.count // found.groups)
-            if source.count % found.groups == 0
-            else NONE
-            for source in sources
-        ]
-    if found.flow == "concat":
-        unit = here.granularity
-        fits = all(source.count % unit == 0 for source in sources)
-        return [Alignment(unit) if fits else NONE for source in sources]
-    return [NONE] * len(sources)
-
-
-def _through(here: Alignment, features: int, outputs: int, leader: int) -> Alignment:
-    if features != leader:
-        return NONE
-    ratio = outputs // features
-    return Alignment(here.granularity // gcd(here.granularity, ratio), here.segments)
-
-
-def _of_slice(here: Alignment, start: int, length: int, features: int) -> Alignment:
-    tiles = features % length == 0 and start % length == 0
-    return Alignment(here.granularity, features // length if tiles else 1)

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from planner.domain.flows import FLOWS, Alignment
 from planner.domain.layer_profile import LayerProfile, TensorSpec
 from planner.domain.model_profile import Coverage, ModelProfile, Provenance
 from planner.errors import BadInputError
-from profiles.alignment import Alignment, alignments
+from profiles.alignment import alignments
 from profiles.contract_parts import Contract, Operand
 from profiles.contracts import contract
 from profiles.files import first_problem
@@ -49,10 +50,8 @@ def features_followed(graph: Graph) -> tuple[list[Contract], dict[str, Operand]]
         inputs = [operands[name] for name in operator.inputs]
         found = contract(operator, inputs)
         contracts.append(found)
-        replicated = found.flow == "reduce" or (
-            found.flow not in ("mixing", "grouped") and all(i.replicated for i in inputs)
-        )
-        operands[operator.name] = Operand(operator.output, found.layout, replicated)
+        whole = FLOWS[found.flow].leaves_whole([item.replicated for item in inputs])
+        operands[operator.name] = Operand(operator.output, found.layout, whole)
     return contracts, operands
 
 
@@ -115,10 +114,10 @@ def _layer_fields(
     operator: Operator, inputs: list[Operand], found: Contract, alignment: Alignment
 ) -> dict[str, Any]:
     """Fields of a `LayerProfile`; numbers that follow from open sizes still know how."""
-    mixing = found.flow == "mixing"
-    data = inputs[:1] if mixing or found.flow == "grouped" else inputs
-    source = _leader(found, inputs)
-    weights = prod(operator.weight_shape) if mixing and operator.kind != "embedding" else 0
+    flow = FLOWS[found.flow]
+    leading = flow.leading_input([x.count for x in inputs], [x.replicated for x in inputs])
+    source = inputs[leading]
+    weights = prod(operator.weight_shape) if flow.mixes and operator.kind != "embedding" else 0
     output = operator.output
     count = found.layout.count
     return dict(
@@ -134,12 +133,12 @@ def _layer_fields(
         out_features=count,
         elements_per_feature=max(source.tensor.elements // source.count, 1),
         output_elements_per_feature=max(output.elements // count, 1),
-        groups=found.groups if found.flow in ("grouped", "shuffle") else operator.groups,
+        groups=found.groups if flow.has_groups else operator.groups,
         granularity=alignment.granularity,
         segments=alignment.segments,
         feature_start=found.start,
         statistics_bytes=_statistics_bytes(operator, found),
-        input_bytes=sum(item.tensor.bytes for item in data),
+        input_bytes=sum(item.tensor.bytes for item in inputs[: flow.data_inputs]),
         output_bytes=output.bytes,
     )
 
@@ -149,15 +148,7 @@ def _statistics_bytes(operator: Operator, found: Contract) -> int:
     if not found.statistics:
         return 0
     output = operator.output
-    if found.flow == "reduce":
+    if FLOWS[found.flow].reduces:
         return found.statistics * output.bytes
     sizes = (size for axis, size in enumerate(output.shape) if axis not in operator.axes)
     return found.statistics * prod(sizes) * output.element_bytes
-
-
-def _leader(found: Contract, inputs: list[Operand]) -> Operand:
-    """The input whose features a layer's own are counted by."""
-    if found.flow != "local":
-        return inputs[0]
-    owned = [item for item in inputs if not item.replicated] or inputs
-    return max(owned, key=lambda item: item.count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.domain.layer_profile import FeatureFlow
+from planner.domain.flows import FeatureFlow
 from profiles.graph import Tensor
 from profiles.layout import Atom, Layout
 

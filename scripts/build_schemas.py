@@ -10,7 +10,6 @@ from pydantic import BaseModel, TypeAdapter
 
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
-from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.certificate import Problem, Result
@@ -25,7 +24,6 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "accuracy-curve": AccuracyCurve,
     "cluster": Cluster,
     "comparison": Comparison,
-    "cost-table": CostTable,
     "model-profile": ModelProfile,
     "needed": Needed,
     "pareto": ParetoFrontier,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planner.cost.layers import LayerCosts, layer_costs
-from planner.cost.sparsity import kept_features, kept_fractions
+from planner.cost.sparsity import FeatureCounts, kept_fractions
 from planner.cost.table import group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -26,10 +26,11 @@ def costs_at(
 ) -> LayerCosts[Any]:
     """Costs of every layer at one sparsity on all nodes of a group; arrays have one option."""
     shares = group_shares(profile, group)
-    arguments = shares.owned, np.array([sparsity]), shares.outputs > 0
+    levels = np.array([sparsity])
     if reading == "whole, at least one":
-        return layer_costs(profile, group, settings, shares, kept_features(*arguments), [])
-    kept = kept_fractions(*arguments)
-    if reading == "whole, none allowed":
-        kept = np.floor(kept + 0.5)
-    return layer_costs(profile, group, settings, shares, kept, [])
+        counts: FeatureCounts[Any] = FeatureCounts.uniform(shares, levels)
+    else:
+        kept = kept_fractions(shares.kinds.owned, levels, shares.kinds.receives)
+        rounded = np.floor(kept + 0.5) if reading == "whole, none allowed" else kept
+        counts = FeatureCounts(shares.kind, shares.first, rounded)
+    return layer_costs(profile, group, settings, shares, counts, [])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from app.page.answer import Answer
 from app.tables import Cell, Table, plan_summary_table
 from planner.case import Case
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.plan import KeptFeatures, Plan
 from planner.strategies.costed import cost_stages
 

@@ -67,7 +67,7 @@ class EnergyModel:
         scores = np.zeros(table.comm_sparsity.shape)
         for row, tails in enumerate(self._tails(stage)):
             if tails is not None:
-                scores[row] = pruned_share(tails, table.kept_features[row]) * mass[row] / mass.sum()
+                scores[row] = pruned_share(tails, table.counts.of(row)) * mass[row] / mass.sum()
             elif table.sparsifiable[row]:
                 scores[row] = np.where(table.comm_sparsity[row] > 0, np.inf, 0.0)
         return scores

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.exchange import Links, transfer_s
+from planner.cost.memory import activation_bytes
 from planner.cost.table import cost_table, group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -65,8 +66,9 @@ def chain_costs(profile: ModelProfile, ring: Cluster, settings: CostSettings) ->
     layers = profile.layers
     links = Links.of(ring, settings.medium, settings.casting)
     across = tensors_across(profile)
+    moved = tensors_across(profile, with_inputs=settings.count_input)
     crossing = [across[unit.stop - 1] for unit in units[:-1]]
-    cut_bytes = _bytes_of(profile, crossing)
+    cut_bytes = _bytes_of(profile, [moved[unit.stop - 1] for unit in units[:-1]])
     one_node = group_shares(profile, ring.first(1))
     sent = np.zeros((len(ring.nodes), 2))
     if settings.count_input:
@@ -90,7 +92,7 @@ def chain_costs(profile: ModelProfile, ring: Cluster, settings: CostSettings) ->
         params=total("params"),
         macs=total("macs"),
         weight_bytes=total("param_bytes"),
-        live_bytes=np.maximum.reduceat(one_node.live_bytes[:, 0], starts),
+        live_bytes=np.maximum.reduceat(activation_bytes(profile, one_node)[:, 0], starts),
     )
 
 

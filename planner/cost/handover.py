@@ -1,37 +1,41 @@
 """What a change of group costs: live tensors on their way to the next stage's nodes.
 
-See docs/model.md, eq. 24.
+See docs/model.md, eq. 24. A group of one node is a group like any other: between two of them the
+transfer is a single message (eq. 5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost.exchange import Links, exchange_s, medium_s
+from planner.cost.exchange import NOTHING, Links, exchange_s, medium_s
 from planner.cost.ownership import FeatureShares
+from planner.cost.sparsity import numbered
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
-from planner.domain.owners import REPLICATED, Owners
+from planner.domain.owners import REPLICATED, count_handed_over, count_owned
 from planner.domain.settings import CostSettings
-from planner.structure import allocation_units, tensors_across
+from planner.structure import allocation_units, tensor_bytes, tensors_across
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Transfers:
-    """A change of group at every cut.
+    """Changes of group at every cut.
 
     Attributes
     ----------
-    seconds, medium_s : float array, shape (U - 1,)
+    seconds, medium_s : float array, shape (..., U - 1)
         Time, and occupation of a shared medium.
     """
 
-    seconds: NDArray[np.float64]
-    medium_s: NDArray[np.float64]
+    seconds: Array
+    medium_s: Array
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Member:
     positions : tuple of int
         Its nodes' positions in the ring, in the group's order.
     shares : FeatureShares
-        Ownership when the group runs the network.
+        Ownership when the group runs the network. Groups of equal speeds have one and the same.
     """
 
     positions: tuple[int, ...]
@@ -54,7 +58,8 @@ class Handovers:
     """Seconds of every possible change of group at every cut of a model.
 
     What a tensor's features need to move follows from who holds them before and who behind the
-    cut. Tensors that all groups split alike are counted once per pair of groups.
+    cut. It is counted once for all pairs of groups that split the network alike, and timed once
+    for all of these whose links are alike.
 
     Parameters
     ----------
@@ -65,104 +70,153 @@ class Handovers:
     """
 
     def __init__(self, profile: ModelProfile, ring: Cluster, settings: CostSettings) -> None:
-        units = allocation_units(profile)
-        across = tensors_across(profile)
-        crossing = [across[unit.stop - 1] for unit in units[:-1]]
+        across = tensors_across(profile, with_inputs=settings.count_input)
+        crossing = [across[unit.stop - 1] for unit in allocation_units(profile)[:-1]]
         self._tensors = list(dict.fromkeys(name for names in crossing for name in names))
         row = {name: index for index, name in enumerate(self._tensors)}
+        self._cuts = len(crossing)
+        self._cut = np.repeat(np.arange(self._cuts), [len(names) for names in crossing])
         self._crossing = np.array([row[name] for names in crossing for name in names], np.int64)
-        self._edges = np.cumsum([0, *(len(names) for names in crossing)])
         self._profile = profile
-        self._nodes = len(ring.nodes)
         self._source = ring.source_index
         self._settings = settings
         self._links = Links.of(ring, settings.medium, settings.casting)
-        self._bytes = {spec.name: spec.bytes for spec in profile.inputs}
-        self._bytes |= {layer.name: layer.output_bytes for layer in profile.layers}
+        self._bytes = tensor_bytes(profile)
 
     def between(self, sender: Member, receiver: Member) -> Transfers:
-        """The transfer of all live tensors at each cut.
+        """Cost the transfer of all live tensors at each cut, arrays of shape (U - 1,)."""
+        found = self.between_pairs([(sender, receiver)])
+        return Transfers(found.seconds[0], found.medium_s[0])
+
+    def between_all(
+        self, members: Sequence[Member], check: Callable[[], None] = lambda: None
+    ) -> Transfers:
+        """Cost the transfers from each group to each other.
 
         Parameters
         ----------
-        sender, receiver : Member
-            Groups without a common node.
+        members : sequence of Member
+            G of them.
+        check : callable
+            Called now and then; may raise to stop.
+
+        Returns
+        -------
+        Transfers
+            Arrays of shape (G, G, U - 1); 0 between groups that have a node in common.
         """
-        counted: dict[tuple[bytes, bytes], NDArray[np.int64]] = {}
-        sizes = len(sender.positions), len(receiver.positions)
-        per_tensor = np.zeros((len(self._tensors), *sizes), dtype=np.int64)
-        for row, name in enumerate(self._tensors):
-            has, needs = sender.shares.owners[name], receiver.shares.owners[name]
-            key = has.tobytes(), needs.tobytes()
-            if key not in counted:
-                counted[key] = moving_features(has, needs, *sizes)
-            per_tensor[row] = counted[key] * (self._bytes[name] // len(has))
-        summed = np.zeros((len(self._crossing) + 1, *sizes), dtype=np.int64)
-        np.cumsum(per_tensor[self._crossing], axis=0, out=summed[1:])
-        cuts = len(self._edges) - 1
-        moved = np.zeros((cuts, self._nodes, self._nodes), dtype=np.int64)
-        moved[np.ix_(range(cuts), sender.positions, receiver.positions)] = np.diff(
-            summed[self._edges], axis=0
-        )
-        return self._timed(moved)
+        groups = len(members)
+        holds = np.zeros((groups, len(self._links.pair_latency_s)), dtype=np.int64)
+        for group, member in enumerate(members):
+            holds[group, list(member.positions)] = 1
+        pairs = np.argwhere(holds @ holds.T == 0)
+        found = self.between_pairs([(members[g], members[h]) for g, h in pairs], check)
+        seconds, medium = (np.zeros((groups, groups, self._cuts)) for _ in range(2))
+        seconds[pairs[:, 0], pairs[:, 1]] = found.seconds
+        medium[pairs[:, 0], pairs[:, 1]] = found.medium_s
+        return Transfers(seconds, medium)
+
+    def between_pairs(
+        self, pairs: Sequence[tuple[Member, Member]], check: Callable[[], None] = lambda: None
+    ) -> Transfers:
+        """Cost the transfers of P pairs of groups, sender and receiver, without a common node.
+
+        Parameters
+        ----------
+        pairs : sequence of (Member, Member)
+        check : callable
+            Called now and then; may raise to stop.
+
+        Returns
+        -------
+        Transfers
+            Arrays of shape (P, U - 1).
+        """
+        seconds, medium = (np.zeros((len(pairs), self._cuts)) for _ in range(2))
+        alike: dict[tuple[int, int], list[int]] = {}
+        for index, (sender, receiver) in enumerate(pairs):
+            alike.setdefault((id(sender.shares), id(receiver.shares)), []).append(index)
+        for rows in alike.values():
+            check()
+            sender, receiver = pairs[rows[0]]
+            moved, cut = self._moved_bytes(sender.shares, receiver.shares)
+            senders = np.array([pairs[row][0].positions for row in rows])
+            receivers = np.array([pairs[row][1].positions for row in rows])
+            links, pair = self._distinct_links(senders, receivers)
+            seconds[rows] = exchange_s(NOTHING, moved, links)[pair][:, cut]
+            medium[rows] = medium_s(NOTHING, moved, links)[cut]
+        return Transfers(seconds, medium)
 
     def first(self, member: Member) -> float:
         """Seconds to hand the input from the source to all nodes of the first group.
 
         All receive the same bytes: on a broadcast medium they are sent once.
         """
-        if not self._settings.count_input:
+        others = [position for position in member.positions if position != self._source]
+        if not self._settings.count_input or not others:
             return 0.0
-        alike = np.zeros((1, self._nodes, self._nodes), dtype=np.int64)
-        alike[0, self._source, list(member.positions)] = sum(s.bytes for s in self._profile.inputs)
-        alike[0, self._source, self._source] = 0
-        return float(exchange_s(alike, np.zeros_like(alike), self._links)[0])
+        size = sum(spec.bytes for spec in self._profile.inputs)
+        links = self._links.between(np.array([self._source]), np.array(others))
+        return float(exchange_s(np.full((1, len(others)), size), NOTHING, links))
 
     def last(self, member: Member) -> float:
         """Seconds to collect the outputs of the last group at the source."""
-        if not self._settings.count_output:
+        others = [k for k, position in enumerate(member.positions) if position != self._source]
+        if not self._settings.count_output or not others:
             return 0.0
-        moved = np.zeros((1, self._nodes, self._nodes), dtype=np.int64)
+        held = np.zeros(len(member.positions), dtype=np.int64)
         for name in self._profile.outputs:
             owners = member.shares.owners[name]
-            alone = np.bincount(owners[owners != REPLICATED], minlength=len(member.positions))
-            if self._source not in member.positions:  # the first node tells what all of them hold
+            alone = count_owned(owners, len(held))
+            if len(others) == len(held):  # the first node tells what all of them hold
                 alone[0] += np.count_nonzero(owners == REPLICATED)
-            feature_bytes = self._bytes[name] // len(owners)
-            moved[0, list(member.positions), self._source] += alone * feature_bytes
-        moved[0, self._source, self._source] = 0
-        return float(self._timed(moved).seconds[0])
+            held += alone * (self._bytes[name] // len(owners))
+        senders = np.array(member.positions)[others]
+        links = self._links.between(senders, np.array([self._source]))
+        return float(exchange_s(NOTHING, held[others][:, None], links))
 
-    def _timed(self, moved: NDArray[np.int64]) -> Transfers:
-        nothing = np.zeros_like(moved)
-        seconds = exchange_s(nothing, moved, self._links)
-        return Transfers(seconds, medium_s(nothing, moved, self._links))
+    def _moved_bytes(
+        self, has: FeatureShares, needs: FeatureShares
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Bytes from each sender to each receiver at cuts that differ, and which each cut is.
 
+        Returns
+        -------
+        moved : int array, shape (C, s, r)
+        cut : int array, shape (U - 1,)
+        """
+        sizes = len(has.ratio), len(needs.ratio)
+        moves: list[NDArray[np.int64]] = []
+        numbers: dict[tuple[int, int, int], int] = {}
+        number_of = np.zeros(len(self._tensors), dtype=np.int64)
+        for row, name in enumerate(self._tensors):
+            before, after = has.owners[name], needs.owners[name]
+            feature_bytes = self._bytes[name] // len(before)
+            key = id(before), id(after), feature_bytes  # equal arrays are one
+            number_of[row] = numbers.setdefault(key, len(numbers))
+            if len(moves) < len(numbers):
+                moves.append(count_handed_over(before, after, *sizes) * feature_bytes)
+        place = self._cut * len(moves) + number_of[self._crossing]
+        times = np.bincount(place, minlength=self._cuts * len(moves)).reshape(self._cuts, -1)
+        cut, first = numbered(row.tobytes() for row in times)
+        return np.tensordot(times[first], np.stack(moves), axes=1), cut
 
-def moving_features(has: Owners, needs: Owners, senders: int, receivers: int) -> NDArray[np.int64]:
-    """Features of one tensor that go from each node of a group to each of another.
-
-    Parameters
-    ----------
-    has, needs : int array, shape (F,)
-        Position of the node that holds, and of the one that will hold, each feature. What all
-        senders hold comes from the first of them.
-    senders, receivers : int
-
-    Returns
-    -------
-    int array, shape (senders, receivers)
-    """
-    origin = np.where(has == REPLICATED, 0, has).astype(np.int64)
-    single = needs != REPLICATED
-    pair = origin[single] * receivers + needs[single]
-    moves = np.bincount(pair, minlength=senders * receivers).reshape(senders, receivers)
-    to_all = np.bincount(origin[~single], minlength=senders)
-    moved: NDArray[np.int64] = (moves + to_all[:, None]).astype(np.int64)
-    return moved
+    def _distinct_links(
+        self, senders: NDArray[np.int64], receivers: NDArray[np.int64]
+    ) -> tuple[Links, NDArray[np.int64]]:
+        """The links of pairs that differ, with an axis for the cuts, and which each pair has."""
+        each = self._links.between(senders, receivers)
+        described = [
+            each.pair_bandwidth_bytes_per_s.reshape(len(senders), -1),
+            each.pair_latency_s.reshape(len(senders), -1),
+            each.out_bandwidth_bytes_per_s,
+            each.in_bandwidth_bytes_per_s,
+        ]
+        pair, first = numbered(row.tobytes() for row in np.concatenate(described, axis=1))
+        return self._links.between(senders[first, None], receivers[first, None]), pair
 
 
 def positions_of(ring: Cluster, names: Sequence[str]) -> tuple[int, ...]:
-    """Positions of nodes in the ring."""
+    """Find the positions of nodes in the ring."""
     index = {node.name: position for position, node in enumerate(ring.nodes)}
     return tuple(index[name] for name in names)

@@ -2,7 +2,8 @@
 
 A block's first convolution and its down-sampling read one tensor, as do a head's q, k and v.
 Where they share, the selected subsets are nested: what an earlier reader has received is not
-sent again, and the receivers reserve its dense size until the last reader has run.
+sent again, and the receivers reserve its dense size until the last reader has run
+(`planner.cost.memory.reserved_bytes`).
 """
 
 from __future__ import annotations
@@ -11,46 +12,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.ownership import FeatureShares
-from planner.cost.sparsity import Count
+from planner.cost.sparsity import Count, FeatureCounts, numbered
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings
+
+Readers = list[list[int]]
+"""Rows of the layers that share one transmission of a tensor, two or more each, in order."""
 
 
 def sharing_readers(
     profile: ModelProfile, shares: FeatureShares, settings: CostSettings
-) -> list[list[int]]:
-    """Rows of the layers that share one transmission of a tensor, two or more each, in order.
-
-    None unless the settings say that inputs are shared.
-    """
+) -> Readers:
+    """Find the layers that share a transmission; none unless the settings say so."""
     if not settings.share_inputs:
         return []
     by_tensor: dict[str, list[int]] = {}
     for row, layer in enumerate(profile.layers):
-        if shares.owned[row].any():
+        if shares.kinds.owned[shares.kind[row]].any():
             by_tensor.setdefault(layer.inputs[0], []).append(row)
     return [rows for rows in by_tensor.values() if len(rows) > 1]
 
 
-def newly_sent(kept: NDArray[Count], readers: list[list[int]]) -> NDArray[Count]:
-    """Features that each layer's readers do not have yet, shape (L, K, n, n)."""
-    fresh = kept.copy()
+def newly_sent(counts: FeatureCounts[Count], readers: Readers) -> FeatureCounts[Count]:
+    """Leave out the features that each layer's readers have from an earlier one.
+
+    Layers of one kind may follow unlike readers, so that there are more kinds than before.
+    """
+    if not readers:
+        return counts
+    read_by = [[row] for row in range(len(counts.kind))]  # each layer, and its earlier readers
     for rows in readers:
-        known = kept[rows[0]]
-        for row in rows[1:]:
-            fresh[row] = np.maximum(kept[row] - known, 0)
-            known = np.maximum(kept[row], known)
-    return fresh
+        for place, row in enumerate(rows):
+            read_by[row] += rows[:place]
+    kind, first = numbered(tuple(counts.kind[rows].tolist()) for rows in read_by)
+    fresh = counts.kept[counts.kind[first]]
+    for number, index in enumerate(first.tolist()):
+        if before := read_by[index][1:]:
+            known = counts.kept[counts.kind[before]].max(axis=0)
+            fresh[number] = np.maximum(fresh[number] - known, 0)
+    return FeatureCounts(kind, first, fresh)
 
 
-def reserved_bytes(
-    profile: ModelProfile, shares: FeatureShares, readers: list[list[int]]
-) -> NDArray[np.int64]:
-    """Bytes that each node keeps of shared transmissions while a layer runs, shape (L, n)."""
-    reserved = np.zeros_like(shares.live_bytes)
+def shared_decisions(layers: int, readers: Readers) -> NDArray[np.int64]:
+    """Number the choices of an option, shape (L,): layers that share a transmission have one."""
+    first = np.arange(layers)
     for rows in readers:
-        owned = shares.owned[rows[0]]
-        received = (owned.sum() - owned) * (shares.outputs[rows].max(axis=0) > 0)
-        size = received * profile.layers[rows[0]].input_feature_bytes
-        reserved[rows[0] + 1 : rows[-1] + 1] += size
-    return reserved
+        first[rows] = rows[0]
+    return np.unique(first, return_inverse=True)[1].astype(np.int64)

@@ -2,13 +2,79 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.cost.ownership import FeatureShares
+
 Count = TypeVar("Count", np.int64, np.float64)
 """Features that are sent: whole in every plan, fractions where a paper's arithmetic is repeated."""
+
+
+@dataclass(frozen=True)
+class FeatureCounts(Generic[Count]):
+    """Features that every layer's nodes send each other, at K options.
+
+    Layers that cost the same are one kind (`FeatureShares.kind`, and equal counts besides).
+
+    Attributes
+    ----------
+    kind : int array, shape (L,)
+        The kind of every layer, from 0.
+    first : int array, shape (D,)
+        A layer of each kind.
+    kept : int or float array, shape (D, K, n, n)
+        Of each kind, sender to receiver: k_ij.
+    """
+
+    kind: NDArray[np.int64]
+    first: NDArray[np.int64]
+    kept: NDArray[Count]
+
+    @classmethod
+    def uniform(cls, shares: FeatureShares, levels: NDArray[np.float64]) -> FeatureCounts[np.int64]:
+        """Whole numbers of features at uniform levels of S_comm, shape (K,)."""
+        kinds = shares.kinds
+        kept = kept_features(kinds.owned, levels, kinds.receives)
+        return FeatureCounts(shares.kind, shares.first, kept)
+
+    @classmethod
+    def given(cls, shares: FeatureShares, kept: NDArray[Count]) -> FeatureCounts[Count]:
+        """Counts of every layer, shape (L, K, n, n)."""
+        kind, first = numbered(
+            (kind, counts.tobytes())
+            for kind, counts in zip(shares.kind.tolist(), kept, strict=True)
+        )
+        return FeatureCounts(kind, first, kept[first])
+
+    def of(self, layer: int) -> NDArray[Count]:
+        """Counts of a layer, shape (K, n, n)."""
+        counts: NDArray[Count] = self.kept[self.kind[layer]]
+        return counts
+
+
+def numbered(keys: Iterable[Hashable]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number equal keys alike.
+
+    Returns
+    -------
+    kind : int array, shape (L,)
+        Of every key, from 0 in the order in which they come.
+    first : int array, shape (D,)
+        Where each number comes first.
+    """
+    numbers: dict[Hashable, int] = {}
+    first, kind = [], []
+    for index, key in enumerate(keys):
+        if key not in numbers:
+            numbers[key] = len(numbers)
+            first.append(index)
+        kind.append(numbers[key])
+    return np.array(kind, dtype=np.int64), np.array(first, dtype=np.int64)
 
 
 def kept_features(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.cluster import Casting
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.owners import LayerOwners
 
 

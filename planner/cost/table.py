@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost.layers import layer_costs
+from planner.cost.layers import LayerCosts, layer_costs
 from planner.cost.ownership import FeatureShares, feature_shares
-from planner.cost.sharing import sharing_readers
-from planner.cost.sparsity import comm_sparsity, kept_features
-from planner.cost.work import any_measured
+from planner.cost.sharing import shared_decisions, sharing_readers
+from planner.cost.sparsity import FeatureCounts, comm_sparsity
+from planner.cost.work import any_measured, column
 from planner.domain.cluster import Cluster
-from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 
@@ -19,9 +20,68 @@ DEFAULT_LEVELS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.9
 """Levels of S_comm that a plan may choose from, denser where published accuracy starts to fall."""
 
 
+@dataclass(frozen=True, eq=False)
+class CostTable(LayerCosts[np.int64]):
+    """Costs of every layer at every option on a group, with what the options are.
+
+    Option k of a layer is the k-th level of communication sparsity. Rows of layers that cannot
+    be sparsified allow option 0 alone.
+
+    Attributes
+    ----------
+    layer_names, node_names : tuple of str
+        L and n of them.
+    levels : float array, shape (K,)
+        Nominal S_comm of each option; 0 where the counts were given.
+    allowed : bool array, shape (L, K)
+    decisions : int array, shape (L,)
+        Layers of equal number take one option together.
+    communicates : bool array, shape (L,)
+        Mixing layers, the image's reader included.
+    counts : FeatureCounts
+        Features that are sent at each option.
+    comm_sparsity, comp_sparsity : float array, shape (L, K)
+        S_comm that follows from the counts, and the share of the MACs that vanish.
+    measured : bool
+        Any layer's time was measured.
+    """
+
+    layer_names: tuple[str, ...]
+    node_names: tuple[str, ...]
+    levels: NDArray[np.float64]
+    allowed: NDArray[np.bool_]
+    decisions: NDArray[np.int64]
+    communicates: NDArray[np.bool_]
+    counts: FeatureCounts[np.int64]
+    comm_sparsity: NDArray[np.float64]
+    comp_sparsity: NDArray[np.float64]
+    measured: bool
+
+    @property
+    def kept_features(self) -> NDArray[np.int64]:
+        """Features from sender i to receiver j, shape (L, K, n, n): large, made anew each time.
+
+        `FeatureCounts.of` gives those of one layer.
+        """
+        return self.counts.kept[self.counts.kind]
+
+    @property
+    def wire_bytes(self) -> NDArray[np.int64]:
+        """Bytes put on the wire by all nodes, shape (L, K)."""
+        total: NDArray[np.int64] = self.sent_bytes.sum(axis=2)
+        return total
+
+    @property
+    def sparsifiable(self) -> NDArray[np.bool_]:
+        """Layers that exchange features, shape (L,); the reader of the image does not."""
+        sent = np.any(self.counts.kept[:, 0] > 0, axis=(1, 2))[self.counts.kind]
+        exchanged: NDArray[np.bool_] = sent | (self.comm_sparsity[:, 0] > 0)  # at S = 1 none is
+        return exchanged
+
+
 def group_shares(profile: ModelProfile, group: Cluster) -> FeatureShares:
-    """Ownership on the nodes of a group, by speed."""
-    return feature_shares(profile, np.array([node.macs_per_s for node in group.nodes]))
+    """Find the ownership on the nodes of a group, by speed."""
+    return feature_shares(profile, [node.macs_per_s for node in group.nodes])
 
 
 def cost_table(
@@ -46,9 +106,8 @@ def cost_table(
         Of this group, when they are known already.
     """
     shares = shares or group_shares(profile, group)
-    kept = kept_features(shares.owned, np.array(levels), shares.outputs > 0)
-    kept = np.where(shares.mixing[:, None, None, None], kept, 0)
-    return cost_of_counts(profile, group, settings, shares, kept, np.array(levels))
+    counts = FeatureCounts.uniform(shares, np.array(levels))
+    return _table(profile, group, settings, shares, counts, np.array(levels))
 
 
 def cost_of_counts(
@@ -57,42 +116,45 @@ def cost_of_counts(
     settings: CostSettings,
     shares: FeatureShares,
     kept: NDArray[np.int64],
+) -> CostTable:
+    """Cost given feature counts on all nodes of a group, as a table of one option.
+
+    Parameters
+    ----------
+    kept : int array, shape (L, n, n)
+        Features from sender to receiver.
+    """
+    counts = FeatureCounts.given(shares, kept[:, None])
+    return _table(profile, group, settings, shares, counts, np.zeros(1))
+
+
+def _table(
+    profile: ModelProfile,
+    group: Cluster,
+    settings: CostSettings,
+    shares: FeatureShares,
+    counts: FeatureCounts[np.int64],
     levels: NDArray[np.float64],
 ) -> CostTable:
-    """Cost given feature counts, shape (L, K, n, n), on all nodes of a group."""
     readers = sharing_readers(profile, shares, settings)
-    costs = layer_costs(profile, group, settings, shares, kept, readers)
-    layer_macs = np.array([layer.macs for layer in profile.layers], dtype=np.float64)
+    costs = layer_costs(profile, group, settings, shares, counts, readers)
+    of_kind = shares.kinds.at(shares.kind[counts.first])
+    layer_macs = column(profile.layers, "macs").astype(np.float64)
     executed = np.where(shares.mixing[:, None], costs.macs.sum(axis=2), layer_macs[:, None])
     return CostTable(
+        **vars(costs),
         layer_names=tuple(layer.name for layer in profile.layers),
         node_names=tuple(node.name for node in group.nodes),
         levels=levels,
-        allowed=_allowed(kept),
+        allowed=_allowed(counts.kept)[counts.kind],
+        decisions=shared_decisions(len(profile.layers), readers),
         communicates=shares.mixing,
-        kept_features=kept,
-        comm_sparsity=comm_sparsity(kept, shares.owned, shares.outputs > 0),
+        counts=counts,
+        comm_sparsity=comm_sparsity(counts.kept, of_kind.owned, of_kind.receives)[counts.kind],
         comp_sparsity=1.0
         - np.where(layer_macs[:, None] > 0, executed, 1.0) / np.maximum(layer_macs, 1)[:, None],
-        macs=costs.macs,
-        wire_bytes=costs.sent_bytes.sum(axis=2),
-        comm_s=costs.comm_s,
-        compute_s=costs.compute_s,
-        latency_s=costs.latency_s,
-        medium_s=costs.medium_s,
-        weight_bytes=costs.weight_bytes,
-        live_bytes=costs.live_bytes,
-        decisions=_decisions(len(profile.layers), readers),
         measured=any_measured(profile, group.nodes),
     )
-
-
-def _decisions(layers: int, readers: list[list[int]]) -> NDArray[np.int64]:
-    """Layers that share a transmission take the option of its first reader, shape (L,)."""
-    first = np.arange(layers)
-    for rows in readers:
-        first[rows] = rows[0]
-    return np.unique(first, return_inverse=True)[1].astype(np.int64)
 
 
 def _allowed(kept: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -1,42 +1,51 @@
-"""MACs, weights and computing time of every node (docs/model.md, eq. 6 to 8)."""
+"""MACs and computing time of every node (docs/model.md, eq. 6 and 8)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost.ownership import FeatureShares
+from planner.cost.ownership import KindShares
 from planner.cost.sparsity import Count
 from planner.domain.cluster import Node
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 
 
-def _column(profile: ModelProfile, field: str) -> NDArray[np.int64]:
-    column: NDArray[np.int64] = np.array(
-        [getattr(layer, field) for layer in profile.layers], dtype=np.int64
-    )
-    return column
+def column(layers: Sequence[LayerProfile], field: str) -> NDArray[np.int64]:
+    """One number of every layer, shape (D,)."""
+    return np.array([getattr(layer, field) for layer in layers], dtype=np.int64)
 
 
-def available_inputs(shares: FeatureShares, kept: NDArray[Count]) -> NDArray[Count]:
-    """Input features that node j reads: I_j + Σ k_ij + what all hold. Shape (L, K, n)."""
+def available_inputs(shares: KindShares, kept: NDArray[Count]) -> NDArray[Count]:
+    """Input features that node j reads: I_j + Σ k_ij + what all hold. Shape (D, K, n)."""
     held = shares.owned + shares.replicated[:, None]
     available: NDArray[Count] = held[:, None, :] + kept.sum(axis=2)
     return available
 
 
-def node_macs(profile: ModelProfile, shares: FeatureShares, kept: NDArray[Count]) -> NDArray[Count]:
+def node_macs(
+    layers: Sequence[LayerProfile], shares: KindShares, kept: NDArray[Count]
+) -> NDArray[Count]:
     """MACs of node j: M · O_j/O · (I_j + Σ k_ij)/I, exactly for whole counts.
 
     Layers without cross-feature weights execute M · O_j/O.
 
+    Parameters
+    ----------
+    layers : sequence of LayerProfile
+        D of them.
+    shares : KindShares
+    kept : int or float array, shape (D, K, n, n)
+
     Returns
     -------
-    array of the type of ``kept``, shape (L, K, n)
+    array of the type of ``kept``, shape (D, K, n)
     """
     macs, inputs, outputs = (
-        _column(profile, field) for field in ("macs", "in_features", "out_features")
+        column(layers, field) for field in ("macs", "in_features", "out_features")
     )
     per_pair = np.where(shares.mixing, macs // (inputs * outputs), 0)
     mixing = per_pair[:, None, None] * shares.outputs[:, None, :] * available_inputs(shares, kept)
@@ -45,35 +54,10 @@ def node_macs(profile: ModelProfile, shares: FeatureShares, kept: NDArray[Count]
     return np.where(shares.mixing[:, None, None], mixing, local[:, None, :])
 
 
-def node_weight_bytes(
-    profile: ModelProfile, shares: FeatureShares, kept: NDArray[Count]
-) -> NDArray[Count]:
-    """Bytes of parameters that node j stores: O_j·(I_j + Σ k_ij)·kh·kw weights and its biases.
-
-    Bytes that do not divide by the output features are rounded up.
-
-    Returns
-    -------
-    array of the type of ``kept``, shape (L, K, n)
-    """
-    inputs, outputs, weights, params, total_bytes = (
-        _column(profile, field)
-        for field in ("in_features", "out_features", "weight_params", "params", "param_bytes")
-    )
-    param_bytes = np.where(params > 0, total_bytes // np.maximum(params, 1), 0)
-    weight_bytes = np.where(shares.mixing, weights * param_bytes, 0)
-    other_bytes = total_bytes - weight_bytes
-    pairs = shares.outputs[:, None, :] * available_inputs(shares, kept)
-    mixing = -(-(weight_bytes // (inputs * outputs))[:, None, None] * pairs)
-    other = -(-(other_bytes[:, None] * shares.outputs) // outputs[:, None])
-    stored: NDArray[Count] = mixing + other[:, None, :]
-    return stored
-
-
 def node_compute_s(
-    profile: ModelProfile,
+    layers: Sequence[LayerProfile],
     nodes: tuple[Node, ...],
-    shares: FeatureShares,
+    shares: KindShares,
     macs: NDArray[Count],
     weight_bytes: NDArray[Count],
     kept: NDArray[Count],
@@ -85,15 +69,19 @@ def node_compute_s(
 
     Parameters
     ----------
-    macs, weight_bytes : int or float array, shape (L, K, n)
-    kept : int or float array, shape (L, K, n, n)
+    layers : sequence of LayerProfile
+        D of them.
+    nodes : tuple of Node
+    shares : KindShares
+    macs, weight_bytes : int or float array, shape (D, K, n)
+    kept : int or float array, shape (D, K, n, n)
 
     Returns
     -------
-    float array, shape (L, K, n)
+    float array, shape (D, K, n)
     """
-    inputs, outputs = _column(profile, "in_features"), _column(profile, "out_features")
-    input_bytes, output_bytes = _column(profile, "input_bytes"), _column(profile, "output_bytes")
+    inputs, outputs = column(layers, "in_features"), column(layers, "out_features")
+    input_bytes, output_bytes = column(layers, "input_bytes"), column(layers, "output_bytes")
     output_share = shares.outputs / outputs[:, None]
     read = np.where(
         shares.mixing[:, None, None],
@@ -109,7 +97,7 @@ def node_compute_s(
             memory = touched[..., index] / node.memory_bytes_per_s
             arithmetic = np.where(works[..., index], np.maximum(arithmetic, memory), 0.0)
         seconds[..., index] = arithmetic + np.where(works[..., index], node.layer_overhead_s, 0.0)
-        _override_measured(profile.layers, node, macs, output_share, seconds, index)
+        _override_measured(layers, node, macs, output_share, seconds, index)
     return seconds
 
 
@@ -120,7 +108,7 @@ def any_measured(profile: ModelProfile, nodes: tuple[Node, ...]) -> bool:
 
 
 def _override_measured(
-    layers: tuple[LayerProfile, ...],
+    layers: Sequence[LayerProfile],
     node: Node,
     macs: NDArray[Count],
     output_share: NDArray[np.float64],

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated
 
 from pydantic import Field
 
 from planner.domain.arrays import Frozen
+from planner.domain.flows import FLOWS, FeatureFlow, Flow
 
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Positive = Annotated[int, Field(ge=1, lt=2**62)]
 Name = Annotated[str, Field(min_length=1, max_length=512)]
-
-FeatureFlow = Literal[
-    "mixing", "grouped", "local", "concat", "slice", "shuffle", "reduce", "one-node"
-]
-"""How a layer's outputs depend on its input features, which decides what must be sent.
-
-mixing    every output feature reads every input feature: communicates, can be sparsified
-grouped   features come in ``groups`` equal runs, and outputs read the inputs of their own one
-          (grouped convolution, products inside a head)
-local     output feature i reads input feature i, or a block of outputs reads one input
-concat    features of the inputs stand one behind the other
-slice     a contiguous run of the input's features, from ``feature_start``
-shuffle   the ``groups`` runs of the input's features interleaved
-reduce    one feature out of all (a sum, a maximum): every node works out its own features' part
-          and tells the others, and all hold the result
-one-node  anything else: its inputs are gathered on one node, which runs it alone
-"""
 
 
 class LayerProfile(Frozen):
@@ -71,9 +56,45 @@ class LayerProfile(Frozen):
     )
 
     @property
+    def flow(self) -> Flow:
+        """How its outputs depend on its input features."""
+        return FLOWS[self.feature_flow]
+
+    @property
     def input_feature_bytes(self) -> int:
         """Bytes of one input feature, e in the cost model."""
         return self.input_bytes // self.in_features
+
+    @property
+    def output_feature_bytes(self) -> int:
+        """Bytes of one output feature."""
+        return self.output_bytes // self.out_features
+
+    def check(self, known: Mapping[str, int]) -> None:
+        """Hold it against the features of the tensors before it, by name.
+
+        Raises
+        ------
+        ValueError
+            It breaks the contract of its feature flow.
+        """
+        for wrong in self._broken(known):
+            raise ValueError(f"layer {self.name!r}: {wrong}")
+
+    def _broken(self, known: Mapping[str, int]) -> Iterator[str]:
+        if not self.inputs:
+            yield "has no inputs"
+        for source in self.inputs:
+            if source not in known:
+                yield f"input {source!r} is no earlier layer and no model input"
+        if wrong := self.flow.check(self, [known[source] for source in self.inputs]):
+            yield wrong
+        if self.out_features % (self.granularity * self.segments):
+            yield "output features are no multiple of segments times granularity"
+        if self.weight_params > self.params:
+            yield "more weights than parameters"
+        if self.output_bytes % self.out_features:
+            yield "output bytes are no multiple of output features"
 
 
 class TensorSpec(Frozen):
@@ -84,3 +105,8 @@ class TensorSpec(Frozen):
     bytes: Count
     features: Positive
     dtype: Name = "float32"
+
+    def check(self) -> None:
+        """Hold a model input against itself; a broken contract is a ValueError."""
+        if self.bytes % self.features:
+            raise ValueError(f"inputs: bytes of {self.name!r} are no multiple of its features")

@@ -9,7 +9,6 @@ from typing import Literal, Self
 from pydantic import Field, computed_field, model_validator
 
 from planner.domain.arrays import Frozen
-from planner.domain.layer_contracts import check_input, check_layer
 from planner.domain.layer_profile import Count, LayerProfile, Name, Positive, TensorSpec
 from planner.domain.reshaping import Reshaping
 
@@ -141,12 +140,12 @@ class ModelProfile(Frozen):
         for spec in self.inputs:
             if spec.name in known:
                 raise ValueError(f"inputs: {spec.name!r} is there twice")
-            check_input(spec)
+            spec.check()
             known[spec.name] = spec.features
         for layer in self.layers:
             if layer.name in known:
                 raise ValueError(f"layer {layer.name!r}: the name is there twice")
-            check_layer(layer, known)
+            layer.check(known)
             known[layer.name] = layer.out_features
         for output in self.outputs:
             if output not in known:
@@ -168,7 +167,7 @@ class ModelProfile(Frozen):
         changing = set(self.changing_features)
         for index, (layer, factors) in enumerate(zip(self.layers, self.factors, strict=True)):
             if factors and index not in changing:
-                check_layer(layer.model_copy(update=factors), known)
+                layer.model_copy(update=factors).check(known)
 
 
 _FEATURES = {"in_features", "out_features"}
@@ -198,9 +197,9 @@ def check_changed(
         One is broken.
     """
     for spec in inputs:
-        check_input(spec)
+        spec.check()
     if profile.changing_features:
         features = {spec.name: spec.features for spec in inputs}
         features.update((layer.name, layer.out_features) for layer in layers)
         for index in profile.changing_features:
-            check_layer(layers[index], features)
+            layers[index].check(features)

@@ -105,10 +105,16 @@ class _Slicer:
             **{name: layer.output for name, layer in traced.layers.items()},
         }
         self._last = last_uses(self._profile)
+        counted = study.settings.count_input
+        self._across = tensors_across(self._profile, with_inputs=counted)
+        # inputs that are not communicated are on every node already
+        self._input_nodes = tuple(
+            name for stage in (stages[:1] if counted else stages) for name in stage.table.node_names
+        )
         self._last_mixed = {
             layer.inputs[0]: row
             for row, layer in enumerate(self._profile.layers)
-            if layer.feature_flow == "mixing"
+            if layer.flow.mixes
         }
         self._holdings = [
             Holdings(len(stage.table.node_names), self._owners(stage), self._tensors)
@@ -232,7 +238,7 @@ class _Slicer:
         first = self._stages[number].rows.start
         change = change_of_group(
             name,
-            tensors_across(self._profile)[first - 1],
+            self._across[first - 1],
             (self._holdings[number - 1], self._stages[number - 1].table.node_names),
             (self._holdings[number], self._stages[number].table.node_names),
         )
@@ -266,7 +272,7 @@ class _Slicer:
             inputs=inputs,
             outputs=outputs,
             output_names=tuple(profile.outputs),
-            first_group=self._stages[0].table.node_names,
+            input_nodes=self._input_nodes,
             stretches=tuple(self._stretches),
             nodes=nodes,
             predicted=predicted,

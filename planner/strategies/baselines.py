@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from planner.accuracy.scores import independent_layers
 from planner.case import Case
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.plan import LayerPlan, Plan, StagePlan
 from planner.strategies.ar_mdi import ar_mdi_workers, cut_at_shares
 from planner.strategies.costed import cost_plan, layer_plans

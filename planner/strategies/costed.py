@@ -13,7 +13,7 @@ from planner.case import Case
 from planner.cost.layers import NodeTimes
 from planner.cost.stage import StageCosts
 from planner.domain.cluster import Origin
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
 from planner.errors import BadInputError
 

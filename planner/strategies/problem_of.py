@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import loss_limit
 from planner.case import Case
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.solve.deadline import Deadline

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from planner.case import Case
-from planner.domain.cost_table import CostTable
+from planner.cost.table import CostTable
 from planner.errors import BadInputError
 from planner.strategies.baselines import plan_of_options
 from planner.training.pruner import Pruner

@@ -123,7 +123,7 @@ def plan_masks(
             owners, outputs = stage.owners.inputs[row], stage.owners.outputs[row]
             shape = len(owners), len(table.node_names)
             norms, alive = np.zeros(shape), np.zeros(shape, dtype=np.int64)
-            counts = table.kept_features[row, 0]
+            counts = table.counts.of(row)[0]
             if row in sparse:  # else all stay: no order is needed
                 counts = round_counts(dense_counts(owners, outputs, shape[1]), counts, progress)
                 for other in np.flatnonzero(_together(stage, row)).tolist():

@@ -69,7 +69,7 @@ def check_layers(profile: ModelProfile, shapes: Mapping[str, Shape], label: str)
         for tail in _tails(path, 1):
             by_tail.setdefault(tail, []).extend(names)
     for layer in profile.layers:
-        if layer.feature_flow != "mixing" or not layer.weight_params or not owns_weight(layer):
+        if not layer.flow.mixes or not layer.weight_params or not owns_weight(layer):
             continue
         if not is_module(layer):  # its weight may have any name
             continue

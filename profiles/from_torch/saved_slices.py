@@ -151,7 +151,7 @@ def load_slices(folder: str | os.PathLike[str]) -> Slices:
         inputs={item.name: (item.shape, item.dtype) for item in index.inputs},
         outputs=outputs,
         output_names=index.output_names,
-        first_group=index.first_group,
+        input_nodes=index.first_group,
         stretches=tuple(Stretch(item.name, item.nodes) for item in index.stretches),
         nodes=nodes,
         predicted=_traffic(index),
@@ -184,7 +184,7 @@ def _index(slices: Slices) -> SlicesDocument:
             for name, form in slices.outputs.items()
         ),
         output_names=slices.output_names,
-        first_group=slices.first_group,
+        first_group=slices.input_nodes,
         stretches=tuple(
             StretchDocument(name=item.name, nodes=item.nodes) for item in slices.stretches
         ),

@@ -11,11 +11,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from planner.case import Case
-from planner.cost.ownership import shares_by_speed
 from planner.cost.sparsity import comm_sparsity, kept_features
 from planner.cost.table import cost_table, group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
+from planner.domain.owners import shares_by_speed
 from planner.domain.settings import CostSettings
 from tests.planner.builders import Net, chain, cluster, with_nodes
 from tests.planner.generators import SPARSITIES, chains, clusters, networks

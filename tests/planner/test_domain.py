@@ -14,7 +14,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from planner.case import Case
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
-from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.certificate import AllocationProblem, Problem, Result, SparsityProblem
@@ -270,15 +269,13 @@ def test_every_document_says_its_version() -> None:
         case.cluster,
         pipeline_equal(case, 2),
         result,
-        case.table(2),
-        compare(case, (2,)),
+        compare(case, Request(2), (2,)),
     ]
     assert [type(document) for document in found] == [
         ModelProfile,
         Cluster,
         Plan,
         Result,
-        CostTable,
         Comparison,
     ]
     assert all(document.model_dump()["schema_version"] == 1 for document in found)

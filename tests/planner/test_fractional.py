@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.cost.layers import LayerCosts, layer_costs
-from planner.cost.sparsity import kept_features, kept_fractions
+from planner.cost.sparsity import FeatureCounts, kept_features, kept_fractions
 from planner.cost.table import cost_table, group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -39,7 +39,8 @@ def costs(
     shares = group_shares(profile, group)
     count = kept_features if whole else kept_fractions
     kept = count(shares.owned, np.array(levels), shares.outputs > 0)
-    return layer_costs(profile, group, settings, shares, kept, [])
+    counts = FeatureCounts.given(shares, kept)
+    return layer_costs(profile, group, settings, shares, counts, [])
 
 
 @pytest.mark.parametrize("percent", [0, 60, 80, 99, 100])

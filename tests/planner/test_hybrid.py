@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from planner.accuracy.model import curve_model
 from planner.case import Case, sparsifiable_layers
-from planner.cost.handover import moving_features
-from planner.cost.ownership import REPLICATED
 from planner.domain.cluster import Node
 from planner.domain.model_profile import ModelProfile
+from planner.domain.owners import REPLICATED, count_handed_over
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
@@ -89,7 +88,7 @@ def test_every_feature_arrives_once_at_each_node_that_needs_it(
     draw = random.randint  # type: ignore[attr-defined]
     has = np.array([draw(-1, senders - 1) for _ in range(features)], dtype=np.int16)
     needs = np.array([draw(-1, receivers - 1) for _ in range(features)], dtype=np.int16)
-    moves = moving_features(has, needs, senders, receivers)
+    moves = count_handed_over(has, needs, senders, receivers)
     wanted = np.array([np.sum((needs == j) | (needs == REPLICATED)) for j in range(receivers)])
     assert moves.sum(axis=0).tolist() == wanted.tolist()
 

@@ -8,16 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from planner.cost.ownership import (
-    REPLICATED,
-    FeatureShares,
-    count_moves,
-    feature_shares,
-    owners_from_shares,
-)
+from planner.cost.memory import activation_bytes
+from planner.cost.ownership import FeatureShares, feature_shares
 from planner.cost.table import cost_table, group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
+from planner.domain.owners import REPLICATED, count_moves, owners_from_shares
 from tests.planner.builders import Net, cluster
 from tests.planner.generators import clusters, networks
 
@@ -242,7 +238,7 @@ def test_live_tensors_equal_a_second_count(profile: ModelProfile, group: Cluster
     count = len(profile.layers)
     size = {s.name: s.bytes for s in profile.inputs}
     size |= {layer.name: layer.output_bytes for layer in profile.layers}
-    live = group_shares(profile, group).live_bytes
+    live = activation_bytes(profile, group_shares(profile, group))
     for row, (layer, held) in enumerate(
         zip(profile.layers, owners_one_by_one(profile, group), strict=True)
     ):

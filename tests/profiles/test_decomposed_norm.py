@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from planner.cost.ownership import REPLICATED, feature_shares
+from planner.cost.ownership import feature_shares
 from planner.domain.model_profile import ModelProfile
+from planner.domain.owners import REPLICATED
 from profiles.from_onnx.frontend import profile_onnx
 from profiles.from_torch.frontend import profile_module
 from tests.profiles.onnx_models import file, node, numbers, weight

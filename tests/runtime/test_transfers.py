@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from planner.cost.ownership import count_owned, feature_shares
+from planner.cost.ownership import feature_shares
+from planner.domain.owners import count_owned
 from planner.runtime.cutting.transfers import Transfer, handed_over, moves, without_known
 from profiles.catalog import load_model
 

@@ -66,7 +66,7 @@ class Slices:
         Every tensor once.
     output_names : tuple of str
         In the model's order.
-    first_group : tuple of str
+    input_nodes : tuple of str
         Nodes that hold the model's inputs.
     stretches : tuple of Stretch
         In the order of their run.
@@ -81,7 +81,7 @@ class Slices:
     inputs: dict[str, tuple[tuple[int, ...], str]]
     outputs: dict[str, OutputForm]
     output_names: tuple[str, ...]
-    first_group: tuple[str, ...]
+    input_nodes: tuple[str, ...]
     stretches: tuple[Stretch, ...]
     nodes: dict[str, Node]
     predicted: Traffic
@@ -121,10 +121,10 @@ class Slices:
         return RunResult(tuple(made[name] for name in self.output_names), traffic)
 
     def start(self, *inputs: torch.Tensor) -> None:
-        """Give the inputs to the nodes of the first group; raises as `run`."""
+        """Give the inputs to the nodes that hold them; raises as `run`."""
         values = self._checked(inputs)
         for name, node in self.nodes.items():
-            node.start(values if name in self.first_group else {})
+            node.start(values if name in self.input_nodes else {})
 
     def advance(self, stretch: Stretch, transport: Transport) -> None:
         """Let its nodes run a stretch: all send, all take in and tell, all finish."""

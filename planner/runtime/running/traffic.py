@@ -10,12 +10,12 @@ import numpy as np
 
 from planner.case import Case
 from planner.cost.stage import StageCosts
-from planner.cost.handover import moving_features
 from planner.cost.ownership import FeatureShares
 from planner.cost.sharing import newly_sent, sharing_readers
+from planner.domain.owners import count_handed_over
 from planner.errors import InconsistentResultError
 from planner.runtime.running.transport import Pair
-from planner.structure import tensors_across
+from planner.structure import tensor_bytes, tensors_across
 
 Counts = Mapping[str, Mapping[Any, int]]
 """By layer, then by pair of nodes or by node."""
@@ -68,11 +68,12 @@ def predicted_traffic(case: Case, stages: Sequence[StageCosts]) -> Traffic:
         shares = case.shares(group)
         if number > 1:
             _handed_over(case, found, stages[number - 2], stage, number)
+        moved_bytes = shares.moved_bytes
         readers = sharing_readers(profile, shares, case.settings)
-        fresh = newly_sent(table.kept_features, readers)[:, 0]
+        fresh = newly_sent(table.counts, readers)
         for row in range(len(profile.layers))[stage.rows]:
             layer = profile.layers[row]
-            size = fresh[row] * layer.input_feature_bytes + shares.moved_bytes[row]
+            size = fresh.of(row)[0] * layer.input_feature_bytes + moved_bytes[row]
             for i, j in np.argwhere(size > 0).tolist():
                 found.add_bytes(layer.name, (group[i], group[j]), int(size[i, j]))
             if table.wire_bytes[row, 0]:
@@ -89,15 +90,18 @@ def _handed_over(
     senders, receivers = before.table.node_names, after.table.node_names
     has: FeatureShares = case.shares(senders)
     needs = case.shares(receivers)
-    sizes = {spec.name: spec.bytes for spec in profile.inputs}
-    sizes |= {layer.name: layer.output_bytes for layer in profile.layers}
-    for name in tensors_across(profile)[after.rows.start - 1]:
-        counts = moving_features(has.owners[name], needs.owners[name], len(senders), len(receivers))
+    sizes = tensor_bytes(profile)
+    across = tensors_across(profile, with_inputs=case.settings.count_input)
+    for name in across[after.rows.start - 1]:
+        owners = has.owners[name], needs.owners[name]
+        counts = count_handed_over(*owners, len(senders), len(receivers))
         feature_bytes = sizes[name] // len(has.owners[name])
         for i, j in np.argwhere(counts > 0).tolist():
             pair = senders[i], receivers[j]
             found.add_bytes(handover_name(number), pair, int(counts[i, j]) * feature_bytes)
-    found.wire_bytes[handover_name(number)] = sum(found.sent_bytes[handover_name(number)].values())
+    sent = found.sent_bytes.get(handover_name(number), {})
+    if sent:  # what every node holds already is not handed over
+        found.wire_bytes[handover_name(number)] = sum(sent.values())
 
 
 def check_bytes(predicted: Traffic, planned: Traffic) -> None:

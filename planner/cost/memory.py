@@ -1,0 +1,113 @@
+"""Bytes that every node must have room for (docs/model.md, eq. 7 and 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.cost.ownership import FeatureShares, KindShares
+from planner.cost.sparsity import Count
+from planner.cost.work import available_inputs, column
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.model_profile import ModelProfile
+from planner.structure import last_uses
+
+
+def node_weight_bytes(
+    layers: Sequence[LayerProfile], shares: KindShares, kept: NDArray[Count]
+) -> NDArray[Count]:
+    """Bytes of parameters that node j stores: O_j·(I_j + Σ k_ij)·kh·kw weights and its biases.
+
+    Bytes that do not divide by the output features are rounded up.
+
+    Parameters
+    ----------
+    layers : sequence of LayerProfile
+        D of them.
+    shares : KindShares
+    kept : int or float array, shape (D, K, n, n)
+
+    Returns
+    -------
+    array of the type of ``kept``, shape (D, K, n)
+    """
+    inputs, outputs, weights, params, total_bytes = (
+        column(layers, field)
+        for field in ("in_features", "out_features", "weight_params", "params", "param_bytes")
+    )
+    param_bytes = np.where(params > 0, total_bytes // np.maximum(params, 1), 0)
+    weight_bytes = np.where(shares.mixing, weights * param_bytes, 0)
+    other_bytes = total_bytes - weight_bytes
+    pairs = shares.outputs[:, None, :] * available_inputs(shares, kept)
+    mixing = -(-(weight_bytes // (inputs * outputs))[:, None, None] * pairs)
+    other = -(-(other_bytes[:, None] * shares.outputs) // outputs[:, None])
+    stored: NDArray[Count] = mixing + other[:, None, :]
+    return stored
+
+
+def activation_bytes(profile: ModelProfile, shares: FeatureShares) -> NDArray[np.int64]:
+    """Bytes of activations on each node while each layer runs, shape (L, n).
+
+    Receive buffers are not among them. A layer without MACs is fused with its producer, so that
+    it writes in place when its first input is not read again. Every node holds the model's inputs.
+    """
+    layers = profile.layers
+    row = {layer.name: index for index, layer in enumerate(layers)}
+    made = shares.outputs * np.array([layer.output_feature_bytes for layer in layers])[:, None]
+    size = {spec.name: spec.bytes for spec in profile.inputs}
+    size |= {layer.name: layer.output_bytes for layer in layers}
+    last = last_uses(profile)
+    grown = made.copy()
+    for name, index in last.items():
+        if 0 <= index < len(layers):  # an input that nothing reads and an output stay to the end
+            grown[index] -= made[row[name]] if name in row else size[name]
+    before = np.cumsum(grown, axis=0) - grown + sum(spec.bytes for spec in profile.inputs)
+    in_place = [
+        layer.macs == 0
+        and last[layer.inputs[0]] == index
+        and size[layer.inputs[0]] >= layer.output_bytes
+        for index, layer in enumerate(layers)
+    ]
+    live: NDArray[np.int64] = np.where(np.array(in_place)[:, None], before, before + made)
+    return live
+
+
+def reserved_bytes(
+    profile: ModelProfile, shares: FeatureShares, readers: list[list[int]]
+) -> NDArray[np.int64]:
+    """Bytes that each node keeps of shared transmissions while a layer runs, shape (L, n).
+
+    Parameters
+    ----------
+    profile : ModelProfile
+    shares : FeatureShares
+    readers : list of lists of int
+        Rows of layers that share one transmission (`planner.cost.sharing.sharing_readers`).
+    """
+    reserved = np.zeros((len(shares.kind), len(shares.ratio)), dtype=np.int64)
+    for rows in readers:
+        owned = shares.owned[rows[0]]
+        received = (owned.sum() - owned) * (shares.outputs[rows].max(axis=0) > 0)
+        size = received * profile.layers[rows[0]].input_feature_bytes
+        reserved[rows[0] + 1 : rows[-1] + 1] += size
+    return reserved
+
+
+def stage_memory_bytes(
+    weight_bytes: NDArray[np.int64], live_bytes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Bytes that each node of a stage needs: all weights and the largest live bytes (eq. 11).
+
+    Parameters
+    ----------
+    weight_bytes, live_bytes : int array, shape (layers, n)
+        Of the stage's layers alone, one option each; live bytes with receive buffers.
+
+    Returns
+    -------
+    int array, shape (n,)
+    """
+    needed: NDArray[np.int64] = weight_bytes.sum(axis=0) + live_bytes.max(axis=0)
+    return needed
