@@ -13,7 +13,7 @@ from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from planner.simulation.network import Network
 from planner.simulation.scenario import MAX_NODES, Scenario
-from planner.solve.allocation.shares import ar_mdi_workers
+from planner.solve.ring.shares import ar_mdi_workers
 from planner.strategies.pipeline import seconds_per_param
 from planner.strategies.study import Study
 

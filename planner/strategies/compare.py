@@ -11,7 +11,7 @@ from planner.accuracy.published import Published, published_split, published_uni
 from planner.domain.arrays import Frozen
 from planner.domain.cluster import Origin
 from planner.domain.plan import Plan
-from planner.domain.problem import Status
+from planner.domain.certificate import Status
 from planner.domain.settings import NO_LIMITS, Limits, Objective
 from planner.errors import InfeasibleError, SolverStoppedError
 from planner.strategies.optimise import Request, optimise

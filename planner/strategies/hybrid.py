@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import loss_limit
 from planner.domain.cost_table import CostTable
-from planner.domain.joint import NO_LIMIT, JointProblem, JointResult, Stages
 from planner.domain.plan import Plan, StagePlan
 from planner.domain.settings import NO_LIMITS, Limits, Objective, Parallelism
-from planner.solve.joint.solver import solve_joint
+from planner.solve.deadline import Deadline
+from planner.solve.problem import NO_LIMIT, Choice, Problem, Result
+from planner.solve.solver import solve
 from planner.strategies.evaluation import evaluated_plan, layer_plans
 from planner.strategies.groups import Groups, candidate_groups, described
 from planner.strategies.study import Study, kept_in_study
@@ -29,7 +30,7 @@ class JointCosts:
 
     def __init__(self, study: Study, parallelism: Parallelism, max_nodes: int) -> None:
         self.study = study
-        self.known: list[Stages] = []
+        self.known: list[Choice] = []
         self.groups: Groups = candidate_groups(study, parallelism, max_nodes)
         self.single_stage = parallelism == "within-layer"
         alone = [self.groups.members((group,))[0] for group in range(len(self.groups.uses))]
@@ -110,6 +111,12 @@ class JointCosts:
                     medium[group, following] = found.medium_s
         return seconds, medium
 
+    def _ring(self) -> NDArray[np.int64] | None:
+        """Type of every node in ring order; None where neighbours are grouped."""
+        type_of = {name: kind for kind, names in enumerate(self.groups.types) for name in names}
+        ring = self.study.names(len(self.study.cluster.nodes))
+        return np.array([type_of[name] for name in ring]) if type_of else None
+
     def kinds(self) -> list[list[str]]:
         """For every group and position the kind of node there, in words; "" beyond the group."""
         devices = {node.name: node.device_type for node in self.study.cluster.nodes}
@@ -124,7 +131,7 @@ class JointCosts:
 
     def problem(
         self, objective: Objective, limits: Limits, max_nodes: int, all_nodes: bool
-    ) -> JointProblem:
+    ) -> Problem:
         """The joint problem of a request.
 
         Raises
@@ -135,7 +142,7 @@ class JointCosts:
         study, rate = self.study, limits.min_throughput_per_s
         most = loss_limit(limits, study.accuracy, study.profile.name)
         devices = {node.name: node.device_type for node in study.cluster.nodes}
-        return JointProblem(
+        return Problem(
             objective="latency" if objective == "latency" else "bottleneck",
             group_names=tuple(described(names, devices) for names in self.names),
             latency_s=self.latency_s,
@@ -158,6 +165,8 @@ class JointCosts:
             shared_medium=study.medium == "shared",
             uses=self.groups.uses,
             available=self.groups.available,
+            ring=self._ring(),
+            type_names=tuple(names[0] for names in self.groups.types),
             follows=self.groups.follows,
             max_nodes=max_nodes,
             all_nodes=all_nodes,
@@ -166,7 +175,7 @@ class JointCosts:
             max_bottleneck_s=None if rate is None else 1.0 / rate,
         )
 
-    def stage_plans(self, stages: Stages) -> tuple[StagePlan, ...]:
+    def stage_plans(self, stages: Choice) -> tuple[StagePlan, ...]:
         """The stages with their nodes by name and what each layer exchanges."""
         members = self.groups.members(stages.groups)
         choice = np.asarray(stages.options)[self._row]
@@ -201,18 +210,18 @@ def optimal_stages(
     all_nodes: bool = False,
     solver: str = "auto",
     time_limit_s: float | None = None,
-) -> tuple[Plan | None, JointResult]:
+) -> tuple[Plan | None, Result]:
     """The best stages, groups and sparsities; no plan when the result has none.
 
     Structures of plans that the study has found before are tried first.
     """
     costs = joint_costs(study, parallelism, len(study.cluster.nodes))
     problem = costs.problem(objective, limits, max_nodes, all_nodes)
-    result = solve_joint(problem, solver, time_limit_s, tuple(costs.known))
-    if result.stages is None:
+    result = solve(problem, solver, Deadline(time_limit_s), tuple(costs.known))
+    if result.choice is None:
         return None, result
-    costs.known.append(result.stages)
-    stages = costs.stage_plans(result.stages)
+    costs.known.append(result.choice)
+    stages = costs.stage_plans(result.choice)
     plan = evaluated_plan(study, stages, _shape(stages))
     bound = result.certificate.bound
     if bound is not None and objective == "throughput":

@@ -7,7 +7,7 @@ from pydantic import Field
 from planner.domain.arrays import Frozen
 from planner.domain.cluster import Origin
 from planner.domain.plan import Plan
-from planner.domain.problem import Certificate
+from planner.domain.certificate import Certificate
 
 
 class PlanSummary(Frozen):

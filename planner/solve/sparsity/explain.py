@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.domain.problem import SparsityProblem
+from planner.domain.certificate import SparsityProblem
 from planner.solve.sparsity.ilp import ilp_explain
 from planner.solve.sparsity.multiple_choice import Choice, choose
 from planner.solve.sparsity.search import memory_rows, sum_rows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import Result, SparsityProblem
+from planner.domain.certificate import Result, SparsityProblem
 from planner.errors import InconsistentResultError
 from planner.solve.milp import MEGA, Milp, units_per_second
 from planner.solve.verify import (

@@ -8,7 +8,7 @@ from copy import copy
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import FEASIBILITY_TOLERANCE
+from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.sparsity.choice_rows import Floats, Ints, Peaks, rows_of
 
 Narrowed = tuple[NDArray[np.bool_], Floats, Peaks]

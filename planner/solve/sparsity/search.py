@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import SparsityProblem
+from planner.domain.certificate import SparsityProblem
 from planner.solve.sparsity.choice_rows import Floats
 from planner.solve.sparsity.layer_groups import LayerGroups, MemoryRow, SumRow
 from planner.solve.sparsity.multiple_choice import EFFORT, Choice, choose

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import SparsityProblem
+from planner.domain.certificate import SparsityProblem
 from planner.solve.sparsity.lagrangian import Dual
 from planner.solve.sparsity.layer_groups import LayerGroups, SumRow
 from planner.solve.sparsity.search import sum_rows

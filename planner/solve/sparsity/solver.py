@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.problem import Certificate, Result, SparsityProblem, Status
+from planner.domain.certificate import Certificate, Result, SparsityProblem, Status
 from planner.errors import BadInputError, InconsistentResultError
 from planner.solve.deadline import Deadline
 from planner.solve.milp import SOLVER_NAME
