@@ -1,4 +1,4 @@
-"""Wall time that a solver may take."""
+"""Wall time that one call may take, and parts of it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ class Deadline:
         return time.perf_counter() - self._start
 
     @property
+    def stop_at(self) -> float:
+        """The end as a value of ``time.perf_counter()``."""
+        return float("inf") if self.limit_s is None else self._start + self.limit_s
+
+    @property
     def passed(self) -> bool:
         """Whether the limit is over."""
         return self.limit_s is not None and self.elapsed_s >= self.limit_s
@@ -27,3 +32,8 @@ class Deadline:
     def left_s(self) -> float | None:
         """Seconds that are left, at least a millisecond; None without a limit."""
         return None if self.limit_s is None else max(self.limit_s - self.elapsed_s, 1e-3)
+
+    def share(self, fraction: float) -> Deadline:
+        """A deadline that starts now and ends after a part of what is left."""
+        left_s = None if self.limit_s is None else max(self.limit_s - self.elapsed_s, 0.0)
+        return Deadline(None if left_s is None else left_s * fraction)

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import highspy
 import numpy as np
 import pulp
 
@@ -53,21 +51,6 @@ class MilpOutcome:
         )
 
 
-class _Highs(pulp.HiGHS):  # type: ignore[misc]
-    """PuLP's HiGHS has no warm start of its own: the point is handed over just before the run."""
-
-    def __init__(self, start: Mapping[str, float], **options: object) -> None:
-        super().__init__(**options)
-        self._start = start
-
-    def callSolver(self, lp: pulp.LpProblem) -> None:
-        if self._start:
-            point = highspy.HighsSolution()
-            point.col_value = [self._start.get(variable.name, 0.0) for variable in lp.variables()]
-            lp.solverModel.setSolution(point)
-        super().callSolver(lp)
-
-
 @dataclass
 class Milp:
     """A minimisation program that grows row by row.
@@ -106,17 +89,8 @@ class Milp:
         expression = pulp.LpAffineExpression((self._variables[i], c) for i, c in total.items())
         self._rows.append(pulp.LpConstraint(expression, code, rhs=right))
 
-    def solve(
-        self, time_limit_s: float | None = None, start: Mapping[int, float] | None = None
-    ) -> MilpOutcome:
+    def solve(self, time_limit_s: float | None = None) -> MilpOutcome:
         """Minimise to gap 0 and read HiGHS's own status, bound and point.
-
-        Parameters
-        ----------
-        time_limit_s : float, optional
-        start : mapping of index to value, optional
-            A point to start from: at least every integer variable that is not 0. HiGHS completes
-            the others, and goes without a start that breaks a row.
 
         Raises
         ------
@@ -131,8 +105,7 @@ class Milp:
             problem.addConstraint(row, f"r{index}")
         # a variable in no row must still reach the solver
         problem.addVariables(self._variables)
-        solver = _Highs(
-            start={f"v{i}": value for i, value in (start or {}).items()},
+        solver = pulp.HiGHS(
             msg=False,
             gapRel=0.0,
             gapAbs=0.0,

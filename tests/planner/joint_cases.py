@@ -6,12 +6,12 @@ from random import Random
 
 import numpy as np
 
-from planner.solve.problem import NO_LIMIT, JointProblem
+from planner.solve.problem import NO_LIMIT, Problem
 
 TICKS = (1e-9, 1e-6, 1e-3)
 
 
-def random_joint(seed: int) -> JointProblem:
+def random_joint(seed: int) -> Problem:
     """A joint problem of every kind: objectives, limits, node types, orders, media, ties."""
     rng = Random(seed)
     tick = rng.choice(TICKS)
@@ -48,7 +48,7 @@ def random_joint(seed: int) -> JointProblem:
     maybe = lambda scale: rng.uniform(0.2, 1.3) * scale if rng.random() < 0.35 else None  # noqa: E731
     shared = rng.random() < 0.3
     transfer = ticks(groups, groups, units - 1) * rng.choice([0.0, 0.1, 1.0])
-    return JointProblem(
+    return Problem(
         objective=objective,
         group_names=tuple(f"g{g}" for g in range(groups)),
         latency_s=latency,

@@ -8,7 +8,7 @@ from planner.domain.certificate import SparsityProblem
 from planner.solve.sparsity.ilp import ilp_explain
 from planner.solve.sparsity.multiple_choice import Choice, choose
 from planner.solve.sparsity.search import memory_rows, sum_rows
-from planner.solve.check import limit_binds, memory_binds, memory_bytes
+from planner.solve.verify import limit_binds, memory_binds, memory_bytes
 
 
 def explain(problem: SparsityProblem) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from planner.domain.certificate import Result, SparsityProblem
 from planner.errors import InconsistentResultError
 from planner.solve.milp import MEGA, Milp, units_per_second
-from planner.solve.check import (
+from planner.solve.verify import (
     check_claim,
     evaluate_sparsity,
     limit_binds,

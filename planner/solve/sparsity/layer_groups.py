@@ -143,7 +143,7 @@ class LayerGroups:
         return float(self._costs[:, self._layers, choice].sum(axis=1).max())
 
     def fits(self, choice: NDArray[np.int64]) -> bool:
-        """Whether every limit is kept, as `planner.solve.check` judges it."""
+        """Whether every limit is kept, as `planner.solve.verify` judges it."""
         for values, limit in self._sums:
             if float(values[self._layers, choice].sum()) > _cap(limit):
                 return False

@@ -46,7 +46,7 @@ class Choice:
     choice : int array, shape (L,), or None
         The best option per layer found; None where none below the cutoff was found.
     objective : float
-        Its objective, summed like `planner.solve.check` does; inf without a choice.
+        Its objective, summed like `planner.solve.verify` does; inf without a choice.
     bound : float
         No choice costs less; inf where it is proven that none fits or is below the cutoff.
     closed : bool

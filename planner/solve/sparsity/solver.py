@@ -19,7 +19,7 @@ from planner.solve.sparsity.ilp import ilp_explain, ilp_sparsity
 from planner.solve.sparsity.layer_groups import LayerGroups
 from planner.solve.sparsity.multiple_choice import EFFORT, Choice, choose_in
 from planner.solve.sparsity.search import groups_of, search_sparsity
-from planner.solve.check import check_claim, evaluate_sparsity
+from planner.solve.verify import check_claim, evaluate_sparsity
 
 DUAL_NAME = "Lagrangian dual + search"
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from planner.solve.problem import JointProblem, Stages
 from planner.solve.deadline import Deadline
-from planner.solve.joint.fixed_stages import FixedStages, Structure
-from planner.solve.sparsity.multiple_choice import Choice
+from planner.solve.problem import Choice, Problem
+from planner.solve.sparsity.multiple_choice import Choice as Pick
+from planner.solve.stages.fixed_stages import FixedStages
+from planner.solve.stages.stage_graph import Structure
 
-PROVEN_GAP = 1e-9
-"""Relative distance to the bound at which a plan counts as optimal."""
+MAX_STRUCTURES = 3000
+"""Structures that are completed exactly before the search gives up."""
 
 
 @dataclass
@@ -22,7 +23,9 @@ class Search:
 
     Attributes
     ----------
-    stages : Stages, optional
+    deadline : Deadline
+        Ends the search early; the best plan and a valid bound remain.
+    choice : Choice, optional
     objective_s, bound_s : float
     closed : bool
         No plan is better than the best by more than the gap asked for; without a plan, there is
@@ -35,7 +38,8 @@ class Search:
         Those of which some plan was tried.
     """
 
-    stages: Stages | None = None
+    deadline: Deadline
+    choice: Choice | None = None
     objective_s: float = np.inf
     bound_s: float = 0.0
     closed: bool = False
@@ -43,34 +47,39 @@ class Search:
     tried: dict[Structure, bool] = field(default_factory=dict)
     looked_at: set[Structure] = field(default_factory=set)
 
+    @property
+    def must_stop(self) -> bool:
+        """Whether no structure more may be completed."""
+        return self.deadline.passed or len(self.tried) >= MAX_STRUCTURES
+
     def attempt(
         self,
-        problem: JointProblem,
+        problem: Problem,
         structure: Structure,
-        complete: Callable[[FixedStages], tuple[Choice, float]],
-        deadline: Deadline | None,
+        complete: Callable[[FixedStages], tuple[Pick, float]],
+        exact: bool,
     ) -> bool:
         """Complete a structure, once quickly and once exactly; whether the answer is certain.
 
         Parameters
         ----------
-        problem : JointProblem
+        problem : Problem
         structure : Structure
         complete : callable
             Finds options below the best objective, and the objective with them.
-        deadline : Deadline, optional
-            With one the answer is to be exact; without, any good plan will do.
+        exact : bool
+            Whether the answer is to be exact; else any good plan will do.
         """
         if structure in self.tried:
             return self.tried[structure]
-        if deadline is None and structure in self.looked_at:
+        if not exact and (structure in self.looked_at or self.deadline.passed):
             return False
         self.looked_at.add(structure)
         fixed = FixedStages(problem, structure)
         found, objective_s = complete(fixed)
         self.by_program |= fixed.by_program
-        if found.closed or deadline is not None:
+        if found.closed or exact:
             self.tried[structure] = found.closed
         if found.choice is not None and objective_s < self.objective_s:
-            self.stages, self.objective_s = fixed.stages(found.choice), objective_s
+            self.choice, self.objective_s = fixed.choice(found.choice), objective_s
         return found.closed

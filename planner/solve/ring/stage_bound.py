@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from planner.solve.allocation.contiguous import Floats, Ints
+from planner.solve.ring.contiguous import Floats, Ints
 
 _DIGIT = 1e-15  # of a row's sum: differences of running sums lose what is smaller
 _ROUNDS = 200  # halvings, far more than there are digits

@@ -1,4 +1,4 @@
-"""The joint problem as bare arrays: stages, their groups of nodes, and an option per unit."""
+"""The one problem of all solvers as bare arrays: stages, their groups, and an option per unit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_LIMIT = 2**62
 """Memory limit of a position that has none."""
 
 
-class JointProblem(Frozen):
+class Problem(Frozen):
     """Cut a chain of U units into stages, give each a group of nodes and each unit an option.
 
     G groups may run a stage, with K options per unit. Group g uses ``uses[g, y]`` nodes of type
@@ -24,9 +24,13 @@ class JointProblem(Frozen):
     with group h hands over its live tensors in ``transfer_s[g, h, u]``. The objective is the
     latency (units, transfers, ends) or the bottleneck (the busiest resource of a stage, the
     slowest transfer, the medium's occupation).
+
+    The choice of sparsity is the case of one group and one stage, the allocation of layers that
+    of groups of one node with one option. Costs are those of a unit by itself: options that cost
+    in pairs with those of the units that read them would be arrays over two options beside these,
+    and several phases with one placement an axis in front of the times.
     """
 
-    schema_version: Literal[1] = 1
     objective: Literal["latency", "bottleneck"]
     group_names: tuple[str, ...] = Field(min_length=1)
     latency_s: FloatArray = Field(description="(G, U, K)")
@@ -49,6 +53,14 @@ class JointProblem(Frozen):
     shared_medium: bool = Field(default=False, description="input and output occupy it as well")
     uses: IntArray = Field(description="(G, Y) nodes of each type")
     available: IntArray = Field(description="(Y,)")
+    ring: IntArray | None = Field(
+        default=None,
+        description="(N,) type of every node in ring order from the source; "
+        "by default the types one after another",
+    )
+    type_names: tuple[str, ...] = Field(
+        default=(), description="what a reader calls a node of each type; else as its groups"
+    )
     follows: BoolArray = Field(description="(G, G) g, then h")
     max_nodes: int
     all_nodes: bool = Field(default=False, description="exactly max_nodes work, none is unused")
@@ -84,6 +96,9 @@ class JointProblem(Frozen):
             raise ValueError(f"group_names: {len(self.group_names)} for {groups} groups")
         if not self.allowed.any(axis=2).all():
             raise ValueError("allowed: a unit has no option")
+        types = np.bincount(self.types_in_ring, minlength=len(self.available))
+        if not np.array_equal(types, self.available):
+            raise ValueError("ring: not the nodes that are available")
         return self
 
     @property
@@ -92,9 +107,20 @@ class JointProblem(Frozen):
         total: NDArray[np.int64] = self.uses.sum(axis=1)
         return total
 
+    @property
+    def types_in_ring(self) -> NDArray[np.int64]:
+        """Type of every node in ring order, shape (N,)."""
+        if self.ring is not None:
+            return self.ring
+        return np.repeat(np.arange(len(self.available)), self.available)
 
-class Stages(Frozen):
-    """A structure and its options: stage i runs units ``starts[i]`` to the next start."""
+    def but(self, **changes: object) -> Problem:
+        """The same problem with some fields changed, which are taken as they are."""
+        return self.model_copy(update=changes)
+
+
+class Choice(Frozen):
+    """What a solver chose: stage i runs units ``starts[i]`` to the next start on ``groups[i]``."""
 
     starts: tuple[int, ...] = Field(min_length=1, description="rising, the first is 0")
     groups: tuple[int, ...]
@@ -109,10 +135,16 @@ class Stages(Frozen):
         ]
 
 
-class JointResult(Frozen):
-    """A solver's answer to a joint problem."""
+class Result(Frozen):
+    """A solver's answer to a problem."""
 
-    stages: Stages | None
+    choice: Choice | None
     objective_s: float | None
     certificate: Certificate
     binding: str = Field(default="", description="when infeasible: which limit, by how much")
+
+
+def infeasible(binding: str) -> Result:
+    """The answer to a problem that no solver needs to look at."""
+    certificate = Certificate(status="infeasible", solver="by inspection", runtime_s=0.0)
+    return Result(choice=None, objective_s=None, certificate=certificate, binding=binding)

@@ -1,6 +1,6 @@
 """The least bottleneck of a fixed structure whose stages only share the loss budget.
 
-Within a threshold every stage has a least loss of its own, a sparsity choice under one limit on
+Within a threshold every stage has a least loss of its own, a multiple choice under one limit on
 each of its resources. The threshold fits where these add up to no more than the budget; closing in
 on the least one that fits is far easier than all stages at once.
 """
@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
+from planner.solve.check import PROVEN_GAP, exceeds
 from planner.solve.deadline import Deadline
-from planner.solve.sparsity.multiple_choice import Choice, MemoryRow, choose
-from planner.solve.check import exceeds
+from planner.solve.sparsity.multiple_choice import Choice as Pick
+from planner.solve.sparsity.multiple_choice import MemoryRow, choose
 
-_STRICT = 1 - FEASIBILITY_TOLERANCE  # a sum within its limit may exceed it by the tolerance
-_PROVEN = 5e-10  # relative width at which no better threshold is looked for
-_ROUGH = 2e-3  # the same where a plan need not be the structure's best
+# a sum within its limit may exceed it by the tolerance; a threshold is meant exactly
+_STRICT = 1 / (1 + FEASIBILITY_TOLERANCE)
 _FIRST_STEP = 1e-4  # relative to the bound, where the best is expected
+_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,15 @@ class StageRows:
     memories: Sequence[MemoryRow]
 
 
-def least_bottleneck(
+def close_in_by_stage(
     stages: Sequence[StageRows],
     budget: float,
-    known: Choice,
+    known: Pick,
     cutoff_s: float,
-    deadline: Deadline | None,
-) -> Choice:
+    deadline: Deadline,
+    effort: int,
+    width: float,
+) -> Pick:
     """Close in on the least threshold within which the stages' losses fit the budget.
 
     Parameters
@@ -56,49 +59,59 @@ def least_bottleneck(
     stages : sequence of StageRows
     budget : float
         The most that all losses may add up to.
-    known : Choice
+    known : Pick
         What is known already: a valid bound, and maybe options.
     cutoff_s : float
         Only a bottleneck below is of interest.
-    deadline : Deadline, optional
-        With one the answer is exact, if time allows; without, a rough one will do.
+    deadline : Deadline
+    effort : int
+        States that the choice of one stage's options looks at, for one threshold.
+    width : float
+        Relative distance to the bound within which no better threshold is looked for.
     """
     low = max(known.bound, 0.0)
     best, high = known.choice, min(known.objective, cutoff_s)
-    width = _ROUGH if deadline is None else _PROVEN
     certain, step = True, _FIRST_STEP
-    while high - low > width * high and not (deadline is not None and deadline.passed):
+    while certain and high - low > width * high and not deadline.passed:
         # from the bound upwards in growing steps, then by halves
-        threshold = (
-            min(low * (1 + step), (low + high) / 2)
-            if np.isfinite(high)
-            else (low * (1 + step) or 1e-9)
-        )
-        threshold = max(threshold, low + width * high) if np.isfinite(high) else threshold
-        threshold = min(threshold, high * (1 - width / 2)) if np.isfinite(high) else threshold
-        options, sure = _within(stages, budget, threshold)
-        certain &= sure
-        if options is None:
-            low, step = threshold * _STRICT, step * 8
-        else:
-            best, high, step = options, _busiest(stages, options), _FIRST_STEP
+        threshold = low * (1 + step) or 1e-9
+        if np.isfinite(high):
+            threshold = min(threshold, (low + high) / 2)
+            threshold = min(max(threshold, low + width * high), high * (1 - width))
+        options, certain = _within(stages, budget, threshold, deadline, effort)
+        if options is not None:
+            best, high, step, certain = options, _busiest(stages, options), _FIRST_STEP, True
+        elif certain:
+            low, step = threshold * (1 - _ROUNDING), step * 8
     objective = high if best is not None else np.inf
-    closed = certain and deadline is not None and high - low <= width * high * 2
-    bound = min(low if certain else known.bound, objective)
-    if best is None and closed:
-        bound = np.inf
-    return Choice(best, objective, bound, closed, known.multipliers)
+    closed = high - low <= PROVEN_GAP * high * (1 + 1e-3)
+    bound = np.inf if best is None and closed else min(low, objective)
+    return Pick(best, objective, bound, closed, known.multipliers)
 
 
 def _within(
-    stages: Sequence[StageRows], budget: float, threshold: float
+    stages: Sequence[StageRows],
+    budget: float,
+    threshold: float,
+    deadline: Deadline,
+    effort: int,
 ) -> tuple[NDArray[np.int64] | None, bool]:
     """Options of all stages within a threshold and the budget, and whether the answer is sure."""
-    chosen, total = [], 0.0
+    chosen, total, least = [], 0.0, 0.0
     for stage in stages:
         sums = [(busy, threshold * _STRICT) for busy in stage.busy_s]
-        found = choose(stage.loss, stage.allowed, sums, stage.memories)
-        if found.choice is None or exceeds(total + min(found.objective, found.bound), budget):
+        found = choose(
+            stage.loss,
+            stage.allowed,
+            sums,
+            stage.memories,
+            effort=effort,
+            stop_at=deadline.stop_at,
+        )
+        least += min(found.bound, found.objective)
+        if exceeds(least, budget):
+            return None, True
+        if found.choice is None:
             return None, found.closed
         chosen.append(found.choice)
         total += found.objective

@@ -31,7 +31,7 @@ Combine = Literal["sum", "max"]
 
 
 @dataclass(frozen=True)
-class Stages:
+class StageCosts:
     """What stages cost and where they may start.
 
     Attributes
@@ -55,45 +55,45 @@ class Stages:
     start: Ints
 
 
-class RingPlans:
-    """The best plans of the first 1, 2, ... N workers in ring order, from one pass.
+class RingPass:
+    """The best plan of workers in ring order, from one pass.
 
     Parameters
     ----------
-    stages : Stages
+    costs : StageCosts
     combine : {"sum", "max"}
         Whether costs add up (latency) or the largest counts (bottleneck).
     every : bool
-        No worker of those first ones may stay empty.
+        No worker may stay empty.
 
     Attributes
     ----------
-    values : float array, shape (N,)
-        Cost of the best plan of each count, infinite where none is allowed.
+    value : float
+        Cost of the best plan, infinite where none is allowed.
     before : float array, shape (N, U)
         h: the best cost of all that comes before a stage of a worker from each cut on.
     """
 
-    def __init__(self, stages: Stages, combine: Combine, every: bool) -> None:
-        workers, cuts = stages.sums.shape
-        self._stages = stages
+    def __init__(self, costs: StageCosts, combine: Combine, every: bool) -> None:
+        workers, cuts = costs.sums.shape
+        self._costs = costs
         self._combine: Combine = combine
         self._every = every
         self._plus = np.add if combine == "sum" else np.maximum
-        self._start = stages.start.copy()
+        self._start = costs.start.copy()
         self._best = np.full((workers, cuts), np.inf)
         self.before = np.full((workers, cuts - 1), np.inf)
         self._buffer = np.empty((workers, cuts - 2))
         self._ends = np.full(workers, np.inf)
         for worker in range(workers):
             self._extend(worker)
-        self.values = self._ends if every else np.minimum.accumulate(self._ends)
+        self.value = float(self._ends[-1] if every else self._ends.min())
 
-    def plan(self, count: int) -> Ints | None:
-        """The worker of every unit in the best plan of the first workers, shape (U,)."""
-        if not np.isfinite(self.values[count - 1]):
+    def plan(self) -> Ints | None:
+        """The worker of every unit in the best plan, shape (U,)."""
+        if not np.isfinite(self.value):
             return None
-        m = count - 1 if self._every else int(self._ends[:count].argmin())
+        m = len(self._ends) - 1 if self._every else int(self._ends.argmin())
         end = self._best.shape[1] - 1
         workers = np.empty(end, dtype=np.int64)
         while end:
@@ -107,41 +107,41 @@ class RingPlans:
 
     def _extend(self, m: int) -> None:
         """Fill the rows of worker m from those before it."""
-        stages, before, start = self._stages, self.before[m], self._start[m]
+        costs, before, start = self._costs, self.before[m], self._start[m]
         if m == 0 or not self._every:
-            before[0] = stages.first[m]
+            before[0] = costs.first[m]
         if m:
             senders = self._senders(m)
             arriving = self._buffer[senders]
-            self._plus(self._best[senders, 1:-1], stages.cut[senders, m], out=arriving)
+            self._plus(self._best[senders, 1:-1], costs.cut[senders, m], out=arriving)
             arriving.min(axis=0, out=before[1:])
         known = self._ends[:m].min(initial=np.inf)
         if self._combine == "max" and not self._every and np.isfinite(known):
             # a stage that takes more than a plan without this worker is of no use
-            np.maximum(start, load_start(stages.sums[m], known), out=start)
-        self._best[m, 1:] = stage_costs(before, stages.sums[m], start, self._combine)
-        self._ends[m] = self._plus(self._best[m, -1], stages.last[m])
+            np.maximum(start, load_start(costs.sums[m], known), out=start)
+        self._best[m, 1:] = cost_up_to(before, costs.sums[m], start, self._combine)
+        self._ends[m] = self._plus(self._best[m, -1], costs.last[m])
 
     def _step_back(self, m: int, end: int) -> tuple[int, int]:
         """The worker before m's stage that ends at a cut, and the cut between them."""
-        stages = self._stages
-        cut = best_start(self.before[m], stages.sums[m], self._start[m], end, self._combine)
+        costs = self._costs
+        cut = best_start(self.before[m], costs.sums[m], self._start[m], end, self._combine)
         if cut == 0:
             return m, 0
         senders = self._senders(m)
-        arriving = self._plus(self._best[senders, cut], stages.cut[senders, m, cut - 1])
+        arriving = self._plus(self._best[senders, cut], costs.cut[senders, m, cut - 1])
         return senders.start + int(arriving.argmin()), cut
 
 
 def best_start(before: Floats, sums: Floats, start: Ints, end: int, combine: Combine) -> int:
-    """The start of the best stage that ends at a cut; `stage_costs` has its cost."""
+    """The start of the best stage that ends at a cut; `cost_up_to` has its cost."""
     since = int(start[end])
     if combine == "sum":
         return since + int((before[since:end] - sums[since:end]).argmin())
     return since + int(np.maximum(before[since:end], sums[end] - sums[since:end]).argmin())
 
 
-def stage_costs(before: Floats, sums: Floats, start: Ints, combine: Combine) -> Floats:
+def cost_up_to(before: Floats, sums: Floats, start: Ints, combine: Combine) -> Floats:
     """Best cost up to every cut but 0 if a worker's stage ends there.
 
     Parameters
@@ -149,7 +149,7 @@ def stage_costs(before: Floats, sums: Floats, start: Ints, combine: Combine) -> 
     before : float array, shape (..., U)
         Best cost of what comes before a stage that starts at each cut.
     sums, start : array, shape (U + 1,)
-        The worker's rows of `Stages`.
+        The worker's rows of `StageCosts`.
     combine : {"sum", "max"}
 
     Returns
@@ -227,42 +227,35 @@ def _doubled(
     return table
 
 
-def memory_starts(weights: Ints, live: Ints, limits: tuple[int | None, ...]) -> Ints:
+def memory_starts(weights: Ints, live: Ints, limits: Ints) -> Ints:
     """First start of the longest stage that fits a worker's memory, for every end.
 
     Parameters
     ----------
-    weights, live : int array, shape (U,)
+    weights, live : int array, shape (N, U)
         Bytes that add up, and bytes of which the largest counts.
-    limits : tuple of int or None, length N
+    limits : int array, shape (N,)
 
     Returns
     -------
     int array, shape (N, U + 1)
     """
-    units = len(weights)
-    start = np.zeros((len(limits), units + 1), dtype=np.int64)
-    distinct = sorted({limit for limit in limits if limit is not None})
-    if not distinct:
-        return start
-    most = np.array(distinct, dtype=np.int64)[:, None]
-    stored = np.concatenate([[0], np.cumsum(weights)])
+    workers, units = weights.shape
+    stored = np.concatenate([np.zeros((workers, 1), dtype=np.int64), weights.cumsum(axis=1)], 1)
     levels = units.bit_length()
     table = _doubled(live, levels, np.maximum)
-    at = np.broadcast_to(np.arange(units + 1), (len(distinct), units + 1))
+    row = np.arange(workers)[:, None]
+    at = np.tile(np.arange(units + 1), (workers, 1))
     peak = np.zeros_like(at)
     for level in reversed(range(levels)):
         to = at - (1 << level)
-        larger = np.maximum(peak, table[level].take(to, mode="clip"))
-        fits = stored - stored.take(to, mode="clip") + larger <= most
+        start = to.clip(min=0)
+        larger = np.maximum(peak, table[level][row, start])
+        fits = stored - stored[row, start] + larger <= limits[:, None]
         fits &= to >= 0
         at = np.where(fits, to, at)
         peak = np.where(fits, larger, peak)
-    row = {limit: index for index, limit in enumerate(distinct)}
-    for worker, limit in enumerate(limits):
-        if limit is not None:
-            start[worker] = at[row[limit]]
-    return start
+    return at
 
 
 def load_starts(sums: Floats, limit_s: float) -> Ints:

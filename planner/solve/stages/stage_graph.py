@@ -7,16 +7,24 @@ its stage may begin with, the least cost of the rest.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.problem import JointProblem
+from planner.solve.deadline import Deadline
+from planner.solve.problem import Problem
 
 ROUNDING = 1e-13
 """Relative to the sums of a chain: more than adding and subtracting them in floats can be off."""
+
+
+Structure = tuple[tuple[int, ...], tuple[int, ...]]
+"""First units and groups of the stages."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class StageGraph:
     first_edge: NDArray[np.int64]
 
 
-def stage_graph(problem: JointProblem) -> StageGraph:
+def stage_graph(problem: Problem) -> StageGraph:
     """Every state that can be reached within the nodes that exist and may be used."""
     uses = [tuple(int(n) for n in row) for row in problem.uses]
     sizes = [sum(row) for row in uses]
@@ -199,7 +207,7 @@ class Completions:
         cost = self.chain.transfer[group, self.graph.group[targets], last]
         return targets, cost + self.rest[targets, last + 1]
 
-    def cheapest(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def cheapest(self) -> Structure:
         """First units and groups of the stages of the cheapest way; one must exist."""
         state = int(self.graph.starts[self.first_costs().argmin()])
         begin, starts, groups = 0, [], []
@@ -213,6 +221,50 @@ class Completions:
                 return tuple(starts), tuple(groups)
             targets, rest = self.edge_costs(state, last)
             state, begin = int(targets[rest.argmin()]), last + 1
+
+
+def by_cost(
+    completions: Completions, deadline: Deadline, most: float = np.inf
+) -> Iterator[tuple[float, Structure | None]]:
+    """All structures of at most a cost in their order, least first, made as they are asked for.
+
+    When time is up, a last bound on all that remain comes with no structure.
+    """
+    units = completions.chain.run.shape[1]
+    tie = itertools.count(0, -1)  # of equal costs the latest first: it is nearer to its end
+    heap: list[tuple[float, int, float, int, tuple[int, ...], tuple[int, ...]]] = []
+    graph = completions.graph
+    for state, cost in zip(graph.starts, completions.first_costs(), strict=True):
+        if cost <= most and np.isfinite(cost):
+            group = int(graph.group[state])
+            begun = float(completions.chain.first[group])
+            heap.append((float(cost), next(tie), begun, int(state), (0,), (group,)))
+    heapq.heapify(heap)
+    while heap:
+        bound, _, before, state, starts, groups = heapq.heappop(heap)
+        if state < 0:
+            yield bound, (starts, groups)
+            continue
+        if deadline.passed:
+            yield bound, None
+            return
+        begin = starts[-1]
+        costs = before + completions.stage_costs(state, begin)
+        if begin + len(costs) == units and graph.final[state]:
+            total = float(costs[-1] + completions.after[state, units - 1])
+            if total <= most:
+                heapq.heappush(heap, (total, next(tie), total, -1, starts, groups))
+        for last in range(begin, min(begin + len(costs), units - 1)):
+            if not np.isfinite(completions.after[state, last]):
+                continue
+            targets, rest = completions.edge_costs(state, last)
+            here = float(costs[last - begin])
+            within = np.isfinite(rest) & (here + rest <= most)
+            for target, more in zip(targets[within], rest[within], strict=True):
+                begun = here + float(more - completions.rest[target, last + 1])
+                group = int(graph.group[target])
+                entry = (here + float(more), next(tie), begun, int(target))
+                heapq.heappush(heap, (*entry, (*starts, last + 1), (*groups, group)))
 
 
 def _within(stage: NDArray[np.float64], last: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,0 +1,154 @@
+"""A choice held against the raw numbers of its problem, without any solver."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.domain.certificate import FEASIBILITY_TOLERANCE
+from planner.errors import InconsistentResultError
+from planner.solve.problem import Choice, Problem
+
+PROVEN_GAP = 1e-9
+"""Relative distance to the bound at which a plan counts as optimal: the one of all searches."""
+
+_OBJECTIVE_TOLERANCE = 1e-6  # relative: HiGHS sums in another order and in other units
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a choice.
+
+    Attributes
+    ----------
+    latency_s : float
+        The sum of all units, transfers and ends.
+    busiest_s : float
+        The busiest resource of a stage, or the slowest transfer or end.
+    medium_s : float
+        What a shared medium is occupied for one input, 0 of any other medium.
+    """
+
+    latency_s: float
+    busiest_s: float
+    medium_s: float
+
+    @property
+    def bottleneck_s(self) -> float:
+        """What bounds the throughput."""
+        return max(self.busiest_s, self.medium_s)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Objective of a choice, and every limit that it breaks in words."""
+
+    objective_s: float
+    violations: tuple[str, ...]
+
+
+def exceeds(value: float, limit: float | None) -> bool:
+    """Whether a sum of floats is above its limit, if there is one, by more than the tolerance."""
+    return limit is not None and value > limit + FEASIBILITY_TOLERANCE * abs(limit)
+
+
+def times_of(problem: Problem, choice: Choice) -> Times:
+    """Latency, busiest resource and medium of a choice (docs/model.md, eq. 27 and 28)."""
+    latency, busiest, medium = 0.0, 0.0, 0.0
+    for start, last, group in choice.runs():
+        units = np.arange(start, last + 1)
+        options = choice.options[units]
+        latency += float(problem.latency_s[group, units, options].sum())
+        busiest = max(busiest, float(problem.busy_s[:, group, units, options].sum(axis=1).max()))
+        medium += float(problem.medium_s[group, units, options].sum())
+    for (_, last, group), (_, _, following) in itertools.pairwise(choice.runs()):
+        transfer = float(problem.transfer_s[group, following, last])
+        latency += transfer
+        busiest = max(busiest, transfer)
+        medium += float(problem.transfer_medium_s[group, following, last])
+    ends = float(problem.input_s[choice.groups[0]]), float(problem.output_s[choice.groups[-1]])
+    medium += sum(ends) if problem.shared_medium else 0.0
+    return Times(latency + sum(ends), max(busiest, *ends), medium)
+
+
+def loss_of(problem: Problem, choice: Choice) -> float:
+    """The limited loss, summed over the units."""
+    groups = np.repeat(choice.groups, np.diff([*choice.starts, len(choice.options)]))
+    return float(problem.loss[groups, np.arange(len(groups)), choice.options].sum())
+
+
+def needed_bytes(problem: Problem, choice: Choice) -> list[tuple[int, NDArray[np.int64]]]:
+    """Group and memory of every stage: stored weights and the largest live bytes, shape (P,)."""
+    needed = []
+    for start, last, group in choice.runs():
+        units = np.arange(start, last + 1)
+        options = choice.options[units]
+        stored = problem.weight_bytes[group, units, options].sum(axis=0)
+        needed.append((group, stored + problem.live_bytes[group, units, options].max(axis=0)))
+    return needed
+
+
+def evaluate(problem: Problem, choice: Choice) -> Evaluation:
+    """Objective of a choice, and every limit that it breaks in words."""
+    violations = find_structure_faults(problem, choice)
+    for group, needed in needed_bytes(problem, choice):
+        for position in np.flatnonzero(needed > problem.memory_limit_bytes[group]):
+            violations.append(
+                f"memory of {problem.group_names[group]}: {needed[position]} > "
+                f"{problem.memory_limit_bytes[group, position]} bytes"
+            )
+    loss = loss_of(problem, choice)
+    if exceeds(loss, problem.max_loss):
+        violations.append(f"{problem.loss_name}: {loss:.9g} > {problem.max_loss:.9g}")
+    times = times_of(problem, choice)
+    for name, value, most in (
+        ("latency", times.latency_s, problem.max_latency_s),
+        ("bottleneck", times.bottleneck_s, problem.max_bottleneck_s),
+    ):
+        if exceeds(value, most):
+            violations.append(f"{name}: {value:.9g} > {most:.9g} s")
+    objective = times.latency_s if problem.objective == "latency" else times.bottleneck_s
+    return Evaluation(objective, tuple(violations))
+
+
+def find_structure_faults(problem: Problem, choice: Choice) -> list[str]:
+    """What is wrong with the cuts, the groups or the options, whatever they cost."""
+    found = []
+    groups = np.array(choice.groups)
+    if choice.starts[0] != 0 or any(
+        after <= before for before, after in itertools.pairwise(choice.starts)
+    ):
+        found.append("stages are out of order")
+    if problem.single_stage and len(groups) > 1:
+        found.append("more than one stage")
+    if not problem.cuttable[np.array(choice.starts[1:], dtype=np.int64) - 1].all():
+        found.append("a cut between units that stay together")
+    if not problem.follows[groups[:-1], groups[1:]].all():
+        found.append("a group behind one that it may not follow")
+    if np.any(problem.uses[groups].sum(axis=0) > problem.available):
+        found.append("a node in two stages")
+    nodes = int(problem.nodes[groups].sum())
+    if nodes > problem.max_nodes or (problem.all_nodes and nodes < problem.max_nodes):
+        found.append(f"{nodes} nodes of {problem.max_nodes}")
+    rows = np.repeat(groups, np.diff([*choice.starts, len(choice.options)]))
+    if not problem.allowed[rows, np.arange(len(rows)), choice.options].all():
+        found.append("an option that is not allowed")
+    return found
+
+
+def check_claim(evaluation: Evaluation, claimed_s: float) -> None:
+    """Raise if a solver's choice breaks a limit or its objective is not what it said.
+
+    Raises
+    ------
+    InconsistentResultError
+    """
+    if evaluation.violations:
+        raise InconsistentResultError(f"the solver's plan breaks {evaluation.violations[0]}")
+    if abs(evaluation.objective_s - claimed_s) > _OBJECTIVE_TOLERANCE * max(abs(claimed_s), 1e-9):
+        raise InconsistentResultError(
+            f"the solver says {claimed_s:.9g} s, the numbers say {evaluation.objective_s:.9g} s"
+        )

@@ -1,0 +1,115 @@
+"""The exact search for the least bottleneck: a threshold that no plan is within.
+
+A threshold asks whether any plan is within it and keeps the limited sums. The relaxation answers
+from below by dynamic programs; structures that it lets pass are completed exactly. A threshold
+just under the best plan that no structure passes is the proof.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.domain.certificate import FEASIBILITY_TOLERANCE
+from planner.solve.check import PROVEN_GAP, exceeds
+from planner.solve.problem import Problem
+from planner.solve.sparsity.multiple_choice import Choice as Pick
+from planner.solve.stages.fixed_stages import FixedStages
+from planner.solve.stages.relaxation import Relaxation
+from planner.solve.stages.search import Search
+from planner.solve.stages.stage_graph import Structure, by_cost
+
+_HALVINGS = 60
+_COARSE = 1e-2  # relative width at which halving gives way to the search for a proof
+
+
+def minimise_bottleneck(
+    problem: Problem, search: Search, known: tuple[Structure, ...] = (), gap: float = PROVEN_GAP
+) -> None:
+    """Minimise the bottleneck of a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its limits on loss, memory and latency hold; one on the bottleneck as well.
+    search : Search
+        May hold a plan already; takes what is found.
+    known : tuple of Structure
+        Those of similar problems' plans, which are completed first.
+    gap : float
+        Relative distance to the bound at which the search ends.
+    """
+    relaxation = Relaxation(problem)
+    largest = _largest_bottleneck(problem)
+    if problem.max_bottleneck_s is not None:
+        largest = min(largest, problem.max_bottleneck_s * (1 + FEASIBILITY_TOLERANCE))
+    if search.choice is None:
+        widest = relaxation.within(largest)
+        if not widest.passes:
+            search.closed = True
+            return
+        _try(problem, widest.completions.cheapest(), search)
+    for structure in known:
+        _try(problem, structure, search)
+    _halve(problem, relaxation, search, min(largest, search.objective_s))
+    while True:
+        # one tolerance: what is better by less than the gap is neither looked for nor let pass
+        threshold = min(largest, search.objective_s * (1 - gap))
+        if search.choice is not None and threshold <= search.bound_s:
+            search.closed = True
+            return
+        before, certain = search.objective_s, True
+        relaxed = relaxation.within(threshold)
+        for _, structure in by_cost(relaxed.completions, search.deadline, relaxed.largest):
+            if structure is None or search.must_stop:
+                return
+            certain &= _try(problem, structure, search, exact=True)
+            if search.objective_s < before:
+                break  # a lower threshold lets fewer structures pass
+        if search.objective_s == before:
+            search.closed = certain
+            if certain and search.choice is not None:
+                search.bound_s = search.objective_s if gap <= PROVEN_GAP else threshold
+            return
+
+
+def _halve(problem: Problem, relaxation: Relaxation, search: Search, largest: float) -> None:
+    """Close in on the least threshold that the relaxation lets pass, taking plans on the way.
+
+    Where these plans are as good as their thresholds, the relaxation is exact and this goes on to
+    the proof; else it ends once the threshold is known coarsely.
+    """
+    low, high = 0.0, largest
+    for _ in range(_HALVINGS):
+        attained = search.objective_s <= high
+        width = PROVEN_GAP if attained else _COARSE
+        if high - low <= width * high or search.deadline.passed:
+            break
+        middle = (low + high) / 2
+        relaxed = relaxation.within(middle)
+        if not relaxed.passes:
+            low = middle
+            continue
+        _try(problem, relaxed.completions.cheapest(), search)
+        high = min(middle, search.objective_s)
+    search.bound_s = max(search.bound_s, low)
+
+
+def _try(problem: Problem, structure: Structure, search: Search, exact: bool = False) -> bool:
+    """Complete a structure; whether its best options are known, or no better than the best."""
+
+    def complete(fixed: FixedStages) -> tuple[Pick, float]:
+        found = fixed.find_least_bottleneck(search.objective_s, search.deadline, exact)
+        objective = max(found.objective, fixed.slowest_s)
+        return found, np.inf if exceeds(objective, problem.max_bottleneck_s) else objective
+
+    return search.attempt(problem, structure, complete, exact)
+
+
+def _largest_bottleneck(problem: Problem) -> float:
+    """Seconds that no plan's bottleneck exceeds."""
+    busy = np.where(problem.allowed, problem.busy_s, 0.0).max(axis=3).sum(axis=2).max()
+    medium = np.where(problem.allowed, problem.medium_s, 0.0).max(axis=(0, 2)).sum()
+    medium += problem.transfer_medium_s.max(axis=(0, 1), initial=0.0).sum()
+    ends = problem.input_s.max() + problem.output_s.max()
+    transfers = np.where(problem.follows[..., None], problem.transfer_s, 0.0)
+    return float(max(busy, transfers.max(initial=0.0), medium + ends, ends)) or 1.0

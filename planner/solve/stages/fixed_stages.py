@@ -1,0 +1,291 @@
+"""The options of a fixed structure: a multiple choice with limits per stage."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.solve.check import PROVEN_GAP
+from planner.solve.deadline import Deadline
+from planner.solve.problem import NO_LIMIT, Choice, Problem
+from planner.solve.program import Program, is_too_long
+from planner.solve.sparsity.lagrangian import Dual
+from planner.solve.sparsity.layer_groups import LayerGroups
+from planner.solve.sparsity.multiple_choice import EFFORT, MemoryRow, SumRow, choose
+from planner.solve.sparsity.multiple_choice import Choice as Pick
+from planner.solve.stages.by_stage import StageRows, close_in_by_stage
+from planner.solve.stages.stage_graph import Structure
+
+NOTHING_BELOW = Pick(None, np.inf, np.inf, True, np.zeros(0))
+"""The answer to a cutoff that what a structure fixes reaches already."""
+
+QUICK = 10_000
+"""States of a search that need not find the structure's best."""
+
+_ROUGH = 2e-3  # relative distance to the bound that is near enough for a quick answer
+_THOROUGH = 400_000  # states after which the integer program is quicker
+_EXACT = 1e-13  # of the dual's optimum, in units of the largest cost
+
+
+class FixedStages:
+    """One structure of a problem, with its arrays picked out.
+
+    Parameters
+    ----------
+    problem : Problem
+    structure : Structure
+
+    Attributes
+    ----------
+    fixed_s, slowest_s : float
+        What transfers and ends add to the latency, and the slowest of them.
+    by_program : bool
+        Whether an integer program was asked.
+    """
+
+    def __init__(self, problem: Problem, structure: Structure) -> None:
+        starts, groups = structure
+        units = problem.latency_s.shape[1]
+        stops = [*starts[1:], units]
+        self.by_program = False
+        self._problem = problem
+        self._structure = structure
+        self._runs = list(zip(starts, stops, groups, strict=True))
+        self._rows = np.repeat(groups, np.diff([*starts, units])), np.arange(units)
+        self.allowed: NDArray[np.bool_] = problem.allowed[self._rows]
+        self.latency_s: NDArray[np.float64] = problem.latency_s[self._rows]
+        self.loss: NDArray[np.float64] = problem.loss[self._rows]
+        cuts = np.array([stop - 1 for stop in stops[:-1]], dtype=np.int64)
+        moves = problem.transfer_s[groups[:-1], groups[1:], cuts]
+        ends = [float(problem.input_s[groups[0]]), float(problem.output_s[groups[-1]])]
+        self.fixed_s = float(moves.sum()) + sum(ends)
+        self.slowest_s = max(float(moves.max(initial=0.0)), *ends)
+        self._medium_s = float(problem.transfer_medium_s[groups[:-1], groups[1:], cuts].sum())
+        self._medium_s += sum(ends) if problem.shared_medium else 0.0
+
+    def choice(self, options: NDArray[np.int64]) -> Choice:
+        """The structure with its options."""
+        starts, groups = self._structure
+        return Choice(starts=starts, groups=groups, options=options)
+
+    def find_fastest(self, cutoff_s: float, deadline: Deadline, exact: bool) -> Pick:
+        """Find the least latency of the units within the problem's limits, its own apart.
+
+        The objective leaves out what the structure fixes (``fixed_s``), and so does the cutoff.
+
+        Parameters
+        ----------
+        cutoff_s : float
+            Only options that are faster are of interest.
+        deadline : Deadline
+        exact : bool
+            By the integer program if need be; else any good answer will do.
+        """
+        sums = [*self._limit_times(), *self._limit_loss()]
+        return self._choose(self.latency_s[None], sums, cutoff_s, deadline, exact)
+
+    def find_least_bottleneck(self, cutoff_s: float, deadline: Deadline, exact: bool) -> Pick:
+        """Find the least bottleneck of the stages and the medium, transfers and ends apart.
+
+        Nothing is known of transfers and ends here: the slowest of them (``slowest_s``) bounds the
+        bottleneck from below. Parameters as of `find_fastest`.
+        """
+        if self.slowest_s >= cutoff_s:
+            return NOTHING_BELOW
+        problem = self._problem
+        busy = []
+        for values in problem.busy_s:
+            for start, stop, _ in self._runs:
+                own = np.zeros_like(self.latency_s)
+                own[start:stop] = values[self._rows][start:stop]
+                busy.append(own)
+        stages = len(busy)
+        medium = problem.medium_s[self._rows]
+        if self._medium_s > 0 or medium.any():
+            # what transfers and ends occupy counts whatever the first unit's option is
+            medium = medium.copy()
+            medium[0] += self._medium_s
+            busy.append(medium)
+        sums = self._limit_loss()
+        if problem.max_latency_s is not None:
+            sums.append((self.latency_s, problem.max_latency_s - self.fixed_s))
+        costs = np.stack(busy)
+        budget = problem.max_loss
+        alone = budget is not None and len(sums) == 1 and len(busy) == stages
+        if budget is None or not alone or len(self._runs) == 1:
+            return self._choose(costs, sums, cutoff_s, deadline, exact)
+        # nothing but the budget ties the stages together
+        found = self._choose(costs, sums, cutoff_s, deadline, exact=False)
+        if found.closed:
+            return found
+        effort, width = (_THOROUGH, PROVEN_GAP) if exact else (QUICK, _ROUGH)
+        found = close_in_by_stage(
+            self._stage_rows(), budget, found, cutoff_s, deadline, effort, width
+        )
+        if found.closed or not exact:
+            return found
+        return self._ask_program(costs, min(cutoff_s, found.objective), found, deadline)
+
+    def _choose(
+        self,
+        costs: NDArray[np.float64],
+        sums: list[SumRow],
+        cutoff_s: float,
+        deadline: Deadline,
+        exact: bool,
+    ) -> Pick:
+        effort = QUICK
+        if exact:  # where there is one stage at most, no other structure waits for its turn
+            effort = EFFORT if self._problem.single_stage else _THOROUGH
+        memories = [row for _, row in self._limit_memories()]
+        found = choose(
+            costs,
+            self.allowed,
+            sums,
+            memories,
+            cutoff=cutoff_s,
+            effort=effort,
+            stop_at=deadline.stop_at,
+        )
+        if found.closed or not exact:
+            return found
+        return self._ask_program(costs, min(cutoff_s, found.objective), found, deadline)
+
+    def _ask_program(
+        self, costs: NDArray[np.float64], better_s: float, found: Pick, deadline: Deadline
+    ) -> Pick:
+        """The integer program of the structure where a search did not close; no worse than it."""
+        problem = self._problem
+        if deadline.passed or is_too_long(problem, deadline, self._structure):
+            return found
+        self.by_program = True
+        if problem.objective == "latency":
+            better_s += self.fixed_s
+        program = Program(
+            problem.but(max_latency_s=None) if problem.objective == "latency" else problem,
+            structure=self._structure,
+            at_most_s=better_s if np.isfinite(better_s) else None,
+        )
+        outcome, choice = program.solve(deadline.left_s)
+        closed = outcome.status in ("optimal", "infeasible")
+        options, objective = found.choice, found.objective
+        if choice is not None:
+            value = float(costs[:, np.arange(len(self.allowed)), choice.options].sum(axis=1).max())
+            if value < objective:
+                options, objective = choice.options, value
+        bound = objective if closed else found.bound
+        return Pick(options, objective, bound, closed, found.multipliers)
+
+    def _limit_loss(self) -> list[SumRow]:
+        most = self._problem.max_loss
+        return [] if most is None else [(self.loss, most)]
+
+    def _limit_times(self) -> list[SumRow]:
+        """Each stage's resources and the shared medium, where they could exceed the limit."""
+        problem, limits = self._problem, list[SumRow]()
+        most_s = problem.max_bottleneck_s
+        if most_s is None:
+            return []
+        for busy in problem.busy_s:
+            chosen = np.where(self.allowed, busy[self._rows], 0.0)
+            for start, stop, _ in self._runs:
+                if chosen[start:stop].max(axis=1).sum() > most_s:
+                    own = np.zeros_like(chosen)
+                    own[start:stop] = chosen[start:stop]
+                    limits.append((own, most_s))
+        medium = np.where(self.allowed, problem.medium_s[self._rows], 0.0)
+        if medium.max(axis=1).sum() + self._medium_s > most_s:
+            limits.append((medium, most_s - self._medium_s))
+        return limits
+
+    def _limit_memories(self) -> list[tuple[tuple[int, int], MemoryRow]]:
+        """Each stage's positions, where they could need more than their limit.
+
+        Keys are the stage's first unit and the position.
+        """
+        problem = self._problem
+        limits: list[tuple[tuple[int, int], MemoryRow]] = []
+        allowed = self.allowed[..., None]
+        weights = np.where(allowed, problem.weight_bytes[self._rows], 0)
+        live = np.where(allowed, problem.live_bytes[self._rows], 0)
+        for start, stop, group in self._runs:
+            most = weights[start:stop].max(axis=1).sum(axis=0) + live[start:stop].max(axis=(0, 1))
+            for position in np.flatnonzero(most > problem.memory_limit_bytes[group]):
+                limit = int(problem.memory_limit_bytes[group, position])
+                if limit == NO_LIMIT:
+                    continue
+                mine = np.zeros_like(weights[..., position]), np.zeros_like(live[..., position])
+                mine[0][start:stop] = weights[start:stop, :, position]
+                mine[1][start:stop] = live[start:stop, :, position]
+                limits.append(((start, int(position)), (*mine, limit)))
+        return limits
+
+    def _stage_rows(self) -> list[StageRows]:
+        """The units of every stage on their own."""
+        memories = self._limit_memories()
+        return [
+            StageRows(
+                busy_s=self._problem.busy_s[:, group, start:stop],
+                loss=self.loss[start:stop],
+                allowed=self.allowed[start:stop],
+                memories=[
+                    (weights[start:stop], live[start:stop], limit)
+                    for at, (weights, live, limit) in memories
+                    if at[0] == start
+                ],
+            )
+            for start, stop, group in self._runs
+        ]
+
+    def price(self, options: NDArray[np.int64]) -> tuple[float, dict[tuple[int, int], float]]:
+        """What linear programming pays for one unit of the loss budget and for one byte.
+
+        These are the dual values of the linear relaxation in which no position's peak of live
+        bytes exceeds that of the given options: slopes, valid for small changes. Limits that
+        repeat another one share its price between them in no particular way.
+
+        Parameters
+        ----------
+        options : int array, shape (U,)
+            The fastest within all limits.
+
+        Returns
+        -------
+        loss : float
+            Seconds per unit; 0 where the budget does not bind.
+        memory : dict of (group, position) to float
+            Seconds per byte, where memory could bind at all.
+        """
+        units = np.arange(len(options))
+        times, budget, rows = self._limit_times(), self._limit_loss(), self._limit_memories()
+        allowed = self.allowed.copy()
+        capped = [*times, *budget]
+        for _, (weights, live, limit) in rows:
+            peak = int(live[units, options].max())
+            allowed &= live <= peak
+            capped.append((weights.astype(np.float64), float(limit - peak)))
+        merged = LayerGroups(self.latency_s[None], allowed, capped, ())
+        prices = np.zeros(len(capped))
+        prices[merged.kept] = Dual(merged.rows).improve(_EXACT).multipliers
+        group_of = {start: group for start, _, group in self._runs}
+        first = len(times) + len(budget)
+        memory = {
+            (group_of[start], position): float(price)
+            for ((start, position), _), price in zip(rows, prices[first:], strict=True)
+        }
+        return (float(prices[len(times)]) if budget else 0.0), memory
+
+
+def price_limits(
+    problem: Problem, choice: Choice
+) -> tuple[float, dict[tuple[int, int], float]]:
+    """Seconds per unit of the loss budget, and per byte of each group's positions, at a choice.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the latency as its objective.
+    choice : Choice
+        The fastest within all limits.
+    """
+    return FixedStages(problem, (choice.starts, choice.groups)).price(choice.options)
