@@ -16,7 +16,7 @@ from planner.solve.joint.latency import by_bound
 from planner.solve.joint.relaxation import Relaxation
 from planner.solve.joint.search import PROVEN_GAP, Search
 from planner.solve.joint.stage_graph import Completions
-from planner.solve.sparsity.multiple_choice import Choice
+from planner.solve.options.multiple_choice import Pick
 from planner.solve.verify import exceeds
 
 _HALVINGS = 60
@@ -122,7 +122,7 @@ def _try(
 ) -> bool:
     """Complete a structure; whether its best options are known, or no better than the best."""
 
-    def complete(fixed: FixedStages) -> tuple[Choice, float]:
+    def complete(fixed: FixedStages) -> tuple[Pick, float]:
         found = fixed.least_bottleneck(search.objective_s, deadline)
         objective = max(found.objective, fixed.slowest_s)
         return found, np.inf if exceeds(objective, largest) else objective

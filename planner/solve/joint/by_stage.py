@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from planner.domain.problem import FEASIBILITY_TOLERANCE
 from planner.solve.deadline import Deadline
-from planner.solve.sparsity.multiple_choice import Choice, MemoryRow, choose
+from planner.solve.options.multiple_choice import Pick, MemoryRow, choose
 from planner.solve.verify import exceeds
 
 _STRICT = 1 - FEASIBILITY_TOLERANCE  # a sum within its limit may exceed it by the tolerance
@@ -45,10 +45,10 @@ class StageRows:
 def least_bottleneck(
     stages: Sequence[StageRows],
     budget: float,
-    known: Choice,
+    known: Pick,
     cutoff_s: float,
     deadline: Deadline | None,
-) -> Choice:
+) -> Pick:
     """Close in on the least threshold within which the stages' losses fit the budget.
 
     Parameters
@@ -56,7 +56,7 @@ def least_bottleneck(
     stages : sequence of StageRows
     budget : float
         The most that all losses may add up to.
-    known : Choice
+    known : Pick
         What is known already: a valid bound, and maybe options.
     cutoff_s : float
         Only a bottleneck below is of interest.
@@ -87,7 +87,7 @@ def least_bottleneck(
     bound = min(low if certain else known.bound, objective)
     if best is None and closed:
         bound = np.inf
-    return Choice(best, objective, bound, closed, known.multipliers)
+    return Pick(best, objective, bound, closed, known.multipliers)
 
 
 def _within(

@@ -11,10 +11,10 @@ from planner.solve.deadline import Deadline
 from planner.solve.joint.by_stage import StageRows, least_bottleneck
 from planner.solve.joint.check import joint_times
 from planner.solve.sparsity.ilp import ilp_sparsity
-from planner.solve.sparsity.multiple_choice import Choice, MemoryRow, SumRow, choose
+from planner.solve.options.multiple_choice import Pick, MemoryRow, SumRow, choose
 from planner.solve.sparsity.sensitivity import shadow_prices
 
-NOTHING_BELOW = Choice(None, np.inf, np.inf, True, np.zeros(0))
+NOTHING_BELOW = Pick(None, np.inf, np.inf, True, np.zeros(0))
 """The answer to a cutoff that what a structure fixes reaches already."""
 
 _QUICK = 10_000  # states of a search that need not find the structure's best
@@ -62,7 +62,7 @@ class FixedStages:
         bottleneck_s: float | None,
         cutoff_s: float = np.inf,
         deadline: Deadline | None = None,
-    ) -> Choice:
+    ) -> Pick:
         """Least latency of the units within the loss budget, memory and a bottleneck.
 
         The objective leaves out what the structure fixes (``fixed_s``), and so does the cutoff.
@@ -83,7 +83,7 @@ class FixedStages:
 
     def least_bottleneck(
         self, cutoff_s: float = np.inf, deadline: Deadline | None = None
-    ) -> Choice:
+    ) -> Pick:
         """Least bottleneck of the stages and the medium, transfers and ends apart.
 
         Nothing is known of transfers and ends here: the slowest of them (``slowest_s``) bounds the
@@ -150,7 +150,7 @@ class FixedStages:
         sums: list[SumRow],
         cutoff_s: float,
         deadline: Deadline | None,
-    ) -> Choice:
+    ) -> Pick:
         memories = self._memories()
         effort = _QUICK if deadline is None else _THOROUGH
         found = choose(costs, self.allowed, sums, memories, cutoff=cutoff_s, effort=effort)
@@ -246,9 +246,9 @@ def _by_program(
     sums: list[SumRow],
     memories: list[MemoryRow],
     cutoff_s: float,
-    found: Choice,
+    found: Pick,
     deadline: Deadline,
-) -> Choice:
+) -> Pick:
     """The integer program of eq. 12 to 16 where the search did not close; no worse than it."""
     better = min(cutoff_s, found.objective)
     within = [(values, better) for values in costs] if np.isfinite(better) else []
@@ -258,9 +258,9 @@ def _by_program(
     closed = status in ("optimal", "infeasible")
     if result.choice is None or result.objective_s is None or result.objective_s > found.objective:
         bound = found.objective if closed else max(found.bound, bound or -np.inf)
-        return Choice(found.choice, found.objective, bound, closed, found.multipliers)
+        return Pick(found.choice, found.objective, bound, closed, found.multipliers)
     bound = result.objective_s if closed else max(found.bound, bound or -np.inf)
-    return Choice(result.choice, result.objective_s, bound, closed, found.multipliers)
+    return Pick(result.choice, result.objective_s, bound, closed, found.multipliers)
 
 
 def _sparsity_problem(

@@ -21,7 +21,7 @@ from planner.solve.joint.fixed_stages import NOTHING_BELOW, FixedStages, Structu
 from planner.solve.joint.relaxation import Relaxation
 from planner.solve.joint.search import PROVEN_GAP, Search
 from planner.solve.joint.stage_graph import Completions
-from planner.solve.sparsity.multiple_choice import Choice
+from planner.solve.options.multiple_choice import Pick
 from planner.solve.verify import exceeds
 
 _MAX_MULTIPLIERS = 60
@@ -84,7 +84,7 @@ def _try(
     """Complete a structure; whether nothing in it is better than the best by more than the gap."""
     limit = problem.max_bottleneck_s
 
-    def complete(fixed: FixedStages) -> tuple[Choice, float]:
+    def complete(fixed: FixedStages) -> tuple[Pick, float]:
         if limit is not None and exceeds(fixed.slowest_s, limit):
             return NOTHING_BELOW, np.inf
         better = search.objective_s * (1 - gap) - fixed.fixed_s

@@ -10,7 +10,7 @@ import numpy as np
 from planner.domain.joint import JointProblem, Stages
 from planner.solve.deadline import Deadline
 from planner.solve.joint.fixed_stages import FixedStages, Structure
-from planner.solve.sparsity.multiple_choice import Choice
+from planner.solve.options.multiple_choice import Pick
 
 PROVEN_GAP = 1e-9
 """Relative distance to the bound at which a plan counts as optimal."""
@@ -47,7 +47,7 @@ class Search:
         self,
         problem: JointProblem,
         structure: Structure,
-        complete: Callable[[FixedStages], tuple[Choice, float]],
+        complete: Callable[[FixedStages], tuple[Pick, float]],
         deadline: Deadline | None,
     ) -> bool:
         """Complete a structure, once quickly and once exactly; whether the answer is certain.
