@@ -114,8 +114,7 @@ class _Core:
         room = np.empty(len(delta))
         room[0] = within * (1.0 + 1e-12)  # a thousand roundings of a sum of reduced costs
         room[1 : limits.start], room[limits] = below, classes.limits
-        size += np.where(np.isfinite(room[1:]), np.abs(room[1:]), 0.0)
-        rounding = (ROUNDING * (groups + 8)) * size
+        rounding = (ROUNDING * (groups + 8)) * (size + np.abs(room[1:]))
         room[1:] += rounding - total
         prices = np.concatenate([np.zeros(1), priced.weights, priced.multipliers])
         # what a choice may waste of reduced cost and priced room together, eq. O9
@@ -137,7 +136,9 @@ class _Core:
         """What goes to one list together, dear alternatives first, so that the lists grow late."""
         if not len(delta):
             return []
-        starts = np.flatnonzero(np.diff(self._group, prepend=-1))
+        new = np.ones(len(delta), dtype=np.bool_)
+        np.not_equal(self._group[1:], self._group[:-1], out=new[1:])
+        starts = new.nonzero()[0]
         ends = np.append(starts[1:], len(delta))
         group = self._group[starts]
         count = self._counts[group]
@@ -235,8 +236,6 @@ class _Core:
 
     def _telling(self, added: Floats) -> tuple[int, int | None, float]:
         """The two columns whose windows leave the fewest pairs, and the width of the second."""
-        if not np.isfinite(self._gap):
-            return 0, None, 0.0
         spread = (added.max(axis=1) - added.min(axis=1)) * self._prices
         spread[self._peak_columns] = 0.0
         coarse, fine = np.argsort(spread)[-2:].tolist()
@@ -284,11 +283,10 @@ class _Core:
         return len(first) <= _TRIED
 
     def _tighten(self, below: float) -> None:
-        """From now on only better choices; windows stay where there were none."""
-        if self._below < np.inf:
-            self._room[self._resources] -= self._below - below
-            self._gap -= self._below - below
-            self._below = below
+        """From now on only better choices."""
+        self._room[self._resources] -= self._below - below
+        self._gap -= self._below - below
+        self._below = below
 
     def _counted(self, moves: list[tuple[int, int]]) -> Ints:
         """How often each class takes each option after these moves from the base."""

@@ -7,6 +7,7 @@ layer's options, and layers that are equal in every array are one class with a c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -113,18 +114,17 @@ class Knapsack:
         alike: dict[bytes, list[int]] = {}
         for layer, row in enumerate(features):
             alike.setdefault(row.tobytes(), []).append(layer)
-        self._order = np.array([layer for members in alike.values() for layer in members])
-        counts = np.array([len(members) for members in alike.values()])
-        first = self._order[np.cumsum(counts) - counts]
+        self._order = np.array(list(chain.from_iterable(alike.values())))
+        counts = np.array(list(map(len, alike.values())))
+        first = self._order[counts.cumsum() - counts]
         features = np.ascontiguousarray(features[first, :-1].transpose(1, 0, 2))
         resources, end = len(self._costs), len(self._costs) + len(sums) + len(memories)
         limits = np.array([*(most for _, most in self._sums), *(float(m[2]) for m in memories)])
         self.breakable = self._breakable(features[resources:end], features[end:], limits, counts)
-        held = self.breakable[self.breakable >= len(sums)] - len(sums)
-        features = features[
-            np.concatenate([np.arange(resources), resources + self.breakable, end + held])
-        ]
-        end = resources + len(self.breakable)
+        if len(self.breakable) < len(limits):
+            held = end + self.breakable[self.breakable >= len(sums)] - len(sums)
+            at = np.concatenate([np.arange(resources), resources + self.breakable, held])
+            features, end = features[at], resources + len(self.breakable)
         scale = np.abs(features[:end]).max(axis=(1, 2))
         scale[:resources] = scale[:resources].max()
         scale[scale == 0] = 1.0

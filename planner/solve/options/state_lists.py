@@ -67,8 +67,11 @@ class StateList:
         self._added = np.zeros((_START, len(room)))
         self._peak = np.zeros((_START, len(peak)))
         self._peak[0] = peak
-        self._number = np.zeros(_START, dtype=np.int64)  # in the order in which all were made
-        self._starts, self._blocks, self._made = [0], [_NOTHING], 1
+        # states are numbered as they are made; a cut leaves the first ones with these numbers
+        self._survivors = np.zeros(1, dtype=np.int64)
+        self._made = 1
+        self._starts: list[int] = []
+        self._blocks: list[_Block] = []
 
     @property
     def added(self) -> Floats:
@@ -87,54 +90,56 @@ class StateList:
         the memory before it is cut.
         """
         before, counter = self.count, moves.counter
-        columns = self._added[:before].T
-        fits = columns[0] + moves.delta[:, :1] <= self._room[0]
+        added, room = self._added[:before], self._room
+        fits = added[:, :1] + moves.delta[:, 0] <= room[0]
         if counter:
-            fits &= columns[counter] + moves.delta[:, counter, None] <= self._room[counter]
-        taken, parents = fits.nonzero()
+            fits &= added[:, counter, None] + moves.delta[:, counter] <= room[counter]
+        parents, taken = fits.nonzero()
         if len(parents) > most:
-            reduced = columns[0].take(parents) + moves.delta[:, 0].take(taken)
+            reduced = added[:, 0].take(parents) + moves.delta[:, 0].take(taken)
             least = np.argpartition(reduced, most)[:most]
-            taken, parents = taken.take(least), parents.take(least)
+            parents, taken = parents.take(least), taken.take(least)
         self._append(parents, moves, taken)
         if moves.at_base is not None:
             if counter:  # for those with a layer left at the base
-                stays = self.added[:, counter, None] < self._room[counter] - 1.0
+                stays = self.added[:, counter, None] < room[counter] - 1.0
                 np.maximum(self.peak, np.where(stays, moves.at_base, 0.0), out=self.peak)
             else:
                 mine = self._peak[:before]
                 np.maximum(mine, moves.at_base, out=mine)
 
     def _append(self, parents: Ints, moves: Moves, taken: Ints) -> None:
+        self._starts.append(self._made)
+        self._blocks.append(_Block(self._numbers(parents), moves, taken))
+        self._made += len(parents)
         start = self.count
         self.count = end = start + len(parents)
         if end > len(self._added):
-            more = max(end, 2 * len(self._added)) - len(self._added)
-            self._added, self._peak, self._number = (
-                np.concatenate([array, np.zeros((more, *array.shape[1:]), dtype=array.dtype)])
-                for array in (self._added, self._peak, self._number)
-            )
+            self._added = _grown(self._added, start, end)
+            self._peak = _grown(self._peak, start, end)
         added = self._added.take(parents, axis=0)
         np.add(added, moves.delta.take(taken, axis=0), out=self._added[start:end])
         if self._peak.shape[1]:
             raised = moves.raised.take(taken, axis=0)
             np.maximum(self._peak.take(parents, axis=0), raised, out=self._peak[start:end])
-        self._starts.append(self._made)
-        self._blocks.append(_Block(self._number.take(parents), moves, taken))
-        self._number[start:end] = np.arange(self._made, self._made + len(parents))
-        self._made += len(parents)
+
+    def _numbers(self, states: Ints) -> Ints:
+        numbers: Ints = states + (self._made - self.count)
+        if len(self._survivors) > 1:
+            old = states < len(self._survivors)
+            numbers[old] = self._survivors[states[old]]
+        return numbers
 
     def cut(self, width: int) -> None:
         """Keep the states of least reduced cost."""
         least = np.argsort(self.added[:, 0], kind="stable")[:width]
-        self._added, self._peak, self._number = (
-            array[least] for array in (self._added, self._peak, self._number)
-        )
+        self._survivors = self._numbers(least)
+        self._added, self._peak = self._added[least], self._peak[least]
         self.count = len(least)
 
     def moves(self, state: int) -> list[tuple[int, int]]:
         """Alternatives that a state took, and how often."""
-        made, number = [], int(self._number[state])
+        made, number = [], int(self._numbers(np.array([state]))[0])
         while number > 0:
             place = bisect_right(self._starts, number) - 1
             block, row = self._blocks[place], number - self._starts[place]
@@ -144,8 +149,10 @@ class StateList:
         return made
 
 
-_NONE = np.zeros(0, dtype=np.int64)
-_NOTHING = _Block(_NONE, Moves(_NONE, _NONE, np.zeros((0, 0)), np.zeros((0, 0))), _NONE)
+def _grown(array: Floats, used: int, least: int) -> Floats:
+    more = np.empty((max(least, 2 * len(array)), array.shape[1]))
+    more[:used] = array[:used]
+    return more
 
 
 class CellIndex:
