@@ -102,7 +102,6 @@ class Knapsack:
         memories: Sequence[MemoryRow],
     ) -> None:
         self._costs = costs if costs.ndim == 3 else costs[None]
-        self._allowed = allowed
         self._sums, self._memories = [(values, _cap(most)) for values, most in sums], memories
         self._layers = np.arange(len(allowed))
         columns = [*self._costs, *(values for values, _ in sums)]
@@ -112,12 +111,15 @@ class Knapsack:
             features[:, index] = column
         features *= allowed[:, None]  # what is not allowed tells no layers apart
         alike: dict[bytes, list[int]] = {}
-        for layer, row in enumerate(features):
-            alike.setdefault(row.tobytes(), []).append(layer)
+        as_bytes = features.reshape(len(features), -1).view(f"V{features[0].nbytes}")
+        for layer, row in enumerate(as_bytes.ravel().tolist()):
+            alike.setdefault(row, []).append(layer)
         self._order = np.array(list(chain.from_iterable(alike.values())))
         counts = np.array(list(map(len, alike.values())))
-        first = self._order[counts.cumsum() - counts]
-        features = np.ascontiguousarray(features[first, :-1].transpose(1, 0, 2))
+        if len(counts) < len(allowed):
+            first = self._order[counts.cumsum() - counts]
+            features, allowed = features[first], allowed[first]
+        features = np.ascontiguousarray(features[:, :-1].transpose(1, 0, 2))
         resources, end = len(self._costs), len(self._costs) + len(sums) + len(memories)
         limits = np.array([*(most for _, most in self._sums), *(float(m[2]) for m in memories)])
         self.breakable = self._breakable(features[resources:end], features[end:], limits, counts)
@@ -129,7 +131,7 @@ class Knapsack:
         scale[:resources] = scale[:resources].max()
         scale[scale == 0] = 1.0
         self.classes = Classes(
-            features[:end], resources, allowed[first], limits[self.breakable], counts, scale
+            features[:end], resources, allowed, limits[self.breakable], counts, scale
         )
         self.live, self.limited = features[end:], features[resources:]
 
@@ -160,9 +162,7 @@ class Knapsack:
         return float(self._costs[:, self._layers, choice].sum(axis=1).max())
 
     def fits(self, choice: Ints) -> bool:
-        """Whether every option is allowed and every limit kept, on the caller's own arrays."""
-        if not self._allowed[self._layers, choice].all():
-            return False
+        """Whether every limit is kept, on the caller's own arrays."""
         for values, most in self._sums:
             if float(values[self._layers, choice].sum()) > most:
                 return False

@@ -148,9 +148,10 @@ class Dual:
         effort : Effort
             Stop where it is spent; the first pivot is always made.
         """
-        unit, numbers = float(self._classes.scale[0]), self._table.size + len(self._limits) ** 2
+        unit = float(self._classes.scale[0])
+        moved = Effort.of(self._table.size + len(self._limits) ** 2)
         for _ in range(_PIVOTS):
-            effort.move(numbers)
+            effort.left -= moved
             if not self._pivot(close) and not self._widened():
                 break
             if self._best * unit >= enough or effort.spent:

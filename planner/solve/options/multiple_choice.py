@@ -118,7 +118,7 @@ def choose(
     problem = Knapsack(costs, allowed, sums, memories)
     breakable = problem.breakable
     run = _Run(problem, cutoff, Effort(effort, deadline), None if near is None else near[breakable])
-    if known is not None:
+    if known is not None and allowed[np.arange(len(known)), known].all():
         run.take(known)
     run.search_boxes()
     multipliers = np.zeros(limits)
@@ -168,7 +168,7 @@ class _Run:
             if self._effort.spent:
                 self.open_bound = min(self.open_bound, box.bound)
             else:
-                self._effort.move(self._problem.limited.size)
+                self._effort.left -= Effort.of(self._problem.limited.size)
                 boxes += self._look(box)
 
     def below(self) -> float:
@@ -253,6 +253,7 @@ class _Run:
         """Search ever larger cores of a box; whether it is closed, and its bound."""
         reduced, number = _in_order(classes, priced)
         bound = max(bound, priced.bound)
+        number = max(number, int(np.searchsorted(reduced, bound - priced.bound)))  # proven before
         while bound < self.below():
             below = self.below()
             within = below - priced.bound
