@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.check import PROVEN_GAP, exceeds
 from planner.solve.deadline import Deadline
-from planner.solve.sparsity.multiple_choice import Choice as Pick
-from planner.solve.sparsity.multiple_choice import MemoryRow, choose
+from planner.solve.options.multiple_choice import Pick
+from planner.solve.options.multiple_choice import MemoryRow, choose
 
 # a sum within its limit may exceed it by the tolerance; a threshold is meant exactly
 _STRICT = 1 / (1 + FEASIBILITY_TOLERANCE)
@@ -106,7 +106,7 @@ def _within(
             sums,
             stage.memories,
             effort=effort,
-            stop_at=deadline.stop_at,
+            deadline=deadline,
         )
         least += min(found.bound, found.objective)
         if exceeds(least, budget):

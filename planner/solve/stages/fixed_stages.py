@@ -9,10 +9,10 @@ from planner.solve.check import PROVEN_GAP
 from planner.solve.deadline import Deadline
 from planner.solve.problem import NO_LIMIT, Choice, Problem
 from planner.solve.program import Program, is_too_long
-from planner.solve.sparsity.lagrangian import Dual
-from planner.solve.sparsity.layer_groups import LayerGroups
-from planner.solve.sparsity.multiple_choice import EFFORT, MemoryRow, SumRow, choose
-from planner.solve.sparsity.multiple_choice import Choice as Pick
+from planner.solve.options.lagrangian import Dual
+from planner.solve.options.knapsack import Knapsack
+from planner.solve.options.multiple_choice import EFFORT, MemoryRow, SumRow, choose
+from planner.solve.options.multiple_choice import Pick
 from planner.solve.stages.by_stage import StageRows, close_in_by_stage
 from planner.solve.stages.stage_graph import Structure
 
@@ -145,7 +145,7 @@ class FixedStages:
             memories,
             cutoff=cutoff_s,
             effort=effort,
-            stop_at=deadline.stop_at,
+            deadline=deadline,
         )
         if found.closed or not exact:
             return found
@@ -264,9 +264,9 @@ class FixedStages:
             peak = int(live[units, options].max())
             allowed &= live <= peak
             capped.append((weights.astype(np.float64), float(limit - peak)))
-        merged = LayerGroups(self.latency_s[None], allowed, capped, ())
+        merged = Knapsack(self.latency_s[None], allowed, capped, ())
         prices = np.zeros(len(capped))
-        prices[merged.kept] = Dual(merged.rows).improve(_EXACT).multipliers
+        prices[merged.breakable] = Dual(merged.classes).improve(_EXACT).multipliers
         group_of = {start: group for start, _, group in self._runs}
         first = len(times) + len(budget)
         memory = {
