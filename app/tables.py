@@ -7,9 +7,9 @@ import io
 from dataclasses import dataclass
 
 from app.profile_tree import Sums
+from planner.domain.certificate import Certificate
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import KeptFeatures, Plan, StagePlan
-from planner.domain.certificate import Certificate
 from planner.strategies.compare import Comparison
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_bytes

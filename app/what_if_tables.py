@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.tables import Cell, Table, shown_gap
-from planner.strategies.what_if.quantities import Quantity, Value
 from planner.strategies.what_if.needed import Needed, Trial
+from planner.strategies.what_if.quantities import Quantity, Value
 from planner.strategies.what_if.summary import PlanSummary
 from planner.strategies.what_if.sweep import Sweep, SweepPoint
 from planner.units import format_seconds

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from planner.strategies.what_if.quantities import Quantity, Value
 from planner.strategies.what_if.needed import Needed
+from planner.strategies.what_if.quantities import Quantity, Value
 from planner.strategies.what_if.sweep import Sweep
 from planner.units import format_seconds, format_si
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 from _machine import header, timed
-
-from planner.domain.certificate import AllocationProblem
 from planner.solve.allocation.dp import every_count
 from planner.solve.allocation.ilp import ilp_allocation
 from planner.solve.allocation.solver import solve_allocation
+
+from planner.domain.certificate import AllocationProblem
 
 OBJECTIVES = ("latency", "bottleneck")
 

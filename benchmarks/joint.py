@@ -14,16 +14,16 @@ import argparse
 import time
 
 from _machine import header, timed
-
-from planner.accuracy.model import curve_model
-from planner.case import Case, sparsifiable_layers
-from planner.solve.problem import JointProblem
-from planner.domain.settings import Limits, Objective
-from planner.solve.deadline import Deadline
 from planner.solve.joint.bottleneck import least_bottleneck
 from planner.solve.joint.ilp import JointProgram
 from planner.solve.joint.latency import least_latency
 from planner.solve.joint.solver import solve_joint
+
+from planner.accuracy.model import curve_model
+from planner.case import Case, sparsifiable_layers
+from planner.domain.settings import Limits, Objective
+from planner.solve.deadline import Deadline
+from planner.solve.problem import JointProblem
 from planner.strategies.problem_of import JointCosts
 from profiles.catalog import load_cluster, load_curve, load_model
 

@@ -22,13 +22,13 @@ from functools import cache, partial
 import numpy as np
 import pulp
 from _machine import header, timed
-
-from planner.case import Case
-from planner.domain.cluster import Cluster, Link, Node
-from planner.cost.table import CostTable
 from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.sparsity.multiple_choice import choose
 from planner.solve.sparsity.solver import solve_sparsity, sweep_sparsity
+
+from planner.case import Case
+from planner.cost.table import CostTable
+from planner.domain.cluster import Cluster, Link, Node
 from planner.solve.check import memory_bytes
 from profiles.catalog import load_model
 

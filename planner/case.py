@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar, cast
@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import LossModel
 from planner.cost.handover import Handovers, Member, Transfers, positions_of
-from planner.cost.layers import NodeTimes, node_times
 from planner.cost.ownership import FeatureShares, feature_shares
-from planner.cost.sharing import sharing_readers
 from planner.cost.stage import StageCosts
-from planner.cost.table import DEFAULT_LEVELS, cost_of_counts, cost_table
+from planner.cost.table import DEFAULT_LEVELS, CostTable, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Casting, Cluster, Medium
-from planner.cost.table import CostTable
 from planner.domain.model_profile import ModelProfile
-from planner.domain.owners import LayerOwners
+from planner.domain.owners import LayerOwners, speed_ratio
 from planner.domain.plan import ModelReference
 from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 from planner.structure import allocation_units
@@ -132,11 +129,8 @@ class Case:
     def shares(self, names: tuple[str, ...]) -> FeatureShares:
         """Ownership of features on a group of nodes."""
         speeds = {node.name: node.macs_per_s for node in self.cluster.nodes}
-        slowest = min(speeds[name] for name in names)
-        ratios = tuple(speeds[name] / slowest for name in names)
-        return self.once(
-            ("shares", ratios), lambda: feature_shares(self.profile, np.array(ratios))
-        )
+        ratio = speed_ratio(speeds[name] for name in names)
+        return self.once(("shares", ratio), lambda: feature_shares(self.profile, ratio))
 
     def owners(self, names: tuple[str, ...]) -> LayerOwners:
         """The owner of every feature that each layer reads and makes on a group of nodes."""
@@ -152,9 +146,7 @@ class Case:
 
     # Costs of layers on a group.
 
-    def table(
-        self, names: tuple[str, ...], levels: tuple[float, ...] | None = None
-    ) -> CostTable:
+    def table(self, names: tuple[str, ...], levels: tuple[float, ...] | None = None) -> CostTable:
         """Costs at the given uniform levels on a group of nodes, `levels` by default."""
         # a node alone exchanges nothing at any level
         asked = (0.0,) if len(names) == 1 else (self.levels if levels is None else levels)
@@ -168,19 +160,11 @@ class Case:
     def table_of(self, names: tuple[str, ...], kept: NDArray[np.int64]) -> CostTable:
         """Costs of given feature counts, shape (L, n, n), on a group of nodes."""
         group, shares = self.cluster.only(names), self.shares(names)
-        only = kept[:, None]
-        return cost_of_counts(self.profile, group, self.settings, shares, only, np.zeros(1))
+        return cost_of_counts(self.profile, group, self.settings, shares, kept)
 
     def stage(self, table: CostTable, rows: slice = slice(None)) -> StageCosts:
         """A table's layers, or some of them, as a stage on its group."""
         return StageCosts(table, self.owners(table.node_names), self.casting, rows)
-
-    def node_times(self, names: tuple[str, ...], kept: NDArray[np.int64]) -> NodeTimes:
-        """When each node of a group works for given feature counts, shape (L, n, n)."""
-        shares = self.shares(names)
-        readers = sharing_readers(self.profile, shares, self.settings)
-        group = self.cluster.only(names)
-        return node_times(self.profile, group, self.settings, shares, kept, readers)
 
     def loss(self, table: CostTable) -> NDArray[np.float64]:
         """Score of every layer at every option in the loss model's unit, shape (L, K).
@@ -193,20 +177,20 @@ class Case:
 
     # Costs between groups.
 
-    def transfers(self, sender: tuple[str, ...], receiver: tuple[str, ...]) -> Transfers:
-        """Handing all live tensors from one group to another, at every cut between units."""
-        return self.once(
-            ("transfers", sender, receiver),
-            lambda: self._handovers.between(self._member(sender), self._member(receiver)),
-        )
+    def transfers(self, pairs: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> Transfers:
+        """Handing all live tensors from one group to another, for P pairs, (P, U - 1) each."""
+        members = [(self._member(sender), self._member(receiver)) for sender, receiver in pairs]
+        return self._handovers.between_pairs(members)
 
     def handover_s(
         self, sender: tuple[str, ...], receiver: tuple[str, ...], layer: int
     ) -> tuple[float, float]:
         """Seconds, and seconds of a shared medium, of the change of group before a layer."""
         cut = [unit.start for unit in self.units].index(layer) - 1
-        transfers = self.transfers(sender, receiver)
-        return float(transfers.seconds[cut]), float(transfers.medium_s[cut])
+        found = self.once(
+            ("transfers", sender, receiver), lambda: self.transfers([(sender, receiver)])
+        )
+        return float(found.seconds[0, cut]), float(found.medium_s[0, cut])
 
     def ends_s(self, names: tuple[str, ...]) -> tuple[float, float]:
         """Seconds of handing the input to a group and of collecting the output from it."""
@@ -243,5 +227,5 @@ def _is_of(key: Hashable, name: str) -> bool:
 
 def sparsifiable_layers(profile: ModelProfile) -> NDArray[np.bool_]:
     """Layers that exchange features once the model is distributed, shape (L,)."""
-    exchanged: NDArray[np.bool_] = np.any(feature_shares(profile, np.ones(2)).owned > 0, axis=1)
+    exchanged: NDArray[np.bool_] = np.any(feature_shares(profile, [1, 1]).owned > 0, axis=1)
     return exchanged

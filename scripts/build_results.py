@@ -16,15 +16,17 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
-from planner.strategies.optimise import optimise
-from planner.strategies.baselines import ar_mdi, optimal_allocation, pipeline_equal
 from planner.strategies.baselines import (
+    ar_mdi,
     dense,
     independent_branches,
+    optimal_allocation,
     optimal_sparsity,
+    pipeline_equal,
     single_node,
     uniform,
 )
+from planner.strategies.optimise import optimise
 from planner.structure import block_groups
 from profiles.catalog import load_cluster, load_curve, load_model
 

@@ -9,15 +9,15 @@ from documents import command, made
 from pydantic import BaseModel, TypeAdapter
 
 from planner.domain.accuracy import AccuracyCurve
+from planner.domain.certificate import Problem, Result
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.domain.certificate import Problem, Result
 from planner.simulation.result import SimulationResult
 from planner.simulation.scenario import Scenario
 from planner.strategies.compare import Comparison
-from planner.strategies.what_if.needed import Needed
 from planner.strategies.what_if.frontier import ParetoFrontier
+from planner.strategies.what_if.needed import Needed
 from planner.strategies.what_if.sweep import Sweep
 
 DOCUMENTS: dict[str, type[BaseModel]] = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from documents import ms, table
 from numpy.typing import NDArray
+from planner.solve.allocation.solver import solve_allocation
 from readings import READINGS, Reading, costs_at
 
 from planner.case import Case
@@ -14,9 +15,7 @@ from planner.cost.layers import LayerCosts
 from planner.domain.cluster import Casting, Cluster, Medium
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import NO_LIMITS, CostSettings
-from planner.solve.allocation.solver import solve_allocation
-from planner.strategies.baselines import allocation_problem, pipeline_equal
-from planner.strategies.baselines import single_node
+from planner.strategies.baselines import allocation_problem, pipeline_equal, single_node
 from profiles.catalog import load_cluster, load_model
 
 SPARSITY = 0.99

@@ -15,7 +15,9 @@ from app.render import Format, emit
 from app.tables import (
     comparison_table,
 )
+from planner.domain.request import Request
 from planner.domain.settings import Objective
+from planner.strategies.compare import DEFAULT_SPARSITIES
 from planner.strategies.compare import compare as compare_strategies
 from profiles.files import document_text
 
@@ -43,11 +45,14 @@ def compare(
         comparison = leavable(
             compare_strategies,
             replace(asked.case, split_points=tuple(split_points or [])),
+            Request(
+                max_nodes=max(counts),
+                objective=one_of("--objective", objective, get_args(Objective)),
+                limits=asked.limits,
+                time_limit_s=asked.time_limit_s,
+            ),
             counts,
-            tuple(sparsity or [0.8, 0.9]),
-            one_of("--objective", objective, get_args(Objective)),
-            asked.limits,
-            asked.time_limit_s,
+            tuple(sparsity or DEFAULT_SPARSITIES),
         )
     write_file(output_file, document_text(comparison))
     say_accuracy(asked)

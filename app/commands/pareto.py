@@ -17,6 +17,7 @@ from app.tables import (
 from app.words import (
     frontier_sentence,
 )
+from planner.domain.request import Request
 from planner.domain.settings import Parallelism
 from planner.strategies.what_if.frontier import Trade, frontier
 from profiles.files import document_text
@@ -43,12 +44,14 @@ def pareto(
         found = leavable(
             frontier,
             asked.case,
+            Request(
+                max_nodes=asked.node_count(max_nodes, "--max-nodes"),
+                parallelism=one_of("--parallelism", parallelism, get_args(Parallelism)),
+                limits=asked.frontier_limits(traded),
+                time_limit_s=asked.time_limit_s,
+            ),
             traded,
-            max_nodes=asked.node_count(max_nodes, "--max-nodes"),
-            parallelism=one_of("--parallelism", parallelism, get_args(Parallelism)),
-            limits=asked.frontier_limits(traded),
             points=points,
-            time_limit_s=asked.time_limit_s,
         )
     write_file(output_file, document_text(found))
     say_accuracy(asked)

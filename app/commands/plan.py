@@ -27,8 +27,8 @@ from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import Objective, Parallelism
 from planner.errors import BadInputError
-from planner.strategies.what_if.binding import what_binds as find_what_binds
 from planner.strategies.optimise import optimise
+from planner.strategies.what_if.binding import what_binds as find_what_binds
 from planner.units import format_bytes
 
 

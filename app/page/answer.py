@@ -17,9 +17,9 @@ from planner.domain.plan import Binding, Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.reshape import at_input_shapes
-from planner.strategies.what_if.binding import what_binds
 from planner.strategies.compare import Comparison, compare
 from planner.strategies.optimise import optimise
+from planner.strategies.what_if.binding import what_binds
 from planner.strategies.what_if.frontier import ParetoFrontier, Trade, frontier
 from profiles.catalog import load_model
 from profiles.files import document_text
@@ -155,14 +155,7 @@ class Answer:
         return Answer(self.profile, asked, self.own_accuracy, self)
 
     def _comparison(self) -> Comparison:
-        return compare(
-            self.case,
-            (self.question.nodes,),
-            UNIFORM_LEVELS,
-            self.question.objective,
-            self.limits,
-            TIME_LIMIT_S,
-        )
+        return compare(self.case, self.request, (self.question.nodes,))
 
     def traded(self, trade: Trade) -> Answer:
         """The same question without limits on what is traded, nor an objective of its own."""
@@ -179,12 +172,13 @@ class Answer:
         """What an accuracy drop or a latency buys, as ``planner pareto`` traces it."""
         return frontier(
             self.case,
+            replace(
+                self.request,
+                limits=self.given_limits if trade == "accuracy" else self.limits,
+                exactly=False,
+            ),
             trade,
-            max_nodes=self.question.nodes,
-            parallelism=self.question.parallelism,
-            limits=self.given_limits if trade == "accuracy" else self.limits,
             points=points,
-            time_limit_s=TIME_LIMIT_S,
             watch=watch,
         )
 

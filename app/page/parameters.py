@@ -17,8 +17,8 @@ from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES
 from planner.domain.cluster import Cluster
 from planner.domain.settings import DEFAULT_MAX_ACCURACY_DROP, DEFAULT_MAX_ENERGY_LOSS
 from planner.errors import BadInputError
-from planner.strategies.what_if.quantities import Quantity as SweptQuantity
 from planner.strategies.what_if.needed import Resource
+from planner.strategies.what_if.quantities import Quantity as SweptQuantity
 from profiles.catalog import (
     cluster_names,
     curve_for_model,

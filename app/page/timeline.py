@@ -9,8 +9,8 @@ from typing import Literal
 from app.page.answer import Answer
 from app.page.layer_view import StageView, plan_stages
 from app.tables import Table
-from planner.cost.layers import NodeTimes
-from planner.strategies.costed import node_times_of
+from planner.cost.stage import StageCosts
+from planner.strategies.costed import cost_stages
 
 Kind = Literal["computation", "communication", "handed over"]
 
@@ -41,7 +41,7 @@ def _spans(answer: Answer) -> Iterator[Span]:
     overlap = answer.case.settings.overlap
     first = answer.case.ends_s(stages[0].nodes)[0]
     last = answer.case.ends_s(stages[-1].nodes)[1]
-    times = [_by_layer(answer, found) for found in node_times_of(answer.case, answer.plan.stages)]
+    times = [_by_layer(found) for found in cost_stages(answer.case, answer.plan.stages).stages]
     now = 0.0
     if first:
         yield from _all(stages[0].nodes, 1, "handed over", "the input", now, now + first)
@@ -66,10 +66,10 @@ Seconds = dict[str, tuple[list[float], list[float]]]
 """By layer: for how long each node of a stage communicates, and for how long it computes."""
 
 
-def _by_layer(answer: Answer, times: NodeTimes) -> Seconds:
-    names = (layer.name for layer in answer.profile.layers)
-    rows = zip(times.comm_s.tolist(), times.compute_s.tolist(), strict=True)
-    return dict(zip(names, rows, strict=True))
+def _by_layer(stage: StageCosts) -> Seconds:
+    table = stage.table
+    rows = zip(table.node_comm_s[:, 0].tolist(), table.node_compute_s[:, 0].tolist(), strict=True)
+    return dict(zip(table.layer_names, rows, strict=True))
 
 
 def _stage(

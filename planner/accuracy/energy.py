@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.interface import LossKind, PredictedLoss, total_score
-from planner.cost.stage import StageCosts
 from planner.accuracy.ranking import Magnitudes, ranking, sub_row_norms
+from planner.cost.stage import StageCosts
 from planner.domain.cluster import Casting
 from planner.domain.owners import Owners
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.interface import LossKind, PredictedLoss, total_score
-from planner.cost.stage import StageCosts
 from planner.accuracy.spreading import DEFAULT_RULE, SpreadingRule, exponent, layer_weights
+from planner.cost.stage import StageCosts
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Origin
 from planner.domain.model_profile import ModelProfile

@@ -48,20 +48,6 @@ class LayerCosts(Generic[Count]):
     medium_s: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class NodeTimes:
-    """When the nodes of a group work at one option, float arrays of shape (L, n).
-
-    Attributes
-    ----------
-    comm_s, compute_s
-        As `LayerCosts.node_comm_s` and `LayerCosts.node_compute_s`.
-    """
-
-    comm_s: NDArray[np.float64]
-    compute_s: NDArray[np.float64]
-
-
 def layer_costs(
     profile: ModelProfile,
     group: Cluster,

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.cluster import Casting
+from planner.cost.memory import stage_memory_bytes
+from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
+from planner.domain.cluster import Casting
 from planner.domain.owners import LayerOwners
 
 
@@ -53,12 +55,10 @@ class StageCosts:
 
     def busy_s(self, overlap: bool) -> float:
         """Seconds between two results of this stage (docs/model.md, eq. 10)."""
-        if overlap:
-            return max(self.sum_of(self.table.comm_s), self.sum_of(self.table.compute_s))
-        return self.sum_of(self.table.latency_s)
+        comm_s, compute_s = (c[self.rows, 0] for c in (self.table.comm_s, self.table.compute_s))
+        return float(busy_s(comm_s, compute_s, overlap).sum(axis=1).max())
 
     def memory_bytes(self) -> dict[str, int]:
-        """Stored weights and the largest live activations of every node (eq. 11)."""
-        stored = self.table.weight_bytes[self.rows, 0].sum(axis=0)
-        live = self.table.live_bytes[self.rows, 0].max(axis=0)
-        return dict(zip(self.nodes, (stored + live).tolist(), strict=True))
+        """What every node needs, by its name (eq. 11)."""
+        stored, live = self.table.weight_bytes[self.rows, 0], self.table.live_bytes[self.rows, 0]
+        return dict(zip(self.nodes, stage_memory_bytes(stored, live).tolist(), strict=True))

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from planner.domain.arrays import Frozen
-from planner.domain.cluster import Cluster, Origin
 from planner.domain.certificate import Certificate
+from planner.domain.cluster import Cluster, Origin
 from planner.domain.settings import CostSettings, Limits, Objective
 
 KeptCount = Annotated[int, Field(ge=0, lt=2**62)]

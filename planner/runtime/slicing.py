@@ -14,7 +14,6 @@ from planner.cost.stage import StageCosts
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.weights.masks import LayerMask
 from planner.runtime.cutting.choice import chosen_masks
 from planner.runtime.cutting.group_change import change_of_group, content_of
 from planner.runtime.cutting.operators import cut_out
@@ -32,6 +31,7 @@ from planner.runtime.running.slices import OutputForm, Part, Slices, Stretch
 from planner.runtime.running.traffic import Traffic, check_bytes, handover_name, predicted_traffic
 from planner.strategies.costed import cost_stages
 from planner.structure import last_uses, tensors_across
+from planner.weights.masks import LayerMask
 
 
 def slice_model(
@@ -105,7 +105,7 @@ class _Slicer:
             **{name: layer.output for name, layer in traced.layers.items()},
         }
         self._last = last_uses(self._profile)
-        counted = study.settings.count_input
+        counted = case.settings.count_input
         self._across = tensors_across(self._profile, with_inputs=counted)
         # inputs that are not communicated are on every node already
         self._input_nodes = tuple(

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
-from planner.cost.chain import ChainCosts
 from planner.cost.exchange import Links, transfer_s
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -14,6 +13,7 @@ from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from planner.simulation.network import Network
 from planner.simulation.scenario import MAX_NODES, Scenario
+from planner.structure import tensor_bytes
 from planner.strategies.ar_mdi import ar_mdi_workers
 from planner.strategies.baselines import seconds_per_param
 
@@ -34,14 +34,14 @@ def network_of(scenario: Scenario) -> Network:
     names = tuple(node.name for node in ring.nodes)
     _check_names(scenario, names)
     case = Case(profile, _without_delay(ring), CostSettings(medium=scenario.medium))
-    chain = case.chain(len(names))
-    done_s = np.concatenate([np.zeros((len(names), 1)), np.cumsum(chain.compute_s, axis=1)], axis=1)
+    compute_s = np.stack([_unit_s(case, name) for name in names])
+    done_s = np.concatenate([np.zeros((len(names), 1)), np.cumsum(compute_s, axis=1)], axis=1)
     sources = np.array([names.index(source.node) for source in scenario.sources])
     change_s = _changes(scenario)
-    if len(change_s) * len(sources) * len(chain.units) > MAX_CELLS:
+    if len(change_s) * len(sources) * len(case.units) > MAX_CELLS:
         raise BadInputError(
             f"scenario {scenario.name!r}: {len(change_s)} epochs of churn and drift, "
-            f"{len(sources)} sources and {len(chain.units)} units of the model; their product "
+            f"{len(sources)} sources and {len(case.units)} units of the model; their product "
             f"may be at most {MAX_CELLS:,}"
         )
     alive = _alive(scenario, names, change_s)
@@ -49,13 +49,13 @@ def network_of(scenario: Scenario) -> Network:
     gamma = seconds_per_param(case, len(names))
     for name, value in scenario.gamma_s_per_param.items():
         gamma[names.index(name)] = value
-    weights = chain.params if scenario.split == "params" else chain.macs
+    weights = case.per_unit(scenario.split)
     if not weights.any():
         raise BadInputError(
             f"split: model {profile.name} has no {scenario.split}; give params or macs, "
             "whichever it has"
         )
-    owner = np.empty((len(change_s), len(sources), len(chain.units)), dtype=np.int64)
+    owner = np.empty((len(change_s), len(sources), len(case.units)), dtype=np.int64)
     for epoch, source in np.ndindex(*owner.shape[:2]):
         order = np.roll(np.arange(len(names)), -sources[source])
         order = order[alive[epoch, order]]
@@ -66,7 +66,7 @@ def network_of(scenario: Scenario) -> Network:
         source_node=sources,
         medium=case.medium,
         done_s=done_s,
-        send_s=_send_s(case, chain),
+        send_s=_send_s(case),
         delay_s=ring.pair_latency_s() * ~np.eye(len(names), dtype=np.bool_),
         change_s=change_s,
         alive=alive,
@@ -123,16 +123,27 @@ def _without_delay(ring: Cluster) -> Cluster:
     )
 
 
-def _send_s(case: Case, chain: ChainCosts) -> Array:
+def _unit_s(case: Case, name: str) -> Array:
+    """Seconds of every unit on one node alone, shape (U,)."""
+    seconds = case.table((name,)).compute_s[:, 0]
+    found: Array = np.add.reduceat(seconds, [unit.start for unit in case.units])
+    return found
+
+
+def _send_s(case: Case) -> Array:
     """Occupation of a link by the input, by what crosses each cut, and by the output."""
-    profile = case.profile
-    sizes = {layer.name: layer.output_bytes for layer in profile.layers}
-    sizes |= {spec.name: spec.bytes for spec in profile.inputs}
+    profile, names = case.profile, [(node.name,) for node in case.cluster.nodes]
+    sizes = tensor_bytes(profile)
     ends = np.array(
         [sum(spec.bytes for spec in profile.inputs), sum(sizes[n] for n in profile.outputs)]
     )
     outer = transfer_s(ends, Links.of(case.cluster, case.medium, None))
-    return np.concatenate([outer[:, :, :1], chain.transfer_s, outer[:, :, 1:]], axis=2)
+    between = np.zeros((len(names), len(names), len(case.units) - 1))
+    pairs = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
+    if pairs:
+        moved = case.transfers([(names[i], names[j]) for i, j in pairs])
+        between[tuple(np.array(pairs).T)] = moved.seconds
+    return np.concatenate([outer[:, :, :1], between, outer[:, :, 1:]], axis=2)
 
 
 def _changes(scenario: Scenario) -> Array:

@@ -95,6 +95,4 @@ def _choices(problem: Problem) -> Iterator[Choice]:
             options = [np.flatnonzero(problem.allowed[g, u]) for u, g in enumerate(rows)]
             for picked in itertools.product(*options):
                 # the options are whole numbers already: validating each case costs the most
-                yield Choice.model_construct(
-                    starts=starts, groups=groups, options=np.array(picked)
-                )
+                yield Choice.model_construct(starts=starts, groups=groups, options=np.array(picked))

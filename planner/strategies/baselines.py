@@ -59,9 +59,7 @@ def split_baseline(case: Case, nodes: int, strategy: str, independent: int) -> P
         How many block groups exchange nothing: the last ones, or the first.
     """
     table, (whole, none) = _table_with(case, nodes, 0.0, 1.0)
-    cut = independent_layers(
-        strategy, _block_groups(case, table), independent, table.sparsifiable
-    )
+    cut = independent_layers(strategy, _block_groups(case, table), independent, table.sparsifiable)
     return plan_of_options(case, table, np.where(cut, none, whole), f"{strategy}@{independent}")
 
 
@@ -99,9 +97,7 @@ def ar_mdi_macs(case: Case, nodes: int) -> Plan:
     """AR-MDI with shares of the MACs by each worker's delay per MAC (ours)."""
     totals = case.profile.totals
     gamma = seconds_per_param(case, nodes) * (max(totals.params, 1) / max(totals.macs, 1))
-    return plan_of_workers(
-        case, nodes, ar_mdi_workers(case.per_unit("macs"), gamma), "ar-mdi-macs"
-    )
+    return plan_of_workers(case, nodes, ar_mdi_workers(case.per_unit("macs"), gamma), "ar-mdi-macs")
 
 
 def seconds_per_param(case: Case, nodes: int) -> NDArray[np.float64]:

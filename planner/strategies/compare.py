@@ -137,9 +137,7 @@ def _baselines(
     yield _row(case, pipeline_equal(case, nodes), limits)
 
 
-def _shares(
-    case: Case, nodes: int, limits: Limits, deadline: Deadline
-) -> Iterator[ComparisonRow]:
+def _shares(case: Case, nodes: int, limits: Limits, deadline: Deadline) -> Iterator[ComparisonRow]:
     """AR-MDI with γ per parameter and per MAC, and how far each is from the optimum."""
     for plan in (ar_mdi(case, nodes), ar_mdi_macs(case, nodes)):
         row = _row(case, plan, limits)

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import NOTHING_KNOWN, PredictedLoss
 from planner.case import Case
-from planner.cost.layers import NodeTimes
 from planner.cost.stage import StageCosts
-from planner.domain.cluster import Origin
 from planner.cost.table import CostTable
+from planner.domain.cluster import Origin
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
 from planner.errors import BadInputError
 
@@ -160,20 +159,6 @@ def cost_plan(case: Case, stages: tuple[StagePlan, ...], strategy: str) -> Plan:
     )
 
 
-def node_times_of(case: Case, stages: tuple[StagePlan, ...]) -> list[NodeTimes]:
-    """When each node of every stage works, over all layers of the model.
-
-    Raises
-    ------
-    BadInputError
-        As `cost_stages`.
-    """
-    return [
-        case.node_times(stage.nodes, _kept_matrix(case, stage, rows))
-        for stage, rows in _check(case, stages)
-    ]
-
-
 def _check(case: Case, stages: tuple[StagePlan, ...]) -> list[tuple[StagePlan, slice]]:
     """Every stage with its rows, where all fit the model and the cluster."""
     _check_layers(case, stages)
@@ -294,7 +279,7 @@ def layer_plans(
         kept: KeptFeatures | None = None
         sparsity: float | None = None
         if nodes > 1 and table.sparsifiable[row]:
-            kept = _compact(table.kept_features[row, choice[row]])
+            kept = _compact(table.counts.of(row)[choice[row]])
             sparsity = float(table.comm_sparsity[row, choice[row]])
         name = table.layer_names[row]
         plans.append(LayerPlan(name=name, nodes=nodes, kept_features=kept, sparsity=sparsity))

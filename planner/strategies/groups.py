@@ -69,10 +69,11 @@ class Groups:
             stages.append(tuple(names))
         return stages
 
-    def may_follow(self, group: int, following: int) -> bool:
-        """Whether the nodes for both exist and their order is allowed."""
-        both = self.uses[group] + self.uses[following]
-        return bool(self.follows[group, following] and np.all(both <= self.available))
+    def may_follow(self) -> NDArray[np.bool_]:
+        """Whether the nodes for two stages exist and their order is allowed, shape (G, G)."""
+        both = self.uses[:, None] + self.uses[None]
+        may: NDArray[np.bool_] = self.follows & (both <= self.available).all(axis=2)
+        return may
 
     def keep(self, chosen: Sequence[int]) -> Groups:
         """Some of the groups, in the order given."""

@@ -26,7 +26,9 @@ from planner.strategies.problem_of import costs_of, problem_of, stages_of
 from planner.units import format_seconds
 
 _SAME = 1e-9  # relative difference below which two objectives count as equal
-_FIRST_SHARE = 0.7  # of a time limit for the plan itself; the rest is for what it is weighed against
+_FIRST_SHARE = (
+    0.7  # of a time limit for the plan itself; the rest is for what it is weighed against
+)
 
 
 def optimise(case: Case, request: Request) -> Plan:
@@ -242,9 +244,7 @@ def optimal_allocation(
 ) -> tuple[Plan | None, Result]:
     """The best cut of the layers over the first nodes in ring order, one node a stage."""
     asked = replace(request, max_nodes=nodes, parallelism="pipeline", exactly=False)
-    scope = (
-        f"contiguous cuts before layers with MACs, over the first {nodes} nodes in ring order"
-    )
+    scope = f"contiguous cuts before layers with MACs, over the first {nodes} nodes in ring order"
     found = find_plan(case, asked, deadline, (ring_order(case, nodes),))
     return _named(found, "optimal-allocation", scope)
 
@@ -269,8 +269,7 @@ def _check(plan: Plan, result: Result) -> None:
         broken.append("not what its certificate says")
     if broken:
         raise InconsistentResultError(
-            f"{plan.strategy} on {plan.node_count} nodes: the evaluated plan is "
-            f"{', '.join(broken)}"
+            f"{plan.strategy} on {plan.node_count} nodes: the evaluated plan is {', '.join(broken)}"
         )
 
 

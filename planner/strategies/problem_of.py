@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import loss_limit
 from planner.case import Case
+from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
@@ -90,11 +91,7 @@ def cost_groups(
     names = [groups.members((group,))[0] for group in range(len(ordered))]
     row, cuttable = _unit_rows(case, ordered)
     into = _Units(row, len(case.units), len(levels))
-    latency_s = into.add([table.latency_s for table in ordered])
-    busy_s = latency_s[None]
-    if case.settings.overlap:
-        parts = [t.comm_s for t in ordered], [t.compute_s for t in ordered]
-        busy_s = np.stack([into.add(part) for part in parts])
+    busy = [busy_s(table.comm_s, table.compute_s, case.settings.overlap) for table in ordered]
     losses = [case.loss(table) for table in ordered]
     memory_limit, weights, live = _memory(case, names, ordered, into)
     transfer_s, transfer_medium_s = _transfers(case, groups, single_stage)
@@ -106,8 +103,8 @@ def cost_groups(
         row=row,
         cuttable=cuttable,
         allowed=into.allowed([table.allowed for table in ordered]),
-        latency_s=latency_s,
-        busy_s=busy_s,
+        latency_s=into.add([table.latency_s for table in ordered]),
+        busy_s=np.stack([into.add(list(resource)) for resource in zip(*busy, strict=True)]),
         medium_s=into.add([table.medium_s for table in ordered]),
         loss=into.add([np.where(np.isfinite(loss), loss, 0.0) for loss in losses]),
         unknown=into.add([np.isinf(loss).astype(float) for loss in losses]) > 0,
@@ -176,9 +173,7 @@ class _Units:
         found[..., 0] |= ~found.any(axis=2)
         return found
 
-    def fill(
-        self, add: np.ufunc, into: NDArray[np.int64], values: NDArray[np.int64]
-    ) -> None:
+    def fill(self, add: np.ufunc, into: NDArray[np.int64], values: NDArray[np.int64]) -> None:
         """Gather values of shape (L, K, n) in an array of shape (U, K, n)."""
         add.at(into, self.row, np.broadcast_to(values, self._shape(values)))
 
@@ -211,12 +206,11 @@ def _transfers(
     seconds, medium = np.zeros((count, count, cuts)), np.zeros((count, count, cuts))
     if single_stage or cuts == 0:
         return seconds, medium
-    for group in range(count):
-        for following in range(count):
-            if groups.may_follow(group, following):
-                found = case.transfers(*groups.members((group, following)))
-                seconds[group, following] = found.seconds
-                medium[group, following] = found.medium_s
+    pairs = np.argwhere(groups.may_follow())
+    members = [groups.members(pair) for pair in pairs.tolist()]
+    found = case.transfers([(sender, receiver) for sender, receiver in members])
+    seconds[pairs[:, 0], pairs[:, 1]] = found.seconds
+    medium[pairs[:, 0], pairs[:, 1]] = found.medium_s
     return seconds, medium
 
 

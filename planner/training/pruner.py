@@ -19,11 +19,11 @@ from planner.accuracy.ranking import Magnitudes, magnitudes
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
+from planner.training.masked import SubRowMask, attach, detach, first_names, masked, read_apart
+from planner.training.schedule import largest_sparsity, round_progress
 from planner.weights.masks import LayerMask, needed_weights, plan_masks
 from planner.weights.parameters import StoredWeight, stored_weights
 from planner.weights.planned import check_layers, check_ties, planned_exchanges, spread_masks
-from planner.training.masked import SubRowMask, attach, detach, first_names, masked, read_apart
-from planner.training.schedule import largest_sparsity, round_progress
 
 Selection = Literal["largest", "random"]
 

@@ -142,7 +142,7 @@ def _table(case: Case, nodes: int, levels: tuple[float, ...]) -> CostTable:
             f"sensitivity: found level {wrong[0] if wrong else 'none'}; "
             "give S_comm above 0 and at most 1 (0.9, not 90)"
         )
-    table = case.table(nodes, (0.0, *sorted(levels)))
+    table = case.table(case.names(nodes), (0.0, *sorted(levels)))
     if not table.sparsifiable.any():
         raise BadInputError(
             f"{case.profile.name[:80]}: no layer exchanges features on {nodes} nodes, so that "

@@ -13,6 +13,7 @@ from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
+from planner.strategies.costed import cost_stages
 from planner.weights.parameters import (
     Shape,
     StoredWeight,
@@ -21,10 +22,9 @@ from planner.weights.parameters import (
     is_module,
     owns_weight,
 )
-from planner.strategies.costed import cost_stages
 
 
-def planned_exchanges(plan: Plan, profile: ModelProfile) -> list[StageCosts]:
+def planned_exchanges(plan: Plan, profile: ModelProfile) -> tuple[StageCosts, ...]:
     """What the layers of every stage exchange, one option each.
 
     Raises

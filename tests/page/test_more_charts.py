@@ -24,8 +24,8 @@ from app.page.sweeps import here_value, sweep_values
 from app.page.timeline import timeline
 from planner.domain.cluster import Cluster
 from planner.domain.owners import REPLICATED
-from planner.weights.masks import LayerMask
 from planner.strategies.what_if.sweep import sweep
+from planner.weights.masks import LayerMask
 from profiles.catalog import load_model
 
 PUBLISHED = "curve:resnet50-imagenet/equal"

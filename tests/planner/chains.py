@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from planner.solve.allocation.solver import solve_allocation
 
 from planner.domain.certificate import AllocationProblem
-from planner.solve.allocation.solver import solve_allocation
 from planner.solve.check import evaluate_allocation
 
 

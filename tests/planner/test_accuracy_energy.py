@@ -16,7 +16,6 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
-from planner.strategies.costed import predict
 from planner.strategies.baselines import (
     dense,
     independent_branches,
@@ -25,6 +24,7 @@ from planner.strategies.baselines import (
     single_node,
     uniform,
 )
+from planner.strategies.costed import predict
 from tests.planner.builders import Net, chain, cluster
 
 LEVELS = (0.0, 0.5, 0.75, 1.0)

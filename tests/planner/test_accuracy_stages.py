@@ -14,7 +14,7 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.domain.settings import Limits
-from planner.strategies.costed import predict, layer_plans
+from planner.strategies.costed import layer_plans, predict
 from planner.strategies.optimise import optimise
 from tests.planner.builders import chain, cluster, with_nodes
 

@@ -12,9 +12,8 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
+from planner.strategies.baselines import optimal_allocation, optimal_sparsity, single_node, uniform
 from planner.strategies.optimise import optimise
-from planner.strategies.baselines import optimal_allocation
-from planner.strategies.baselines import optimal_sparsity, single_node, uniform
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import Net, best, chain, cluster, linear_loss
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from planner.solve.joint.fixed_stages import FixedStages
+from planner.solve.joint.solver import solve_joint
+from planner.solve.sparsity.sensitivity import shadow_prices
+from planner.solve.sparsity.solver import solve_sparsity
 
 from planner.case import Case
 from planner.domain.plan import Binding
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
-from planner.solve.joint.fixed_stages import FixedStages
-from planner.solve.joint.solver import solve_joint
-from planner.solve.sparsity.sensitivity import shadow_prices
-from planner.solve.sparsity.solver import solve_sparsity
-from planner.strategies.what_if.binding import what_binds
-from planner.strategies.problem_of import JointCosts
-from planner.strategies.optimise import optimise
 from planner.strategies.baselines import sparsity_problem
+from planner.strategies.optimise import optimise
+from planner.strategies.problem_of import JointCosts
+from planner.strategies.what_if.binding import what_binds
 from tests.planner.builders import chain, cluster, linear_loss, with_nodes
 from tests.planner.test_strategies import OBJECTIVES, seconds
 

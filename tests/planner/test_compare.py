@@ -9,8 +9,8 @@ import pytest
 from planner.accuracy.model import curve_model
 from planner.case import Case, sparsifiable_layers
 from planner.domain.settings import Limits
-from planner.strategies.compare import Comparison, ComparisonRow, compare
 from planner.strategies.baselines import optimal_allocation
+from planner.strategies.compare import Comparison, ComparisonRow, compare
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import chain, cluster
 

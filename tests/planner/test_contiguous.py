@@ -6,17 +6,17 @@ from random import Random
 
 import numpy as np
 import pytest
-
-from planner.domain.certificate import AllocationProblem, Result
-from planner.errors import BadInputError
 from planner.solve.allocation.contiguous import memory_starts
 from planner.solve.allocation.dp import every_count, first_workers
 from planner.solve.allocation.ilp import ilp_allocation
 from planner.solve.allocation.passes import LATENCY, Passes, running_sums
 from planner.solve.allocation.solver import DP_NAME, solve_allocation
 from planner.solve.allocation.stage_bound import least_load
-from planner.solve.exhaustive import exhaustive_allocation
+
+from planner.domain.certificate import AllocationProblem, Result
+from planner.errors import BadInputError
 from planner.solve.check import allocation_times, evaluate_allocation
+from planner.solve.exhaustive import exhaustive_allocation
 from tests.planner.chains import best_s, drawn_chain, limited, memory_for
 from tests.planner.checks import ALLOCATION, check, check_fastest
 from tests.planner.oracle import allocation_case

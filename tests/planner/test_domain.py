@@ -13,14 +13,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from planner.case import Case
 from planner.domain.accuracy import AccuracyCurve
+from planner.domain.certificate import AllocationProblem, Problem, Result, SparsityProblem
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.domain.certificate import AllocationProblem, Problem, Result, SparsityProblem
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
+from planner.strategies.baselines import optimal_sparsity, pipeline_equal, uniform
 from planner.strategies.compare import Comparison, compare
-from planner.strategies.baselines import pipeline_equal
-from planner.strategies.baselines import optimal_sparsity, uniform
 from profiles.catalog import load_curve
 from tests.planner.builders import Net, cluster
 from tests.planner.oracle import allocation_case, sparsity_case

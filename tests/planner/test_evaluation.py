@@ -15,9 +15,8 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
-from planner.strategies.costed import predict, cost_stages, node_times_of
-from planner.strategies.baselines import pipeline_equal
-from planner.strategies.baselines import uniform
+from planner.strategies.baselines import pipeline_equal, uniform
+from planner.strategies.costed import cost_stages, node_times_of, predict
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.generators import clusters, networks
 

@@ -21,10 +21,10 @@ from planner.accuracy.spreading import SpreadingRule
 from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings, Limits
-from planner.strategies.baselines import pipeline_equal
 from planner.strategies.baselines import (
     dense,
     optimal_sparsity,
+    pipeline_equal,
     single_node,
     split_baseline,
     uniform,

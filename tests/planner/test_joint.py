@@ -6,14 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
-
-from planner.accuracy.model import curve_model
-from planner.case import Case, sparsifiable_layers
-from planner.solve.problem import NO_LIMIT, JointProblem, JointResult
-from planner.domain.settings import Limits
 from planner.solve.joint.check import evaluate_joint
 from planner.solve.joint.exhaustive import exhaustive_joint, number_of_plans
 from planner.solve.joint.solver import FAST_PATH, solve_joint
+
+from planner.accuracy.model import curve_model
+from planner.case import Case, sparsifiable_layers
+from planner.domain.settings import Limits
+from planner.solve.problem import NO_LIMIT, JointProblem, JointResult
 from planner.strategies.problem_of import JointCosts
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.joint_cases import random_joint

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from planner.accuracy.energy import EnergyModel
-from planner.cost.stage import StageCosts
 from planner.case import Case
+from planner.cost.stage import StageCosts
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.errors import BadInputError
+from planner.strategies.baselines import independent_branches, uniform
+from planner.strategies.costed import cost_stages
 from planner.weights.masks import (
     LayerMask,
     dense_counts,
@@ -24,8 +26,6 @@ from planner.weights.masks import (
     plan_masks,
     round_counts,
 )
-from planner.strategies.costed import cost_stages
-from planner.strategies.baselines import independent_branches, uniform
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.mask_cases import Weights, all_magnitudes, cases, whole_weights
 
@@ -237,7 +237,9 @@ def test_dense_counts_go_to_nodes_that_compute() -> None:
 def test_branches_on_four_unequal_nodes_keep_their_own_blocks_alone() -> None:
     case = Case(chain(10, 11, 12), cluster([1.0, 2.0, 3.0, 4.0]))
     planned = independent_branches(case, 4).stages
-    found = plan_masks(cost_stages(case, planned).stages, all_magnitudes(whole_weights(case.profile, 1)))
+    found = plan_masks(
+        cost_stages(case, planned).stages, all_magnitudes(whole_weights(case.profile, 1))
+    )
     assert [layer.row for layer in found] == [1, 2]
     for layer in found:
         own = layer.output_owners[:, None] == layer.input_owners[None, :]
@@ -276,12 +278,12 @@ def test_a_weight_that_decides_must_be_known(case_of_two: Case) -> None:
 
 def test_stages_that_do_not_fit_are_refused(case_of_two: Case) -> None:
     with pytest.raises(BadInputError, match=r"'conv_1': keeps 5 features.*at most 4"):
-        cost_stages(case_of_two, one_stage(case_of_two, None, 5)).stages
+        cost_stages(case_of_two, one_stage(case_of_two, None, 5))
     with pytest.raises(ValidationError, match="should be less than 4611686018427387904"):
         one_stage(case_of_two, None, 10**30)
     other = Case(chain(8, 8, 8), cluster(2))
     with pytest.raises(BadInputError, match="the plan has 'nothing' where net has 'conv_2'"):
-        cost_stages(other, one_stage(case_of_two, None, 2)).stages
+        cost_stages(other, one_stage(case_of_two, None, 2))
 
 
 def test_names_of_the_cluster_decide_the_shares() -> None:
@@ -292,6 +294,8 @@ def test_names_of_the_cluster_decide_the_shares() -> None:
         for name, kept in (("conv_0", None), ("conv_1", ((0, 1), (2, 0))))
     )
     planned = (StagePlan(nodes=("b", "c"), layers=layers),)
-    (layer,) = plan_masks(cost_stages(case, planned).stages, all_magnitudes(whole_weights(case.profile, 2)))
+    (layer,) = plan_masks(
+        cost_stages(case, planned).stages, all_magnitudes(whole_weights(case.profile, 2))
+    )
     assert layer.input_owners.tolist() == layer.output_owners.tolist() == [0, 0] + [1] * 6
     assert [[len(features) for features in row] for row in layer.sent] == [[0, 1], [2, 0]]

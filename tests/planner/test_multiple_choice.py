@@ -9,13 +9,13 @@ from random import Random
 
 import numpy as np
 import pytest
-
-from planner.domain.certificate import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.sparsity.ilp import ilp_sparsity
 from planner.solve.sparsity.multiple_choice import Choice, choose
 from planner.solve.sparsity.search import search_sparsity
 from planner.solve.sparsity.solver import DUAL_NAME, solve_sparsity
 from planner.solve.sparsity.state_lists import CellIndex
+
+from planner.domain.certificate import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.check import evaluate_sparsity
 from tests.planner.oracle import SparsityCase, sparsity_case
 

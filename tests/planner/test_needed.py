@@ -16,10 +16,10 @@ from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
 from planner.solve.check import exceeds
-from planner.strategies.what_if.quantities import Value, present_value
+from planner.strategies.optimise import optimise
 from planner.strategies.problem_of import optimal_stages
 from planner.strategies.what_if.needed import Needed, Resource, needed
-from planner.strategies.optimise import optimise
+from planner.strategies.what_if.quantities import Value, present_value
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import ELEMENT_BYTES, chain, cluster, linear_loss, with_nodes
 from tests.planner.generators import chains, clusters

@@ -7,15 +7,15 @@ from random import Random
 
 import numpy as np
 import pytest
-
-from planner.domain.certificate import AllocationProblem
 from planner.solve.allocation.ilp import ilp_allocation
 from planner.solve.allocation.ordering import kinds_of_workers
 from planner.solve.allocation.passes import is_covered
 from planner.solve.allocation.solver import DP_NAME, solve_allocation
+
+from planner.domain.certificate import AllocationProblem
+from planner.solve.check import evaluate_allocation
 from planner.solve.exhaustive import exhaustive_allocation
 from planner.solve.milp import SOLVER_NAME
-from planner.solve.check import evaluate_allocation
 from tests.planner.chains import drawn_chain, memory_for
 from tests.planner.checks import ALLOCATION, check, check_fastest
 

@@ -13,7 +13,6 @@ from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Objective
 from planner.strategies.ar_mdi import ar_mdi_workers
-from planner.strategies.optimise import optimise
 from planner.strategies.baselines import (
     Distance,
     ar_mdi,
@@ -23,6 +22,7 @@ from planner.strategies.baselines import (
     pipeline_equal,
     plan_of_workers,
 )
+from planner.strategies.optimise import optimise
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.generators import clusters, networks
 

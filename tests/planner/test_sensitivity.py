@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import numpy as np
+from planner.solve.sparsity.sensitivity import shadow_prices
+from planner.solve.sparsity.solver import solve_sparsity
 from scipy.optimize import linprog
 
 from planner.domain.certificate import SparsityProblem, SumLimit
-from planner.solve.sparsity.sensitivity import shadow_prices
-from planner.solve.sparsity.solver import solve_sparsity
 from tests.planner.oracle import sparsity_case
 
 CASES = 120

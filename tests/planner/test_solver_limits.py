@@ -9,13 +9,13 @@ from random import Random
 
 import numpy as np
 import pytest
+from planner.solve.allocation.solver import solve_allocation
+from planner.solve.sparsity.solver import solve_sparsity
 
 from planner.domain.certificate import AllocationProblem, Result, SparsityProblem, SumLimit
 from planner.errors import BadInputError
-from planner.solve.allocation.solver import solve_allocation
-from planner.solve.exhaustive import MAX_CASES, exhaustive_allocation, exhaustive_sparsity
-from planner.solve.sparsity.solver import solve_sparsity
 from planner.solve.check import evaluate_allocation, evaluate_sparsity
+from planner.solve.exhaustive import MAX_CASES, exhaustive_allocation, exhaustive_sparsity
 from planner.units import round_up
 from tests.planner.oracle import AllocationCase, SparsityCase, allocation_case, sparsity_case
 

@@ -7,10 +7,10 @@ from functools import partial
 from random import Random
 
 import pytest
-
 from planner.solve.allocation.solver import solve_allocation
-from planner.solve.exhaustive import exhaustive_allocation, exhaustive_sparsity
 from planner.solve.sparsity.solver import solve_sparsity
+
+from planner.solve.exhaustive import exhaustive_allocation, exhaustive_sparsity
 from tests.planner.checks import ALLOCATION, check
 from tests.planner.oracle import AllocationCase, SparsityCase, sparsity_case
 

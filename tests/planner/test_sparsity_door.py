@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from planner.errors import BadInputError
-from planner.solve.milp import SOLVER_NAME
 from planner.solve.sparsity.ilp import ilp_sparsity
 from planner.solve.sparsity.search import search_sparsity
 from planner.solve.sparsity.solver import DUAL_NAME, solve_sparsity, sweep_sparsity
+
+from planner.errors import BadInputError
 from planner.solve.check import evaluate_sparsity
+from planner.solve.milp import SOLVER_NAME
 from tests.planner.test_multiple_choice import KINDS, drawn, equal_layers, medium
 from tests.planner.test_solver_limits import partition
 

@@ -19,13 +19,14 @@ from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import InfeasibleError
-from planner.strategies.costed import predict
-from planner.strategies.optimise import optimise
 from planner.strategies.baselines import (
     ar_mdi,
+    optimal_sparsity,
     pipeline_equal,
+    uniform,
 )
-from planner.strategies.baselines import optimal_sparsity, uniform
+from planner.strategies.costed import predict
+from planner.strategies.optimise import optimise
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import best, linear_loss, with_nodes
 from tests.planner.generators import chains, clusters, networks

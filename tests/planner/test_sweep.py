@@ -15,8 +15,8 @@ from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.errors import BadInputError, InfeasibleError
 from planner.strategies.costed import predict
-from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
 from planner.strategies.optimise import optimise
+from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
 from planner.strategies.what_if.sweep import Sweep, sweep
 from tests.planner.builders import chain, cluster, linear_loss
 from tests.planner.test_strategies import OBJECTIVES, studies

@@ -6,16 +6,16 @@ from random import Random
 
 import numpy as np
 import pytest
-
-from planner.domain.certificate import AllocationProblem
 from planner.solve.allocation import two_sums
 from planner.solve.allocation.contiguous import Stages
 from planner.solve.allocation.costs_to_go import AnyOrder, RingOrder
 from planner.solve.allocation.passes import LATENCY, Passes
 from planner.solve.allocation.solver import DP_NAME, solve_allocation
 from planner.solve.allocation.two_sums import Order
-from planner.solve.milp import SOLVER_NAME
+
+from planner.domain.certificate import AllocationProblem
 from planner.solve.check import allocation_times
+from planner.solve.milp import SOLVER_NAME
 from tests.planner.chains import best_s, drawn_chain, limited, memory_for
 from tests.planner.checks import check, check_fastest
 from tests.planner.oracle import allocation_case

@@ -12,13 +12,13 @@ from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.plan import LayerPlan, Plan, StagePlan
 from planner.domain.settings import CostSettings
-from planner.weights.masks import LayerMask
-from planner.weights.parameters import stored_weights
 from planner.runtime import slice_model
 from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.slices import Slices
 from planner.strategies.costed import cost_plan
 from planner.structure import allocation_units
+from planner.weights.masks import LayerMask
+from planner.weights.parameters import stored_weights
 from profiles.from_torch.runnable import traced_model
 
 

@@ -14,9 +14,9 @@ from planner.accuracy.ranking import magnitudes
 from planner.case import Case
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.weights.masks import plan_masks
 from planner.strategies.baselines import independent_branches, uniform
 from planner.training.pruner import Pruner
+from planner.weights.masks import plan_masks
 from profiles.from_torch.frontend import profile_module
 from tests.planner.builders import cluster
 from tests.training.models import Attention, Convolutions, Prepared, inputs, prepared, train

@@ -17,10 +17,10 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.settings import CostSettings
-from planner.weights.masks import round_counts
-from planner.strategies.costed import cost_plan
 from planner.strategies.baselines import uniform
+from planner.strategies.costed import cost_plan
 from planner.training.pruner import Pruner
+from planner.weights.masks import round_counts
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.mask_cases import Weights, cases
 

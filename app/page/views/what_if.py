@@ -18,8 +18,8 @@ from app.page.text import plain
 from app.page.views.latency import times_origin
 from app.what_if_tables import needed_table, sweep_table
 from app.what_if_words import needed_sentences, sweep_sentences
-from planner.strategies.what_if.quantities import Quantity
 from planner.strategies.what_if.needed import Needed, Resource, needed
+from planner.strategies.what_if.quantities import Quantity
 from planner.strategies.what_if.sweep import Sweep, sweep
 
 _WORDS = {

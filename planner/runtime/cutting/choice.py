@@ -11,9 +11,9 @@ from planner.accuracy.ranking import Magnitudes, magnitudes
 from planner.cost.stage import StageCosts
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from planner.weights.masks import LayerMask, needed_weights, plan_masks
 from planner.runtime.cutting.products import weight_of
 from planner.runtime.reading.template import Template
+from planner.weights.masks import LayerMask, needed_weights, plan_masks
 
 
 def chosen_masks(

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.owners import REPLICATED
 from planner.errors import BadInputError, InconsistentResultError
-from planner.weights.masks import LayerMask
 from planner.runtime.cutting.regions import (
     Holdings,
     Positions,
@@ -27,6 +26,7 @@ from planner.runtime.cutting.regions import (
 from planner.runtime.cutting.transfers import Transfer
 from planner.runtime.reading.template import Template
 from planner.runtime.running.records import Operand, Ref
+from planner.weights.masks import LayerMask
 
 Source = tuple[str, Positions]
 """A stored tensor or message and the positions of its elements."""

@@ -8,10 +8,10 @@ from math import prod
 import torch
 
 from planner.errors import BadInputError
-from planner.weights.masks import LayerMask
 from planner.runtime.running.node import Node
 from planner.runtime.running.traffic import Traffic, check_equal
 from planner.runtime.running.transport import InProcess, Transport
+from planner.weights.masks import LayerMask
 
 
 @dataclass(frozen=True)

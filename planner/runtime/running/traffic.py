@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from planner.case import Case
-from planner.cost.stage import StageCosts
 from planner.cost.ownership import FeatureShares
 from planner.cost.sharing import newly_sent, sharing_readers
+from planner.cost.stage import StageCosts
 from planner.domain.owners import count_handed_over
 from planner.errors import InconsistentResultError
 from planner.runtime.running.transport import Pair

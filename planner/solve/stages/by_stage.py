@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.check import PROVEN_GAP, exceeds
 from planner.solve.deadline import Deadline
-from planner.solve.options.multiple_choice import Pick
-from planner.solve.options.multiple_choice import MemoryRow, choose
+from planner.solve.options.multiple_choice import MemoryRow, Pick, choose
 
 # a sum within its limit may exceed it by the tolerance; a threshold is meant exactly
 _STRICT = 1 / (1 + FEASIBILITY_TOLERANCE)

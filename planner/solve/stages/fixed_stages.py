@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from planner.solve.check import PROVEN_GAP
 from planner.solve.deadline import Deadline
+from planner.solve.options.effort import Effort
+from planner.solve.options.knapsack import Knapsack
+from planner.solve.options.lagrangian import Dual
+from planner.solve.options.multiple_choice import EFFORT, MemoryRow, Pick, SumRow, choose
 from planner.solve.problem import NO_LIMIT, Choice, Problem
 from planner.solve.program import Program, is_too_long
-from planner.solve.options.lagrangian import Dual
-from planner.solve.options.knapsack import Knapsack
-from planner.solve.options.multiple_choice import EFFORT, MemoryRow, SumRow, choose
-from planner.solve.options.multiple_choice import Pick
 from planner.solve.stages.by_stage import StageRows, close_in_by_stage
 from planner.solve.stages.stage_graph import Structure
 
@@ -266,7 +266,7 @@ class FixedStages:
             capped.append((weights.astype(np.float64), float(limit - peak)))
         merged = Knapsack(self.latency_s[None], allowed, capped, ())
         prices = np.zeros(len(capped))
-        prices[merged.breakable] = Dual(merged.classes).improve(_EXACT).multipliers
+        prices[merged.breakable] = Dual(merged.classes).improve(_EXACT, np.inf, Effort(EFFORT)).multipliers
         group_of = {start: group for start, _, group in self._runs}
         first = len(times) + len(budget)
         memory = {
@@ -276,9 +276,7 @@ class FixedStages:
         return (float(prices[len(times)]) if budget else 0.0), memory
 
 
-def price_limits(
-    problem: Problem, choice: Choice
-) -> tuple[float, dict[tuple[int, int], float]]:
+def price_limits(problem: Problem, choice: Choice) -> tuple[float, dict[tuple[int, int], float]]:
     """Seconds per unit of the loss budget, and per byte of each group's positions, at a choice.
 
     Parameters

@@ -152,9 +152,7 @@ class _RelaxedLimits:
             if not mine.any():
                 continue
 
-            def with_limit(
-                most: float | None, mine: NDArray[np.bool_] = mine
-            ) -> dict[str, object]:
+            def with_limit(most: float | None, mine: NDArray[np.bool_] = mine) -> dict[str, object]:
                 bytes_ = NO_LIMIT if most is None else int(most)
                 return {"memory_limit_bytes": np.where(mine, bytes_, limits)}
 

@@ -23,8 +23,9 @@ from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.solve.check import exceeds
-from planner.strategies.what_if.bisection import Bracket, Verdict
 from planner.strategies.costed import predict
+from planner.strategies.optimise import optimise
+from planner.strategies.what_if.bisection import Bracket, Verdict
 from planner.strategies.what_if.quantities import (
     LARGEST,
     MOST_NODES,
@@ -34,7 +35,6 @@ from planner.strategies.what_if.quantities import (
     present_value,
     with_room,
 )
-from planner.strategies.optimise import optimise
 from planner.strategies.what_if.summary import PlanSummary, summary_of
 
 Resource = Literal["bandwidth", "compute", "nodes"]

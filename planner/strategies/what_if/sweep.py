@@ -13,6 +13,7 @@ from planner.domain.arrays import Frozen
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
+from planner.strategies.optimise import optimise
 from planner.strategies.what_if.quantities import (
     UNITS,
     Quantity,
@@ -22,7 +23,6 @@ from planner.strategies.what_if.quantities import (
     rising,
     with_room,
 )
-from planner.strategies.optimise import optimise
 from planner.strategies.what_if.summary import PlanSummary, summary_of
 
 
