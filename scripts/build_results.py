@@ -20,13 +20,11 @@ from planner.strategies.baselines import (
     ar_mdi,
     dense,
     independent_branches,
-    optimal_allocation,
-    optimal_sparsity,
     pipeline_equal,
     single_node,
     uniform,
 )
-from planner.strategies.optimise import optimise
+from planner.strategies.optimise import optimal_allocation, optimal_sparsity, optimise
 from planner.structure import block_groups
 from profiles.catalog import load_cluster, load_curve, load_model
 
@@ -53,7 +51,7 @@ def head_mounted() -> str:
     case = case_on("head-mounted")
     plans = [dense(case, 2), uniform(case, 2, 0.8), single_node(case), pipeline_equal(case, 2)]
     full, sparse = plans[0].predicted, plans[1].predicted
-    costs = case.table(2, (0.0,))
+    costs = case.table(case.names(2), (0.0,))
     ratio = costs.comm_s[:, 0][costs.sparsifiable] / costs.compute_s[:, 0][costs.sparsifiable]
     rows = [
         (
@@ -93,8 +91,8 @@ def small_nodes() -> str:
             ("pipeline, equal parts", pipeline_equal(case, nodes)),
             ("AR-MDI", ar_mdi(case, nodes)),
         ]
-        best, _ = optimal_allocation(case, nodes, "throughput")
-        chosen, _ = optimal_sparsity(case, nodes, "latency", Limits(max_accuracy_drop=0.5))
+        best, _ = optimal_allocation(case, Request(nodes, objective="throughput"))
+        chosen, _ = optimal_sparsity(case, Request(nodes, limits=Limits(max_accuracy_drop=0.5)))
         assert best is not None and chosen is not None
         plans += [
             ("pipeline, optimal for throughput", best),
@@ -191,7 +189,7 @@ def gains() -> tuple[str, list[tuple[int, float, float]]]:
             case = Case(profile, load_cluster("small-nodes"), loss_model=model, curve=curve)
             reference = uniform(case, nodes, 0.9).predicted
             limit = Limits(max_accuracy_drop=reference.accuracy_drop)
-            plan, _ = optimal_sparsity(case, nodes, "latency", limit)
+            plan, _ = optimal_sparsity(case, Request(nodes, limits=limit))
             assert plan is not None
             gain.append(reference.latency_s / plan.predicted.latency_s)
         rows.append((nodes, *(f"{value:.2f}×" for value in gain)))

@@ -35,7 +35,7 @@ class Layer:
 def head_mounted_layers() -> list[Layer]:
     """The layers of ResNet-50 that have MACs, dense on the head-mounted pair."""
     case = case_on("head-mounted")
-    profile, costs = case.profile, case.table(2, (0.0,))
+    profile, costs = case.profile, case.table(case.names(2), (0.0,))
     groups = block_groups(profile, sparsifiable_layers(profile))
     layers: list[Layer] = []
     for row, layer in enumerate(profile.layers):

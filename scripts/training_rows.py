@@ -8,14 +8,15 @@ from typing import Literal
 
 from planner.case import Case
 from planner.domain.plan import Plan
+from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.strategies.baselines import (
     dense,
     independent_branches,
-    optimal_sparsity,
     split_baseline,
     uniform,
 )
+from planner.strategies.optimise import optimal_sparsity
 
 NODES = 2
 CLUSTER = "small-nodes"
@@ -84,7 +85,7 @@ def least_drop_plan(case: Case, sparsity: float) -> Plan:
     assert rival.accuracy_drop is not None, "the case needs an accuracy model"
 
     def fastest(drop: float) -> Plan | None:
-        found, _ = optimal_sparsity(case, NODES, "latency", Limits(max_accuracy_drop=drop))
+        found, _ = optimal_sparsity(case, Request(NODES, limits=Limits(max_accuracy_drop=drop)))
         return found if found and found.predicted.latency_s <= rival.latency_s else None
 
     low, high = 0.0, rival.accuracy_drop

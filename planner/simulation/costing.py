@@ -13,9 +13,9 @@ from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from planner.simulation.network import Network
 from planner.simulation.scenario import MAX_NODES, Scenario
-from planner.structure import tensor_bytes
 from planner.strategies.ar_mdi import ar_mdi_workers
 from planner.strategies.baselines import seconds_per_param
+from planner.structure import tensor_bytes
 
 Array = NDArray[np.float64]
 MAX_CELLS = 20_000_000

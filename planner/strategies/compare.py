@@ -187,8 +187,8 @@ def distance_to_optimum(
     These keep every node's memory and no other limit; None where no allocation does.
     """
     free = Request(max_nodes=nodes, limits=NO_LIMITS)
-    fastest, _ = optimal_allocation(case, free, nodes, deadline)
-    busiest, _ = optimal_allocation(case, replace(free, objective="throughput"), nodes, deadline)
+    fastest, _ = optimal_allocation(case, free, deadline)
+    busiest, _ = optimal_allocation(case, replace(free, objective="throughput"), deadline)
     if fastest is None or busiest is None:
         return None
     known = [best.certificate.status for best in (fastest, busiest) if best.certificate]
@@ -206,7 +206,8 @@ def _optimised(
         ("optimal-allocation", optimal_allocation),
         ("optimal-sparsity", optimal_sparsity),
     ):
-        plan, result = find(case, request, nodes, deadline)
+        asked = replace(request, max_nodes=nodes, exactly=False)
+        plan, result = find(case, asked, deadline)
         if plan is None:
             yield ComparisonRow(
                 strategy=strategy,

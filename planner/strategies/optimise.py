@@ -228,23 +228,25 @@ def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) 
 
 
 def optimal_sparsity(
-    case: Case, request: Request, nodes: int, deadline: Deadline | None = None
+    case: Case, request: Request, deadline: Deadline | None = None
 ) -> tuple[Plan | None, Result]:
-    """The best sparsity per layer on the first nodes, all of which take part."""
-    asked = replace(request, max_nodes=nodes, parallelism="within-layer", exactly=False)
+    """The best sparsity per layer on the first ``max_nodes`` nodes, all of which take part."""
+    nodes = request.max_nodes
     scope = f"{len(case.levels)} levels of sparsity per layer on the first {nodes} nodes"
     if nodes == 1:
         scope = "the whole model on the source"
+    asked = replace(request, parallelism="within-layer", exactly=False)
     found = find_plan(case, asked, deadline, (first_nodes(case, nodes),))
     return _named(found, "optimal-sparsity", scope)
 
 
 def optimal_allocation(
-    case: Case, request: Request, nodes: int, deadline: Deadline | None = None
+    case: Case, request: Request, deadline: Deadline | None = None
 ) -> tuple[Plan | None, Result]:
-    """The best cut of the layers over the first nodes in ring order, one node a stage."""
-    asked = replace(request, max_nodes=nodes, parallelism="pipeline", exactly=False)
+    """The best cut of the layers over the first ``max_nodes`` nodes in ring order, one a stage."""
+    nodes = request.max_nodes
     scope = f"contiguous cuts before layers with MACs, over the first {nodes} nodes in ring order"
+    asked = replace(request, parallelism="pipeline")
     found = find_plan(case, asked, deadline, (ring_order(case, nodes),))
     return _named(found, "optimal-allocation", scope)
 

@@ -14,17 +14,18 @@ from planner.accuracy.energy import EnergyModel
 from planner.accuracy.ranking import magnitudes, ranking, sub_row_norms
 from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
 from planner.strategies.baselines import (
     dense,
     independent_branches,
-    optimal_sparsity,
     plan_of_options,
     single_node,
     uniform,
 )
 from planner.strategies.costed import predict
+from planner.strategies.optimise import optimal_sparsity
 from tests.planner.builders import Net, chain, cluster
 
 LEVELS = (0.0, 0.5, 0.75, 1.0)
@@ -99,7 +100,7 @@ def test_scores_are_those_of_a_count_by_hand(seed: int, speeds: list[int], casti
         levels=LEVELS,
     )
     nodes = len(speeds)
-    table = case.table(nodes)
+    table = case.table(case.names(nodes))
     exchange = case.stage(table)
     scores = energy(weights).scores(exchange)
     total = sum(int(np.abs(w).sum()) for w in weights if w is not None)
@@ -125,7 +126,7 @@ def test_layers_that_share_a_transmission_are_ranked_together() -> None:
     profile = net.profile()
     weights = whole_weights(profile, 7)
     case = Case(profile, cluster(2), CostSettings(share_inputs=True), levels=(0.0, 0.5))
-    table = case.table(2)
+    table = case.table(case.names(2))
     exchange = case.stage(table)
     rows = [i for i, layer in enumerate(profile.layers) if layer.inputs == (stem,)]
     first, second = (weights[row] for row in rows)
@@ -154,7 +155,7 @@ def test_no_other_subset_of_that_size_prunes_less() -> None:
     profile = chain(6, 4)
     weights = whole_weights(profile, 3)
     case = Case(profile, cluster(2), levels=LEVELS)
-    exchange = case.stage(case.table(2))
+    exchange = case.stage(case.table(case.names(2)))
     norms = sub_row_norms(magnitudes(weights[1]), exchange.owners.outputs[1], 2)
     held = np.flatnonzero(exchange.owners.inputs[1] == 0)
     best = ranking(norms, exchange.owners.inputs[1], 0, "unicast")[:, 1]
@@ -203,15 +204,15 @@ def test_selection_by_norm_loses_less_than_chance(case: Case) -> None:
 def test_more_sparsity_never_loses_less(case: Case) -> None:
     assert case.loss_model is not None
     for nodes in (2, 3, 4):
-        scores = case.loss_model.scores(case.stage(case.table(nodes)))
+        scores = case.loss_model.scores(case.stage(case.table(case.names(nodes))))
         assert np.all(np.diff(scores, axis=1) >= 0)
 
 
 @pytest.mark.parametrize("most", [0.0, 0.13, 0.4, 1.0])
 def test_the_optimum_under_an_energy_limit_is_the_exhaustive_one(case: Case, most: float) -> None:
     limits = Limits(max_energy_loss=most)
-    plan, result = optimal_sparsity(case, 2, "latency", limits)
-    everything, slow = optimal_sparsity(case, 2, "latency", limits, "exhaustive")
+    plan, result = optimal_sparsity(case, Request(2, limits=limits))
+    everything, slow = optimal_sparsity(case, Request(2, limits=limits, solver="exhaustive"))
     assert plan is not None and everything is not None
     assert result.objective_s == pytest.approx(slow.objective_s, rel=1e-12)
     assert plan.predicted.energy_loss is not None
@@ -222,7 +223,7 @@ def test_counts_that_differ_per_pair_are_scored_pair_by_pair() -> None:
     profile = chain(8, 8)
     weights = whole_weights(profile, 5)
     case = Case(profile, cluster(2), loss_model=energy(weights), levels=(0.0, 0.5))
-    plan = plan_of_options(case, case.table(2), np.array([0, 1]), "disco-uniform")
+    plan = plan_of_options(case, case.table(case.names(2)), np.array([0, 1]), "disco-uniform")
     stage = plan.stages[0]
     uneven = stage.layers[1].model_copy(update={"kept_features": ((0, 3), (1, 0))})
     stage = stage.model_copy(update={"layers": (stage.layers[0], uneven)})
@@ -241,7 +242,7 @@ def test_a_layer_without_known_weights_stays_dense() -> None:
     weights = whole_weights(profile, 2)
     weights[2] = None
     case = Case(profile, cluster(2), loss_model=energy(weights), levels=(0.0, 0.5, 1.0))
-    plan, _ = optimal_sparsity(case, 2, "latency", Limits(max_energy_loss=1.0))
+    plan, _ = optimal_sparsity(case, Request(2, limits=Limits(max_energy_loss=1.0)))
     assert plan is not None
     assert [layer.sparsity for layer in plan.stages[0].layers] == [None, 1.0, 0.0]
     assert uniform(case, 2, 0.5).predicted.energy_loss is None
@@ -249,7 +250,7 @@ def test_a_layer_without_known_weights_stays_dense() -> None:
 
 def test_a_limit_in_the_other_measure_is_bad_input(case: Case) -> None:
     with pytest.raises(BadInputError, match=r"max accuracy drop 0.5: the accuracy model energy:"):
-        optimal_sparsity(case, 2, "latency", Limits(max_accuracy_drop=0.5))
+        optimal_sparsity(case, Request(2, limits=Limits(max_accuracy_drop=0.5)))
     without = Case(case.profile, case.cluster)
     with pytest.raises(BadInputError, match=r"max energy loss 0.1: net has no accuracy model.*"):
-        optimal_sparsity(without, 2, "latency", Limits(max_energy_loss=0.1))
+        optimal_sparsity(without, Request(2, limits=Limits(max_energy_loss=0.1)))

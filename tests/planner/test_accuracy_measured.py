@@ -9,15 +9,16 @@ from planner.accuracy.measured import Sensitivities, measured_model
 from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
+from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.errors import BadInputError
 from planner.strategies.baselines import (
     dense,
     independent_branches,
-    optimal_sparsity,
     plan_of_options,
     uniform,
 )
+from planner.strategies.optimise import optimal_sparsity
 from tests.planner.builders import chain, cluster
 
 LEVELS = (0.0, 0.5, 0.75, 0.9, 1.0)
@@ -39,15 +40,15 @@ def case(points: Points = POINTS, nodes: int | None = 2, profile: ModelProfile =
 
 
 def chosen(asked: Case, *options: int) -> Plan:
-    return plan_of_options(asked, asked.table(2), np.array([0, *options]), "chosen")
+    return plan_of_options(asked, asked.table(asked.names(2)), np.array([0, *options]), "chosen")
 
 
 def test_the_envelope_is_monotone_and_linear_between_measurements() -> None:
     asked = case()
     model = asked.loss_model
     assert model is not None and model.name == "csv:s.csv"
-    scores = model.scores(asked.exchange(asked.table(2)))
-    sparsity = asked.table(2).comm_sparsity
+    scores = model.scores(asked.stage(asked.table(asked.names(2))))
+    sparsity = asked.table(asked.names(2)).comm_sparsity
     assert np.all(scores[0] == 0)  # the reader of the image is never sparsified
     # 8 and 16 features on two nodes: 0.9 is 1 of 4, and 1 of 8
     assert sparsity[1].tolist() == [0.0, 0.5, 0.75, 0.75, 1.0]
@@ -74,15 +75,15 @@ def test_rounding_to_whole_features_is_not_extrapolation() -> None:
     profile = chain(8, 10, 4)
     points: Points = {"conv_1": {0.7: 0.3}, "conv_2": {0.7: 0.5}}
     asked = case(points, profile=profile)
-    table = asked.table(2, (0.0, 0.7, 0.95))
+    table = asked.table(asked.names(2), (0.0, 0.7, 0.95))
     model = asked.loss_model
     assert model is not None
-    scores = model.scores(asked.exchange(table))
+    scores = model.scores(asked.stage(table))
     assert table.comm_sparsity[1].tolist() == [0.0, 0.75, 0.75]  # 4 features: 1.2 are 1
     assert scores[1].tolist() == [0.0, 0.3, 0.3]
     assert table.comm_sparsity[2] == pytest.approx([0.0, 0.6, 0.8])  # 5 features: 2, and 1
     assert scores[2] == pytest.approx([0.0, 0.5 * 0.6 / 0.7, 0.5])
-    beyond = model.scores(asked.exchange(asked.table(2, (0.0, 1.0))))
+    beyond = model.scores(asked.stage(asked.table(asked.names(2), (0.0, 1.0))))
     assert np.isinf(beyond[1:, 1]).all()
 
 
@@ -90,8 +91,8 @@ def test_options_beyond_the_measurements_are_never_taken() -> None:
     asked = case()
     for most in (0.0, 0.3, 5.0, 100.0):
         limits = Limits(max_accuracy_drop=most)
-        plan, result = optimal_sparsity(asked, 2, "latency", limits)
-        _, slow = optimal_sparsity(asked, 2, "latency", limits, "exhaustive")
+        plan, result = optimal_sparsity(asked, Request(2, limits=limits))
+        _, slow = optimal_sparsity(asked, Request(2, limits=limits, solver="exhaustive"))
         assert plan is not None and plan.predicted.accuracy_drop is not None
         assert plan.predicted.accuracy_drop <= most + 1e-12
         assert plan.stages[0].layers[2].sparsity != 1.0
@@ -102,7 +103,7 @@ def test_options_beyond_the_measurements_are_never_taken() -> None:
 
 def test_a_layer_measured_at_nothing_but_0_stays_dense() -> None:
     asked = case(POINTS | {SECOND: {0.0: 0.0}})
-    plan, _ = optimal_sparsity(asked, 2, "latency", Limits(max_accuracy_drop=9.0))
+    plan, _ = optimal_sparsity(asked, Request(2, limits=Limits(max_accuracy_drop=9.0)))
     assert plan is not None
     assert [layer.sparsity for layer in plan.stages[0].layers] == [None, 1.0, 0.0]
 

@@ -19,14 +19,15 @@ from planner.accuracy.spreading import (
 )
 from planner.case import Case, sparsifiable_layers
 from planner.domain.accuracy import AccuracyCurve, CurvePoint
+from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.strategies.baselines import (
     independent_branches,
-    optimal_sparsity,
     plan_of_options,
     split_baseline,
     uniform,
 )
+from planner.strategies.optimise import optimal_sparsity
 from planner.structure import block_groups
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import chain, cluster
@@ -77,7 +78,7 @@ def test_squares_add_up_to_the_square_of_the_loss() -> None:
     assert exponent("equal-squares") == 2 and exponent("equal") == 1
 
     def drop(*options: int) -> float:
-        plan = plan_of_options(case, case.table(2), np.array([0, *options]), "chosen")
+        plan = plan_of_options(case, case.table(case.names(2)), np.array([0, *options]), "chosen")
         found = plan.predicted.accuracy_drop
         assert found is not None and plan.predicted.accuracy == pytest.approx(90 - found)
         return found
@@ -96,8 +97,8 @@ def test_the_optimum_under_squares_is_the_exhaustive_one(rule: SpreadingRule, mo
     model = curve_model(CURVE, profile, sparsifiable_layers(profile), rule)
     case = Case(profile, cluster(2), loss_model=model, levels=(0.0, 0.5, 0.75, 1.0))
     limits = Limits(max_accuracy_drop=most)
-    plan, result = optimal_sparsity(case, 2, "latency", limits)
-    _, slow = optimal_sparsity(case, 2, "latency", limits, "exhaustive")
+    plan, result = optimal_sparsity(case, Request(2, limits=limits))
+    _, slow = optimal_sparsity(case, Request(2, limits=limits, solver="exhaustive"))
     assert plan is not None and plan.predicted.accuracy_drop is not None
     assert plan.predicted.accuracy_drop <= most * (1 + 1e-9)
     assert result.objective_s == pytest.approx(slow.objective_s, rel=1e-12)

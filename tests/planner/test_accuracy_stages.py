@@ -59,10 +59,10 @@ def limits(kind: str, most: float) -> Limits:
 def test_scores_of_all_stages_make_the_loss(kind: str) -> None:
     asked = case(kind)
     pair = ("a", "b")
-    table = asked.table_on(pair)
+    table = asked.table(pair)
     split = StagePlan(nodes=pair, layers=layer_plans(table, np.array([0, 1, 0, 0]), slice(0, 3)))
     alone = StagePlan(
-        nodes=("c",), layers=layer_plans(asked.table_on(("c",)), np.zeros(4, np.int64), slice(3, 4))
+        nodes=("c",), layers=layer_plans(asked.table(("c",)), np.zeros(4, np.int64), slice(3, 4))
     )
     found = predict(asked, (split, alone))
     scores = asked.loss(table)

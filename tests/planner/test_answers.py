@@ -12,8 +12,8 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
-from planner.strategies.baselines import optimal_allocation, optimal_sparsity, single_node, uniform
-from planner.strategies.optimise import optimise
+from planner.strategies.baselines import single_node, uniform
+from planner.strategies.optimise import optimal_allocation, optimal_sparsity, optimise
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import Net, best, chain, cluster, linear_loss
 
@@ -86,8 +86,8 @@ def test_a_tie_between_kinds_of_parallelism_goes_to_fewer_nodes() -> None:
         update={"layers": (one.model_copy(update={"macs": other.macs}), other)}
     )
     case = Case(profile, cluster(3, bandwidth_bytes_per_s=1e20), levels=(0.0,))
-    within, _ = optimal_sparsity(case, 3, "throughput")
-    staged, _ = optimal_allocation(case, 3, "throughput")
+    within, _ = optimal_sparsity(case, Request(3, objective="throughput"))
+    staged, _ = optimal_allocation(case, Request(3, objective="throughput"))
     assert within is not None and staged is not None
     assert (within.node_count, staged.node_count) == (3, 2)
     assert within.predicted.throughput_per_s == pytest.approx(
@@ -164,12 +164,12 @@ def test_input_and_output_share_a_shared_medium() -> None:
     case = Case(profile, cluster(2, macs_per_s=1e12, medium="shared"), settings_, levels=(0.0,))
     image, output = 64 * 4 * 4, 8 * 4 * 4
     exchanged = 8 * 4 * 4
-    plan, _ = optimal_sparsity(case, 2, "throughput")
+    plan, _ = optimal_sparsity(case, Request(2, objective="throughput"))
     assert plan is not None and plan.certificate is not None
     busy = (image + exchanged + output / 2) / 1e6
     assert plan.predicted.throughput_per_s == pytest.approx(1 / busy)
     assert plan.certificate.bound == pytest.approx(1 / busy)
-    staged, _ = optimal_allocation(case, 2, "throughput", all_workers=True)
+    staged, _ = optimal_allocation(case, Request(2, objective="throughput", exactly=True))
     assert staged is not None and staged.certificate is not None
     busy = (exchanged + output) / 1e6  # the source has the input already
     assert staged.predicted.throughput_per_s == pytest.approx(1 / busy)

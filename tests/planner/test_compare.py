@@ -8,9 +8,10 @@ import pytest
 
 from planner.accuracy.model import curve_model
 from planner.case import Case, sparsifiable_layers
+from planner.domain.request import Request
 from planner.domain.settings import Limits
-from planner.strategies.baselines import optimal_allocation
 from planner.strategies.compare import Comparison, ComparisonRow, compare
+from planner.strategies.optimise import optimal_allocation
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import chain, cluster
 
@@ -44,7 +45,7 @@ def case() -> Case:
 
 @pytest.fixture(scope="module")
 def table(case: Case) -> Comparison:
-    return compare(case, (2, 4), (0.8, 0.9), limits=Limits(max_accuracy_drop=0.5))
+    return compare(case, Request(2, limits=Limits(max_accuracy_drop=0.5)), (2, 4), (0.8, 0.9))
 
 
 def row(
@@ -114,7 +115,8 @@ def test_what_prunes_nothing_keeps_the_dense_accuracy(
 def test_ar_mdi_says_how_far_it_is_from_the_best(case: Case, table: Comparison) -> None:
     for nodes in (2, 4):
         fastest, busiest = (
-            optimal_allocation(case, nodes, objective)[0] for objective in ("latency", "throughput")
+            optimal_allocation(case, Request(nodes, objective=objective))[0]
+            for objective in ("latency", "throughput")
         )
         assert fastest is not None and busiest is not None
         for strategy in ("ar-mdi", "ar-mdi-macs"):
@@ -159,7 +161,7 @@ def test_rows_that_break_a_limit_say_so(table: Comparison) -> None:
 
 def test_a_cluster_without_memory_says_what_is_missing() -> None:
     case = Case(chain(64, 64), cluster(2, memory_bytes=100))
-    found = compare(case, (2,))
+    found = compare(case, Request(2), (2,))
     for line in found.rows:
         assert not line.fits
     assert row(found, "dense", 2).note.startswith("a needs ")
@@ -170,7 +172,7 @@ def test_a_cluster_without_memory_says_what_is_missing() -> None:
 
 
 def test_without_an_accuracy_model_there_is_no_number() -> None:
-    found = compare(Case(chain(8, 8), cluster(2)), (2,))
+    found = compare(Case(chain(8, 8), cluster(2)), Request(2), (2,))
     assert found.metric is None
     for line in found.rows:
         assert (line.accuracy, line.accuracy_drop, line.accuracy_origin) == (None, None, None)

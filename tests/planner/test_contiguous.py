@@ -104,7 +104,7 @@ def test_a_hopelessly_slow_worker_costs_no_digits(objective: str, any_order: boo
         assert values == pytest.approx(every_count(with_slow(1e3))[0], rel=1e-12)
         assert plans[-1] is not None and 2 in plans[-1]
     medium = {"shared_medium": True, "medium_s": np.linspace(1, 0, 29)}
-    fastest_s = best_s(with_slow(1e3, **medium, objective="latency"))
+    fastest_s = best_s(with_slow(1e3, **medium))
     limits = {"max_latency_s": 1.2 * fastest_s}
     assert best_s(with_slow(1e16, **medium, **limits)) == pytest.approx(
         best_s(with_slow(1e3, **medium, **limits)), rel=1e-12

@@ -347,7 +347,7 @@ def test_counting_input_and_output(profile: ModelProfile, group: Cluster) -> Non
     assert off.ends_s(names) == (0, 0)
     on = Case(profile, group, CostSettings(count_input=True, count_output=True))
     assert on.ends_s(names)[0] > 0
-    assert np.array_equal(on.table_on(names).latency_s, off.table_on(names).latency_s)
+    assert np.array_equal(on.table(names).latency_s, off.table(names).latency_s)
 
 
 def test_input_and_output_by_hand() -> None:

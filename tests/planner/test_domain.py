@@ -19,8 +19,9 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
-from planner.strategies.baselines import optimal_sparsity, pipeline_equal, uniform
+from planner.strategies.baselines import pipeline_equal, uniform
 from planner.strategies.compare import Comparison, compare
+from planner.strategies.optimise import optimal_sparsity
 from profiles.catalog import load_curve
 from tests.planner.builders import Net, cluster
 from tests.planner.oracle import allocation_case, sparsity_case
@@ -263,7 +264,7 @@ def test_integer_arrays_are_not_rounded() -> None:
 
 def test_every_document_says_its_version() -> None:
     case = Case(small_net(), cluster(2))
-    _, result = optimal_sparsity(case, 2)
+    _, result = optimal_sparsity(case, Request(2))
     found: list[BaseModel] = [
         case.profile,
         case.cluster,

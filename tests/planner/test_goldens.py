@@ -20,15 +20,16 @@ from planner.accuracy.scores import score_rules
 from planner.accuracy.spreading import SpreadingRule
 from planner.case import Case, sparsifiable_layers
 from planner.domain.model_profile import ModelProfile
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.strategies.baselines import (
     dense,
-    optimal_sparsity,
     pipeline_equal,
     single_node,
     split_baseline,
     uniform,
 )
+from planner.strategies.optimise import optimal_sparsity
 from planner.structure import block_groups
 from profiles.catalog import load_cluster, load_curve, load_model
 
@@ -215,7 +216,7 @@ def test_half_duplex_with_two_operations_per_mac_gives_the_same_speed_up(
 
 
 def test_most_layers_spend_far_more_on_the_link_than_on_computing(head_mounted: Case) -> None:
-    table = head_mounted.table(2, (0.0,))
+    table = head_mounted.table(head_mounted.names(2), (0.0,))
     exchanging = table.sparsifiable
     ratio = table.comm_s[exchanging, 0] / table.compute_s[exchanging, 0]
     assert len(ratio) == 53
@@ -240,7 +241,7 @@ def test_distributing_pays_on_small_nodes(small_nodes: Case) -> None:
 
 def test_a_node_at_80_percent_holds_less_than_a_third_of_the_weights(head_mounted: Case) -> None:
     total = head_mounted.profile.totals.param_bytes
-    held = head_mounted.table(2, (0.8,)).weight_bytes[:, 0].sum(axis=0)
+    held = head_mounted.table(head_mounted.names(2), (0.8,)).weight_bytes[:, 0].sum(axis=0)
     assert held / total == pytest.approx([0.30, 0.30], abs=5e-3)
 
 
@@ -316,11 +317,11 @@ def test_at_the_loss_of_uniform_90_percent_the_rule_decides_the_gain(
     every_percent = tuple(percent / 100 for percent in range(101))
     case = Case(profile, head_mounted.cluster, loss_model=as_published, levels=every_percent)
     before = uniform(case, 2, 0.9).predicted
-    plan, _ = optimal_sparsity(case, 2, limits=Limits(max_accuracy_drop=0.3))
+    plan, _ = optimal_sparsity(case, Request(2, limits=Limits(max_accuracy_drop=0.3)))
     assert plan is not None
     assert before.latency_s / plan.predicted.latency_s == pytest.approx(gain, abs=0.05)
     # the envelope promises no more
     careful = replace(case, loss_model=model)
-    plan, _ = optimal_sparsity(careful, 2, limits=Limits(max_accuracy_drop=0.3))
+    plan, _ = optimal_sparsity(careful, Request(2, limits=Limits(max_accuracy_drop=0.3)))
     assert plan is not None
     assert before.latency_s / plan.predicted.latency_s <= gain

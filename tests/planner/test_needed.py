@@ -16,8 +16,7 @@ from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
 from planner.solve.check import exceeds
-from planner.strategies.optimise import optimise
-from planner.strategies.problem_of import optimal_stages
+from planner.strategies.optimise import find_plan, optimise
 from planner.strategies.what_if.needed import Needed, Resource, needed
 from planner.strategies.what_if.quantities import Value, present_value
 from profiles.catalog import load_cluster, load_curve, load_model
@@ -51,7 +50,7 @@ def brute_force_s(case: Case, request: Request, of: Resource, value: Value | Non
         field = {"bandwidth": "bandwidth_bytes_per_s", "compute": "macs_per_s"}[of]
         group = tuned_cluster(group, **{field: value})
     there = replace(case, cluster=group)
-    plan, _ = optimal_stages(there, nodes, limits=request.limits, solver="exhaustive")
+    plan, _ = find_plan(there, Request(nodes, limits=request.limits, solver="exhaustive"))
     return float("inf") if plan is None else plan.predicted.latency_s
 
 

@@ -22,7 +22,7 @@ from tests.planner.test_strategies import studies
 @settings(max_examples=40)
 def test_no_point_of_the_accuracy_frontier_is_dominated(case: Case, points: int) -> None:
     nodes = len(case.cluster.nodes)
-    found = frontier(case, max_nodes=nodes, limits=Limits(), points=points).points
+    found = frontier(case, Request(nodes, limits=Limits()), points=points).points
     for before, after in itertools.pairwise(found):
         assert before.accuracy_drop is not None and after.accuracy_drop is not None
         assert before.latency_s < after.latency_s
@@ -50,7 +50,7 @@ def test_the_throughput_frontier_goes_from_the_fastest_to_the_busiest(
 ) -> None:
     nodes = len(case.cluster.nodes)
     limits = Limits(max_accuracy_drop=0.5)
-    found = frontier(case, "throughput", max_nodes=nodes, limits=limits, points=points).points
+    found = frontier(case, Request(nodes, limits=limits), "throughput", points=points).points
     for before, after in itertools.pairwise(found):
         assert before.latency_s < after.latency_s
         assert before.throughput_per_s < after.throughput_per_s
@@ -65,8 +65,8 @@ def test_bad_frontiers_are_refused() -> None:
     profile = chain(8, 8)
     known = Case(profile, cluster(2), loss_model=linear_loss(profile))
     with pytest.raises(BadInputError, match="at least 2"):
-        frontier(known, max_nodes=2, limits=Limits(), points=1)
+        frontier(known, Request(2, limits=Limits()), points=1)
     with pytest.raises(BadInputError, match="no accuracy model to trade with"):
-        frontier(Case(profile, cluster(2)), max_nodes=2, limits=Limits())
+        frontier(Case(profile, cluster(2)), Request(2, limits=Limits()))
     with pytest.raises(InfeasibleError, match="no plan fits"):
-        frontier(known, max_nodes=2, limits=Limits(max_latency_s=1e-12))
+        frontier(known, Request(2, limits=Limits(max_latency_s=1e-12)))

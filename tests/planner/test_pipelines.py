@@ -14,15 +14,13 @@ from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Objective
 from planner.strategies.ar_mdi import ar_mdi_workers
 from planner.strategies.baselines import (
-    Distance,
     ar_mdi,
     ar_mdi_macs,
-    distance_to_optimum,
-    optimal_allocation,
     pipeline_equal,
     plan_of_workers,
 )
-from planner.strategies.optimise import optimise
+from planner.strategies.compare import Distance, distance_to_optimum
+from planner.strategies.optimise import find_plan, optimal_allocation, optimise
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.generators import clusters, networks
 
@@ -35,9 +33,9 @@ def test_among_equal_bottlenecks_the_least_latency_is_taken() -> None:
     first = net.conv("image", 4)
     net.conv(net.conv(first, 1000), 4)
     case = Case(net.profile(), cluster(3, macs_per_s=1e3, bandwidth_bytes_per_s=1e3))
-    plan, _ = optimal_allocation(case, 3, "throughput")
+    plan, _ = optimal_allocation(case, Request(3, objective="throughput"))
     assert plan is not None
-    units = case.chain(3).units
+    units = case.units
     choices = [np.array([a, b, c]) for a in range(3) for b in range(a, 3) for c in range(b, 3)]
     assert len(units) == 3
     plans = [plan_of_workers(case, 3, workers, "any").predicted for workers in choices]
@@ -99,7 +97,7 @@ def test_ar_mdi_weighs_parameters_not_layers() -> None:
     net = Net(1, 1)
     net.conv(net.conv(net.conv(net.conv("image", 4), 4), 16), 2)
     case = Case(net.profile(), cluster(2))
-    assert case.chain(2).params.tolist() == [4, 16, 64, 32]
+    assert case.per_unit("params").tolist() == [4, 16, 64, 32]
     # half of 116 is nearer to the cut behind 84 than to the one behind 20
     assert stages_of(ar_mdi(case, 2)) == [3, 1]
 
@@ -126,8 +124,8 @@ def test_gamma_per_mac_cuts_where_the_work_is() -> None:
     body = net.conv(net.conv("image", 8, kernel=3), 8, kernel=3)
     net.conv(net.conv(body, 64, pixels=1), 64)
     case = Case(net.profile(), cluster([1e6, 1e6]))
-    assert case.chain(2).params.tolist() == [72, 576, 512, 4096]
-    assert case.chain(2).macs.tolist() == [18432, 147456, 512, 4096]
+    assert case.per_unit("params").tolist() == [72, 576, 512, 4096]
+    assert case.per_unit("macs").tolist() == [18432, 147456, 512, 4096]
     # half of 5,256 is nearest to the cut behind 1,160; half of 170,496 to that behind 18,432
     by_params, by_macs = ar_mdi(case, 2), ar_mdi_macs(case, 2)
     assert stages_of(by_params) == [3, 1]
@@ -150,7 +148,7 @@ def test_a_measured_gamma_counts_per_mac_as_well() -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_distance_to_the_optimum(objective: Objective) -> None:
     case = Case(chain(8, 16, 32, 8), cluster([1e6, 3e6, 2e6]))
-    best, _ = optimal_allocation(case, 3, objective)
+    best, _ = optimal_allocation(case, Request(3, objective=objective))
     assert best is not None
     own = distance_to_optimum(case, 3, best)
     assert own is not None and own.proven
@@ -182,8 +180,10 @@ def test_the_best_order_of_nodes() -> None:
     net = Net(1, 16)
     net.conv(net.conv(net.conv("image", 32, kernel=3), 4), 4)
     case = Case(net.profile(), cluster([1e5, 1e5, 1e6], bandwidth_bytes_per_s=1e9))
-    ring, _ = optimal_allocation(case, 3, "throughput")
-    free, result = optimal_allocation(case, 3, "throughput", any_order=True)
+    ring, _ = optimal_allocation(case, Request(3, objective="throughput"))
+    free, result = find_plan(
+        case, Request(3, parallelism="pipeline", objective="throughput")
+    )
     assert ring is not None and free is not None and free.certificate is not None
     assert free.predicted.throughput_per_s > ring.predicted.throughput_per_s
     assert free.stages[0].nodes == ("c",)

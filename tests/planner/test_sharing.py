@@ -10,8 +10,9 @@ from planner.case import Case
 from planner.cost.table import cost_table
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
+from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
-from planner.strategies.baselines import optimal_sparsity
+from planner.strategies.optimise import optimal_sparsity
 from tests.planner.builders import Net, cluster, linear_loss
 from tests.planner.generators import clusters, networks
 
@@ -42,7 +43,7 @@ def test_what_a_node_has_is_not_sent_again() -> None:
 def test_readers_of_one_tensor_take_one_level() -> None:
     profile = two_readers()
     case = Case(profile, cluster(2), SHARED, loss_model=linear_loss(profile), levels=LEVELS)
-    plan, result = optimal_sparsity(case, 2, limits=Limits(max_accuracy_drop=1.2))
+    plan, result = optimal_sparsity(case, Request(2, limits=Limits(max_accuracy_drop=1.2)))
     assert plan is not None and result.certificate.status == "optimal"
     counts = {layer.name: layer.kept_features for layer in plan.stages[0].layers}
     assert counts["conv_1"] == counts["conv_2"] == 2

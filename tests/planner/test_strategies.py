@@ -21,12 +21,11 @@ from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import InfeasibleError
 from planner.strategies.baselines import (
     ar_mdi,
-    optimal_sparsity,
     pipeline_equal,
     uniform,
 )
 from planner.strategies.costed import predict
-from planner.strategies.optimise import optimise
+from planner.strategies.optimise import optimal_sparsity, optimise
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import best, linear_loss, with_nodes
 from tests.planner.generators import chains, clusters, networks
@@ -67,7 +66,7 @@ def test_at_equal_accuracy_the_best_levels_are_no_slower_than_uniform_ones(
     nodes = len(case.cluster.nodes)
     before = uniform(case, nodes, level)
     limits = Limits(max_accuracy_drop=before.predicted.accuracy_drop)
-    plan, result = optimal_sparsity(case, nodes, objective, limits)
+    plan, result = optimal_sparsity(case, Request(nodes, objective=objective, limits=limits))
     assert result.certificate.status == "optimal" and plan is not None
     assert seconds(plan, objective) <= seconds(before, objective) * (1 + 1e-9)
     assert before.predicted.accuracy_drop is not None and plan.predicted.accuracy_drop is not None
@@ -86,7 +85,7 @@ def test_at_equal_accuracy_resnet50_is_no_slower_than_uniform(
     for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.99):
         before = uniform(case, nodes, sparsity).predicted
         limits = Limits(max_accuracy_drop=before.accuracy_drop)
-        plan, _ = optimal_sparsity(case, nodes, limits=limits)
+        plan, _ = optimal_sparsity(case, Request(nodes, limits=limits))
         assert plan is not None
         assert plan.predicted.latency_s <= before.latency_s * (1 + 1e-9)
 
@@ -249,14 +248,14 @@ def test_plans_survive_a_round_trip_through_json(
             read.settings,
             loss_model=case.loss_model,
         )
-        assert fresh.reference() == read.model
+        assert fresh.reference == read.model
         assert predict(fresh, read.stages) == plan.predicted
 
 
 @given(studies(least=2))
 def test_independent_branches_say_that_they_send_nothing(case: Case) -> None:
     plan = uniform(case, len(case.cluster.nodes), 1.0)
-    exchanging = case.table(len(case.cluster.nodes), (0.0,)).sparsifiable
+    exchanging = case.table(case.names(len(case.cluster.nodes)), (0.0,)).sparsifiable
     for row, layer in enumerate(plan.stages[0].layers):
         expected = (0, 1.0) if exchanging[row] else (None, None)
         assert (layer.kept_features, layer.sparsity) == expected
@@ -269,7 +268,7 @@ def test_exhaustive_search_the_ilp_and_the_fast_path_agree(
     case: Case, objective: Objective
 ) -> None:
     case = replace(case, levels=(0.0, 0.8, 1.0))
-    assume(3 ** int(case.table(2).sparsifiable.sum()) < 100)
+    assume(3 ** int(case.table(case.names(2)).sparsifiable.sum()) < 100)
     fast, ilp = (best(case, 1.0, objective=objective, solver=name) for name in ("auto", "ilp"))
     assert seconds(fast, objective) == pytest.approx(seconds(ilp, objective), rel=1e-8)
     for parallelism in ("within-layer", "pipeline"):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from planner.case import Case
+from planner.domain.request import Request
 from planner.errors import BadInputError
 from planner.strategies.compare import compare
 from planner.training.baselines import baseline_plan
@@ -55,7 +56,7 @@ def test_the_same_counts_chosen_by_norm_or_by_chance() -> None:
 
 
 def test_they_are_the_rows_of_a_comparison() -> None:
-    rows = compare(STUDY, (2,), (0.5,)).rows
+    rows = compare(STUDY, Request(2), (2,), (0.5,)).rows
     for row in rows[1:]:
         if row.strategy.startswith(("pipeline", "ar-mdi", "optimal")):
             continue

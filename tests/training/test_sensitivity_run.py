@@ -128,7 +128,7 @@ def test_the_accuracy_model_reads_the_file_and_predicts_what_was_measured(tmp_pa
     assert (found.metric, found.dense_value, found.nodes) == ("closeness", closeness(MODEL), 2)
     accuracy = find_accuracy(f"csv:{path}", CASE.profile)
     case = Case(CASE.profile, CASE.cluster, loss_model=accuracy.model)
-    table = case.table(2, (0.0, 0.9))
+    table = case.table(case.names(2), (0.0, 0.9))
     for layer in ("body", "head"):
         row = table.layer_names.index(layer)
         choice = np.zeros(len(table.layer_names), dtype=np.int64)

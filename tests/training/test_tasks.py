@@ -44,7 +44,7 @@ def test_every_network_can_be_planned_and_leaves_room_for_99_percent(name: str) 
     network = task.network()
     profile = profile_module(network, {"image": task.input_shape}, name=name, witness=False)
     case = Case(profile, load_cluster("small-nodes"), split_points=task.split_points)
-    table = case.table(2, (0.8, 0.9, 0.95, 0.99, 1.0))
+    table = case.table(case.names(2), (0.8, 0.9, 0.95, 0.99, 1.0))
     kept = table.kept_features[table.sparsifiable][:, :, 0, 1]
     assert np.all(np.diff(kept, axis=1) < 0)  # every level keeps fewer features in every layer
     assert split_boundaries(case, 2) == [1, 2, 3]

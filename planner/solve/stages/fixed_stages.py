@@ -266,7 +266,9 @@ class FixedStages:
             capped.append((weights.astype(np.float64), float(limit - peak)))
         merged = Knapsack(self.latency_s[None], allowed, capped, ())
         prices = np.zeros(len(capped))
-        prices[merged.breakable] = Dual(merged.classes).improve(_EXACT, np.inf, Effort(EFFORT)).multipliers
+        prices[merged.breakable] = (
+            Dual(merged.classes).improve(_EXACT, np.inf, Effort(EFFORT)).multipliers
+        )
         group_of = {start: group for start, _, group in self._runs}
         first = len(times) + len(budget)
         memory = {
