@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planner.cost.sparsity import Count
 from planner.domain.cluster import Casting, Cluster, Medium
+from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 
 NOTHING = np.zeros((1, 1), dtype=np.int64)
 """No bytes between any two nodes, however many they are."""
@@ -47,7 +48,7 @@ class Links:
     apart: bool = False
 
     @classmethod
-    def of(cls, cluster: Cluster, medium: Medium | None, casting: Casting | None) -> Links:
+    def of(cls, cluster: Cluster, settings: CostSettings = DEFAULT_SETTINGS) -> Links:
         """Links among all nodes of a cluster, with the request's medium and casting where given."""
         pairs = cluster.pair_bandwidth_bytes_per_s()
         between_two = ~np.eye(len(pairs), dtype=np.bool_)
@@ -59,8 +60,8 @@ class Links:
             out_bandwidth_bytes_per_s=interface,
             in_bandwidth_bytes_per_s=interface,
             slowest_bandwidth_bytes_per_s=float(pairs.min(where=between_two, initial=np.inf)),
-            medium=medium or cluster.medium,
-            casting=casting or cluster.casting,
+            medium=settings.medium or cluster.medium,
+            casting=settings.casting or cluster.casting,
         )
 
     def between(self, senders: NDArray[np.int64], receivers: NDArray[np.int64]) -> Links:

@@ -94,7 +94,7 @@ def layer_costs(
     macs = node_macs(layers, of_kind, kept)
     weight_bytes = node_weight_bytes(layers, of_kind, kept)
     node_compute = node_compute_s(layers, group.nodes, of_kind, macs, weight_bytes, kept)
-    links = Links.of(group, settings.medium, settings.casting)
+    links = Links.of(group, settings)
     feature_bytes = column(layers, "input_feature_bytes")[:, None, None, None]
     exchanged = fresh.kept * feature_bytes, of_kind.moved_bytes[:, None], links
     sent, received = bytes_on_wire(*exchanged[:2], links.casting)

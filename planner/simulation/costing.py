@@ -131,7 +131,7 @@ def _send_s(study: Study, chain: ChainCosts) -> Array:
     ends = np.array(
         [sum(spec.bytes for spec in profile.inputs), sum(sizes[n] for n in profile.outputs)]
     )
-    outer = transfer_s(ends, Links.of(study.cluster, study.medium, None))
+    outer = transfer_s(ends, Links.of(study.cluster, study.settings))
     return np.concatenate([outer[:, :, :1], chain.transfer_s, outer[:, :, 1:]], axis=2)
 
 
