@@ -25,13 +25,13 @@ def node_weight_bytes(
     Parameters
     ----------
     layers : sequence of LayerProfile
-        D of them.
+        C of them.
     shares : KindShares
-    kept : int or float array, shape (D, K, n, n)
+    kept : int or float array, shape (C, n, n)
 
     Returns
     -------
-    array of the type of ``kept``, shape (D, K, n)
+    array of the type of ``kept``, shape (C, n)
     """
     inputs, outputs, weights, params, total_bytes = (
         column(layers, field)
@@ -40,10 +40,10 @@ def node_weight_bytes(
     param_bytes = np.where(params > 0, total_bytes // np.maximum(params, 1), 0)
     weight_bytes = np.where(shares.mixing, weights * param_bytes, 0)
     other_bytes = total_bytes - weight_bytes
-    pairs = shares.outputs[:, None, :] * available_inputs(shares, kept)
-    mixing = -(-(weight_bytes // (inputs * outputs))[:, None, None] * pairs)
+    pairs = shares.outputs * available_inputs(shares, kept)
+    mixing = (weight_bytes // (inputs * outputs))[:, None] * pairs
     other = -(-(other_bytes[:, None] * shares.outputs) // outputs[:, None])
-    stored: NDArray[Count] = mixing + other[:, None, :]
+    stored: NDArray[Count] = mixing + other
     return stored
 
 
