@@ -9,7 +9,7 @@ from typing import Literal
 from app.page.answer import Answer
 from app.page.layer_view import StageView, plan_stages
 from app.tables import Table
-from planner.cost.layers import NodeTimes
+from planner.cost.table import CostTable
 from planner.strategies.evaluation import times_of_nodes
 
 Kind = Literal["computation", "communication", "handed over"]
@@ -66,9 +66,9 @@ Seconds = dict[str, tuple[list[float], list[float]]]
 """By layer: for how long each node of a stage communicates, and for how long it computes."""
 
 
-def _by_layer(answer: Answer, times: NodeTimes) -> Seconds:
+def _by_layer(answer: Answer, times: CostTable) -> Seconds:
     names = (layer.name for layer in answer.profile.layers)
-    rows = zip(times.comm_s.tolist(), times.compute_s.tolist(), strict=True)
+    rows = zip(times.node_comm_s[:, 0].tolist(), times.node_compute_s[:, 0].tolist(), strict=True)
     return dict(zip(names, rows, strict=True))
 
 

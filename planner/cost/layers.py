@@ -100,17 +100,3 @@ def layer_costs(
         latency_s=layer_s(comm, comp, settings.overlap)[case],
         medium_s=medium_s(*exchanged)[case],
     )
-
-
-@dataclass(frozen=True)
-class NodeTimes:
-    """When the nodes of a group work at one option, float arrays of shape (L, n).
-
-    Attributes
-    ----------
-    comm_s, compute_s
-        As `LayerCosts.node_comm_s` and `LayerCosts.node_compute_s`.
-    """
-
-    comm_s: NDArray[np.float64]
-    compute_s: NDArray[np.float64]

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.interface import NOTHING_KNOWN, Exchange, PredictedLoss
-from planner.cost.layers import NodeTimes
 from planner.cost.table import CostTable
 from planner.domain.cluster import Origin
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
@@ -114,18 +113,15 @@ def exchanges(study: Study, stages: tuple[StagePlan, ...]) -> list[Exchange]:
     return [study.exchange(stage.table, stage.rows) for stage in _costed_stages(study, stages)]
 
 
-def times_of_nodes(study: Study, stages: tuple[StagePlan, ...]) -> list[NodeTimes]:
-    """When each node of every stage works, over all layers of the model.
+def times_of_nodes(study: Study, stages: tuple[StagePlan, ...]) -> list[CostTable]:
+    """Tables of one option that say when each node of every stage works, over all layers.
 
     Raises
     ------
     BadInputError
         The stages do not fit the study's model or cluster, as in `evaluate`.
     """
-    return [
-        study.node_times_of(stage.nodes, _kept_matrix(study, stage, rows))
-        for stage, rows in _checked(study, stages)
-    ]
+    return [stage.table for stage in _costed_stages(study, stages)]
 
 
 def _costed_stages(study: Study, stages: tuple[StagePlan, ...]) -> list[_Stage]:

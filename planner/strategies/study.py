@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from planner.accuracy.interface import Exchange, LossModel
 from planner.cost.chain import ChainCosts, chain_costs
 from planner.cost.handover import Handovers, Member, Transfers, positions_of
-from planner.cost.layers import NodeTimes
 from planner.cost.ownership import FeatureShares, feature_shares
 from planner.cost.table import DEFAULT_LEVELS, CostTable, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
@@ -124,11 +123,6 @@ class Study:
             self.shares(names),
             kept,
         )
-
-    def node_times_of(self, names: tuple[str, ...], kept: NDArray[np.int64]) -> NodeTimes:
-        """When each node of a group works for given feature counts, shape (L, n, n)."""
-        table = self.table_of(names, kept)
-        return NodeTimes(table.node_comm_s[:, 0], table.node_compute_s[:, 0])
 
     @kept_in_study
     def owners(self, names: tuple[str, ...]) -> LayerOwners:
