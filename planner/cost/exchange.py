@@ -173,10 +173,7 @@ def _occupation(
         return each, np.zeros((*medium.shape, 1)), delays
     if links.medium == "half_duplex" and not links.apart:  # one interface for both directions
         sent = received = sent + received
-    interfaces = (
-        sent / links.out_bandwidth_bytes_per_s,
-        received / links.in_bandwidth_bytes_per_s,
-    )
+    interfaces = sent / links.out_bandwidth_bytes_per_s, received / links.in_bandwidth_bytes_per_s
     return interfaces, pairs / links.pair_bandwidth_bytes_per_s, delays
 
 
