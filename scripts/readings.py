@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planner.cost.layers import LayerCosts, layer_costs
-from planner.cost.sparsity import FeatureCounts, kept_fractions
+from planner.cost.sparsity import FeatureCounts, kept_features, kept_fractions
 from planner.cost.table import group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -28,9 +28,10 @@ def costs_at(
     shares = group_shares(profile, group)
     levels = np.array([sparsity])
     if reading == "whole, at least one":
-        counts: FeatureCounts[Any] = FeatureCounts.uniform(shares, levels)
+        sent: Any = kept_features(shares.kinds.owned, levels)
     else:
-        kept = kept_fractions(shares.kinds.owned, levels, shares.kinds.receives)
-        rounded = np.floor(kept + 0.5) if reading == "whole, none allowed" else kept
-        counts = FeatureCounts(shares.kind, shares.first, rounded)
+        sent = kept_fractions(shares.kinds.owned, levels)
+        if reading == "whole, none allowed":
+            sent = np.floor(sent + 0.5)
+    counts = FeatureCounts.by_sender(shares, sent)
     return layer_costs(profile, group, settings, shares, counts, [])

@@ -64,7 +64,7 @@ def chain_costs(profile: ModelProfile, ring: Cluster, settings: CostSettings) ->
     units = allocation_units(profile)
     starts = [unit.start for unit in units]
     layers = profile.layers
-    links = Links.of(ring, settings.medium, settings.casting)
+    links = Links.of(ring, settings)
     across = tensors_across(profile)
     moved = tensors_across(profile, with_inputs=settings.count_input)
     crossing = [across[unit.stop - 1] for unit in units[:-1]]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planner.cost.sparsity import Count
 from planner.domain.cluster import Casting, Cluster, Medium
+from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 
 NOTHING = np.zeros((1, 1), dtype=np.int64)
 """No bytes between any two nodes, however many they are."""
@@ -47,7 +48,7 @@ class Links:
     apart: bool = False
 
     @classmethod
-    def of(cls, cluster: Cluster, medium: Medium | None, casting: Casting | None) -> Links:
+    def of(cls, cluster: Cluster, settings: CostSettings = DEFAULT_SETTINGS) -> Links:
         """Links among all nodes of a cluster, with the request's medium and casting where given."""
         pairs = cluster.pair_bandwidth_bytes_per_s()
         between_two = ~np.eye(len(pairs), dtype=np.bool_)
@@ -59,8 +60,8 @@ class Links:
             out_bandwidth_bytes_per_s=interface,
             in_bandwidth_bytes_per_s=interface,
             slowest_bandwidth_bytes_per_s=float(pairs.min(where=between_two, initial=np.inf)),
-            medium=medium or cluster.medium,
-            casting=casting or cluster.casting,
+            medium=settings.medium or cluster.medium,
+            casting=settings.casting or cluster.casting,
         )
 
     def between(self, senders: NDArray[np.int64], receivers: NDArray[np.int64]) -> Links:
@@ -120,11 +121,11 @@ def exchange_s(
     -------
     float array, shape (...)
     """
-    used = _occupation(selected, moved, links)
-    interfaces_s = np.maximum(used.out_s.max(axis=-1), used.in_s.max(axis=-1))
-    transmission = np.maximum(interfaces_s, used.pair_s.max(axis=(-2, -1)))
-    delay_s = np.maximum(used.out_delay_s.max(axis=-1), used.in_delay_s.max(axis=-1))
-    result: NDArray[np.float64] = transmission + delay_s
+    interfaces, pair_s, delays = _occupation(selected, moved, links)
+    interface_s, delay_s = (
+        np.maximum(out.max(axis=-1), back.max(axis=-1)) for out, back in (interfaces, delays)
+    )
+    result: NDArray[np.float64] = np.maximum(interface_s, pair_s.max(axis=(-2, -1))) + delay_s
     return result
 
 
@@ -144,57 +145,36 @@ def node_exchange_s(
     -------
     float array, shape (..., n)
     """
-    used = _occupation(selected, moved, links)
-    interface_s = np.maximum(used.out_s, used.in_s)
-    slowest_pair_s = np.maximum(used.pair_s.max(axis=-1), used.pair_s.max(axis=-2))
-    delay_s = np.maximum(used.out_delay_s, used.in_delay_s)
+    interfaces, pair_s, delays = _occupation(selected, moved, links)
+    slowest_pair_s = np.maximum(pair_s.max(axis=-1), pair_s.max(axis=-2))
+    busy_s = np.maximum(np.maximum(*interfaces), slowest_pair_s) + np.maximum(*delays)
     pairs = selected + moved > 0
-    takes_part = pairs.any(axis=-1) | pairs.any(axis=-2)
-    return np.where(takes_part, np.maximum(interface_s, slowest_pair_s) + delay_s, 0.0)
+    return np.where(pairs.any(axis=-1) | pairs.any(axis=-2), busy_s, 0.0)
 
 
-@dataclass(frozen=True)
-class _Occupation:
-    """Seconds for which an exchange occupies what carries it.
+_Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Seconds of every sender, shape (..., s), and of every receiver, shape (..., r)."""
 
-    Attributes
-    ----------
-    out_s, in_s : float array, shape (..., s) and (..., r)
-        Interfaces of senders and receivers.
-    pair_s : float array, shape (..., s, r)
-        Links; on a shared medium no pair has one of its own, so 0.
-    out_delay_s, in_delay_s : float array, shape (..., s) and (..., r)
-        Latency of all messages of a node.
+
+def _occupation(
+    selected: NDArray[Count], moved: NDArray[np.int64], links: Links
+) -> tuple[_Ends, NDArray[np.float64], _Ends]:
+    """Seconds of every interface, of every pair's link, and of the delay of a node's messages.
+
+    On a shared medium no pair has a link of its own: those are 0.
     """
-
-    out_s: NDArray[np.float64]
-    in_s: NDArray[np.float64]
-    pair_s: NDArray[np.float64]
-    out_delay_s: NDArray[np.float64]
-    in_delay_s: NDArray[np.float64]
-
-
-def _occupation(selected: NDArray[Count], moved: NDArray[np.int64], links: Links) -> _Occupation:
     sent, received = bytes_on_wire(selected, moved, links.casting)
     pairs = selected + moved
     messages_s = np.where(pairs > 0, links.pair_latency_s, 0.0)
     delays = messages_s.sum(axis=-1), messages_s.sum(axis=-2)
     if links.medium == "shared":
         medium: NDArray[np.float64] = _medium_s(sent, links)[..., None]
-        return _Occupation(
-            np.broadcast_to(medium, sent.shape),
-            np.broadcast_to(medium, received.shape),
-            np.zeros((*medium.shape, 1)),
-            *delays,
-        )
+        each = np.broadcast_to(medium, sent.shape), np.broadcast_to(medium, received.shape)
+        return each, np.zeros((*medium.shape, 1)), delays
     if links.medium == "half_duplex" and not links.apart:  # one interface for both directions
         sent = received = sent + received
-    return _Occupation(
-        sent / links.out_bandwidth_bytes_per_s,
-        received / links.in_bandwidth_bytes_per_s,
-        pairs / links.pair_bandwidth_bytes_per_s,
-        *delays,
-    )
+    interfaces = sent / links.out_bandwidth_bytes_per_s, received / links.in_bandwidth_bytes_per_s
+    return interfaces, pairs / links.pair_bandwidth_bytes_per_s, delays
 
 
 def medium_s(

@@ -80,7 +80,7 @@ class Handovers:
         self._profile = profile
         self._source = ring.source_index
         self._settings = settings
-        self._links = Links.of(ring, settings.medium, settings.casting)
+        self._links = Links.of(ring, settings)
         self._bytes = tensor_bytes(profile)
 
     def between(self, sender: Member, receiver: Member) -> Transfers:
@@ -133,6 +133,8 @@ class Handovers:
             Arrays of shape (P, U - 1).
         """
         seconds, medium = (np.zeros((len(pairs), self._cuts)) for _ in range(2))
+        if not self._tensors:
+            return Transfers(seconds, medium)
         alike: dict[tuple[int, int], list[int]] = {}
         for index, (sender, receiver) in enumerate(pairs):
             alike.setdefault((id(sender.shares), id(receiver.shares)), []).append(index)
@@ -207,10 +209,9 @@ class Handovers:
         """The links of pairs that differ, with an axis for the cuts, and which each pair has."""
         each = self._links.between(senders, receivers)
         described = [
-            each.pair_bandwidth_bytes_per_s.reshape(len(senders), -1),
-            each.pair_latency_s.reshape(len(senders), -1),
-            each.out_bandwidth_bytes_per_s,
-            each.in_bandwidth_bytes_per_s,
+            figures.reshape(len(senders), -1)
+            for figures in vars(each).values()
+            if isinstance(figures, np.ndarray)
         ]
         pair, first = numbered(row.tobytes() for row in np.concatenate(described, axis=1))
         return self._links.between(senders[first, None], receivers[first, None]), pair

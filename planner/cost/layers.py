@@ -58,7 +58,7 @@ def layer_costs(
 ) -> LayerCosts[Count]:
     """Cost feature counts on all nodes of a group (docs/model.md, eq. 3 to 9).
 
-    Every kind of layer is costed once; a large language model's blocks are all alike.
+    Every case is costed once: a large language model's blocks are all alike.
 
     Parameters
     ----------
@@ -74,28 +74,29 @@ def layer_costs(
         Rows of layers that share one transmission.
     """
     fresh = newly_sent(counts, readers)
-    kept = counts.kept[counts.kind[fresh.first]]
-    layers = [profile.layers[index] for index in fresh.first]
-    of_kind = shares.kinds.at(shares.kind[fresh.first])
-    macs = node_macs(layers, of_kind, kept)
-    weight_bytes = node_weight_bytes(layers, of_kind, kept)
-    node_compute = node_compute_s(layers, group.nodes, of_kind, macs, weight_bytes, kept)
-    links = Links.of(group, settings.medium, settings.casting)
-    feature_bytes = column(layers, "input_feature_bytes")[:, None, None, None]
-    exchanged = fresh.kept * feature_bytes, of_kind.moved_bytes[:, None], links
-    sent, received = bytes_on_wire(*exchanged[:2], links.casting)
-    comm = exchange_s(*exchanged)[fresh.kind]
-    comp = node_compute.max(axis=2)[fresh.kind]
+    case = fresh.case
+    kept = counts.kept[counts.case.ravel()[fresh.first]]
+    layers = [profile.layers[index] for index in fresh.layer]
+    of_case = shares.kinds.at(shares.kind[fresh.layer])
+    macs = node_macs(layers, of_case, kept)
+    weight_bytes = node_weight_bytes(layers, of_case, kept)
+    node_compute = node_compute_s(layers, group.nodes, of_case, macs, weight_bytes, kept)
+    links = Links.of(group, settings)
+    selected = fresh.kept * column(layers, "input_feature_bytes")[:, None, None]
+    exchanged = selected, of_case.moved_bytes, links
+    sent, received = bytes_on_wire(selected, of_case.moved_bytes, links.casting)
+    comm = exchange_s(*exchanged)
+    comp = node_compute.max(axis=1)
     held = activation_bytes(profile, shares) + reserved_bytes(profile, shares, readers)
     return LayerCosts(
-        macs=macs[fresh.kind],
-        weight_bytes=weight_bytes[fresh.kind],
-        live_bytes=held[:, None, :] + received[fresh.kind],
-        sent_bytes=sent[fresh.kind],
-        node_comm_s=node_exchange_s(*exchanged)[fresh.kind],
-        node_compute_s=node_compute[fresh.kind],
-        comm_s=comm,
-        compute_s=comp,
-        latency_s=layer_s(comm, comp, settings.overlap),
-        medium_s=medium_s(*exchanged)[fresh.kind],
+        macs=macs[case],
+        weight_bytes=weight_bytes[case],
+        live_bytes=held[:, None, :] + received[case],
+        sent_bytes=sent[case],
+        node_comm_s=node_exchange_s(*exchanged)[case],
+        node_compute_s=node_compute[case],
+        comm_s=comm[case],
+        compute_s=comp[case],
+        latency_s=layer_s(comm, comp, settings.overlap)[case],
+        medium_s=medium_s(*exchanged)[case],
     )

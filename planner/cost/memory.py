@@ -12,7 +12,7 @@ from planner.cost.sparsity import Count
 from planner.cost.work import available_inputs, column
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
-from planner.structure import last_uses
+from planner.structure import last_uses, tensor_bytes
 
 
 def node_weight_bytes(
@@ -25,13 +25,13 @@ def node_weight_bytes(
     Parameters
     ----------
     layers : sequence of LayerProfile
-        D of them.
+        C of them.
     shares : KindShares
-    kept : int or float array, shape (D, K, n, n)
+    kept : int or float array, shape (C, n, n)
 
     Returns
     -------
-    array of the type of ``kept``, shape (D, K, n)
+    array of the type of ``kept``, shape (C, n)
     """
     inputs, outputs, weights, params, total_bytes = (
         column(layers, field)
@@ -40,10 +40,10 @@ def node_weight_bytes(
     param_bytes = np.where(params > 0, total_bytes // np.maximum(params, 1), 0)
     weight_bytes = np.where(shares.mixing, weights * param_bytes, 0)
     other_bytes = total_bytes - weight_bytes
-    pairs = shares.outputs[:, None, :] * available_inputs(shares, kept)
-    mixing = -(-(weight_bytes // (inputs * outputs))[:, None, None] * pairs)
+    pairs = shares.outputs * available_inputs(shares, kept)
+    mixing = (weight_bytes // (inputs * outputs))[:, None] * pairs
     other = -(-(other_bytes[:, None] * shares.outputs) // outputs[:, None])
-    stored: NDArray[Count] = mixing + other[:, None, :]
+    stored: NDArray[Count] = mixing + other
     return stored
 
 
@@ -56,8 +56,7 @@ def activation_bytes(profile: ModelProfile, shares: FeatureShares) -> NDArray[np
     layers = profile.layers
     row = {layer.name: index for index, layer in enumerate(layers)}
     made = shares.outputs * np.array([layer.output_feature_bytes for layer in layers])[:, None]
-    size = {spec.name: spec.bytes for spec in profile.inputs}
-    size |= {layer.name: layer.output_bytes for layer in layers}
+    size = tensor_bytes(profile)
     last = last_uses(profile)
     grown = made.copy()
     for name, index in last.items():
@@ -102,12 +101,12 @@ def stage_memory_bytes(
 
     Parameters
     ----------
-    weight_bytes, live_bytes : int array, shape (layers, n)
+    weight_bytes, live_bytes : int array, shape (..., layers, n)
         Of the stage's layers alone, one option each; live bytes with receive buffers.
 
     Returns
     -------
-    int array, shape (n,)
+    int array, shape (..., n)
     """
-    needed: NDArray[np.int64] = weight_bytes.sum(axis=0) + live_bytes.max(axis=0)
+    needed: NDArray[np.int64] = weight_bytes.sum(axis=-2) + live_bytes.max(axis=-2)
     return needed

@@ -42,7 +42,7 @@ class KindShares:
         Output features that each node computes, O_j.
     moved_bytes : int array, shape (D, n, n)
         Bytes that change owner before the layer runs, sender to receiver; never sparsified.
-    mixing, replicated_output : bool array, shape (D,)
+    mixing : bool array, shape (D,)
     """
 
     owned: NDArray[np.int64]
@@ -50,7 +50,6 @@ class KindShares:
     outputs: NDArray[np.int64]
     moved_bytes: NDArray[np.int64]
     mixing: NDArray[np.bool_]
-    replicated_output: NDArray[np.bool_]
 
     @property
     def receives(self) -> NDArray[np.bool_]:
@@ -99,11 +98,6 @@ class FeatureShares:
         return self.kinds.owned[self.kind]
 
     @cached_property
-    def replicated(self) -> NDArray[np.int64]:
-        """`KindShares.replicated` of every layer, shape (L,)."""
-        return self.kinds.replicated[self.kind]
-
-    @cached_property
     def outputs(self) -> NDArray[np.int64]:
         """`KindShares.outputs` of every layer, shape (L, n)."""
         return self.kinds.outputs[self.kind]
@@ -117,11 +111,6 @@ class FeatureShares:
     def mixing(self) -> NDArray[np.bool_]:
         """`KindShares.mixing` of every layer, shape (L,)."""
         return self.kinds.mixing[self.kind]
-
-    @cached_property
-    def replicated_output(self) -> NDArray[np.bool_]:
-        """`KindShares.replicated_output` of every layer, shape (L,)."""
-        return self.kinds.replicated_output[self.kind]
 
 
 _NUMBERS = attrgetter(
@@ -150,66 +139,54 @@ def feature_shares(profile: ModelProfile, speeds: Iterable[float]) -> FeatureSha
     sizes = tensor_bytes(profile)
     owners = {spec.name: once(held_by(REPLICATED, spec.features)) for spec in profile.inputs}
     numbers: dict[object, int] = {}
-    found: list[_Followed] = []
-    kind = np.zeros(len(profile.layers), dtype=np.int64)
-    first = []
+    made: list[Owners] = []
+    needs: list[tuple[Owners | None, ...]] = []
+    counts: list[_Counts] = []
+    kind, first = [], []
     for index, layer in enumerate(profile.layers):
         sources = [owners[name] for name in layer.inputs]
-        read = tuple((id(owners[name]), sizes[name]) for name in layer.inputs)
+        source_bytes = [sizes[name] for name in layer.inputs]
+        read = tuple((id(source), size) for source, size in zip(sources, source_bytes, strict=True))
         key = (_NUMBERS(layer), tuple(layer.measured_s.items()), read)
         number = numbers.setdefault(key, len(numbers))
-        if number == len(found):
-            found.append(_followed(layer, sources, [sizes[name] for name in layer.inputs], ratio))
-            found[-1].output = once(found[-1].output)
+        if number == len(made):
+            output, needed = layer.flow.follow(layer, sources, ratio)
+            made.append(once(output))
+            needs.append(tuple(needed))
+            counts.append(_counts(layer, sources, source_bytes, output, needed, len(ratio)))
             first.append(index)
-        kind[index] = number
-        owners[layer.name] = found[number].output
+        kind.append(number)
+        owners[layer.name] = made[number]
     return FeatureShares(
-        kind=kind,
+        kind=np.array(kind, dtype=np.int64),
         first=np.array(first, dtype=np.int64),
-        kinds=KindShares(
-            owned=np.stack([item.owned for item in found]),
-            replicated=np.array([item.replicated for item in found], dtype=np.int64),
-            outputs=np.stack([item.outputs for item in found]),
-            moved_bytes=np.stack([item.moved_bytes for item in found]),
-            mixing=np.array([profile.layers[index].flow.mixes for index in first]),
-            replicated_output=np.array([bool(np.all(f.output == REPLICATED)) for f in found]),
-        ),
+        kinds=KindShares(*(np.array(column) for column in zip(*counts, strict=True))),
         ratio=ratio,
         owners=owners,
-        needed=[found[number].needed for number in kind],
+        needed=[needs[number] for number in kind],
     )
 
 
-@dataclass
-class _Followed:
-    """Ownership at one layer; arrays as in `KindShares`, of a single kind."""
-
-    output: Owners
-    needed: tuple[Owners | None, ...]
-    owned: NDArray[np.int64]
-    replicated: int
-    outputs: NDArray[np.int64]
-    moved_bytes: NDArray[np.int64]
+_Counts = tuple[NDArray[np.int64], int, NDArray[np.int64], NDArray[np.int64], bool]
 
 
-def _followed(
-    layer: LayerProfile, sources: list[Owners], source_bytes: list[int], ratio: Ratio
-) -> _Followed:
-    nodes = len(ratio)
-    output, needed = layer.flow.follow(layer, sources, ratio)
-    moved = np.zeros((nodes, nodes), dtype=np.int64)
+def _counts(
+    layer: LayerProfile,
+    sources: list[Owners],
+    source_bytes: list[int],
+    output: Owners,
+    needed: list[Owners | None],
+    nodes: int,
+) -> _Counts:
+    """A layer's fields of `KindShares`."""
+    moved_bytes = np.zeros((nodes, nodes), dtype=np.int64)
     for size, current, need in zip(source_bytes, sources, needed, strict=True):
-        if need is not None and need is not current:
-            moved += count_moves(current, need, nodes) * (size // len(current))
+        if need is not None:
+            moved_bytes += count_moves(current, need, nodes) * (size // len(current))
     outputs = count_owned(output, nodes) + np.count_nonzero(output == REPLICATED)
-    holds = count_owned(sources[0], nodes)
-    told = np.outer(holds > 0, outputs > 0) & ~np.eye(nodes, dtype=np.bool_)
-    return _Followed(
-        output=output,
-        needed=tuple(needed),
-        owned=holds if layer.flow.mixes else np.zeros_like(holds),
-        replicated=int(np.count_nonzero(sources[0] == REPLICATED)) if layer.flow.mixes else 0,
-        outputs=outputs,
-        moved_bytes=moved + told * layer.statistics_bytes,
-    )
+    holds, whole = count_owned(sources[0], nodes), np.count_nonzero(sources[0] == REPLICATED)
+    if layer.statistics_bytes:
+        told = np.outer(holds > 0, outputs > 0) & ~np.eye(nodes, dtype=np.bool_)
+        moved_bytes += told * layer.statistics_bytes
+    mixes = layer.flow.mixes
+    return holds * mixes, int(whole) * mixes, outputs, moved_bytes, mixes

@@ -36,21 +36,22 @@ def sharing_readers(
 def newly_sent(counts: FeatureCounts[Count], readers: Readers) -> FeatureCounts[Count]:
     """Leave out the features that each layer's readers have from an earlier one.
 
-    Layers of one kind may follow unlike readers, so that there are more kinds than before.
+    A case is parted where its layers follow unlike readers.
     """
     if not readers:
         return counts
-    read_by = [[row] for row in range(len(counts.kind))]  # each layer, and its earlier readers
+    layers, options = counts.case.shape
+    read_by = [[row] for row in range(layers)]  # each layer, and the earlier readers of its input
     for rows in readers:
         for place, row in enumerate(rows):
             read_by[row] += rows[:place]
-    kind, first = numbered(tuple(counts.kind[rows].tolist()) for rows in read_by)
-    fresh = counts.kept[counts.kind[first]]
-    for number, index in enumerate(first.tolist()):
-        if before := read_by[index][1:]:
-            known = counts.kept[counts.kind[before]].max(axis=0)
-            fresh[number] = np.maximum(fresh[number] - known, 0)
-    return FeatureCounts(kind, first, fresh)
+    cases = [tuple(of_option) for rows in read_by for of_option in counts.case[rows].T.tolist()]
+    case, first = numbered(cases)
+    kept = counts.kept[[cases[index][0] for index in first]]
+    for number, index in enumerate(first):
+        if before := cases[index][1:]:
+            kept[number] = np.maximum(kept[number] - counts.kept[list(before)].max(axis=0), 0)
+    return FeatureCounts(case.reshape(layers, options), first, kept)
 
 
 def shared_decisions(layers: int, readers: Readers) -> NDArray[np.int64]:

@@ -19,41 +19,61 @@ Count = TypeVar("Count", np.int64, np.float64)
 class FeatureCounts(Generic[Count]):
     """Features that every layer's nodes send each other, at K options.
 
-    Layers that cost the same are one kind (`FeatureShares.kind`, and equal counts besides).
+    Layers of one kind at options with equal counts cost the same: each such case is counted once.
 
     Attributes
     ----------
-    kind : int array, shape (L,)
-        The kind of every layer, from 0.
-    first : int array, shape (D,)
-        A layer of each kind.
-    kept : int or float array, shape (D, K, n, n)
-        Of each kind, sender to receiver: k_ij.
+    case : int array, shape (L, K)
+        The case of every layer at every option, from 0.
+    first : int array, shape (C,)
+        Where in the flattened ``case`` each number comes first.
+    kept : int or float array, shape (C, n, n)
+        Of each case, sender to receiver: k_ij.
     """
 
-    kind: NDArray[np.int64]
+    case: NDArray[np.int64]
     first: NDArray[np.int64]
     kept: NDArray[Count]
 
-    @classmethod
-    def uniform(cls, shares: FeatureShares, levels: NDArray[np.float64]) -> FeatureCounts[np.int64]:
-        """Whole numbers of features at uniform levels of S_comm, shape (K,)."""
-        kinds = shares.kinds
-        kept = kept_features(kinds.owned, levels, kinds.receives)
-        return FeatureCounts(shares.kind, shares.first, kept)
+    @property
+    def layer(self) -> NDArray[np.int64]:
+        """A layer of each case, shape (C,)."""
+        layers: NDArray[np.int64] = self.first // self.case.shape[1]
+        return layers
 
     @classmethod
-    def given(cls, shares: FeatureShares, kept: NDArray[Count]) -> FeatureCounts[Count]:
-        """Counts of every layer, shape (L, K, n, n)."""
-        kind, first = numbered(
-            (kind, counts.tobytes())
-            for kind, counts in zip(shares.kind.tolist(), kept, strict=True)
-        )
-        return FeatureCounts(kind, first, kept[first])
+    def by_sender(cls, shares: FeatureShares, sent: NDArray[Count]) -> FeatureCounts[Count]:
+        """Every node sends as many features to all others that need any.
+
+        Parameters
+        ----------
+        shares : FeatureShares
+        sent : int or float array, shape (D, K, n)
+            Of each kind of layers (`kept_features`, `kept_fractions`).
+        """
+        kinds, options, nodes = sent.shape
+        receives = shares.kinds.receives
+        has_receivers = receives.sum(axis=1, keepdims=True) > receives  # besides the node itself
+        rows = np.where(has_receivers[:, None], sent, 0).reshape(-1, nodes)
+        of_kind = np.repeat(np.arange(kinds), options)
+        case, first = numbered(zip(of_kind.tolist(), map(bytes, rows), strict=True))
+        kind, option = np.divmod(first, options)
+        kept = to_each_other(rows[first], receives[kind])
+        in_layers = case.reshape(kinds, options)[shares.kind]
+        return FeatureCounts(in_layers, shares.first[kind] * options + option, kept)
+
+    @classmethod
+    def by_pair(cls, shares: FeatureShares, kept: NDArray[Count]) -> FeatureCounts[Count]:
+        """Counts of every layer, option and ordered pair of nodes, shape (L, K, n, n)."""
+        layers, options, nodes, _ = kept.shape
+        rows = kept.reshape(-1, nodes, nodes)
+        of_layer = np.repeat(np.arange(layers), options)
+        case, first = numbered(zip(shares.kind[of_layer].tolist(), map(bytes, rows), strict=True))
+        return FeatureCounts(case.reshape(layers, options), first, rows[first])
 
     def of(self, layer: int) -> NDArray[Count]:
         """Counts of a layer, shape (K, n, n)."""
-        counts: NDArray[Count] = self.kept[self.kind[layer]]
+        counts: NDArray[Count] = self.kept[self.case[layer]]
         return counts
 
 
@@ -62,63 +82,67 @@ def numbered(keys: Iterable[Hashable]) -> tuple[NDArray[np.int64], NDArray[np.in
 
     Returns
     -------
-    kind : int array, shape (L,)
+    number : int array
         Of every key, from 0 in the order in which they come.
-    first : int array, shape (D,)
+    first : int array
         Where each number comes first.
     """
     numbers: dict[Hashable, int] = {}
-    first, kind = [], []
+    first: list[int] = []
+    found: list[int] = []
     for index, key in enumerate(keys):
-        if key not in numbers:
-            numbers[key] = len(numbers)
+        number = numbers.setdefault(key, len(numbers))
+        if number == len(first):
             first.append(index)
-        kind.append(numbers[key])
-    return np.array(kind, dtype=np.int64), np.array(first, dtype=np.int64)
+        found.append(number)
+    return np.array(found, dtype=np.int64), np.array(first, dtype=np.int64)
 
 
-def kept_features(
-    owned: NDArray[np.int64], levels: NDArray[np.float64], receives: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def kept_features(owned: NDArray[np.int64], levels: NDArray[np.float64]) -> NDArray[np.int64]:
     """Features that each node sends to each other at each level (DISCO, section 3).
 
     The nearest integer to (1 - S)·I_i, at least one while S < 1 and none at S = 1.
 
     Parameters
     ----------
-    owned : int array, shape (L, n)
+    owned : int array, shape (D, n)
         I_i, input features that each node holds.
     levels : float array, shape (K,)
         S_comm, from 0 to 1.
-    receives : bool array, shape (L, n)
-        Nodes that compute any output feature; the others need nothing.
 
     Returns
     -------
-    int array, shape (L, K, n, n), zero on the diagonal
+    int array, shape (D, K, n)
     """
-    density = np.round(1.0 - levels, 12)
-    nearest = np.floor(owned[:, None, :] * density[:, None] + 0.5).astype(np.int64)
-    at_least = np.minimum(owned[:, None, :], (density > 0)[:, None].astype(np.int64))
-    count = np.where(density[:, None] > 0, np.maximum(nearest, at_least), 0)
-    return _to_each_other(count, receives)
+    density = np.round(1.0 - levels, 12)[:, None]
+    nearest = np.floor(owned[:, None, :] * density + 0.5).astype(np.int64)
+    at_least = np.minimum(owned[:, None, :], (density > 0).astype(np.int64))
+    return np.where(density > 0, np.maximum(nearest, at_least), 0)
 
 
-def kept_fractions(
-    owned: NDArray[np.int64], levels: NDArray[np.float64], receives: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def kept_fractions(owned: NDArray[np.int64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """(1 - S)·I_i as it is, fractions of features included: no plan, the paper's arithmetic.
 
     Parameters and shape as in `kept_features`.
     """
-    return _to_each_other(owned[:, None, :] * np.round(1.0 - levels, 12)[:, None], receives)
+    return owned[:, None, :] * np.round(1.0 - levels, 12)[:, None]
 
 
-def _to_each_other(count: NDArray[Count], receives: NDArray[np.bool_]) -> NDArray[Count]:
-    """What every sender, shape (L, K, n), sends to every other node that receives."""
-    kept = count[..., :, None] * receives[:, None, None, :]
-    nodes = count.shape[-1]
-    return np.where(np.eye(nodes, dtype=np.bool_), 0, kept)
+def to_each_other(sent: NDArray[Count], receives: NDArray[np.bool_]) -> NDArray[Count]:
+    """What every sender sends to every other node that receives anything.
+
+    Parameters
+    ----------
+    sent : int or float array, shape (..., n)
+    receives : bool array, shape (..., n)
+        Nodes that compute any output feature; the others need nothing.
+
+    Returns
+    -------
+    array of the type of ``sent``, shape (..., n, n), zero on the diagonal
+    """
+    kept = sent[..., :, None] * receives[..., None, :]
+    return np.where(np.eye(sent.shape[-1], dtype=np.bool_), 0, kept)
 
 
 def comm_sparsity(
@@ -128,14 +152,13 @@ def comm_sparsity(
 
     Parameters
     ----------
-    kept : int array, shape (L, K, n, n)
-    owned, receives : arrays, shape (L, n)
+    kept : int array, shape (..., n, n)
+    owned, receives : arrays, shape (..., n)
 
     Returns
     -------
-    float array, shape (L, K)
+    float array, shape (...)
     """
-    pairs = owned[:, :, None] * receives[:, None, :]
-    dense = pairs.sum(axis=(1, 2)) - np.einsum("lii->l", pairs)
-    sent = kept.sum(axis=(2, 3))
-    return np.where(dense[:, None] > 0, 1.0 - sent / np.maximum(dense, 1)[:, None], 0.0)
+    dense = to_each_other(owned, receives).sum(axis=(-2, -1))
+    sent = kept.sum(axis=(-2, -1))
+    return np.where(dense > 0, 1.0 - sent / np.maximum(dense, 1), 0.0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from planner.cost.layers import LayerCosts, layer_costs
 from planner.cost.ownership import FeatureShares, feature_shares
 from planner.cost.sharing import shared_decisions, sharing_readers
-from planner.cost.sparsity import FeatureCounts, comm_sparsity
+from planner.cost.sparsity import FeatureCounts, comm_sparsity, kept_features
 from planner.cost.work import any_measured, column
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -63,7 +63,7 @@ class CostTable(LayerCosts[np.int64]):
 
         `FeatureCounts.of` gives those of one layer.
         """
-        return self.counts.kept[self.counts.kind]
+        return self.counts.kept[self.counts.case]
 
     @property
     def wire_bytes(self) -> NDArray[np.int64]:
@@ -74,7 +74,7 @@ class CostTable(LayerCosts[np.int64]):
     @property
     def sparsifiable(self) -> NDArray[np.bool_]:
         """Layers that exchange features, shape (L,); the reader of the image does not."""
-        sent = np.any(self.counts.kept[:, 0] > 0, axis=(1, 2))[self.counts.kind]
+        sent = np.any(self.counts.kept > 0, axis=(1, 2))[self.counts.case[:, 0]]
         exchanged: NDArray[np.bool_] = sent | (self.comm_sparsity[:, 0] > 0)  # at S = 1 none is
         return exchanged
 
@@ -106,7 +106,7 @@ def cost_table(
         Of this group, when they are known already.
     """
     shares = shares or group_shares(profile, group)
-    counts = FeatureCounts.uniform(shares, np.array(levels))
+    counts = FeatureCounts.by_sender(shares, kept_features(shares.kinds.owned, np.array(levels)))
     return _table(profile, group, settings, shares, counts, np.array(levels))
 
 
@@ -124,7 +124,7 @@ def cost_of_counts(
     kept : int array, shape (L, n, n)
         Features from sender to receiver.
     """
-    counts = FeatureCounts.given(shares, kept[:, None])
+    counts = FeatureCounts.by_pair(shares, kept[:, None])
     return _table(profile, group, settings, shares, counts, np.zeros(1))
 
 
@@ -138,7 +138,7 @@ def _table(
 ) -> CostTable:
     readers = sharing_readers(profile, shares, settings)
     costs = layer_costs(profile, group, settings, shares, counts, readers)
-    of_kind = shares.kinds.at(shares.kind[counts.first])
+    of_case = shares.kinds.at(shares.kind[counts.layer])
     layer_macs = column(profile.layers, "macs").astype(np.float64)
     executed = np.where(shares.mixing[:, None], costs.macs.sum(axis=2), layer_macs[:, None])
     return CostTable(
@@ -146,19 +146,19 @@ def _table(
         layer_names=tuple(layer.name for layer in profile.layers),
         node_names=tuple(node.name for node in group.nodes),
         levels=levels,
-        allowed=_allowed(counts.kept)[counts.kind],
+        allowed=_allowed(counts.case),
         decisions=shared_decisions(len(profile.layers), readers),
         communicates=shares.mixing,
         counts=counts,
-        comm_sparsity=comm_sparsity(counts.kept, of_kind.owned, of_kind.receives)[counts.kind],
+        comm_sparsity=comm_sparsity(counts.kept, of_case.owned, of_case.receives)[counts.case],
         comp_sparsity=1.0
         - np.where(layer_macs[:, None] > 0, executed, 1.0) / np.maximum(layer_macs, 1)[:, None],
         measured=any_measured(profile, group.nodes),
     )
 
 
-def _allowed(kept: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Options whose counts differ from the option before."""
-    allowed = np.ones(kept.shape[:2], dtype=np.bool_)
-    allowed[:, 1:] = np.any(kept[:, 1:] != kept[:, :-1], axis=(2, 3))
+def _allowed(case: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Options whose counts differ from the option before, shape (L, K)."""
+    allowed = np.ones(case.shape, dtype=np.bool_)
+    allowed[:, 1:] = case[:, 1:] != case[:, :-1]
     return allowed

@@ -20,9 +20,8 @@ def column(layers: Sequence[LayerProfile], field: str) -> NDArray[np.int64]:
 
 
 def available_inputs(shares: KindShares, kept: NDArray[Count]) -> NDArray[Count]:
-    """Input features that node j reads: I_j + Σ k_ij + what all hold. Shape (D, K, n)."""
-    held = shares.owned + shares.replicated[:, None]
-    available: NDArray[Count] = held[:, None, :] + kept.sum(axis=2)
+    """Input features that node j reads: I_j + Σ k_ij + what all hold. Shape (C, n)."""
+    available: NDArray[Count] = shares.owned + shares.replicated[:, None] + kept.sum(axis=1)
     return available
 
 
@@ -36,22 +35,22 @@ def node_macs(
     Parameters
     ----------
     layers : sequence of LayerProfile
-        D of them.
+        C of them.
     shares : KindShares
-    kept : int or float array, shape (D, K, n, n)
+    kept : int or float array, shape (C, n, n)
 
     Returns
     -------
-    array of the type of ``kept``, shape (D, K, n)
+    array of the type of ``kept``, shape (C, n)
     """
     macs, inputs, outputs = (
         column(layers, field) for field in ("macs", "in_features", "out_features")
     )
     per_pair = np.where(shares.mixing, macs // (inputs * outputs), 0)
-    mixing = per_pair[:, None, None] * shares.outputs[:, None, :] * available_inputs(shares, kept)
+    mixing = per_pair[:, None] * shares.outputs * available_inputs(shares, kept)
     whole, rest = np.divmod(macs, outputs)
     local = whole[:, None] * shares.outputs + -(-rest[:, None] * shares.outputs // outputs[:, None])
-    return np.where(shares.mixing[:, None, None], mixing, local[:, None, :])
+    return np.where(shares.mixing[:, None], mixing, local)
 
 
 def node_compute_s(
@@ -70,25 +69,25 @@ def node_compute_s(
     Parameters
     ----------
     layers : sequence of LayerProfile
-        D of them.
+        C of them.
     nodes : tuple of Node
     shares : KindShares
-    macs, weight_bytes : int or float array, shape (D, K, n)
-    kept : int or float array, shape (D, K, n, n)
+    macs, weight_bytes : int or float array, shape (C, n)
+    kept : int or float array, shape (C, n, n)
 
     Returns
     -------
-    float array, shape (D, K, n)
+    float array, shape (C, n)
     """
     inputs, outputs = column(layers, "in_features"), column(layers, "out_features")
     input_bytes, output_bytes = column(layers, "input_bytes"), column(layers, "output_bytes")
     output_share = shares.outputs / outputs[:, None]
     read = np.where(
-        shares.mixing[:, None, None],
-        available_inputs(shares, kept) * (input_bytes // inputs)[:, None, None],
-        (input_bytes[:, None] * output_share)[:, None, :],
+        shares.mixing[:, None],
+        available_inputs(shares, kept) * (input_bytes // inputs)[:, None],
+        input_bytes[:, None] * output_share,
     )
-    touched = weight_bytes + read + (output_bytes[:, None] * output_share)[:, None, :]
+    touched = weight_bytes + read + output_bytes[:, None] * output_share
     works = macs > 0
     seconds = np.zeros(macs.shape)
     for index, node in enumerate(nodes):
@@ -119,5 +118,5 @@ def _override_measured(
     for row, layer in enumerate(layers):
         measured = layer.measured_s.get(node.device_type)
         if measured is not None:
-            whole = macs[row, :, index] / layer.macs if layer.macs else output_share[row, index]
-            seconds[row, :, index] = measured * whole
+            whole = macs[row, index] / layer.macs if layer.macs else output_share[row, index]
+            seconds[row, index] = measured * whole

@@ -107,28 +107,11 @@ class Flow:
         return ""
 
     def follow(self, layer: LayerOfFlow, sources: Sequence[Owners], ratio: Ratio) -> Followed:
-        """Find the owners that a layer leaves and those that it needs.
-
-        Parameters
-        ----------
-        layer : LayerOfFlow
-        sources : sequence of int arrays
-            Owners of each input's features.
-        ratio : tuple of int
-            Speeds of the group's nodes to each other.
-        """
+        """Find the owners that a layer leaves and needs, from those of each input's features."""
         raise NotImplementedError
 
     def leading_input(self, features: Sequence[int], whole: Sequence[bool]) -> int:
-        """Find the input whose features are the layer's input features.
-
-        Parameters
-        ----------
-        features : sequence of int
-            Of each input.
-        whole : sequence of bool
-            Whether every node holds all of it.
-        """
+        """Find the input whose features are the layer's own, given which ones all nodes hold."""
         return 0
 
     def leaves_whole(self, whole: Sequence[bool]) -> bool:

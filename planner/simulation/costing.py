@@ -33,7 +33,9 @@ def network_of(scenario: Scenario) -> Network:
     ring = _ring(scenario, cluster)
     names = tuple(node.name for node in ring.nodes)
     _check_names(scenario, names)
-    case = Case(profile, _without_delay(ring), CostSettings(medium=scenario.medium))
+    # only its source has an input: what reads it again behind a cut is sent it
+    settings = CostSettings(medium=scenario.medium, count_input=True)
+    case = Case(profile, _without_delay(ring), settings)
     compute_s = np.stack([_unit_s(case, name) for name in names])
     done_s = np.concatenate([np.zeros((len(names), 1)), np.cumsum(compute_s, axis=1)], axis=1)
     sources = np.array([names.index(source.node) for source in scenario.sources])

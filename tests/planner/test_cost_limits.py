@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from planner.case import Case
-from planner.cost.sparsity import comm_sparsity, kept_features
+from planner.cost.sparsity import comm_sparsity, kept_features, to_each_other
 from planner.cost.table import cost_table, group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -20,6 +21,7 @@ from planner.domain.settings import CostSettings
 from tests.planner.builders import Net, chain, cluster, with_nodes
 from tests.planner.generators import SPARSITIES, chains, clusters, networks
 
+Counts = np.ndarray[Any, np.dtype[np.int64]]
 LEVELS = (0.0, 0.3, 0.5, 0.8, 0.95, 1.0)
 ENDLESS = 1e29
 
@@ -208,13 +210,18 @@ def test_seconds_scale_with_the_slowness_of_everything(
     assert after.latency_s == pytest.approx(before.latency_s * factor, rel=1e-12)
 
 
+def sent(owned: Counts, sparsity: float, receives: np.ndarray[Any, np.dtype[np.bool_]]) -> Counts:
+    """What every node sends to every other at one level, shape (L, 1, n, n)."""
+    return to_each_other(kept_features(owned, np.array([sparsity])), receives[:, None])
+
+
 @given(st.integers(0, 4096), st.fractions(0, 1, max_denominator=1000), st.integers(2, 5))
 def test_kept_features_are_the_nearest_whole_number(
     held: int, sparsity: Fraction, nodes: int
 ) -> None:
     owned = np.full((1, nodes), held)
     receives = np.ones((1, nodes), dtype=np.bool_)
-    kept = kept_features(owned, np.array([float(sparsity)]), receives)[0, 0]
+    kept = sent(owned, float(sparsity), receives)[0, 0]
     assert not np.diag(kept).any()
     count = int(kept[0, 1])
     assert (kept[~np.eye(nodes, dtype=np.bool_)] == count).all()
@@ -244,13 +251,13 @@ def test_kept_features_are_the_nearest_whole_number(
 )
 def test_kept_features_by_hand(held: int, sparsity: float, kept: int) -> None:
     both = np.ones((1, 2), dtype=np.bool_)
-    found = kept_features(np.array([[held, held]]), np.array([sparsity]), both)
+    found = sent(np.array([[held, held]]), sparsity, both)
     assert found[0, 0].tolist() == [[0, kept], [kept, 0]]
 
 
 def test_a_node_without_outputs_receives_nothing() -> None:
     receives = np.array([[True, False]])
-    found = kept_features(np.array([[4, 4]]), np.array([0.5]), receives)
+    found = sent(np.array([[4, 4]]), 0.5, receives)
     assert found[0, 0].tolist() == [[0, 0], [2, 0]]
     # the only exchange that there is counts for S_comm
     assert comm_sparsity(found, np.array([[4, 4]]), receives).tolist() == [[0.5]]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from planner.cost.exchange import Links, exchange_s, medium_s, node_exchange_s, transfer_s
 from planner.domain.cluster import Casting, Cluster, Medium, PairLink
+from planner.domain.settings import CostSettings
 from tests.planner.builders import cluster
 from tests.planner.generators import clusters
 
@@ -19,7 +20,7 @@ MEDIA: tuple[Medium, ...] = ("full_duplex", "half_duplex", "shared")
 
 
 def links(group: Cluster, medium: Medium | None = None, casting: Casting | None = None) -> Links:
-    return Links.of(group, medium, casting)
+    return Links.of(group, CostSettings(medium=medium, casting=casting))
 
 
 def matrix(nodes: int, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -38,8 +38,7 @@ def costs(
 ) -> LayerCosts[np.float64] | LayerCosts[np.int64]:
     shares = group_shares(profile, group)
     count = kept_features if whole else kept_fractions
-    kept = count(shares.owned, np.array(levels), shares.outputs > 0)
-    counts = FeatureCounts.given(shares, kept)
+    counts = FeatureCounts.by_sender(shares, count(shares.kinds.owned, np.array(levels)))
     return layer_costs(profile, group, settings, shares, counts, [])
 
 

@@ -42,7 +42,7 @@ def test_the_image_is_everywhere_and_is_never_sent() -> None:
     net = Net(3, PIXELS)
     net.conv("image", 6)
     found = shares_of(net, THREE)
-    assert found.replicated.tolist() == [3]
+    assert found.kinds.replicated[found.kind].tolist() == [3]
     assert not found.owned.any() and not found.moved_bytes.any()
     assert found.outputs.tolist() == [[2, 2, 2]]
     table = cost_table(net.profile(), cluster(3))
@@ -55,8 +55,9 @@ def test_what_only_reads_the_image_stays_everywhere() -> None:
     net.conv(net.local("image"), 6)
     found = shares_of(net, TWO)
     assert found.outputs[0].tolist() == [3, 3]
-    assert found.replicated_output.tolist() == [True, False]
-    assert found.replicated.tolist() == [0, 3] and not found.moved_bytes.any()
+    everywhere = [bool((found.owners[name] == REPLICATED).all()) for name in ("relu_0", "conv_1")]
+    assert everywhere == [True, False]
+    assert found.kinds.replicated[found.kind].tolist() == [0, 3] and not found.moved_bytes.any()
 
 
 def test_a_convolution_leaves_contiguous_shares_by_speed() -> None:
@@ -285,4 +286,7 @@ def test_nothing_moves_from_a_node_that_does_not_hold_it(
         if profile.layers[row].feature_flow in ("mixing", "concat", "slice"):
             assert not found.moved_bytes[row].any()
         if profile.layers[row].feature_flow == "mixing":
-            assert found.owned[row].sum() + found.replicated[row] == profile.layers[row].in_features
+            assert (
+                found.owned[row].sum() + found.kinds.replicated[found.kind][row]
+                == profile.layers[row].in_features
+            )

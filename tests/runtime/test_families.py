@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from planner.runtime import slice_model
 from planner.runtime.reading.traced import TracedModel
+from planner.strategies.evaluation import evaluated_plan
+from planner.strategies.study import Study
 from tests.runtime import networks
 from tests.runtime.cases import check, example, random_plan, traced
 
@@ -153,3 +156,28 @@ def test_several_outputs_come_in_the_models_order() -> None:
         slice_model(subject, plan)(*inputs), subject.module(*inputs), strict=True
     ):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+class ReadAgain(nn.Module):
+    """The image is added behind the second convolution and once more behind the third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 3, 1)
+        self.third = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.second(self.first(x)) + x)
+        return self.third(y) + x
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_later_group_has_the_input_or_is_sent_it(counted: bool) -> None:
+    model = traced(ReadAgain(), 1, 3, 6, 6)
+    drawn = random_plan(model, ([1.0, 2.0], [1.0], [1.0, 1.0]), np.random.default_rng(3))
+    assert len(drawn.stages) == 3
+    study = Study(model.profile, drawn.cluster, CostSettings(count_input=counted))
+    slices = check(model, evaluated_plan(study, drawn.stages, "drawn"))
+    sent_on = [stretch.name for stretch in slices.stretches if stretch.name.endswith(") x")]
+    assert len(sent_on) == (2 if counted else 0)
+    assert len(slices.input_nodes) == (2 if counted else 5)

@@ -1,0 +1,163 @@
+"""Changes of group: every pair of groups at once, single nodes among them, inputs read again."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner.cost import handover
+from planner.cost.chain import chain_costs
+from planner.cost.handover import Handovers, Member
+from planner.cost.table import cost_table, group_shares
+from planner.domain.cluster import Cluster
+from planner.domain.model_profile import ModelProfile
+from planner.domain.settings import CostSettings
+from planner.strategies.study import Study
+from planner.structure import allocation_units, tensor_bytes
+from profiles.catalog import load_cluster, load_model
+from tests.planner.builders import Net, chain, cluster
+from tests.planner.generators import clusters, networks
+
+FEATURE = 4 * 4  # bytes of a feature of four float32 elements
+COUNTED = CostSettings(count_input=True, count_output=True)
+
+
+def alone(profile: ModelProfile, group: Cluster) -> list[Member]:
+    """Every node as a group of its own."""
+    shares = group_shares(profile, group.first(1))
+    return [Member((index,), shares) for index in range(len(group.nodes))]
+
+
+@given(networks(), clusters(), st.sampled_from([CostSettings(), COUNTED]))
+def test_a_pipeline_is_made_of_groups_of_one_node(
+    profile: ModelProfile, group: Cluster, settings: CostSettings
+) -> None:
+    ring = group.first(len(group.nodes))
+    expected = chain_costs(profile, ring, settings)
+    members, handovers = alone(profile, ring), Handovers(profile, ring, settings)
+    found = handovers.between_all(members)
+    assert np.array_equal(found.seconds, expected.transfer_s)
+    between_two = ~np.eye(len(members), dtype=np.bool_)
+    medium_s = np.broadcast_to(expected.medium_s, found.medium_s.shape)
+    assert np.array_equal(found.medium_s[between_two], medium_s[between_two])
+    assert [handovers.first(member) for member in members] == expected.input_s.tolist()
+    assert [handovers.last(member) for member in members] == expected.output_s.tolist()
+    starts = [unit.start for unit in expected.units]
+    for node, compute_s in zip(ring.nodes, expected.compute_s, strict=True):
+        table = cost_table(profile, ring.only([node.name]), settings, (0.0,))
+        assert np.array_equal(np.add.reduceat(table.compute_s[:, 0], starts), compute_s)
+        assert np.array_equal(
+            np.add.reduceat(table.weight_bytes[:, 0, 0], starts), expected.weight_bytes
+        )
+        assert np.array_equal(
+            np.maximum.reduceat(table.live_bytes[:, 0, 0], starts), expected.live_bytes
+        )
+
+
+@given(networks(), clusters(least=2))
+def test_a_message_between_two_nodes_takes_its_bytes_and_the_delay(
+    profile: ModelProfile, group: Cluster
+) -> None:
+    found = Handovers(profile, group, CostSettings()).between_all(alone(profile, group))
+    sizes = tensor_bytes(profile)
+    b, delay = group.pair_bandwidth_bytes_per_s(), group.pair_latency_s()
+    pairs = list(itertools.permutations(range(len(group.nodes)), 2))
+    slowest = min(b[pair] for pair in pairs)
+    for cut, unit in enumerate(allocation_units(profile)[:-1]):
+        made = [layer.name for layer in profile.layers[: unit.stop]]
+        read = {name for layer in profile.layers[unit.stop :] for name in layer.inputs}
+        size = sum(sizes[name] for name in made if name in read or name in profile.outputs)
+        for pair in pairs:
+            bandwidth = slowest if group.medium == "shared" else b[pair]
+            assert found.seconds[(*pair, cut)] == (size / bandwidth + delay[pair] if size else 0)
+
+
+@given(networks(), clusters(least=3), st.booleans())
+def test_all_pairs_at_once_are_the_pairs_one_by_one(
+    profile: ModelProfile, group: Cluster, counted: bool
+) -> None:
+    nodes = range(len(group.nodes))
+    names = [node.name for node in group.nodes]
+    groups = [(0,), (1,), (2, 1), (0, 1), tuple(nodes)[1:], tuple(nodes)]
+    members = [
+        Member(positions, group_shares(profile, group.only([names[p] for p in positions])))
+        for positions in groups
+    ]
+    handovers = Handovers(profile, group, CostSettings(count_input=counted))
+    found = handovers.between_all(members)
+    for (i, sender), (j, receiver) in itertools.product(enumerate(members), repeat=2):
+        if set(sender.positions) & set(receiver.positions):
+            assert not found.seconds[i, j].any() and not found.medium_s[i, j].any()
+        else:
+            one = handovers.between(sender, receiver)
+            assert np.array_equal(found.seconds[i, j], one.seconds)
+            assert np.array_equal(found.medium_s[i, j], one.medium_s)
+
+
+def test_equal_nodes_are_counted_and_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = load_model("esrgan")
+    ring = load_cluster("small-nodes")
+    nodes = tuple(ring.nodes[0].model_copy(update={"name": f"n{k}"}) for k in range(64))
+    ring = ring.model_copy(update={"nodes": nodes, "source_node": None})
+    calls = []
+    timed = handover.exchange_s
+    monkeypatch.setattr(handover, "exchange_s", lambda *a: calls.append(1) or timed(*a))
+    found = Handovers(profile, ring, CostSettings()).between_all(alone(profile, ring))
+    assert len(calls) == 1
+    assert found.seconds.shape == (64, 64, len(allocation_units(profile)) - 1)
+    assert (found.seconds[~np.eye(64, dtype=np.bool_)] == found.seconds[0, 1]).all()
+
+
+def test_a_long_count_can_be_stopped() -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stopped
+
+    profile, ring = chain(8, 8), cluster(2)
+    with pytest.raises(Stopped):
+        Handovers(profile, ring, CostSettings()).between_all(alone(profile, ring), stop)
+
+
+def image_read_again() -> ModelProfile:
+    """8 features made of the image twice, and the image added behind the second."""
+    net = Net(8, 4)
+    net.add(net.conv(net.conv("image", 8), 8), "image")
+    net.conv("add_2", 8)
+    return net.profile()
+
+
+def test_an_input_that_is_read_again_is_on_every_node_already() -> None:
+    study = Study(image_read_again(), cluster(3))
+    found = study.transfers(("a",), ("b",)).seconds
+    assert found.tolist() == pytest.approx([8 * FEATURE / 1e6, 8 * FEATURE / 1e6])
+    # half of the features come from each of two nodes, into one interface
+    assert study.transfers(("a", "b"), ("c",)).seconds.tolist() == found.tolist()
+
+
+def test_an_input_that_is_counted_goes_on_with_the_live_tensors() -> None:
+    study = Study(image_read_again(), cluster(3), CostSettings(count_input=True))
+    once, twice = 8 * FEATURE / 1e6, 16 * FEATURE / 1e6
+    # behind the first cut the image is still to be read, behind the second it is not
+    assert study.transfers(("a",), ("b",)).seconds.tolist() == pytest.approx([twice, once])
+    # the source holds it: the first group need not be sent it, another one is
+    assert study.ends_s(("a",))[0] == 0 and study.ends_s(("b",))[0] == pytest.approx(once)
+
+
+def test_whoever_reads_an_input_last_pays_for_it_once() -> None:
+    """Through any groups on the way, each cut before the last reader carries the input."""
+    profile = image_read_again()
+    plain = Study(profile, cluster(3))
+    counted = replace(plain, settings=CostSettings(count_input=True))
+    more = [
+        counted.transfers(*pair).seconds - plain.transfers(*pair).seconds
+        for pair in ((("a",), ("b",)), (("b",), ("c",)))
+    ]
+    image = 8 * FEATURE / 1e6
+    assert [[round(s / image, 9) for s in seconds] for seconds in more] == [[1, 0], [1, 0]]
