@@ -52,14 +52,19 @@ def tensors_across(profile: ModelProfile, *, with_inputs: bool = True) -> list[l
 def allocation_units(profile: ModelProfile) -> list[range]:
     """Layers that stay together when layers are allocated to nodes.
 
-    A unit is a layer with MACs and the layers without that follow it, which are fused with it;
-    what stands before the first layer with MACs belongs to the first unit.
+    A unit has one layer with MACs; the first one also what stands before it. Of the layers without
+    MACs between two units, which take no time, those behind the fewest live bytes belong to the
+    unit before, and where that is undecided as many as possible: the norm in front of a
+    transformer's block goes with the block, so that one tensor crosses the cut and not two.
     """
-    starts = [i for i, layer in enumerate(profile.layers) if layer.macs > 0 or layer.measured_s]
-    if not starts:
-        return [range(len(profile.layers))]
-    edges = [0, *starts[1:], len(profile.layers)]
-    return [range(a, b) for a, b in itertools.pairwise(edges)]
+    layers = profile.layers
+    worked = [i for i, layer in enumerate(layers) if layer.macs > 0 or layer.measured_s]
+    sizes, across = tensor_bytes(profile), tensors_across(profile, with_inputs=False)
+    alive = [sum(sizes[name] for name in names) for names in across]
+    edges = [0]
+    for before, after in itertools.pairwise(worked):
+        edges.append(1 + min(range(before, after), key=lambda cut: (alive[cut], -cut)))
+    return [range(a, b) for a, b in itertools.pairwise([*edges, len(layers)])]
 
 
 def block_groups(
