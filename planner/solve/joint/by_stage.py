@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from planner.domain.problem import FEASIBILITY_TOLERANCE
 from planner.solve.deadline import Deadline
-from planner.solve.options.multiple_choice import Pick, MemoryRow, choose
+from planner.solve.options.multiple_choice import MemoryRow, Pick, choose
 from planner.solve.verify import exceeds
 
 _STRICT = 1 - FEASIBILITY_TOLERANCE  # a sum within its limit may exceed it by the tolerance

@@ -10,8 +10,8 @@ from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.deadline import Deadline
 from planner.solve.joint.by_stage import StageRows, least_bottleneck
 from planner.solve.joint.check import joint_times
+from planner.solve.options.multiple_choice import MemoryRow, Pick, SumRow, choose
 from planner.solve.sparsity.ilp import ilp_sparsity
-from planner.solve.options.multiple_choice import Pick, MemoryRow, SumRow, choose
 from planner.solve.sparsity.sensitivity import shadow_prices
 
 NOTHING_BELOW = Pick(None, np.inf, np.inf, True, np.zeros(0))
@@ -81,9 +81,7 @@ class FixedStages:
             sums.append((self.loss, self._problem.max_loss))
         return self._choose(self.latency_s[None], sums, cutoff_s, deadline)
 
-    def least_bottleneck(
-        self, cutoff_s: float = np.inf, deadline: Deadline | None = None
-    ) -> Pick:
+    def least_bottleneck(self, cutoff_s: float = np.inf, deadline: Deadline | None = None) -> Pick:
         """Least bottleneck of the stages and the medium, transfers and ends apart.
 
         Nothing is known of transfers and ends here: the slowest of them (``slowest_s``) bounds the

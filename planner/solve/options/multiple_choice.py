@@ -1,10 +1,10 @@
 """One option per layer at the least cost: dual, reduced-cost fixing and core search.
 
-`choose` solves the multiple-choice knapsack problem with peaks of docs/options.md on bare arrays and
-needs no other solver. It prices the limits (`lagrangian`), which bounds every choice from below;
-options whose reduced cost exceeds the distance to that bound cannot belong to a better choice; what
-is left, the core, is searched (`core_search`). A node's peak of live bytes is a largest value, not
-a sum: the problem is divided by how high the peaks may be (`boxes`) where that sharpens the bound.
+`choose` solves the multiple-choice knapsack problem with peaks of docs/options.md on bare arrays
+and needs no other solver. Priced limits bound every choice from below (`lagrangian`); options whose
+reduced cost exceeds the distance to that bound cannot belong to a better choice; what is left, the
+core, is searched (`core_search`). A node's peak of live bytes is a largest value, not a sum: the
+problem is divided by how high the peaks may be (`boxes`) where that sharpens the bound.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _FIRST_COUNTED = 10  # the same where layers are counted, which makes many state
 _MORE = 4, 3  # by how much the core grows while it proves nothing: lists grow by powers of it
 _ONCE_MORE = 3, 2  # where one step more reaches the distance to a known choice, it is taken at once
 _BEYOND = 1.3  # choices that cost more than is proven then are looked at by the way
+_DEARER = 1.0, 1.01, 1.1, 2.0, 10.0, 1e3  # factors on prices, from a plan near to one at all
 _COARSE = 3e-3  # how close to the best bound a box is looked at that may fall into others
 
 
@@ -170,6 +171,13 @@ class _Run:
             else:
                 self._effort.left -= Effort.of(self._problem.limited.size)
                 boxes += self._look(box)
+        if self.best is None and self.open_bound < self.below() and self.multipliers is not None:
+            # given up without a choice: the dearer the limits, the likelier the cheapest keeps them
+            for factor in _DEARER:
+                prices = self.multipliers * factor
+                self._offer_all_at(
+                    lagrangian_bound(self._problem.classes, prices, self._weights).base
+                )
 
     def below(self) -> float:
         """Objectives from here on are not better than what is known."""
@@ -189,15 +197,20 @@ class _Run:
     def _offer(self, counted: Ints) -> bool:
         return self.take(self._problem.per_layer(counted))
 
+    def _offer_all_at(self, base: Ints) -> bool:
+        """One option for all layers of each class."""
+        classes = self._problem.classes
+        counted = np.zeros(classes.allowed.shape, dtype=np.int64)
+        counted[np.arange(len(base)), base] = classes.counts
+        return self._offer(counted)
+
     def _cheapest_fits(self) -> bool:
         """Whether the least sum of costs keeps all limits: then nothing is left to do."""
         classes = self._problem.classes
         if classes.resources > 1:
             return False
-        counted = np.zeros(classes.allowed.shape, dtype=np.int64)
         cheapest = np.where(classes.allowed, classes.sums[0], np.inf).argmin(axis=1)
-        counted[np.arange(len(counted)), cheapest] = classes.counts
-        return self._offer(counted)
+        return self._offer_all_at(cheapest)
 
     def _look(self, box: Box) -> list[Box]:
         """Close a box, or say into which boxes it falls."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from planner.domain.problem import SparsityProblem
+from planner.solve.options.multiple_choice import Pick, choose
 from planner.solve.sparsity.ilp import ilp_explain
-from planner.solve.sparsity.multiple_choice import Choice, choose
 from planner.solve.sparsity.search import memory_rows, sum_rows
 from planner.solve.verify import limit_binds, memory_binds, memory_bytes
 
@@ -50,7 +50,7 @@ def _more_bytes(problem: SparsityProblem) -> tuple[int | None, bool]:
     return high, True
 
 
-def _with_more(problem: SparsityProblem, more: int | None) -> Choice:
+def _with_more(problem: SparsityProblem, more: int | None) -> Pick:
     """The choice of least stored bytes beyond the limits; None: with any memory."""
     beyond = np.stack([memory.weight_bytes for memory in problem.memory_limits]).astype(np.float64)
     limits = np.array([float(memory.limit_bytes) for memory in problem.memory_limits])
@@ -59,7 +59,7 @@ def _with_more(problem: SparsityProblem, more: int | None) -> Choice:
     return choose(beyond, problem.allowed, sum_rows(problem), rows)
 
 
-def _lacking(problem: SparsityProblem, found: Choice) -> int:
+def _lacking(problem: SparsityProblem, found: Pick) -> int:
     assert found.choice is not None
     return max(
         memory_bytes(memory.weight_bytes, memory.live_bytes, found.choice) - memory.limit_bytes

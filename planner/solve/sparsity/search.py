@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.problem import SparsityProblem
-from planner.solve.sparsity.choice_rows import Floats
-from planner.solve.sparsity.layer_groups import LayerGroups, MemoryRow, SumRow
-from planner.solve.sparsity.multiple_choice import EFFORT, Choice, choose
+from planner.solve.deadline import Deadline
+from planner.solve.options.knapsack import Floats, MemoryRow, SumRow
+from planner.solve.options.multiple_choice import EFFORT, Pick, choose
 
 
 def search_sparsity(
@@ -16,10 +16,10 @@ def search_sparsity(
     *,
     cutoff_s: float = np.inf,
     effort: int = EFFORT,
-    stop_at: float = np.inf,
+    deadline: Deadline | None = None,
     near: Floats | None = None,
     known: NDArray[np.int64] | None = None,
-) -> Choice:
+) -> Pick:
     """Lagrangian dual and search on a problem; parameters as of `choose`."""
     return choose(
         problem.objective_s,
@@ -28,16 +28,9 @@ def search_sparsity(
         memory_rows(problem),
         cutoff=cutoff_s,
         effort=effort,
-        stop_at=stop_at,
+        deadline=deadline,
         near=near,
         known=known,
-    )
-
-
-def groups_of(problem: SparsityProblem) -> LayerGroups:
-    """The problem in groups of equal layers."""
-    return LayerGroups(
-        problem.objective_s, problem.allowed, sum_rows(problem), memory_rows(problem)
     )
 
 

@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.problem import SparsityProblem
-from planner.solve.sparsity.lagrangian import Dual
-from planner.solve.sparsity.layer_groups import LayerGroups, SumRow
-from planner.solve.sparsity.search import sum_rows
-
-_EXACT = 1e-13  # of the dual's optimum, in units of the largest cost
+from planner.solve.options.shadow_prices import shadow_prices as array_prices
+from planner.solve.sparsity.search import memory_rows, sum_rows
 
 
 @dataclass(frozen=True)
@@ -44,17 +41,9 @@ def shadow_prices(problem: SparsityProblem, choice: NDArray[np.int64]) -> tuple[
     choice : int array, shape (L,)
         The optimum.
     """
-    layers = np.arange(len(choice))
-    allowed = problem.allowed.copy()
-    capped: list[SumRow] = sum_rows(problem)
-    for memory in problem.memory_limits:
-        peak = int(memory.live_bytes[layers, choice].max())
-        allowed &= memory.live_bytes <= peak
-        weights = memory.weight_bytes.astype(np.float64)
-        capped.append((weights, float(memory.limit_bytes - peak)))
-    groups = LayerGroups(problem.objective_s, allowed, capped, ())
-    prices = np.zeros(len(capped))
-    prices[groups.kept] = Dual(groups.rows).improve(_EXACT).multipliers
+    prices = array_prices(
+        problem.objective_s, problem.allowed, sum_rows(problem), memory_rows(problem), choice
+    )
     names = [limit.name for limit in problem.sum_limits]
     names += [limit.name for limit in problem.memory_limits]
     return tuple(ShadowPrice(name, float(price)) for name, price in zip(names, prices, strict=True))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +11,10 @@ from planner.domain.problem import Certificate, Result, SparsityProblem, Status
 from planner.errors import BadInputError, InconsistentResultError
 from planner.solve.deadline import Deadline
 from planner.solve.milp import SOLVER_NAME
-from planner.solve.sparsity.effort import Effort
+from planner.solve.options.multiple_choice import Pick
 from planner.solve.sparsity.explain import explain
 from planner.solve.sparsity.ilp import ilp_explain, ilp_sparsity
-from planner.solve.sparsity.layer_groups import LayerGroups
-from planner.solve.sparsity.multiple_choice import EFFORT, Choice, choose_in
-from planner.solve.sparsity.search import groups_of, search_sparsity
+from planner.solve.sparsity.search import search_sparsity
 from planner.solve.verify import check_claim, evaluate_sparsity
 
 DUAL_NAME = "Lagrangian dual + search"
@@ -71,61 +67,27 @@ def sweep_sparsity(
     Result
         As of `solve_sparsity`.
     """
-    last: _Searched | None = None
+    last: Pick | None = None
     for problem in problems:
         result, last = _solve(problem, time_limit_s, last)
         yield result
 
 
-@dataclass(frozen=True)
-class _Searched:
-    """A problem, its groups where every layer has an allowed option, and what was found."""
-
-    problem: SparsityProblem
-    groups: LayerGroups | None
-    found: Choice
-
-
-def _search(problem: SparsityProblem, until: float, like: _Searched | None) -> _Searched:
-    """The search, from what was found in a similar problem."""
-    if like is None or like.groups is None or not _same_limits(problem, like.problem):
-        if not problem.allowed.any(axis=1).all():
-            return _Searched(problem, None, search_sparsity(problem))
-        groups = groups_of(problem)
-    else:
-        groups = like.groups.with_costs(problem.objective_s)
-    effort = Effort(EFFORT, until)
-    if like is None:
-        found = choose_in(groups, effort=effort)
-    else:
-        found = choose_in(
-            groups, effort=effort, near=like.found.multipliers, known=like.found.choice
-        )
-    return _Searched(problem, groups, found)
-
-
-def _same_limits(one: SparsityProblem, other: SparsityProblem) -> bool:
-    """Whether two problems share everything but the costs; arrays are not compared."""
-    return (
-        one.allowed is other.allowed
-        and one.sum_limits is other.sum_limits
-        and one.memory_limits is other.memory_limits
-        and one.objective_s.shape == other.objective_s.shape
-    )
-
-
 def _solve(
-    problem: SparsityProblem, time_limit_s: float | None, like: _Searched | None
-) -> tuple[Result, _Searched]:
+    problem: SparsityProblem, time_limit_s: float | None, like: Pick | None
+) -> tuple[Result, Pick]:
     deadline = Deadline(time_limit_s)
-    until = np.inf if time_limit_s is None else time.perf_counter() + _SHARE * time_limit_s
-    searched = _search(problem, until, like)
-    if searched.found.closed or deadline.passed:
-        return _of_search(problem, searched.found, deadline), searched
-    return _by_ilp(problem, searched.found, deadline), searched
+    own = Deadline(None if time_limit_s is None else _SHARE * time_limit_s)
+    if like is None:
+        found = search_sparsity(problem, deadline=own)
+    else:
+        found = search_sparsity(problem, deadline=own, near=like.multipliers, known=like.choice)
+    if found.closed or deadline.passed:
+        return _of_search(problem, found, deadline), found
+    return _by_ilp(problem, found, deadline), found
 
 
-def _of_search(problem: SparsityProblem, found: Choice, deadline: Deadline) -> Result:
+def _of_search(problem: SparsityProblem, found: Pick, deadline: Deadline) -> Result:
     if found.choice is None:
         certificate = Certificate(
             status="infeasible" if found.closed else "timeout",
@@ -139,7 +101,7 @@ def _of_search(problem: SparsityProblem, found: Choice, deadline: Deadline) -> R
     return _plan(problem, found.choice, found.objective, found.bound, status, DUAL_NAME, deadline)
 
 
-def _by_ilp(problem: SparsityProblem, found: Choice, deadline: Deadline) -> Result:
+def _by_ilp(problem: SparsityProblem, found: Pick, deadline: Deadline) -> Result:
     """The integer program from the search's plan; its bound is the better of the two."""
     result = ilp_sparsity(problem, deadline.left_s, found.choice)
     solver = f"{SOLVER_NAME} after {DUAL_NAME}"
