@@ -147,22 +147,22 @@ class _Core:
         alone = (cheapest > 0.5 * within * (1.0 + 1e-9)) & ~raising
         counted = ((count > 1) & ~alone).nonzero()[0]
         counter = dict(zip(counted.tolist(), count_from(len(self._room)), strict=False))
-        if counter:
-            delta = self._with_counts(delta, starts[counted], ends[counted], count[counted])
+        if counter:  # a column more for each: how many of its layers have left the base
+            unit = new.cumsum() - 1
+            delta = np.concatenate([delta, unit[:, None] == counted], axis=1)
+            self._room = np.concatenate([self._room, count[counted] + 0.5])
+            self._prices = np.concatenate([self._prices, np.zeros(len(counted))])
         raised = self._raise[:, self._group, self._option].T
         numbers, once = np.arange(len(delta)), np.ones(len(delta), dtype=np.int64)
         units: list[list[Moves]] = []
         if alone.any():
             lone = np.repeat(alone, ends - starts).nonzero()[0]
             units.append([Moves(lone, once[lone], delta[lone], raised[lone])])
-        slices = list(map(slice, starts.tolist(), ends.tolist()))
-        lone_units, raises = alone.tolist(), raising.tolist()
         for index in np.argsort(-cheapest).tolist():
-            if lone_units[index]:
+            if alone[index]:
                 continue
-            mine = slices[index]
-            at_base = None
-            if raises[index]:
+            mine, at_base = slice(int(starts[index]), int(ends[index])), None
+            if raising[index]:
                 at_base = self._raise[:, group[index], self._base[group[index]]]
             if index not in counter:
                 moves = Moves(numbers[mine], once[mine], delta[mine], raised[mine], 0, at_base)
@@ -187,15 +187,6 @@ class _Core:
             # each alone may go to either list, but live bytes of the base need the whole count
             units += [[ladder] for ladder in ladders] if at_base is None else [ladders]
         return units
-
-    def _with_counts(self, delta: Floats, starts: Ints, ends: Ints, count: Ints) -> Floats:
-        """A column more for each class of equal layers: how many of them have left the base."""
-        more = np.zeros((len(delta), len(starts)))
-        for column, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            more[start:end, column] = 1.0
-        self._room = np.concatenate([self._room, count + 0.5])
-        self._prices = np.concatenate([self._prices, np.zeros(len(count))])
-        return np.concatenate([delta, more], axis=1)
 
     def start(self) -> StateList:
         """The base alone."""

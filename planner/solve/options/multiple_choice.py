@@ -228,42 +228,28 @@ class _Run:
                 priced = dual.improve(close, self.below(), self._effort)
             if max(priced.bound, box.bound) >= self.below():
                 return []
-            parts = self._by_peak(box, classes, peaks, priced)
+            # a step of bounds is worth a box where the first search would not reach across it
+            parts = by_peak(self._problem, box, classes, peaks, priced, _FIRST)
             if close == CLOSE or len(parts) > 1:
                 self.multipliers, self._weights = priced.multipliers, priced.weights
             if len(parts) > 1:
                 return parts
-        closed, bound = self._search(classes, peaks, priced, box.bound, _WIDTH)
-        if closed:
-            return []
-        box = replace(box, bound=bound)
-        if not self._effort.spent:
+        bound = self._search(classes, peaks, priced, box.bound, _WIDTH)
+        if bound < self.below() and not self._effort.spent:
+            box = replace(box, bound=bound)
             if len(peaks.rows):
                 return by_peak(self._problem, box, classes, peaks, priced, None)
             if parts := halves(box, classes, priced):
                 return parts
-            closed, bound = self._search(classes, peaks, priced, bound, _WIDEST)
-            if closed:
-                return []
-        self.open_bound = min(self.open_bound, bound)
+            bound = self._search(classes, peaks, priced, bound, _WIDEST)
+        if bound < self.below():
+            self.open_bound = min(self.open_bound, bound)
         return []
-
-    def _by_peak(
-        self, box: Box, classes: Classes, peaks: Peaks, priced: LagrangianBound
-    ) -> list[Box]:
-        """The box itself, or several where the height of a peak tells their bounds apart."""
-        if not len(peaks.rows):
-            return [box]
-        # a step of bounds is worth a box where the first search would not reach across it
-        reduced = priced.reduced[priced.reduced > 0]
-        near = min(_FIRST, len(reduced) - 1)
-        scale = float(np.partition(reduced, near)[near]) if near >= 0 else 0.0
-        return by_peak(self._problem, box, classes, peaks, priced, scale)
 
     def _search(
         self, classes: Classes, peaks: Peaks, priced: LagrangianBound, bound: float, width: int
-    ) -> tuple[bool, float]:
-        """Search ever larger cores of a box; whether it is closed, and its bound."""
+    ) -> float:
+        """Search ever larger cores of a box; its bound, inf when all was looked at."""
         reduced, number = _in_order(classes, priced)
         bound = max(bound, priced.bound)
         number = max(number, int(np.searchsorted(reduced, bound - priced.bound)))  # proven before
@@ -279,15 +265,15 @@ class _Run:
             if not search_core(
                 classes, peaks, priced, within, below, self._effort, width, cut, self._offer
             ):
-                return False, bound
+                return bound
             if not partial:
-                return True, bound
+                return np.inf
             # a choice that costs more than this may have a greater reduced cost
             bound = max(bound, priced.bound + within)
             if len(peaks.rows) and number > _FIRST and bound < self.below():
-                return False, bound  # its parts are easier than the box
+                return bound  # its parts are easier than the box
             number = number * _MORE[0] // _MORE[1]
-        return True, bound
+        return bound
 
 
 def _in_order(classes: Classes, priced: LagrangianBound) -> tuple[Floats, int]:

@@ -36,7 +36,7 @@ def shadow_prices(
     choice : int array, shape (L,)
         The optimum.
     deadline : Deadline, optional
-        Prices are rougher where it has passed.
+        From then on prices are rough.
 
     Returns
     -------
