@@ -12,6 +12,7 @@ import pytest
 from scipy.optimize import LinearConstraint, milp
 
 from planner.solve.deadline import Deadline
+from planner.solve.options import core_search, multiple_choice
 from planner.solve.options.multiple_choice import MemoryRow, Pick, SumRow, choose
 from planner.solve.options.state_lists import CellIndex
 from tests.planner.oracle import SparsityCase, sparsity_case
@@ -164,6 +165,35 @@ def test_the_optimum_is_that_of_a_hundred_thousand_combinations(kind: str) -> No
         feasible += best is not None
         check(case, choose(*arrays(case)), best)
     assert feasible > LARGER // 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_short_lists_divide_boxes_and_stay_exact(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists that are cut, boxes that are halved and pairs in many chunks, as in large problems."""
+    for module, name, value in (
+        (multiple_choice, "_FIRST", 4),
+        (multiple_choice, "_FIRST_COUNTED", 2),
+        (multiple_choice, "_WIDTH", 4),
+        (multiple_choice, "_WIDEST", 12),
+        (core_search, "_PAIRS", 3),
+        (core_search, "_MOST_PAIRS", 20),
+    ):
+        monkeypatch.setattr(module, name, value)
+    closed = 0
+    for seed in range(2 * LARGER):
+        case, best = larger(kind, seed)
+        found = choose(*arrays(case))
+        closed += found.closed
+        if found.closed:
+            check(case, found, best)
+            continue
+        assert best is None or found.bound <= best * case.tick * (1 + 1e-9)
+        if found.choice is not None:
+            choice = tuple(found.choice.tolist())
+            assert best is not None and case.fits(choice) and case.value(choice) >= best
+    assert closed > LARGER
 
 
 @pytest.mark.parametrize("kind", KINDS)
