@@ -45,7 +45,6 @@ _MORE = 4, 3  # by how much the core grows while it proves nothing: lists grow b
 _ONCE_MORE = 3, 2  # where one step more reaches the distance to a known choice, it is taken at once
 _BEYOND = 1.3  # choices that cost more than is proven then are looked at by the way
 _DEARER = 1.0, 1.01, 1.1, 2.0, 10.0, 1e3  # factors on prices, from a plan near to one at all
-_COARSE = 3e-3  # how close to the best bound a box is looked at that may fall into others
 
 
 @dataclass(frozen=True)
@@ -218,22 +217,13 @@ class _Run:
         if inside is None:
             return []
         classes, peaks = inside
-        dual: Dual | None = None
-        # a box that falls into others by its peaks needs no more than rough prices
-        for close in (_COARSE, CLOSE) if len(peaks.rows) else (CLOSE,):
-            if close == _COARSE and self.multipliers is not None:  # another box's may do
-                priced = lagrangian_bound(classes, self.multipliers, self._weights)
-            else:
-                dual = dual or Dual(classes, self.multipliers)
-                priced = dual.improve(close, self.below(), self._effort)
-            if max(priced.bound, box.bound) >= self.below():
-                return []
-            # a step of bounds is worth a box where the first search would not reach across it
-            parts = by_peak(self._problem, box, classes, peaks, priced, _FIRST)
-            if close == CLOSE or len(parts) > 1:
-                self.multipliers, self._weights = priced.multipliers, priced.weights
-            if len(parts) > 1:
-                return parts
+        priced = Dual(classes, self.multipliers).improve(CLOSE, self.below(), self._effort)
+        if max(priced.bound, box.bound) >= self.below():
+            return []
+        self.multipliers, self._weights = priced.multipliers, priced.weights
+        # a step of bounds is worth a box where the first search would not reach across it
+        if len(parts := by_peak(self._problem, box, classes, peaks, priced, _FIRST)) > 1:
+            return parts
         bound = self._search(classes, peaks, priced, box.bound, _WIDTH)
         if bound < self.below() and not self._effort.spent:
             box = replace(box, bound=bound)
