@@ -118,6 +118,7 @@ def make_case(
     BadInputError
     """
     from profiles.accuracy import find_accuracy
+
     from profiles.catalog import resolve_cluster
 
     profiled = model if isinstance(model, ModelProfile) else profile(model)

@@ -15,7 +15,7 @@ from planner.solve.options.knapsack import ROUNDING, Bools, Classes, Floats, Kna
 from planner.solve.options.lagrangian import LagrangianBound
 
 _RANGES = 64  # of heights that are told apart at a time; boxes are divided again
-_ALIKE = 0.5  # heights whose bounds differ less, in ``scale``, stay together
+_ALIKE = 0.5  # heights whose bounds differ less, in reduced costs, stay together
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def by_peak(
     classes: Classes,
     peaks: Peaks,
     priced: LagrangianBound,
-    scale: float | None,
+    near: int | None,
 ) -> list[Box]:
     """Boxes by the peak of one memory: the last around the one of least bound, below and above it.
 
@@ -87,10 +87,12 @@ def by_peak(
     ----------
     problem, box, classes, peaks, priced
         The box to divide, narrowed, and prices for it.
-    scale : float or None
-        Heights whose bounds differ by less than half of it stay together, and maybe all do;
-        None: divide in any case.
+    near : int or None
+        Heights whose bounds differ by less than half the reduced cost of the ``near``-th
+        alternative stay together, and maybe all do; None: divide in any case.
     """
+    if not len(peaks.rows):
+        return [box]
     # of several peaks the one whose heights the prices tell apart most
     spread = np.where(classes.allowed, peaks.live, 0.0).max(axis=(1, 2)) - peaks.floor
     priced_spread = priced.multipliers[peaks.rows] * spread
@@ -98,8 +100,10 @@ def by_peak(
     memory = int(peaks.rows[which]) - len(classes.limits) + len(problem.live)
     lowest, highest, bounds = _bounds_by_height(classes, peaks, priced, which)
     low = high = int(bounds.argmin())
-    if scale is not None:
-        alike = bounds[low] + _ALIKE * scale
+    if near is not None:
+        reduced = priced.reduced[priced.reduced > 0]
+        at = min(near, len(reduced) - 1)
+        alike = bounds[low] + (_ALIKE * np.partition(reduced, at)[at] if at >= 0 else 0.0)
         while low > 0 and bounds[low - 1] <= alike:
             low -= 1
         while high < len(bounds) - 1 and bounds[high + 1] <= alike:

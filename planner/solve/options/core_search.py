@@ -8,7 +8,7 @@ from itertools import count as count_from
 import numpy as np
 
 from planner.solve.options.effort import Effort
-from planner.solve.options.knapsack import ROUNDING, Classes, Floats, Ints, Peaks
+from planner.solve.options.knapsack import ROUNDING, Bools, Classes, Floats, Ints, Peaks
 from planner.solve.options.lagrangian import LagrangianBound
 from planner.solve.options.state_lists import CellIndex, Moves, StateList
 
@@ -68,15 +68,14 @@ def search_core(
     for unit in core.units:
         mine = sides[0] if sides[0].count <= sides[1].count else sides[1]
         for moves in unit:
-            before = mine.count
-            mine.extend(moves, width)
+            before, most = mine.count, _BEAM if effort.spent else width
+            mine.extend(moves, most)
             effort.left -= mine.count - before
-            spent = effort.spent
-            if mine.count > width or spent:
-                if not cut and not spent:
+            if mine.count > most:
+                if most == width and not cut:
                     return False
                 exhaustive = False
-                mine.cut(_BEAM if spent else width)
+                mine.cut(most)
     return core.join(*sides, effort, offer) and exhaustive
 
 
@@ -110,21 +109,21 @@ class _Core:
         total = at_base @ classes.counts
         # room of each column above the base, widened by what rounding may have added up to
         size = np.abs(at_base) @ classes.counts + np.abs(delta[1:]) @ many
-        limits = slice(1 + classes.resources, None)
+        limits = 1 + classes.resources  # columns from here on
         room = np.empty(len(delta))
         room[0] = within * (1.0 + 1e-12)  # a thousand roundings of a sum of reduced costs
-        room[1 : limits.start], room[limits] = below, classes.limits
+        room[1:limits], room[limits:] = below, classes.limits
         rounding = (ROUNDING * (groups + 8)) * (size + np.abs(room[1:]))
         room[1:] += rounding - total
         prices = np.concatenate([np.zeros(1), priced.weights, priced.multipliers])
         # what a choice may waste of reduced cost and priced room together, eq. O9
         self._gap = below - priced.bound + float(prices[1:] @ rounding)
-        keep = np.maximum(delta, 0.0) @ many > room
-        keep[: limits.start] = True
-        keep[limits.start + peaks.rows] = True
-        self._peak_columns: list[int] = (keep.cumsum()[limits.start + peaks.rows] - 1).tolist()
+        keep: Bools = np.maximum(delta, 0.0) @ many > room
+        keep[:limits] = True
+        keep[limits + peaks.rows] = True
+        self._peak_columns: list[int] = (keep.cumsum()[limits + peaks.rows] - 1).tolist()
         delta, self._room, self._prices = delta[keep], room[keep], prices[keep]
-        self._resources = slice(1, limits.start)
+        self._resources = slice(1, limits)
         self._total, self._below = total[: classes.resources], below
         self._raise = np.maximum(peaks.live - peaks.floor[:, None, None], 0.0)
         fixed = np.ones(groups, dtype=np.bool_)
@@ -143,31 +142,31 @@ class _Core:
         group = self._group[starts]
         count = self._counts[group]
         cheapest = np.minimum.reduceat(delta[:, 0], starts)
-        raising = (self._raise[:, group] > 0).any(axis=(0, 2))
+        raising = self._raise[:, group].max(axis=(0, 2), initial=0.0) > 0
         # no two of them fit into the budget together, so that a state takes one of all at most
         alone = (cheapest > 0.5 * within * (1.0 + 1e-9)) & ~raising
         counted = ((count > 1) & ~alone).nonzero()[0]
         counter = dict(zip(counted.tolist(), count_from(len(self._room)), strict=False))
-        if counter:
-            delta = self._with_counts(delta, starts[counted], ends[counted], count[counted])
+        if counter:  # a column more for each: how many of its layers have left the base
+            unit = new.cumsum() - 1
+            delta = np.concatenate([delta, unit[:, None] == counted], axis=1)
+            self._room = np.concatenate([self._room, count[counted] + 0.5])
+            self._prices = np.concatenate([self._prices, np.zeros(len(counted))])
         raised = self._raise[:, self._group, self._option].T
         numbers, once = np.arange(len(delta)), np.ones(len(delta), dtype=np.int64)
         units: list[list[Moves]] = []
         if alone.any():
             lone = np.repeat(alone, ends - starts).nonzero()[0]
             units.append([Moves(lone, once[lone], delta[lone], raised[lone])])
-        slices = list(map(slice, starts.tolist(), ends.tolist()))
-        lone_units, raises = alone.tolist(), raising.tolist()
         for index in np.argsort(-cheapest).tolist():
-            if lone_units[index]:
+            if alone[index]:
                 continue
-            mine = slices[index]
-            at_base = None
-            if raises[index]:
+            mine, at_base = slice(int(starts[index]), int(ends[index])), None
+            if raising[index]:
                 at_base = self._raise[:, group[index], self._base[group[index]]]
             if index not in counter:
-                taken = numbers[mine], once[mine], delta[mine], raised[mine]
-                units.append([Moves(*taken, at_base=at_base)])
+                moves = Moves(numbers[mine], once[mine], delta[mine], raised[mine], 0, at_base)
+                units.append([moves])
                 continue
             ladders = []
             for one in range(mine.start, mine.stop):  # 1, 2, ... layers of the class take it
@@ -188,15 +187,6 @@ class _Core:
             # each alone may go to either list, but live bytes of the base need the whole count
             units += [[ladder] for ladder in ladders] if at_base is None else [ladders]
         return units
-
-    def _with_counts(self, delta: Floats, starts: Ints, ends: Ints, count: Ints) -> Floats:
-        """A column more for each class of equal layers: how many of them have left the base."""
-        more = np.zeros((len(delta), len(starts)))
-        for column, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            more[start:end, column] = 1.0
-        self._room = np.concatenate([self._room, count + 0.5])
-        self._prices = np.concatenate([self._prices, np.zeros(len(count))])
-        return np.concatenate([delta, more], axis=1)
 
     def start(self) -> StateList:
         """The base alone."""

@@ -153,8 +153,8 @@ class Knapsack:
     def per_layer(self, counted: Ints) -> Ints:
         """One option per layer, shape (L,), from how often each class takes each, shape (G, K)."""
         chosen = np.empty(len(self._order), dtype=np.int64)
-        options = np.tile(np.arange(counted.shape[1]), len(counted))
-        chosen[self._order] = np.repeat(options, counted.ravel())
+        taken = np.repeat(np.arange(counted.size), counted.ravel())
+        chosen[self._order] = taken % counted.shape[1]
         return chosen
 
     def objective(self, choice: Ints) -> float:

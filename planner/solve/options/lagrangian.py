@@ -16,7 +16,7 @@ CLOSE = 1e-5
 
 _PIVOT = 1e-11  # amounts and reduced costs below are rounding, in scaled units of about one
 _PIVOTS = 1000  # degenerate ones may go round in circles; a usual dual takes 10 to 50
-_STEEP = 1e5  # highest price of a limit, in scaled costs: far above any slope between two options
+_STEEP = 1e5  # highest price of a limit, in scaled costs; a steeper one costs only sharpness
 _USUAL, _HIGH = 0.5, 2.0  # prices to start from, and that are rarely exceeded, in scaled costs
 _NEAR = 0.05  # relative range around the multipliers of a similar problem that is looked at first
 _LITTLE = 0.01  # the same for multipliers that were next to nothing

@@ -1,10 +1,10 @@
 """One option per layer at the least cost: dual, reduced-cost fixing and core search.
 
-`choose` solves the multiple-choice knapsack problem with peaks of docs/options.md on bare arrays and
-needs no other solver. It prices the limits (`lagrangian`), which bounds every choice from below;
-options whose reduced cost exceeds the distance to that bound cannot belong to a better choice; what
-is left, the core, is searched (`core_search`). A node's peak of live bytes is a largest value, not
-a sum: the problem is divided by how high the peaks may be (`boxes`) where that sharpens the bound.
+`choose` solves the multiple-choice knapsack problem with peaks of docs/options.md on bare arrays
+and needs no other solver. Priced limits bound every choice from below (`lagrangian`); options whose
+reduced cost exceeds the distance to that bound cannot belong to a better choice; what is left, the
+core, is searched (`core_search`). A node's peak of live bytes is a largest value, not a sum: the
+problem is divided by how high the peaks may be (`boxes`) where that sharpens the bound.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FIRST_COUNTED = 10  # the same where layers are counted, which makes many state
 _MORE = 4, 3  # by how much the core grows while it proves nothing: lists grow by powers of it
 _ONCE_MORE = 3, 2  # where one step more reaches the distance to a known choice, it is taken at once
 _BEYOND = 1.3  # choices that cost more than is proven then are looked at by the way
-_COARSE = 3e-3  # how close to the best bound a box is looked at that may fall into others
+_DEARER = 1.0, 1.01, 1.1, 2.0, 10.0, 1e3  # factors on prices, from a plan near to one at all
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,13 @@ class _Run:
             else:
                 self._effort.left -= Effort.of(self._problem.limited.size)
                 boxes += self._look(box)
+        if self.best is None and self.open_bound < self.below() and self.multipliers is not None:
+            # given up without a choice: the dearer the limits, the likelier the cheapest keeps them
+            for factor in _DEARER:
+                prices = self.multipliers * factor
+                self._offer_all_at(
+                    lagrangian_bound(self._problem.classes, prices, self._weights).base
+                )
 
     def below(self) -> float:
         """Objectives from here on are not better than what is known."""
@@ -189,15 +196,20 @@ class _Run:
     def _offer(self, counted: Ints) -> bool:
         return self.take(self._problem.per_layer(counted))
 
+    def _offer_all_at(self, base: Ints) -> bool:
+        """One option for all layers of each class."""
+        classes = self._problem.classes
+        counted = np.zeros(classes.allowed.shape, dtype=np.int64)
+        counted[np.arange(len(base)), base] = classes.counts
+        return self._offer(counted)
+
     def _cheapest_fits(self) -> bool:
         """Whether the least sum of costs keeps all limits: then nothing is left to do."""
         classes = self._problem.classes
         if classes.resources > 1:
             return False
-        counted = np.zeros(classes.allowed.shape, dtype=np.int64)
         cheapest = np.where(classes.allowed, classes.sums[0], np.inf).argmin(axis=1)
-        counted[np.arange(len(counted)), cheapest] = classes.counts
-        return self._offer(counted)
+        return self._offer_all_at(cheapest)
 
     def _look(self, box: Box) -> list[Box]:
         """Close a box, or say into which boxes it falls."""
@@ -205,52 +217,29 @@ class _Run:
         if inside is None:
             return []
         classes, peaks = inside
-        dual: Dual | None = None
-        # a box that falls into others by its peaks needs no more than rough prices
-        for close in (_COARSE, CLOSE) if len(peaks.rows) else (CLOSE,):
-            if close == _COARSE and self.multipliers is not None:  # another box's may do
-                priced = lagrangian_bound(classes, self.multipliers, self._weights)
-            else:
-                dual = dual or Dual(classes, self.multipliers)
-                priced = dual.improve(close, self.below(), self._effort)
-            if max(priced.bound, box.bound) >= self.below():
-                return []
-            parts = self._by_peak(box, classes, peaks, priced)
-            if close == CLOSE or len(parts) > 1:
-                self.multipliers, self._weights = priced.multipliers, priced.weights
-            if len(parts) > 1:
-                return parts
-        closed, bound = self._search(classes, peaks, priced, box.bound, _WIDTH)
-        if closed:
+        priced = Dual(classes, self.multipliers).improve(CLOSE, self.below(), self._effort)
+        if max(priced.bound, box.bound) >= self.below():
             return []
-        box = replace(box, bound=bound)
-        if not self._effort.spent:
+        self.multipliers, self._weights = priced.multipliers, priced.weights
+        # a step of bounds is worth a box where the first search would not reach across it
+        if len(parts := by_peak(self._problem, box, classes, peaks, priced, _FIRST)) > 1:
+            return parts
+        bound = self._search(classes, peaks, priced, box.bound, _WIDTH)
+        if bound < self.below() and not self._effort.spent:
+            box = replace(box, bound=bound)
             if len(peaks.rows):
                 return by_peak(self._problem, box, classes, peaks, priced, None)
             if parts := halves(box, classes, priced):
                 return parts
-            closed, bound = self._search(classes, peaks, priced, bound, _WIDEST)
-            if closed:
-                return []
-        self.open_bound = min(self.open_bound, bound)
+            bound = self._search(classes, peaks, priced, bound, _WIDEST)
+        if bound < self.below():
+            self.open_bound = min(self.open_bound, bound)
         return []
-
-    def _by_peak(
-        self, box: Box, classes: Classes, peaks: Peaks, priced: LagrangianBound
-    ) -> list[Box]:
-        """The box itself, or several where the height of a peak tells their bounds apart."""
-        if not len(peaks.rows):
-            return [box]
-        # a step of bounds is worth a box where the first search would not reach across it
-        reduced = priced.reduced[priced.reduced > 0]
-        near = min(_FIRST, len(reduced) - 1)
-        scale = float(np.partition(reduced, near)[near]) if near >= 0 else 0.0
-        return by_peak(self._problem, box, classes, peaks, priced, scale)
 
     def _search(
         self, classes: Classes, peaks: Peaks, priced: LagrangianBound, bound: float, width: int
-    ) -> tuple[bool, float]:
-        """Search ever larger cores of a box; whether it is closed, and its bound."""
+    ) -> float:
+        """Search ever larger cores of a box; its bound, inf when all was looked at."""
         reduced, number = _in_order(classes, priced)
         bound = max(bound, priced.bound)
         number = max(number, int(np.searchsorted(reduced, bound - priced.bound)))  # proven before
@@ -266,15 +255,15 @@ class _Run:
             if not search_core(
                 classes, peaks, priced, within, below, self._effort, width, cut, self._offer
             ):
-                return False, bound
+                return bound
             if not partial:
-                return True, bound
+                return np.inf
             # a choice that costs more than this may have a greater reduced cost
             bound = max(bound, priced.bound + within)
             if len(peaks.rows) and number > _FIRST and bound < self.below():
-                return False, bound  # its parts are easier than the box
+                return bound  # its parts are easier than the box
             number = number * _MORE[0] // _MORE[1]
-        return True, bound
+        return bound
 
 
 def _in_order(classes: Classes, priced: LagrangianBound) -> tuple[Floats, int]:

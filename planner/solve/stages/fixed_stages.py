@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 
 from planner.solve.check import PROVEN_GAP
 from planner.solve.deadline import Deadline
-from planner.solve.options.effort import Effort
-from planner.solve.options.knapsack import Knapsack
-from planner.solve.options.lagrangian import Dual
 from planner.solve.options.multiple_choice import EFFORT, MemoryRow, Pick, SumRow, choose
+from planner.solve.options.shadow_prices import shadow_prices
 from planner.solve.problem import NO_LIMIT, Choice, Problem
 from planner.solve.program import Program, is_too_long
 from planner.solve.stages.by_stage import StageRows, close_in_by_stage
@@ -24,7 +22,6 @@ QUICK = 10_000
 
 _ROUGH = 2e-3  # relative distance to the bound that is near enough for a quick answer
 _THOROUGH = 400_000  # states after which the integer program is quicker
-_EXACT = 1e-13  # of the dual's optimum, in units of the largest cost
 
 
 class FixedStages:
@@ -256,19 +253,9 @@ class FixedStages:
         memory : dict of (group, position) to float
             Seconds per byte, where memory could bind at all.
         """
-        units = np.arange(len(options))
         times, budget, rows = self._limit_times(), self._limit_loss(), self._limit_memories()
-        allowed = self.allowed.copy()
-        capped = [*times, *budget]
-        for _, (weights, live, limit) in rows:
-            peak = int(live[units, options].max())
-            allowed &= live <= peak
-            capped.append((weights.astype(np.float64), float(limit - peak)))
-        merged = Knapsack(self.latency_s[None], allowed, capped, ())
-        prices = np.zeros(len(capped))
-        prices[merged.breakable] = (
-            Dual(merged.classes).improve(_EXACT, np.inf, Effort(EFFORT)).multipliers
-        )
+        memories = [row for _, row in rows]
+        prices = shadow_prices(self.latency_s, self.allowed, [*times, *budget], memories, options)
         group_of = {start: group for start, _, group in self._runs}
         first = len(times) + len(budget)
         memory = {
