@@ -27,7 +27,6 @@ from _machine import header, timed
 from planner.case import Case
 from planner.cost.table import CostTable
 from planner.domain.cluster import Cluster, Link, Node
-from planner.solve.check import memory_bytes
 from planner.solve.options.multiple_choice import MemoryRow, SumRow, choose
 from profiles.catalog import load_model
 
@@ -43,6 +42,12 @@ class Arrays(NamedTuple):
     allowed: np.ndarray
     sums: list[SumRow]
     memories: list[MemoryRow]
+
+
+def _needed_bytes(weights: np.ndarray, live: np.ndarray, choice: np.ndarray) -> int:
+    """What one node needs: all weights and the largest live bytes."""
+    rows = np.arange(len(choice))
+    return int(weights[rows, choice].sum() + live[rows, choice].max())
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def resnet(levels: tuple[float, ...]) -> CostTable:
     nodes = tuple(Node(name=name, macs_per_s=C_MACS_PER_S) for name in ("one", "other"))
     link = Link(bandwidth_bytes_per_s=B_BYTES_PER_S)
     cluster = Cluster(name="pair", nodes=nodes, link=link, source_node="one")
-    return Case(load_model("resnet50"), cluster, levels=levels).table(2)
+    return Case(load_model("resnet50"), cluster, levels=levels).table(tuple(node.name for node in cluster.nodes[:2]))
 
 
 def drawn(seed: int, layers: int | None = None) -> Instance:
@@ -89,7 +94,7 @@ def drawn(seed: int, layers: int | None = None) -> Instance:
         for costs in (comm_s + compute_s, stored[0].astype(float))
     )
     assert roomy is not None and least is not None
-    top, bottom = (memory_bytes(stored[0], live[0], choice) for choice in (roomy, least))
+    top, bottom = (_needed_bytes(stored[0], live[0], choice) for choice in (roomy, least))
     limit = bottom + int(random.uniform(0.3, 0.8) * (top - bottom))
     memories = [(w, a, limit) for w, a in zip(stored, live, strict=True)]
     return Instance(

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from planner.accuracy.interface import default_limits
 from planner.case import Case
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -22,6 +23,7 @@ from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import (
     DEFAULT_SETTINGS,
+    NO_LIMITS,
     CostSettings,
     Limits,
     Objective,
@@ -201,7 +203,7 @@ def compare(
     nodes: Sequence[int] = (2,),
     sparsities: Sequence[float] = DEFAULT_SPARSITIES,
     objective: Objective = "latency",
-    limits: Limits = Limits(),
+    limits: Limits = NO_LIMITS,
     time_limit_s: float | None = 60.0,
     **case: Any,
 ) -> Comparison:

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 from planner.cost.stage import StageCosts
 from planner.domain.cluster import Origin
-from planner.domain.settings import Limits
+from planner.domain.settings import (
+    DEFAULT_MAX_ACCURACY_DROP,
+    DEFAULT_MAX_ENERGY_LOSS,
+    Limits,
+)
 from planner.errors import BadInputError
 
 LossKind = Literal["accuracy", "energy"]
@@ -129,6 +133,16 @@ def loss_limit(limits: Limits, model: LossModel | None, what: str) -> LossLimit 
             )
         found = LossLimit(_NAMES[kind], model.unit, model.score_limit(loss), model.exponent)
     return found
+
+
+def default_limits(limits: Limits, model: LossModel | None) -> Limits:
+    """The limits with the default one on what the model counts in, where none is given."""
+    asked = (limits.max_accuracy_drop, limits.max_energy_loss)
+    if model is None or any(value is not None for value in asked):
+        return limits
+    if model.kind == "energy":
+        return limits.model_copy(update={"max_energy_loss": DEFAULT_MAX_ENERGY_LOSS})
+    return limits.model_copy(update={"max_accuracy_drop": DEFAULT_MAX_ACCURACY_DROP})
 
 
 _NAMES: dict[LossKind, str] = {"accuracy": "accuracy drop", "energy": "energy loss"}
