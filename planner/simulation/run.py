@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import BadInputError
 from planner.simulation.engine import state as s
-from planner.simulation.engine.kernel import can_compile, engine_of
+from planner.simulation.engine.kernel import can_compile, get_engine
 from planner.simulation.engine.state import Sizes
 from planner.simulation.engine.tables import Tables
 from planner.simulation.network import Network
@@ -102,12 +101,11 @@ def run_once(
         A source leaves while it has work, or a user's policy answers what is no answer.
     """
     use_numba = can_compile() if compiled is None else compiled
-    advance = engine_of(use_numba)
+    advance = get_engine(use_numba)
     tables = run_tables(scenario, network, rule, arrivals, replication, use_numba)
     at, i, f = tables.at, tables.i, tables.f
-    places: Any = np.array(at) if use_numba else at
     while True:
-        code = advance(places, i, f, INSTANTS_AT_A_TIME[use_numba])
+        code = advance(tables.layout, i, f, INSTANTS_AT_A_TIME[use_numba])
         if code in (s.ASK_ADMIT, s.ASK_SERVE):
             i[at.answer] = _answer(rule, code, View(at, i, f))
             i[at.answered] = code

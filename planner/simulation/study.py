@@ -13,7 +13,7 @@ from planner.domain.model_profile import ModelProfile
 from planner.simulation.arrivals import arrival_times
 from planner.simulation.bound import Ways, carried_share, least_makespan_s, ways_of
 from planner.simulation.costing import network_of
-from planner.simulation.engine.kernel import best_engine
+from planner.simulation.engine.kernel import is_worth_compiling
 from planner.simulation.measures import policy_result
 from planner.simulation.network import Network
 from planner.simulation.policies import Policy, rule_of
@@ -62,7 +62,7 @@ def simulate(
     rehearsals = MOST_RUNS if None in rules else 0
     runs = rehearsals + len(asked) * times
     inputs = runs * sum(len(found) for found in arrivals[0])
-    use_numba = best_engine(inputs) if compiled is None else compiled
+    use_numba = is_worth_compiling(inputs) if compiled is None else compiled
     told = _Told(progress, runs)
     if rehearsals:
         tell = told.of("rehearsed", rehearsals)

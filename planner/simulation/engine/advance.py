@@ -8,6 +8,8 @@ free workers decide (ring order). What takes no time happens in a further round 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planner.simulation.engine import state as s
 from planner.simulation.engine.churn import next_epoch, recount
 from planner.simulation.engine.decisions import (
@@ -26,8 +28,16 @@ NOTHING_FOLLOWS, SOMETHING, LEFT = 0, 1, 2
 AGAIN = -1  # beside the reasons to stop: decide once more
 
 
-def advance(at: Layout, i: Ints, f: Floats, budget: int) -> int:
-    """Run on for so many instants; answer why it stopped (FINISHED, PAUSED, ASK_…)."""
+def advance(layout: Sequence[Layout], i: Ints, f: Floats, budget: int) -> int:
+    """Run on for so many instants; answer why it stopped (FINISHED, PAUSED, ASK_…).
+
+    Parameters
+    ----------
+    layout : the one layout of the run, in a list or an array of one record
+    i, f : the run's integers and floats
+    budget : instants at most, not seconds and not inputs
+    """
+    at = layout[0]
     total = i[at.first + at.sources]
     followed = SOMETHING
     for _ in range(budget):

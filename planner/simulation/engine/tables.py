@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -59,10 +60,14 @@ class Tables:
     Attributes
     ----------
     at : Layout
+    layout : the same as the engine takes it
+        A list of one for the plain engine; for the compiled one an array of one record, which
+        numba reads by address and takes twice as fast as a bare record.
     i, f : arrays for the compiled engine, lists for the plain one
     """
 
     at: Layout
+    layout: Sequence[Layout]
     i: Ints
     f: Floats
 
@@ -85,7 +90,9 @@ class Tables:
                 begin = places[name]
                 array[begin : begin + prod(group[name])] = np.asarray(given[name]).reshape(-1)
             laid.append(array if arrays else array.tolist())
-        return cls(Layout(**sizes._asdict(), **places), laid[0], laid[1])
+        at = Layout(**sizes._asdict(), **places)
+        record: Any = np.array([at], dtype=[(name, np.int64) for name in at._fields])
+        return cls(at, record if arrays else [at], laid[0], laid[1])
 
     def get(self, name: str) -> NDArray[Any]:
         """A copy of one table in its shape."""
