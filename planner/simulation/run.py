@@ -107,7 +107,7 @@ def run_once(
     while True:
         code = advance(tables.layout, i, f, INSTANTS_AT_A_TIME[use_numba])
         if code in (s.ASK_ADMIT, s.ASK_SERVE):
-            i[at.answer] = _answer(rule, code, View(at, i, f))
+            i[at.answer] = _ask_user(rule, code, View(at, i, f))
             i[at.answered] = code
         elif code == s.PAUSED:
             if progress:
@@ -115,7 +115,7 @@ def run_once(
         elif code == s.LEFT_WITH_WORK:
             raise BadInputError(_left_with_work(network, tables, rule))
         else:
-            return _record(code, tables)
+            return _make_record(code, tables)
 
 
 def run_tables(
@@ -129,7 +129,7 @@ def run_tables(
     """The tables of a run that has not begun, as arrays or as lists."""
     n, sources, epochs = len(network.names), len(network.source_node), len(network.change_s)
     items = sum(len(times) for times in arrivals)
-    factor = _factors(scenario, items * n, replication)
+    factor = _draw_factors(scenario, items * n, replication)
     sizes = Sizes(
         nodes=n,
         sources=sources,
@@ -152,7 +152,7 @@ def run_tables(
         medium=_MEDIA[network.medium],
         returns=int(scenario.count_output),
         slotted=int(rule.slot_s is not None),
-        charges=int(rule.policy in (s.USER, s.BALANCE) or rule.admission == s.TO_WORKER),
+        counts_due=int(rule.policy in (s.USER, s.BALANCE) or rule.admission == s.TO_WORKER),
     )
     whole_s = network.whole_s()
     source_at = np.full(n, s.NONE)
@@ -197,7 +197,7 @@ def run_tables(
     return Tables.of(sizes, given, arrays)
 
 
-def _factors(scenario: Scenario, count: int, replication: int) -> Array:
+def _draw_factors(scenario: Scenario, count: int, replication: int) -> Array:
     if scenario.service == "fixed":
         return np.zeros(0)
     return np.random.default_rng([scenario.seed, replication, _FACTOR_STREAM]).exponential(
@@ -205,9 +205,9 @@ def _factors(scenario: Scenario, count: int, replication: int) -> Array:
     )
 
 
-def _answer(rule: Rule, code: int, view: View) -> int:
+def _ask_user(rule: Rule, code: int, view: View) -> int:
     assert rule.user is not None
-    asked = view.i[view.at.asked]
+    asked = view.i[view.at.concerns]
     if code == s.ASK_ADMIT:
         where = rule.user.admit(view, asked)
         if not isinstance(where, int) or not s.HOLD <= where < s.TO_WORKER + view.at.nodes:
@@ -228,10 +228,10 @@ def _answer(rule: Rule, code: int, view: View) -> int:
 
 
 def _left_with_work(network: Network, tables: Tables, rule: Rule) -> str:
-    node = tables.i[tables.at.asked]
+    node = tables.i[tables.at.concerns]
     source = int(tables.get("source_at")[node])
     first = tables.get("first")
-    left = first[source + 1] - first[source] - tables.get("out")[source]
+    left = first[source + 1] - first[source] - tables.get("finished_of")[source]
     return (
         f"churn: source {network.names[node]!r} leaves at {tables.f[tables.at.now]:g} s with "
         f"{left:,} inputs unfinished (policy {rule.name}); a source must stay until all of its "
@@ -239,7 +239,7 @@ def _left_with_work(network: Network, tables: Tables, rule: Rule) -> str:
     )
 
 
-def _record(code: int, tables: Tables) -> Record:
+def _make_record(code: int, tables: Tables) -> Record:
     finish_s, started_s = tables.get("finish_s"), tables.get("started_s")
     taken = int(tables.get("samples"))
     return Record(

@@ -23,9 +23,9 @@ def next_epoch(at: Layout, i: Ints, f: Floats) -> bool:
         ):
             source = i[at.source_at + node]
             if source != s.NONE and (
-                i[at.out + source] < i[at.first + source + 1] - i[at.first + source]
+                i[at.finished_of + source] < i[at.first + source + 1] - i[at.first + source]
             ):
-                i[at.asked] = node
+                i[at.concerns] = node
                 return False
             i[at.life + node] += 1
     for node in range(at.nodes):

@@ -7,7 +7,7 @@ where each table begins: ``f[at.busy_s + node]``. Plain runs use two lists.
 from __future__ import annotations
 
 from collections.abc import MutableSequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 Ints = MutableSequence[int]
 Floats = MutableSequence[float]
@@ -29,7 +29,8 @@ FINISHED, PAUSED, ASK_ADMIT, ASK_SERVE, STALLED, LEFT_WITH_WORK, AT_HORIZON = ra
 LAST, OFF_ROUTE = -1, -2
 
 
-class Sizes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sizes:
     """How many of everything, and the rules of the run; switches are 0 or 1."""
 
     nodes: int  # N
@@ -38,49 +39,31 @@ class Sizes(NamedTuple):
     points: int  # U + 1
     epochs: int  # E, between churn and drift
     items: int  # inputs of all sources
-    most_flights: int
+    most_flights: int  # messages under way at once, on links with a delay
     most_samples: int
-    sample_width: int
+    sample_width: int  # numbers of a sample: N * 2S queues, N outboxes, S reservoirs
     factors: int  # random factors on the time of services, 0 or one for every item and worker
     policy: int
     admission: int  # FIRST_COME: LOCAL, DISTRIBUTED, or TO_WORKER for the worker done first
     at_decision: int  # inputs wait in the reservoir until their source decides
     draw: int  # inputs a decision takes out of the reservoir; -1: all of them
-    corrected: int
-    ties_local: int
-    may_idle: int
-    blocking: int
+    corrected: int  # MS-MDI: the last worker of a route subtracts nothing in equation (2)
+    ties_local: int  # MS-MDI: of equal queues the local one
+    may_idle: int  # MS-MDI: an empty queue that weighs more keeps a worker from serving
+    blocking: int  # a worker computes nothing while it sends
     medium: int
     returns: int  # results are sent back to their source
-    slotted: int
-    charges: int  # somebody asks what work is due, so that it is kept count of
+    slotted: int  # decisions are made at slots of `slot_s` only
+    counts_due: int  # the policy looks at `due_s` and its like; others spare the counting
 
 
-class Layout(NamedTuple):
-    """`Sizes`, then where in the arrays each table begins (`planner.simulation.engine.tables`)."""
+@dataclass(frozen=True, slots=True)
+class Layout(Sizes):
+    """`Sizes`, then where in the arrays each table begins (`planner.simulation.engine.tables`).
 
-    nodes: int
-    sources: int
-    units: int
-    points: int
-    epochs: int
-    items: int
-    most_flights: int
-    most_samples: int
-    sample_width: int
-    factors: int
-    policy: int
-    admission: int
-    at_decision: int
-    draw: int
-    corrected: int
-    ties_local: int
-    may_idle: int
-    blocking: int
-    medium: int
-    returns: int
-    slotted: int
-    charges: int
+    A table that has no shape here is a single number.
+    """
+
     # Integers that a run never changes.
     source_node: int  # (S,)
     source_at: int  # (N,): its source, or NONE
@@ -99,7 +82,7 @@ class Layout(NamedTuple):
     samples: int
     flights: int
     events: int
-    asked: int
+    concerns: int  # the source or worker that the engine stopped for
     answer: int
     answered: int
     lost: int  # 1: a message came to a worker that had left
@@ -109,8 +92,8 @@ class Layout(NamedTuple):
     idle_ticks: int  # slots in a row in which nothing was begun
     come: int  # (S,): inputs that came
     taken: int  # (S,): that left the reservoir
-    out: int  # (S,): that are finished
-    held: int  # (S,): 1: a user's policy holds its inputs for this instant
+    finished_of: int  # (S,): that are finished
+    on_hold: int  # (S,): 1: a user's policy holds its inputs for this instant
     cpu: int  # (N,): FREE, BUSY or SENDING
     cpu_item: int  # (N,)
     life: int  # (N,): how often it has left
@@ -118,23 +101,23 @@ class Layout(NamedTuple):
     out_tail: int  # (N,)
     out_count: int  # (N,)
     wire_item: int  # (N,)
-    dirty: int  # (N,): 1: decides when free
-    draws: int  # (N,): 1 + inputs drawn in this decision; 0: it may draw none
-    holds: int  # (N,): items in its queues
+    awake: int  # (N,): 1: decides when free
+    draws: int  # (N,): 1 + inputs that its source drew in this decision; 0: it may draw none
+    queued: int  # (N,): items in its queues
     head: int  # (N, 2S): queues, parts of every source's model, then whole models
     tail: int  # (N, 2S)
     length: int  # (N, 2S)
     item_source: int  # (items,)
     units_done: int  # (items,)
     up_to: int  # (items,): units that are done after the worker it waits at
-    came: int  # (items,): units that were done when it came to the worker that holds it
+    units_on_entry: int  # (items,): units that were done when it came to the worker that holds it
     behind: int  # (items,): the next one in its queue or outbox
     pred: int  # (items,): who sent it
     pred_life: int  # (items,)
     goes_to: int  # (items,): its receiver; of a whole model, who runs it
     goes_life: int  # (items,)
-    order: int  # (items,)
-    whole: int  # (items,)
+    order: int  # (items,): `sequence` when it came to its queue or outbox
+    whole: int  # (items,): 1: one worker runs the whole model
     channel: int  # (2N,): 1: occupied
     flight_order: int  # (most_flights,): heap of messages under way
     flight_item: int  # (most_flights,)
@@ -164,21 +147,21 @@ class Layout(NamedTuple):
     next_come: int
     next_sample: int
     sample_step: int
-    in_system_area: int
+    in_system_area: int  # inputs in the system, integrated over seconds
     cpu_until: int  # (N,)
     wire_until: int  # (N,)
-    busy_s: int  # (N,)
-    held_s: int  # (N,)
-    sent_s: int  # (N,)
+    busy_s: int  # (N,): it computed
+    held_s: int  # (N,): blocking sends kept it from computing
+    sent_s: int  # (N,): its link was used
     due_s: int  # (N,): admitted work that it is still to do
     wire_due_s: int  # (N,): and to send
     port_due_s: int  # (N,): and for its interface to be occupied by parts
     wire_began: int  # (N,)
-    lean: int  # (S,): BALANCE: share of the reservoir that is expected to be distributed
     cpu_began: int  # (N,)
-    owed: int  # (S,)
-    expected: int  # (S,)
-    finish_s: int  # (items,)
-    started_s: int  # (items,)
-    flight_s: int  # (most_flights,)
+    lean: int  # (S,): BALANCE: share of its inputs that a source means to distribute
+    owed: int  # (S,): BALANCE: inputs that it should have distributed by that, less those it did
+    expected: int  # (S,): BALANCE: inputs to reckon with, not only those that are there
+    finish_s: int  # (items,): -1: not yet
+    started_s: int  # (items,): -1: not yet
+    flight_s: int  # (most_flights,): when a message under way comes
     sample_s: int  # (most_samples,)

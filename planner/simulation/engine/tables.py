@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from math import prod
 from typing import Any
 
@@ -21,17 +21,19 @@ def shapes(z: Sizes) -> tuple[dict[str, Shape], dict[str, Shape]]:
     ints: dict[str, Shape] = {"source_node": (s,), "first": (s + 1,), "alive": (e, n)}
     ints |= dict.fromkeys(("owner", "stop"), (e, s, z.units))
     ints |= {"follows": (e, s, n), "channel": (2 * n,)}
-    ints |= dict.fromkeys(("come", "taken", "out", "held"), (s,))
+    ints |= dict.fromkeys(("come", "taken", "finished_of", "on_hold"), (s,))
     ints |= dict.fromkeys(("source_at", "channel_out", "channel_in", "cpu", "cpu_item"), (n,))
     ints |= dict.fromkeys(("life", "out_head", "out_tail", "out_count", "wire_item"), (n,))
-    ints |= dict.fromkeys(("dirty", "draws", "holds"), (n,))
+    ints |= dict.fromkeys(("awake", "draws", "queued"), (n,))
     ints |= dict.fromkeys(("head", "tail", "length"), (n, 2 * s))
-    ints |= dict.fromkeys(("item_source", "units_done", "up_to", "came", "behind"), (z.items,))
+    ints |= dict.fromkeys(
+        ("item_source", "units_done", "up_to", "units_on_entry", "behind"), (z.items,)
+    )
     ints |= dict.fromkeys(("pred", "pred_life", "goes_to", "goes_life", "order"), (z.items,))
     ints |= {"whole": (z.items,), "sample": (z.most_samples, z.sample_width)}
     ints |= dict.fromkeys(("flight_order", "flight_item"), (z.most_flights,))
     ints |= dict.fromkeys(("epoch", "arrived", "finished", "sequence", "samples", "flights"), ())
-    ints |= dict.fromkeys(("events", "asked", "answer", "answered", "lost", "resent"), ())
+    ints |= dict.fromkeys(("events", "concerns", "answer", "answered", "lost", "resent"), ())
     ints |= dict.fromkeys(("ticked", "ticks", "idle_ticks"), ())
     floats: dict[str, Shape] = {"done_s": (n, z.points), "send_s": (n, n, z.points)}
     floats |= {"delay_s": (n, n), "change_s": (e,), "factor": (z.factors,)}
@@ -90,14 +92,15 @@ class Tables:
                 begin = places[name]
                 array[begin : begin + prod(group[name])] = np.asarray(given[name]).reshape(-1)
             laid.append(array if arrays else array.tolist())
-        at = Layout(**sizes._asdict(), **places)
-        record: Any = np.array([at], dtype=[(name, np.int64) for name in at._fields])
+        at = Layout(**asdict(sizes), **places)
+        names = [(field.name, np.int64) for field in fields(at)]
+        record: Any = np.array([astuple(at)], dtype=names)
         return cls(at, record if arrays else [at], laid[0], laid[1])
 
     def get(self, name: str) -> NDArray[Any]:
         """A copy of one table in its shape."""
         begin = getattr(self.at, name)
-        ints, floats = shapes(Sizes(*self.at[: len(Sizes._fields)]))
+        ints, floats = shapes(self.at)
         shape = ints[name] if name in ints else floats[name]
         numbers = (self.i if name in ints else self.f)[begin : begin + prod(shape)]
         return np.array(numbers).reshape(shape)
