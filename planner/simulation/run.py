@@ -89,6 +89,10 @@ def run_once(
 
     Parameters
     ----------
+    scenario : of which the service, the sends, the horizon and the seed are read
+    network : the scenario's, of `planner.simulation.costing.network_of`
+    arrivals : S arrays of the times of a source's inputs in seconds, in order
+    replication : decides the random times of services, not the arrivals
     compiled : bool, optional
         Use the compiled engine; by default where numba is installed.
     progress : callable, optional
@@ -126,7 +130,12 @@ def run_tables(
     replication: int,
     arrays: bool,
 ) -> Tables:
-    """The tables of a run that has not begun, as arrays or as lists."""
+    """The tables of a run that has not begun.
+
+    Parameters
+    ----------
+    arrays : for the compiled engine; else lists for the plain one
+    """
     n, sources, epochs = len(network.names), len(network.source_node), len(network.change_s)
     items = sum(len(times) for times in arrivals)
     factor = _draw_factors(scenario, items * n, replication)
@@ -173,8 +182,8 @@ def run_tables(
         "item_source": np.repeat(np.arange(sources), [len(times) for times in arrivals]),
         "pred": np.full(items, s.NONE),
         "slot_s": rule.slot_s or 0.0,
-        "horizon_s": scenario.horizon_s or s.NEVER / 2,
-        "patience_s": whole_s.min(),
+        "horizon_s": scenario.horizon_s or s.NEVER / 2,  # before NEVER: nothing to come is no end
+        "patience_s": whole_s.min(),  # one input on the fastest worker is no backlog yet
         "done_s": network.done_s,
         "send_s": network.send_s,
         "delay_s": network.delay_s,
