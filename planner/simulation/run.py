@@ -141,7 +141,10 @@ def run_tables(
     factor = _draw_factors(scenario, items * n, replication)
     sizes = Sizes(
         nodes=n,
+        channels=2 * n,
         sources=sources,
+        edges=sources + 1,
+        kinds=2 * sources,
         units=network.units,
         points=network.units + 1,
         epochs=epochs,
@@ -182,7 +185,7 @@ def run_tables(
         "item_source": np.repeat(np.arange(sources), [len(times) for times in arrivals]),
         "pred": np.full(items, s.NONE),
         "slot_s": rule.slot_s or 0.0,
-        "horizon_s": scenario.horizon_s or s.NEVER / 2,  # before NEVER: nothing to come is no end
+        "horizon_s": scenario.horizon_s or s.NEVER / 2,  # later than all that happens
         "patience_s": whole_s.min(),  # one input on the fastest worker is no backlog yet
         "done_s": network.done_s,
         "send_s": network.send_s,

@@ -156,7 +156,7 @@ def nearest_to_done(at: Layout, i: Ints, f: Floats, node: int) -> int:
     """
     best, best_left = s.NONE, 0.0
     epoch = i[at.epoch]
-    for place in range(node * 2 * at.sources, (node + 1) * 2 * at.sources):
+    for place in range(node * at.kinds, (node + 1) * at.kinds):
         if i[at.length + place]:
             done = i[at.units_done + i[at.head + place]]
             left = f[at.done_s + node * at.points + at.units]

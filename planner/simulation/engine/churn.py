@@ -84,7 +84,7 @@ def leave(at: Layout, i: Ints, f: Floats, node: int) -> None:
         send_again(at, i, f, item)
     while i[at.out_count + node] > 0:
         send_again(at, i, f, unpost(at, i, node))
-    for place in range(node * 2 * at.sources, (node + 1) * 2 * at.sources):
+    for place in range(node * at.kinds, (node + 1) * at.kinds):
         while i[at.length + place] > 0:
             send_again(at, i, f, dequeue(at, i, place, node))
 

@@ -22,7 +22,7 @@ def take_sample(at: Layout, i: Ints, f: Floats) -> None:
     spot = i[at.samples]
     f[at.sample_s + spot] = f[at.next_sample]
     i[at.samples] += 1
-    queues = 2 * at.nodes * at.sources
+    queues = at.nodes * at.kinds
     for place in range(queues):
         i[at.sample + spot * at.sample_width + place] = i[at.length + place]
     for node in range(at.nodes):

@@ -11,7 +11,7 @@ from planner.simulation.engine.state import Floats, Ints, Layout
 
 def enqueue(at: Layout, i: Ints, item: int, node: int) -> None:
     """Let an item wait at a worker, behind the others of its source and kind."""
-    place = node * 2 * at.sources + i[at.item_source + item]
+    place = node * at.kinds + i[at.item_source + item]
     if i[at.whole + item]:
         place += at.sources
     append(at, i, item, at.head + place, at.tail + place, at.length + place)

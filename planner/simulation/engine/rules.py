@@ -36,7 +36,7 @@ def shorter_queue(at: Layout, i: Ints, source: int) -> int:
     # Both stand at the source itself: congestion further on shows as backpressure only, which lets
     # q_i^i grow.
     node = i[at.source_node + source]
-    parts = node * 2 * at.sources + source
+    parts = node * at.kinds + source
     distributed = i[at.length + parts]
     local = i[at.length + parts + at.sources]  # a worker's whole models stand behind its parts
     if local < distributed or (local == distributed and at.ties_local):
@@ -53,8 +53,8 @@ def highest_pressure(at: Layout, i: Ints, node: int) -> int:
     """
     best, best_pressure, best_rank = s.NONE, 0, -1
     row = i[at.epoch] * at.sources
-    begin = node * 2 * at.sources
-    for kind in range(2 * at.sources):
+    begin = node * at.kinds
+    for kind in range(at.kinds):
         place = begin + kind
         length = i[at.length + place]
         local = kind >= at.sources
@@ -74,7 +74,7 @@ def highest_pressure(at: Layout, i: Ints, node: int) -> int:
                 # As printed the route closes to a ring, so that m is the source again.
                 after = i[at.source_node + kind]
             if after >= 0:
-                pressure -= i[at.length + after * 2 * at.sources + kind]
+                pressure -= i[at.length + after * at.kinds + kind]
         # Work before none, then as the scenario breaks ties; the first place of those left.
         rank = (2 if length else 0) + (1 if local == (at.ties_local == 1) else 0)
         if (
@@ -93,7 +93,7 @@ def first_come(at: Layout, i: Ints, node: int) -> int:
     """The queue whose first item came first."""
     best, best_order = s.NONE, 0
     # Each queue is in order of coming, so that only the first items compete.
-    for place in range(node * 2 * at.sources, (node + 1) * 2 * at.sources):
+    for place in range(node * at.kinds, (node + 1) * at.kinds):
         if i[at.length + place]:
             order = i[at.order + i[at.head + place]]
             if best == s.NONE or order < best_order:
