@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass
 from math import prod
 from typing import Any, get_type_hints
 
@@ -14,6 +14,9 @@ from planner.simulation.engine.state import Floats, Ints, Layout, Sizes
 
 Shape = tuple[int, ...]
 FIELDS = get_type_hints(Layout, include_extras=True)
+# One for all runs: numba knows the same object again in no time, and compares an equal one field by
+# field at every call.
+RECORD = np.dtype([(name, np.int64) for name in FIELDS])
 
 
 def shapes(sizes: Sizes, kind: type) -> dict[str, Shape]:
@@ -65,9 +68,7 @@ class Tables:
                 array[begin : begin + prod(tables[name])] = np.asarray(given[name]).reshape(-1)
             laid.append(array if arrays else array.tolist())
         at = Layout(**asdict(sizes), **places)
-        record: Any = np.array(
-            [astuple(at)], dtype=[(field.name, np.int64) for field in fields(at)]
-        )
+        record: Any = np.array([astuple(at)], dtype=RECORD)
         return cls(at, record if arrays else [at], laid[0], laid[1])
 
     def get(self, name: str) -> NDArray[Any]:
