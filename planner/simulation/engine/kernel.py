@@ -7,7 +7,7 @@ results are identical.
 The layout is handed over as an array of one record: its fields are read by name, and all that
 passes from Python to machine code is an address. docs/simulation.md lists what else was tried: a
 bare record and a named tuple pass to machine code slowly, and numba's private ``_nrt=False`` would
-save a fifth of the time.
+save a quarter of the time.
 """
 
 from __future__ import annotations
