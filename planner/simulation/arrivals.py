@@ -24,7 +24,7 @@ def arrival_times(scenario: Scenario, replication: int = 0) -> list[NDArray[np.f
     times = []
     for index, source in enumerate(scenario.sources):
         generator = np.random.default_rng([scenario.seed, replication, index])
-        found = source.start_s + _times(source, index, generator, horizon_s - source.start_s)
+        found = source.start_s + _draw_times(source, index, generator, horizon_s - source.start_s)
         times.append(found[found <= horizon_s])
     count = sum(len(found) for found in times)
     if count > MAX_INPUTS:
@@ -32,7 +32,7 @@ def arrival_times(scenario: Scenario, replication: int = 0) -> list[NDArray[np.f
     return times
 
 
-def _times(
+def _draw_times(
     source: SourceSpec, index: int, generator: np.random.Generator, until_s: float
 ) -> NDArray[np.float64]:
     arrivals = source.arrivals
@@ -43,6 +43,7 @@ def _times(
             )
         return np.array(arrivals.times_s)
     rate, total = arrivals.rate_per_s, arrivals.total
+    # Ten standard deviations more than are expected: what comes after the horizon is cut off.
     if total is None:
         expected = rate * max(until_s, 0.0)
         total = int(min(expected + 10 * np.sqrt(expected) + 10, MAX_INPUTS + 1))

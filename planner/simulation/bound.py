@@ -1,4 +1,4 @@
-"""The limit: no policy carries more, and none is done sooner.
+"""The limit: no policy carries more, and none is done sooner (docs/simulation.md, (L1) to (L5)).
 
 A fluid linear program shares every source's inputs out among its ways (local; along AR-MDI's
 route; whole on another worker) so that no worker and no link has more to do than there is time.
@@ -39,9 +39,11 @@ class Ways:
     Attributes
     ----------
     source : int array, shape (M,)
-    mode : local, distributed or ship
-    load_s : shape (M, R)
-        Of workers, then of links (`links_of`).
+        Number of the source that has the way, not its worker.
+    mode : local, distributed or ship, one per way
+    load_s : shape (M, R), R = 3N
+        Seconds that one input on the way takes of N workers, then of 2N channels
+        (`Network.channel_out`, `Network.channel_in`). Delays occupy nobody and are not in it.
     alone_s : shape (M,)
         Seconds from an input's coming to its end where nobody is in the way.
     """
@@ -53,17 +55,24 @@ class Ways:
 
     def only(self, modes: Sequence[str]) -> Ways:
         """Those of some modes."""
-        keep = np.array([mode in modes for mode in self.mode])
+        chosen = np.array([mode in modes for mode in self.mode])
         return Ways(
-            self.source[keep],
+            self.source[chosen],
             tuple(mode for mode in self.mode if mode in modes),
-            self.load_s[keep],
-            self.alone_s[keep],
+            self.load_s[chosen],
+            self.alone_s[chosen],
         )
 
 
 def ways_of(network: Network, blocking: bool, returns: bool) -> Ways:
-    """The ways of a network without churn and drift."""
+    """The ways of a network without churn and drift: everything that an input may do.
+
+    Parameters
+    ----------
+    network : of which the first epoch is read
+    blocking : a worker that sends computes nothing meanwhile, so that sending loads it as well
+    returns : results are sent back to their source
+    """
     n = len(network.names)
     rows: list[tuple[int, str, Array, float]] = []
 
@@ -78,6 +87,7 @@ def ways_of(network: Network, blocking: bool, returns: bool) -> Ways:
         for node, seconds in work:
             load[node] += seconds
         for sender, receiver, seconds in hops:
+            # A set: a shared medium is one channel, and a message occupies it once.
             for channel in {network.channel_out(sender), network.channel_in(receiver)}:
                 load[n + channel] += seconds
             load[sender] += seconds * blocking
@@ -114,44 +124,73 @@ def least_time_s(ways: Ways, counts: Array) -> float:
     Returns
     -------
     float
-        Infinite where a source has no way.
+        Seconds from the first to the last of them at the best, not a policy's makespan; infinite
+        where a source with inputs has no way.
     """
     m, resources = ways.load_s.shape
-    chosen = np.zeros((len(counts), m + 1))
-    chosen[ways.source, np.arange(m)] = 1.0
-    if (counts[~chosen.any(axis=1)] > 0).any():
+    # (L1): every input of source s goes one of its ways, Σ_{w of s} x_w = n_s. Fractions of an
+    # input are allowed, which whole inputs can only be worse than.
+    shared_out = np.zeros((len(counts), m + 1))
+    shared_out[ways.source, np.arange(m)] = 1.0
+    if (counts[~shared_out.any(axis=1)] > 0).any():
         return float("inf")
+    # (L2): no worker and no channel r has more to do than there is time, Σ_w a_{w,r} x_w ≤ z. In
+    # what order is left out: that can only add time. The last column is z.
     loads = np.concatenate([ways.load_s.T, -np.ones((resources, 1))], axis=1)
-    return _least(loads, np.zeros(resources), chosen, counts)
+    return _minimise_time(loads, shared_out, counts)
 
 
 def least_work_s(network: Network, counts: Array) -> float:
-    """The same under churn and drift: who runs each unit, at the best of every worker's speeds."""
+    """The same under churn and drift: who runs each unit, at the best of every worker's speeds.
+
+    Units, not ways: an input whose worker leaves goes on by another route than it began, so that no
+    way holds for all of it. Links are free for the same reason, and a worker counts as there.
+    """
     from scipy.sparse import coo_array
 
     n, units = len(network.names), network.units
+    # The least of each worker's paces is its best: at none of its speeds is it done sooner.
     work = np.diff(network.done_s, axis=1) * network.pace.min(axis=0)[:, None]
     if not counts.sum():
         return 0.0
     # One kind of input: every source's units are the same work wherever they come from.
-    columns = np.arange(n * units)
+    columns = np.arange(n * units)  # x of worker 0's units, then of worker 1's, …; z comes last
     rows = np.repeat(np.arange(n), units)
+    # (L4): no worker k has more to do than there is time, Σ_u a_{k,u} x_{k,u} ≤ z.
     loads = coo_array((work.ravel(), (rows, columns)), shape=(n, n * units + 1)).tolil()
     loads[:, -1] = -1.0
-    chosen = coo_array(
+    # (L3): every unit u of every input is run by somebody, Σ_k x_{k,u} = Σ_s n_s.
+    shared_out = coo_array(
         (np.ones(n * units), (np.tile(np.arange(units), n), columns)), shape=(units, n * units + 1)
     )
-    return _least(loads.tocsr(), np.zeros(n), chosen.tocsr(), np.full(units, counts.sum()))
+    return _minimise_time(loads.tocsr(), shared_out.tocsr(), np.full(units, counts.sum()))
 
 
-def _least(loads: Any, most: Array, chosen: Any, counts: Array) -> float:
-    """Least last variable under ``loads @ x <= most`` and ``chosen @ x == counts``."""
+def _minimise_time(loads: Any, shared_out: Any, counts: Array) -> float:
+    """Least last variable z ≥ 0 under ``loads @ x <= 0`` and ``shared_out @ x == counts``, x ≥ 0.
+
+    Parameters
+    ----------
+    loads : matrix, shape (R, M + 1), dense or sparse
+        Seconds of one input, and -1 for z.
+    shared_out : matrix, shape (C, M + 1), dense or sparse
+    counts : shape (C,)
+        Inputs or rates; not shares.
+    """
     from scipy.optimize import linprog  # a second to import, which only a simulation needs
 
+    # The solver's tolerances are absolute: with shares of the largest count they are relative.
     scale = max(float(np.max(counts)), 1e-300)
     cost = np.zeros(loads.shape[1])
     cost[-1] = 1.0
-    found = linprog(cost, A_ub=loads, b_ub=most, A_eq=chosen, b_eq=counts / scale, method="highs")
+    found = linprog(
+        cost,
+        A_ub=loads,
+        b_ub=np.zeros(loads.shape[0]),
+        A_eq=shared_out,
+        b_eq=counts / scale,
+        method="highs",
+    )
     if found.x is None or found.fun is None:
         raise InconsistentResultError(f"fluid program: {found.message}")
     return float(found.fun) * scale
@@ -164,19 +203,27 @@ def least_makespan_s(
 
     Parameters
     ----------
-    ways : what is allowed
-    arrivals : times of every source's inputs, in order
+    ways : what is allowed; not read where the network is not steady
+    arrivals : S arrays of the times of a source's inputs in seconds, in order
     steady : no churn and no drift, so that `ways` hold
+
+    Returns
+    -------
+    float
+        Seconds since the start, not since the first input; 0 without inputs.
     """
     times = np.sort(np.concatenate(arrivals))
     if not len(times):
         return 0.0
+    # (L5): what comes from τ on cannot be begun before τ, so that it ends at τ + z(n(τ)) at the
+    # earliest. Any τ proves a limit; some that are spread over the inputs come close to the best.
     moments = np.unique(times[np.linspace(0, len(times) - 1, MOMENTS).astype(int)])
     least = 0.0
     for moment in moments:
         counts = np.array([float(len(a) - np.searchsorted(a, moment)) for a in arrivals])
         seconds = least_time_s(ways, counts) if steady else least_work_s(network, counts)
         least = max(least, float(moment) + seconds * _SAFE)
+    # And no input is done sooner than its source's fastest way takes; the last one is the latest.
     if steady:
         fastest = [ways.alone_s[ways.source == s].min(initial=np.inf) for s in range(len(arrivals))]
         alone = [a[-1] + f for a, f in zip(arrivals, fastest, strict=True) if len(a)]
@@ -185,6 +232,10 @@ def least_makespan_s(
 
 
 def carried_share(ways: Ways, rates: Array) -> float:
-    """The largest multiple of these rates that can be sustained; below 1: unstable."""
+    """The largest multiple of these rates that can be sustained; below 1: unstable.
+
+    By (L1) and (L2) a second's inputs take z seconds of the busiest resource, so that 1/z times as
+    many take one.
+    """
     load = least_time_s(ways, rates)
     return 1.0 / load if load > 0 else float("inf")

@@ -48,6 +48,7 @@ def network_of(scenario: Scenario) -> Network:
         )
     alive = _alive(scenario, names, change_s)
     pace, wire_pace = _paces(scenario, names, change_s)
+    # γ decides the split alone; what a unit takes follows from the cost model.
     gamma = seconds_per_param(case, len(names))
     for name, value in scenario.gamma_s_per_param.items():
         gamma[names.index(name)] = value
@@ -59,6 +60,7 @@ def network_of(scenario: Scenario) -> Network:
         )
     owner = np.empty((len(change_s), len(sources), len(case.units)), dtype=np.int64)
     for epoch, source in np.ndindex(*owner.shape[:2]):
+        # Equation (1) over those that are there, in ring order from the source on.
         order = np.roll(np.arange(len(names)), -sources[source])
         order = order[alive[epoch, order]]
         workers = ar_mdi_workers(weights, (gamma * pace[epoch])[order])

@@ -28,7 +28,14 @@ def policy_result(
     limits_s: Sequence[float | None],
     carried_per_s: float | None,
 ) -> PolicyResult:
-    """One row from a policy's replications and the limit of each."""
+    """One row from a policy's replications and the limit of each.
+
+    Parameters
+    ----------
+    records : one per replication; series and counts are those of the first
+    limits_s : the least makespan of each replication, None where it is not known
+    carried_per_s : inputs per second of all sources together that the rule's ways can carry
+    """
     first = records[0]
     worst = max((record.status for record in records), key=lambda status: status != s.FINISHED)
     all_done = all(record.status == s.FINISHED for record in records)
@@ -119,18 +126,19 @@ def _completed_by(record: Record) -> Series:
 
 def _spread(times: NDArray[np.float64]) -> Series:
     shares = np.linspace(0.0, 1.0, POINTS)
-    at = np.quantile(times, shares).tolist() if len(times) else []
+    within_s = np.quantile(times, shares).tolist() if len(times) else []
     return Series(
         names=("done within",),
-        times_s=tuple(at),
-        values=(tuple(shares[: len(at)].tolist()),),
+        times_s=tuple(within_s),
+        values=(tuple(shares[: len(within_s)].tolist()),),
     )
 
 
 def _queues(record: Record, network: Network) -> Series:
     n, sources = len(network.names), len(network.source_node)
-    keep = np.linspace(0, len(record.sample_s) - 1, min(POINTS, len(record.sample_s))).astype(int)
-    samples = record.samples[keep]
+    count = len(record.sample_s)
+    plotted = np.linspace(0, count - 1, min(POINTS, count)).astype(int)
+    samples = record.samples[plotted]
     waiting = samples[:, : 2 * n * sources].reshape(-1, n, 2 * sources).sum(axis=2)
     rest = samples[:, 2 * n * sources :]
     lines = np.concatenate([waiting, rest], axis=1).T
@@ -139,6 +147,6 @@ def _queues(record: Record, network: Network) -> Series:
     names += [f"source {network.names[node]} reservoir" for node in network.source_node]
     return Series(
         names=tuple(names),
-        times_s=tuple(record.sample_s[keep].tolist()),
+        times_s=tuple(record.sample_s[plotted].tolist()),
         values=tuple(tuple(line) for line in lines.astype(float).tolist()),
     )

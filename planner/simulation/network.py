@@ -27,10 +27,13 @@ class Network:
     send_s : shape (N, N, U + 1)
         Seconds that a link carries what u units leave; 0 units: the input; U: the output.
     delay_s : shape (N, N)
+        Seconds between a message's leaving and its coming, which occupy nobody.
     change_s : shape (E,), the first 0
+        Seconds since the start at which an epoch begins.
     alive : bool, shape (E, N)
     pace, wire_pace : shape (E, N)
-        Seconds now per second at the cluster's speed.
+        Seconds now per second at the cluster's speed, of computing and of what a node sends: not
+        the speed, but one over it.
     owner, stop : int, shape (E, S, U)
         The worker of each unit of each source's route, and where its share ends.
     """
@@ -85,14 +88,14 @@ class Network:
     def hops(self, source: int, epoch: int, returns: bool) -> list[tuple[int, int, float]]:
         """Sender, receiver and seconds on the link of every message of a distributed input."""
         home = int(self.source_node[source])
-        at = home
+        holder = home
         found = []
         for node, begin, _ in self.route(source, epoch):
-            if node != at:
-                found.append((at, node, self._seconds(epoch, at, node, begin)))
-            at = node
-        if returns and at != home:
-            found.append((at, home, self._seconds(epoch, at, home, self.units)))
+            if node != holder:
+                found.append((holder, node, self._seconds(epoch, holder, node, begin)))
+            holder = node
+        if returns and holder != home:
+            found.append((holder, home, self._seconds(epoch, holder, home, self.units)))
         return found
 
     def round_trip(self, source: int, node: int, returns: bool) -> list[tuple[int, int, float]]:

@@ -49,7 +49,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class View:
-    """What a policy may look at. Workers and sources are counted from 0."""
+    """What a policy may look at; it changes nothing. Workers and sources are counted from 0."""
 
     at: Layout
     i: Ints
@@ -129,7 +129,18 @@ class Policy:
 
 @dataclass(frozen=True)
 class Rule:
-    """A built-in policy in the engine's numbers, or the shell of a user's."""
+    """A built-in policy in the engine's numbers, or the shell of a user's.
+
+    Attributes
+    ----------
+    policy, admission, draw : as in `planner.simulation.engine.state.Sizes`
+    at_decision : inputs wait in the reservoir until their source's worker decides
+    corrected, ties_local, idles : how MS-MDI's text is read (`MsMdiSettings`)
+    slot_s : seconds between decisions; None: whenever a worker is free
+    modes : ways of `planner.simulation.bound` that it may use, for what it can carry
+    user : whom the engine asks; None: a built-in policy
+    follows : the policy that this one chose before the run; None: it is one itself
+    """
 
     name: str
     policy: int
@@ -142,7 +153,7 @@ class Rule:
     slot_s: float | None = None
     modes: tuple[str, ...] = ("local", "distributed")
     user: Policy | None = None
-    follows: str | None = None  # the policy that this one chose before the run
+    follows: str | None = None
 
 
 def rule_of(policy: str | Policy, ms_mdi: MsMdiSettings) -> Rule:

@@ -75,6 +75,7 @@ def rehearsed_choice(
             tell(0.0)
             rule = rule_of(name, scenario.ms_mdi)
             times_s[name].append(_done_s(declared, network, rule, arrivals, number, compiled, tell))
+        # Of those that lose one rehearsal none can be chosen: they are not rehearsed further.
         enough_s = times_s["ms-mdi"][-1] * (1 - MARGIN)
         left = [name for name in left if times_s[name][-1] < enough_s]
         if not left:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import BadInputError
 from planner.simulation.engine import state as s
-from planner.simulation.engine.kernel import can_compile, engine_of
+from planner.simulation.engine.kernel import can_compile, get_engine
 from planner.simulation.engine.state import Sizes
 from planner.simulation.engine.tables import Tables
 from planner.simulation.network import Network
@@ -90,6 +89,10 @@ def run_once(
 
     Parameters
     ----------
+    scenario : of which the service, the sends, the horizon and the seed are read
+    network : the scenario's, of `planner.simulation.costing.network_of`
+    arrivals : S arrays of the times of a source's inputs in seconds, in order
+    replication : decides the random times of services, not the arrivals
     compiled : bool, optional
         Use the compiled engine; by default where numba is installed.
     progress : callable, optional
@@ -102,14 +105,13 @@ def run_once(
         A source leaves while it has work, or a user's policy answers what is no answer.
     """
     use_numba = can_compile() if compiled is None else compiled
-    advance = engine_of(use_numba)
+    advance = get_engine(use_numba)
     tables = run_tables(scenario, network, rule, arrivals, replication, use_numba)
     at, i, f = tables.at, tables.i, tables.f
-    places: Any = np.array(at) if use_numba else at
     while True:
-        code = advance(places, i, f, INSTANTS_AT_A_TIME[use_numba])
+        code = advance(tables.layout, i, f, INSTANTS_AT_A_TIME[use_numba])
         if code in (s.ASK_ADMIT, s.ASK_SERVE):
-            i[at.answer] = _answer(rule, code, View(at, i, f))
+            i[at.answer] = _ask_user(rule, code, View(at, i, f))
             i[at.answered] = code
         elif code == s.PAUSED:
             if progress:
@@ -117,7 +119,7 @@ def run_once(
         elif code == s.LEFT_WITH_WORK:
             raise BadInputError(_left_with_work(network, tables, rule))
         else:
-            return _record(code, tables)
+            return _make_record(code, tables)
 
 
 def run_tables(
@@ -128,13 +130,21 @@ def run_tables(
     replication: int,
     arrays: bool,
 ) -> Tables:
-    """The tables of a run that has not begun, as arrays or as lists."""
+    """The tables of a run that has not begun.
+
+    Parameters
+    ----------
+    arrays : for the compiled engine; else lists for the plain one
+    """
     n, sources, epochs = len(network.names), len(network.source_node), len(network.change_s)
     items = sum(len(times) for times in arrivals)
-    factor = _factors(scenario, items * n, replication)
+    factor = _draw_factors(scenario, items * n, replication)
     sizes = Sizes(
         nodes=n,
+        channels=2 * n,
         sources=sources,
+        edges=sources + 1,
+        kinds=2 * sources,
         units=network.units,
         points=network.units + 1,
         epochs=epochs,
@@ -154,7 +164,7 @@ def run_tables(
         medium=_MEDIA[network.medium],
         returns=int(scenario.count_output),
         slotted=int(rule.slot_s is not None),
-        charges=int(rule.policy in (s.USER, s.BALANCE) or rule.admission == s.TO_WORKER),
+        counts_due=int(rule.policy in (s.USER, s.BALANCE) or rule.admission == s.TO_WORKER),
     )
     whole_s = network.whole_s()
     source_at = np.full(n, s.NONE)
@@ -175,8 +185,8 @@ def run_tables(
         "item_source": np.repeat(np.arange(sources), [len(times) for times in arrivals]),
         "pred": np.full(items, s.NONE),
         "slot_s": rule.slot_s or 0.0,
-        "horizon_s": scenario.horizon_s or s.NEVER / 2,
-        "patience_s": whole_s.min(),
+        "horizon_s": scenario.horizon_s or s.NEVER / 2,  # later than all that happens
+        "patience_s": whole_s.min(),  # one input on the fastest worker is no backlog yet
         "done_s": network.done_s,
         "send_s": network.send_s,
         "delay_s": network.delay_s,
@@ -199,7 +209,7 @@ def run_tables(
     return Tables.of(sizes, given, arrays)
 
 
-def _factors(scenario: Scenario, count: int, replication: int) -> Array:
+def _draw_factors(scenario: Scenario, count: int, replication: int) -> Array:
     if scenario.service == "fixed":
         return np.zeros(0)
     return np.random.default_rng([scenario.seed, replication, _FACTOR_STREAM]).exponential(
@@ -207,9 +217,9 @@ def _factors(scenario: Scenario, count: int, replication: int) -> Array:
     )
 
 
-def _answer(rule: Rule, code: int, view: View) -> int:
+def _ask_user(rule: Rule, code: int, view: View) -> int:
     assert rule.user is not None
-    asked = view.i[view.at.asked]
+    asked = view.i[view.at.concerns]
     if code == s.ASK_ADMIT:
         where = rule.user.admit(view, asked)
         if not isinstance(where, int) or not s.HOLD <= where < s.TO_WORKER + view.at.nodes:
@@ -230,10 +240,10 @@ def _answer(rule: Rule, code: int, view: View) -> int:
 
 
 def _left_with_work(network: Network, tables: Tables, rule: Rule) -> str:
-    node = tables.i[tables.at.asked]
+    node = tables.i[tables.at.concerns]
     source = int(tables.get("source_at")[node])
     first = tables.get("first")
-    left = first[source + 1] - first[source] - tables.get("out")[source]
+    left = first[source + 1] - first[source] - tables.get("finished_of")[source]
     return (
         f"churn: source {network.names[node]!r} leaves at {tables.f[tables.at.now]:g} s with "
         f"{left:,} inputs unfinished (policy {rule.name}); a source must stay until all of its "
@@ -241,7 +251,7 @@ def _left_with_work(network: Network, tables: Tables, rule: Rule) -> str:
     )
 
 
-def _record(code: int, tables: Tables) -> Record:
+def _make_record(code: int, tables: Tables) -> Record:
     finish_s, started_s = tables.get("finish_s"), tables.get("started_s")
     taken = int(tables.get("samples"))
     return Record(

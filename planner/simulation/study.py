@@ -13,7 +13,7 @@ from planner.domain.model_profile import ModelProfile
 from planner.simulation.arrivals import arrival_times
 from planner.simulation.bound import Ways, carried_share, least_makespan_s, ways_of
 from planner.simulation.costing import network_of
-from planner.simulation.engine.kernel import best_engine
+from planner.simulation.engine.kernel import is_worth_compiling
 from planner.simulation.measures import policy_result
 from planner.simulation.network import Network
 from planner.simulation.policies import Policy, rule_of
@@ -41,7 +41,8 @@ def simulate(
     policies : names or `Policy` objects, optional
         By default those of the scenario.
     replications : int, optional
-        Runs with other random numbers each; by default the scenario's.
+        Runs of every policy with other random numbers each; by default the scenario's. Rehearsals
+        are none of them.
     compiled : bool, optional
         Use the compiled engine; by default where that is worth its compilation. Results are the
         same.
@@ -53,19 +54,19 @@ def simulate(
     BadInputError
         The scenario names what is not there, or a source leaves that has work.
     """
-    asked = policies or scenario.policies
+    wanted = policies or scenario.policies
     # Before anything is worked out: a wrong name is said at once.
-    rules = [None if p == "rehearsed" else rule_of(p, scenario.ms_mdi) for p in asked]
+    rules = [None if p == "rehearsed" else rule_of(p, scenario.ms_mdi) for p in wanted]
     times = replications or scenario.replications
     network = network_of(scenario)
     arrivals = [arrival_times(scenario, replication) for replication in range(times)]
     rehearsals = MOST_RUNS if None in rules else 0
-    runs = rehearsals + len(asked) * times
+    runs = rehearsals + len(wanted) * times
     inputs = runs * sum(len(found) for found in arrivals[0])
-    use_numba = best_engine(inputs) if compiled is None else compiled
-    told = _Told(progress, runs)
+    use_numba = is_worth_compiling(inputs) if compiled is None else compiled
+    teller = _Teller(progress, runs)
     if rehearsals:
-        tell = told.of("rehearsed", rehearsals)
+        tell = teller.begin("rehearsed", rehearsals)
         chosen = rehearsed_choice(scenario, network, use_numba, tell)
         ours = replace(rule_of(chosen, scenario.ms_mdi), name="rehearsed", follows=chosen)
         rules = [rule or ours for rule in rules]
@@ -74,7 +75,7 @@ def simulate(
     for rule in filter(None, rules):
         records = []
         for replication, found in enumerate(arrivals):
-            tell = told.of(rule.name)
+            tell = teller.begin(rule.name)
             records.append(run_once(scenario, network, rule, found, replication, use_numba, tell))
         carried = fluid.per_s(fluid.carried(rule.modes))
         rows.append(policy_result(rule, records, network, fluid.makespans_s, carried))
@@ -91,14 +92,14 @@ def simulate(
     )
 
 
-class _Told:
+class _Teller:
     """Tells what share of all runs is done."""
 
     def __init__(self, progress: Progress | None, runs: int) -> None:
         self._progress, self._runs, self._begun = progress, runs, 0
 
-    def of(self, what: str, runs: int = 1) -> Callable[[float], None]:
-        """For the next runs: to be told their own share."""
+    def begin(self, what: str, runs: int = 1) -> Callable[[float], None]:
+        """Begin the next runs; what is answered is to be told their own share."""
         done, self._begun = self._begun, self._begun + runs
 
         def tell(share: float) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from planner.simulation.arrivals import arrival_times
 from planner.simulation.costing import network_of
 from planner.simulation.engine.kernel import can_compile
+from planner.simulation.engine.state import Sizes
+from planner.simulation.engine.tables import Tables, shapes
 from planner.simulation.scenario import BUILT_IN, Scenario
 from tests.simulation.cases import check_everything_is_done_once, poisson, run_policy, scenario_of
 from tests.simulation.simpy_model import Ring
@@ -59,6 +64,21 @@ def test_runs_repeat_and_seeds_matter(policy: str) -> None:
     other = run_policy(scenario.model_copy(update={"seed": 8}), policy)
     assert np.array_equal(once.finish_s, again.finish_s)
     assert not np.array_equal(once.arrival_s, other.arrival_s)
+
+
+@pytest.mark.parametrize("arrays", [False, True])
+def test_tables_lie_apart_and_come_back_in_their_shapes(arrays: bool) -> None:
+    sizes = Sizes(**{field.name: 2 + k for k, field in enumerate(fields(Sizes))})
+    given = {}
+    for kind in (int, float):
+        for name, shape in shapes(sizes, kind).items():
+            given[name] = len(given) + 1 + np.arange(math.prod(shape)).reshape(shape)
+    tables = Tables.of(sizes, given, arrays)
+    assert len(tables.i) + len(tables.f) == sum(numbers.size for numbers in given.values())
+    for name, numbers in given.items():
+        assert np.array_equal(tables.get(name), numbers), name
+        if arrays:
+            assert tables.layout[0][name] == getattr(tables.at, name)
 
 
 QUICK = {("ms-mdi", "half_duplex"), ("balance", "shared")}

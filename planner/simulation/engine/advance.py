@@ -8,6 +8,8 @@ free workers decide (ring order). What takes no time happens in a further round 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planner.simulation.engine import state as s
 from planner.simulation.engine.churn import next_epoch, recount
 from planner.simulation.engine.decisions import (
@@ -19,25 +21,43 @@ from planner.simulation.engine.decisions import (
 )
 from planner.simulation.engine.observing import observe
 from planner.simulation.engine.queues import land, post, wake
-from planner.simulation.engine.sending import charge, deliver, end_wire, finish, route, start_wires
+from planner.simulation.engine.sending import (
+    deliver,
+    discharge,
+    end_wire,
+    finish,
+    route,
+    start_wires,
+)
 from planner.simulation.engine.state import Floats, Ints, Layout
 
 NOTHING_FOLLOWS, SOMETHING, LEFT = 0, 1, 2
-AGAIN = -1  # beside the reasons to stop: decide once more
+# Beside the reasons to stop: nothing more follows at this instant, or decide once more.
+SETTLED, AGAIN = s.FINISHED, -1
 
 
-def advance(at: Layout, i: Ints, f: Floats, budget: int) -> int:
-    """Run on for so many instants; answer why it stopped (FINISHED, PAUSED, ASK_…)."""
+def advance(layout: Sequence[Layout], i: Ints, f: Floats, budget: int) -> int:
+    """Run on for so many instants; answer why it stopped (FINISHED, PAUSED, ASK_…).
+
+    Parameters
+    ----------
+    layout : the one layout of the run, in a list or an array of one record
+    i, f : the run's integers and floats
+    budget : instants at most, not seconds and not inputs
+    """
+    at = layout[0]
     total = i[at.first + at.sources]
     followed = SOMETHING
     for _ in range(budget):
         if followed == SOMETHING:
             code = settle(at, i, f)
-            if code != s.FINISHED:
+            if code != SETTLED:
                 return code
         if i[at.finished] == total:
             return s.FINISHED
         when_s = next_instant(at, i, f)
+        # Slots go on by themselves: one may have served what kept a policy from deciding. After two
+        # in a row in which nothing began and none to come otherwise, none ever will.
         if at.slotted and (when_s < s.NEVER or i[at.idle_ticks] < 2):
             when_s = min(when_s, f[at.next_tick])
         stop_s = min(when_s, f[at.horizon_s])
@@ -94,13 +114,15 @@ def happen(at: Layout, i: Ints, f: Floats) -> int:
         for node in range(at.nodes):
             if f[at.wire_until + node] <= now:
                 end_wire(at, i, f, node)
+    # The heap's first is the next to come.
     while i[at.flights] and f[at.flight_s] <= now:
         deliver(at, i, f, land(at, i, f))
         followed = SOMETHING
     if i[at.lost]:
+        # What is done of a lost item is done again, which no running sum knows.
         i[at.lost] = 0
         recount(at, i, f)
-    if f[at.next_come] <= now and come(at, i, f):
+    if f[at.next_come] <= now and receive_inputs(at, i, f):
         followed = SOMETHING
     if tick(at, i, f):
         followed = SOMETHING
@@ -121,7 +143,7 @@ def tick(at: Layout, i: Ints, f: Floats) -> bool:
     return True
 
 
-def come(at: Layout, i: Ints, f: Floats) -> bool:
+def receive_inputs(at: Layout, i: Ints, f: Floats) -> bool:
     """Inputs come now; whether that may change a decision."""
     followed = False
     for source in range(at.sources):
@@ -141,13 +163,13 @@ def come(at: Layout, i: Ints, f: Floats) -> bool:
 def think_again(at: Layout, i: Ints) -> None:
     """Have workers decide that idle, all of them at a slot; a user's policy may admit again."""
     for source in range(at.sources):
-        i[at.held + source] = 0
+        i[at.on_hold + source] = 0
     for node in range(at.nodes):
         if at.slotted:
             if i[at.ticked]:
                 wake(at, i, node)
-        elif i[at.holds + node]:
-            i[at.dirty + node] = 1
+        elif i[at.queued + node]:
+            i[at.awake + node] = 1
 
 
 def end_service(at: Layout, i: Ints, f: Floats, node: int) -> None:
@@ -158,7 +180,7 @@ def end_service(at: Layout, i: Ints, f: Floats, node: int) -> None:
     i[at.cpu + node] = s.FREE
     f[at.busy_s + node] += f[at.now] - f[at.cpu_began + node]
     wake(at, i, node)
-    charge(at, i, f, item, node, wire=False)
+    discharge(at, i, f, item, node, wire=False)
     i[at.units_done + item] = i[at.up_to + item]
     if i[at.units_done + item] < at.units:
         route(at, i, item, node)
@@ -171,22 +193,22 @@ def end_service(at: Layout, i: Ints, f: Floats, node: int) -> None:
 
 
 def settle(at: Layout, i: Ints, f: Floats) -> int:
-    """Admit, send and decide, until nothing more follows; FINISHED, or what is to be asked."""
+    """Admit, send and decide, until nothing more follows; SETTLED, or what is to be asked."""
     if not admit(at, i, f):
         return s.ASK_ADMIT
     start_wires(at, i, f)
     if at.slotted and not i[at.ticked]:
-        return s.FINISHED
+        return SETTLED
     before = i[at.sequence]
     code = AGAIN
     while code == AGAIN:
         code = decide(at, i, f)
-        if code > s.FINISHED:
+        if code > SETTLED:
             return code
     if i[at.sequence] != before:
         start_wires(at, i, f)
     i[at.ticked] = 0
-    return s.FINISHED
+    return SETTLED
 
 
 def admit(at: Layout, i: Ints, f: Floats) -> bool:
@@ -198,40 +220,41 @@ def admit(at: Layout, i: Ints, f: Floats) -> bool:
                     return False
         return True
     for source in range(at.sources):
-        while i[at.held + source] == 0 and i[at.taken + source] < i[at.come + source]:
+        while i[at.on_hold + source] == 0 and i[at.taken + source] < i[at.come + source]:
             where = ask_admission(at, i, f, source)
             if where < s.HOLD:
                 return False
             if where == s.HOLD:
-                i[at.held + source] = 1
+                i[at.on_hold + source] = 1
                 break
             take(at, i, f, source, where)
     return True
 
 
 def decide(at: Layout, i: Ints, f: Floats) -> int:
-    """Free workers decide what they begin: FINISHED, AGAIN, or what is to be asked."""
+    """Free workers decide what they begin: SETTLED, AGAIN, or what is to be asked."""
     began = False
     for node in range(at.nodes):
-        if i[at.dirty + node] == 0 or i[at.cpu + node] != s.FREE:
+        # Only what has happened to a worker can change its mind: all others are passed over.
+        if i[at.awake + node] == 0 or i[at.cpu + node] != s.FREE:
             continue
         if not i[at.alive + i[at.epoch] * at.nodes + node]:
             continue
         if at.at_decision and not draw(at, i, f, node):
             return s.ASK_ADMIT
         if at.blocking and i[at.out_count + node]:
-            continue
-        if i[at.holds + node] > 0:
+            continue  # by what it has just drawn: it sends that first
+        if i[at.queued + node] > 0:
             place = ask_service(at, i, f, node)
             if place < s.NONE:
                 return s.ASK_SERVE
             if place != s.NONE:
                 begin_service(at, i, f, node, place)
                 began = True
-        i[at.dirty + node] = 0
+        i[at.awake + node] = 0
     if not began or not at.may_idle:
-        return s.FINISHED
+        return SETTLED
     for node in range(at.nodes):  # who idled may think otherwise now
-        if i[at.holds + node]:
-            i[at.dirty + node] = 1
+        if i[at.queued + node]:
+            i[at.awake + node] = 1
     return AGAIN

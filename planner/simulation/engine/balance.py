@@ -29,15 +29,22 @@ STEPS = 2  # of every share at a decision
 SILENCE = 10  # mean intervals without an input after which a source counts as at its end
 
 
-def balanced_way(at: Layout, i: Ints, f: Floats, source: int) -> int:
+def choose_way(at: Layout, i: Ints, f: Floats, source: int) -> int:
     """LOCAL or DISTRIBUTED for the next input of a source."""
     expect(at, i, f)
+    # 1/2, 1/3, 1/4, …: shares begin at 0, and a source's first decisions should count; from the
+    # thirtieth on the step stays, so that shares follow what changes.
     step = max(STEP, 1.0 / (2.0 + i[at.taken + source]))
     for _ in range(STEPS):
+        # All sources' shares, not only the asking one's: what it should do depends on what the
+        # others will, and they may not decide for long.
         for other in range(at.sources):
+            # A share of no inputs changes no sum: it stays for the inputs that may come yet.
             if f[at.expected + other] > 0:
                 moved = step if distributing_is_lighter(at, i, f, other) else -step
                 f[at.lean + other] = min(1.0, max(0.0, f[at.lean + other] + moved))
+    # Inputs are whole: what a share owes is rounded, and the rest is owed to the next input, so
+    # that no random number is needed and the share is met over any few inputs.
     f[at.owed + source] += f[at.lean + source]
     if f[at.owed + source] < 0.5:
         return s.LOCAL
@@ -54,15 +61,18 @@ def expect(at: Layout, i: Ints, f: Floats) -> None:
             due_s += f[at.wire_due_s + node]
         source = i[at.source_at + node]
         if source != s.NONE:
-            held = i[at.come + source] - i[at.taken + source]
-            due_s += held * f[at.whole_s + i[at.epoch] * at.nodes + node]
+            # What waits in a reservoir is counted as local: who will run it is not decided.
+            waiting = i[at.come + source] - i[at.taken + source]
+            due_s += waiting * f[at.whole_s + i[at.epoch] * at.nodes + node]
         longest_s = max(longest_s, due_s)
+    # Rates are known from the past alone; no further ahead than there is past to judge by.
     now = f[at.now]
     longest_s = min(longest_s, now)
     for source in range(at.sources):
         come = i[at.come + source]
         expected = float(come - i[at.taken + source])
         if come > 0 and now > 0:
+            # Totals are not known to a policy: long silence is the only sign of an end.
             last_s = f[at.arrival_s + i[at.first + source] + come - 1]
             if (now - last_s) * come < SILENCE * last_s:
                 expected += longest_s * come / now
@@ -70,40 +80,48 @@ def expect(at: Layout, i: Ints, f: Floats) -> None:
 
 
 def distributing_is_lighter(at: Layout, i: Ints, f: Floats, source: int) -> bool:
-    """Whether one more distributed input raises the sum less than a local one."""
+    """Whether one more distributed input raises the sum less than a local one.
+
+    The sum's derivative by one input of a way: Σ_r (W_r + P)^6 · s_r, with s_r the seconds that the
+    way takes of resource r.
+    """
     epoch = i[at.epoch]
     row = (epoch * at.sources + source) * at.nodes
     home = i[at.source_node + source]
-    local = weight(worker_s(at, i, f, home), f[at.patience_s])
+    # A local input occupies its source's worker alone.
+    local = price(expected_worker_s(at, i, f, home), f[at.patience_s])
     local *= f[at.whole_s + epoch * at.nodes + home]
+    # A shared medium is one resource: all that anybody sends waits for it.
     medium_s = 0.0
     if at.medium == s.SHARED:
         for node in range(at.nodes):
-            medium_s += link_s(at, i, f, node)
+            medium_s += expected_link_s(at, i, f, node)
     distributed = 0.0
     for node in range(at.nodes):
         wire = f[at.part_wire_s + row + node]
         link = f[at.part_port_s + row + node]
         part = f[at.part_s + row + node]
         if part == 0 and link == 0:
-            continue
+            continue  # it takes nothing of this worker: whatever that is due does not matter
+        # Blocking sends take the worker's time as well as the link's.
         busy = part + wire if at.blocking else part
-        distributed += weight(worker_s(at, i, f, node), f[at.patience_s]) * busy
+        distributed += price(expected_worker_s(at, i, f, node), f[at.patience_s]) * busy
         if at.medium == s.SHARED:
-            distributed += weight(medium_s, f[at.patience_s]) * wire
+            distributed += price(medium_s, f[at.patience_s]) * wire
         else:
-            distributed += weight(link_s(at, i, f, node), f[at.patience_s]) * link
+            distributed += price(expected_link_s(at, i, f, node), f[at.patience_s]) * link
     return distributed < local
 
 
-def weight(due_s: float, patience_s: float) -> float:
+def price(due_s: float, patience_s: float) -> float:
     """What one second more counts for where so much is due: the sixth power."""
+    # By products: ``**`` of machine code and of Python may differ in the last bit.
     cube = (due_s + patience_s) * (due_s + patience_s) * (due_s + patience_s)
     return cube * cube
 
 
-def worker_s(at: Layout, i: Ints, f: Floats, node: int) -> float:
-    """Seconds that a worker is due, expected inputs included."""
+def expected_worker_s(at: Layout, i: Ints, f: Floats, node: int) -> float:
+    """Seconds that a worker is due, expected inputs by their sources' shares included: W_r."""
     epoch = i[at.epoch]
     seconds = f[at.due_s + node]
     if at.blocking:
@@ -120,8 +138,8 @@ def worker_s(at: Layout, i: Ints, f: Floats, node: int) -> float:
     return seconds
 
 
-def link_s(at: Layout, i: Ints, f: Floats, node: int) -> float:
-    """Seconds that a worker's interface is due, expected inputs included."""
+def expected_link_s(at: Layout, i: Ints, f: Floats, node: int) -> float:
+    """Seconds that a worker's interface is due, expected inputs included: W_r of a link."""
     seconds = f[at.port_due_s + node]
     for source in range(at.sources):
         spot = (i[at.epoch] * at.sources + source) * at.nodes + node
@@ -130,10 +148,15 @@ def link_s(at: Layout, i: Ints, f: Floats, node: int) -> float:
 
 
 def nearest_to_done(at: Layout, i: Ints, f: Floats, node: int) -> int:
-    """Of the first items of a worker's queues, the one with the least work left."""
+    """Of the first items of a worker's queues, the one with the least work left.
+
+    Work that others have put into an item is not left lying, and what is short goes first, as
+    shortest-remaining-time does for the mean time per input. Left is counted at this worker's own
+    speed, as if it ran all of the rest, so that only how far an item has come decides.
+    """
     best, best_left = s.NONE, 0.0
     epoch = i[at.epoch]
-    for place in range(node * 2 * at.sources, (node + 1) * 2 * at.sources):
+    for place in range(node * at.kinds, (node + 1) * at.kinds):
         if i[at.length + place]:
             done = i[at.units_done + i[at.head + place]]
             left = f[at.done_s + node * at.points + at.units]

@@ -23,11 +23,12 @@ def next_epoch(at: Layout, i: Ints, f: Floats) -> bool:
         ):
             source = i[at.source_at + node]
             if source != s.NONE and (
-                i[at.out + source] < i[at.first + source + 1] - i[at.first + source]
+                i[at.finished_of + source] < i[at.first + source + 1] - i[at.first + source]
             ):
-                i[at.asked] = node
+                i[at.concerns] = node
                 return False
             i[at.life + node] += 1
+    # Before anybody leaves: what goes to one that does is turned round while its sender has it.
     for node in range(at.nodes):
         redirect(at, i, f, node)
     for node in range(at.nodes):
@@ -36,6 +37,7 @@ def next_epoch(at: Layout, i: Ints, f: Floats) -> bool:
             and not i[at.alive + epoch * at.nodes + node]
         ):
             leave(at, i, f, node)
+    # New shares can change everybody's mind, and every sum of work that is due.
     for node in range(at.nodes):
         wake(at, i, node)
     recount(at, i, f)
@@ -52,6 +54,7 @@ def redirect(at: Layout, i: Ints, f: Floats, node: int) -> None:
     if on_wire != s.NONE and not i[at.alive + epoch * at.nodes + i[at.goes_to + on_wire]]:
         clear_wire(at, i, f, node)
         on_wire = s.NONE
+    # Once round the outbox: what keeps its receiver goes to the end again, so that order stays.
     for _ in range(waiting):
         item = unpost(at, i, node)
         receiver = i[at.goes_to + item]
@@ -81,7 +84,7 @@ def leave(at: Layout, i: Ints, f: Floats, node: int) -> None:
         send_again(at, i, f, item)
     while i[at.out_count + node] > 0:
         send_again(at, i, f, unpost(at, i, node))
-    for place in range(node * 2 * at.sources, (node + 1) * 2 * at.sources):
+    for place in range(node * at.kinds, (node + 1) * at.kinds):
         while i[at.length + place] > 0:
             send_again(at, i, f, dequeue(at, i, place, node))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from planner.simulation.engine import state as s
 from planner.simulation.engine.queues import dequeue, post
-from planner.simulation.engine.rules import admission, service
+from planner.simulation.engine.rules import choose_admission, choose_queue
 from planner.simulation.engine.sending import route
 from planner.simulation.engine.state import Floats, Ints, Layout
 
@@ -14,23 +14,23 @@ MUST_ASK = -2  # beside every answer that a policy may give
 def ask_admission(at: Layout, i: Ints, f: Floats, source: int) -> int:
     """The policy's word on the next input of a source, or MUST_ASK."""
     if at.policy != s.USER:
-        return admission(at, i, f, source)
-    return answer_for(at, i, s.ASK_ADMIT, source)
+        return choose_admission(at, i, f, source)
+    return look_up_answer(at, i, s.ASK_ADMIT, source)
 
 
 def ask_service(at: Layout, i: Ints, f: Floats, node: int) -> int:
     """The policy's word on the queue that a free worker serves, or MUST_ASK."""
     if at.policy != s.USER:
-        return service(at, i, f, node)
-    return answer_for(at, i, s.ASK_SERVE, node)
+        return choose_queue(at, i, f, node)
+    return look_up_answer(at, i, s.ASK_SERVE, node)
 
 
-def answer_for(at: Layout, i: Ints, question: int, whom: int) -> int:
+def look_up_answer(at: Layout, i: Ints, question: int, whom: int) -> int:
     """A user's policy: its answer where it was asked this already, or MUST_ASK."""
-    if i[at.answered] == question and i[at.asked] == whom:
+    if i[at.answered] == question and i[at.concerns] == whom:
         i[at.answered] = 0
         return i[at.answer]
-    i[at.asked] = whom
+    i[at.concerns] = whom
     return MUST_ASK
 
 
@@ -43,12 +43,13 @@ def take(at: Layout, i: Ints, f: Floats, source: int, where: int) -> None:
     row = epoch * at.sources + source
     home = i[at.source_node + source]
     if where == s.DISTRIBUTED:
-        for node in range(at.nodes if at.charges else 0):
+        for node in range(at.nodes if at.counts_due else 0):
             f[at.due_s + node] += f[at.part_s + row * at.nodes + node]
             f[at.wire_due_s + node] += f[at.part_wire_s + row * at.nodes + node]
             f[at.port_due_s + node] += f[at.part_port_s + row * at.nodes + node]
         route(at, i, item, home)
         return
+    # Nobody is due the sending of a local input; a shipped one occupies its source's link too.
     i[at.whole + item] = 1
     worker = home if where == s.LOCAL else where - s.TO_WORKER
     f[at.due_s + worker] += f[at.whole_s + epoch * at.nodes + worker]
@@ -68,10 +69,12 @@ def draw(at: Layout, i: Ints, f: Floats, node: int) -> bool:
     drawn = i[at.draws + node] - 1
     if source == s.NONE or drawn < 0:
         return True
-    if at.policy == s.BALANCE and i[at.holds + node] > 0:
+    # BALANCE binds inputs to a way as late as it can: not while its worker has something to do.
+    if at.policy == s.BALANCE and i[at.queued + node] > 0:
         return True
     where = s.HOLD
     while i[at.taken + source] < i[at.come + source] and drawn != at.draw:
+        # Others answer input by input, each after the one before is in its queue.
         if where == s.HOLD or at.policy != s.MS_MDI:
             where = ask_admission(at, i, f, source)
         if where == MUST_ASK:

@@ -22,25 +22,27 @@ def take_sample(at: Layout, i: Ints, f: Floats) -> None:
     spot = i[at.samples]
     f[at.sample_s + spot] = f[at.next_sample]
     i[at.samples] += 1
-    queues = 2 * at.nodes * at.sources
+    queues = at.nodes * at.kinds
     for place in range(queues):
         i[at.sample + spot * at.sample_width + place] = i[at.length + place]
     for node in range(at.nodes):
         i[at.sample + spot * at.sample_width + queues + node] = i[at.out_count + node]
     for source in range(at.sources):
-        held = i[at.come + source] - i[at.taken + source]
-        i[at.sample + spot * at.sample_width + queues + at.nodes + source] = held
+        waiting = i[at.come + source] - i[at.taken + source]
+        i[at.sample + spot * at.sample_width + queues + at.nodes + source] = waiting
 
 
 def thin_out(at: Layout, i: Ints, f: Floats) -> None:
-    """Keep every second sample and go on at half the pace."""
-    width = 2 * at.nodes * at.sources + at.nodes + at.sources
-    kept = (i[at.samples] + 1) // 2
-    for index in range(1, kept):
+    """Keep every second sample and go on at half the pace.
+
+    How long a run will last is not known before: so the samples fit, and always span all of it.
+    """
+    half = (i[at.samples] + 1) // 2
+    for index in range(1, half):
         f[at.sample_s + index] = f[at.sample_s + 2 * index]
-        for place in range(width):
+        for place in range(at.sample_width):
             i[at.sample + index * at.sample_width + place] = i[
                 at.sample + 2 * index * at.sample_width + place
             ]
-    i[at.samples] = kept
+    i[at.samples] = half
     f[at.sample_step] *= 2.0

@@ -1,4 +1,7 @@
-"""Queues, outboxes and messages under way, as linked items in the tables of a run."""
+"""Queues, outboxes and messages under way, as linked items in the tables of a run.
+
+An item is in one list at most, so that one link per item (`behind`) serves them all.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,23 @@ from planner.simulation.engine.state import Floats, Ints, Layout
 
 def enqueue(at: Layout, i: Ints, item: int, node: int) -> None:
     """Let an item wait at a worker, behind the others of its source and kind."""
-    place = node * 2 * at.sources + i[at.item_source + item]
+    place = node * at.kinds + i[at.item_source + item]
     if i[at.whole + item]:
         place += at.sources
     append(at, i, item, at.head + place, at.tail + place, at.length + place)
-    i[at.holds + node] += 1
+    i[at.queued + node] += 1
     wake(at, i, node)
 
 
 def dequeue(at: Layout, i: Ints, place: int, node: int) -> int:
     """Take the first item of a queue."""
-    i[at.holds + node] -= 1
+    i[at.queued + node] -= 1
     return pop(at, i, at.head + place, at.length + place)
 
 
 def wake(at: Layout, i: Ints, node: int) -> None:
     """Have a worker decide when it is free, and its source draw."""
-    i[at.dirty + node] = 1
+    i[at.awake + node] = 1
     i[at.draws + node] = 1
 
 

@@ -28,7 +28,7 @@ def finish(at: Layout, i: Ints, f: Floats, item: int) -> None:
     """An output is where it belongs."""
     f[at.finish_s + item] = f[at.now]
     i[at.finished] += 1
-    i[at.out + i[at.item_source + item]] += 1
+    i[at.finished_of + i[at.item_source + item]] += 1
 
 
 def hold_senders(at: Layout, i: Ints, f: Floats) -> None:
@@ -48,12 +48,14 @@ def start_wires(at: Layout, i: Ints, f: Floats) -> None:
         hold_senders(at, i, f)
     epoch = i[at.epoch]
     while True:
+        # One at a time, as each takes channels from those behind it. First come first is what a
+        # first-in-first-out medium does, and lets nobody wait for ever.
         chosen = s.NONE
         for node in range(at.nodes):
             if i[at.out_count + node] == 0 or i[at.wire_item + node] != s.NONE:
                 continue
             if at.blocking and i[at.cpu + node] == s.BUSY:
-                continue
+                continue  # it computes or sends, never both
             item = i[at.out_head + node]
             goes_in = i[at.channel_in + i[at.goes_to + item]]
             if i[at.channel + i[at.channel_out + node]] or i[at.channel + goes_in]:
@@ -100,11 +102,11 @@ def end_wire(at: Layout, i: Ints, f: Floats, node: int) -> None:
     unpost(at, i, node)
     release_sender(at, i, f, node)
     wake(at, i, node)  # a source that hands on all that it takes is woken by nothing else
-    charge(at, i, f, item, node, wire=True)
+    discharge(at, i, f, item, node, wire=True)
     receiver = i[at.goes_to + item]
     i[at.pred + item] = node
     i[at.pred_life + item] = i[at.life + node]
-    i[at.came + item] = i[at.units_done + item]
+    i[at.units_on_entry + item] = i[at.units_done + item]
     i[at.goes_life + item] = i[at.life + receiver]
     delay = f[at.delay_s + node * at.nodes + receiver]
     if delay > 0:
@@ -135,21 +137,22 @@ def send_again(at: Layout, i: Ints, f: Floats, item: int) -> None:
     before = i[at.pred + item]
     i[at.pred + item] = s.NONE
     if before != s.NONE and i[at.life + before] == i[at.pred_life + item]:
-        i[at.units_done + item] = i[at.came + item]
+        i[at.units_done + item] = i[at.units_on_entry + item]
     else:
         before = i[at.source_node + i[at.item_source + item]]
         i[at.units_done + item] = 0
-        i[at.came + item] = 0
+        i[at.units_on_entry + item] = 0
     route(at, i, item, before)
 
 
-def charge(at: Layout, i: Ints, f: Floats, item: int, node: int, wire: bool) -> None:
+def discharge(at: Layout, i: Ints, f: Floats, item: int, node: int, wire: bool) -> None:
     """Take what a worker has done, or sent, off the work that it is still due."""
-    if not at.charges:
+    if not at.counts_due:
         return
     epoch = i[at.epoch]
     row = epoch * at.sources + i[at.item_source + item]
     if i[at.whole + item]:
+        # Only shipping an input was counted, not its output's way back.
         if wire and i[at.units_done + item] == 0:
             f[at.wire_due_s + node] -= f[at.ship_s + row * at.nodes + i[at.goes_to + item]]
         elif not wire:
