@@ -19,8 +19,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+
+from tests.packaging.distributions import modules_outside, required
 
 REPO = Path(__file__).parents[2]
 PACKAGES = ("planner", "profiles", "app")
@@ -87,39 +87,11 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True)
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (project,) = metadata.distributions(path=[str(site)])
-    for name in modules_outside(required_by(project)):
+    for name in modules_outside(required(project.requires or [])) - set(PACKAGES):
         (site / f"{name}.py").write_text(f"raise ModuleNotFoundError('no {name}', name='{name}')\n")
     folder = root / "empty"
     folder.mkdir()
     return Installed(site, Path(sysconfig.get_path("scripts", "venv", vars=scheme)), folder)
-
-
-def required_by(project: metadata.Distribution) -> set[str]:
-    """Names of the distributions that the project needs without extras, directly or not."""
-    found: set[str] = set()
-    waiting = [Requirement(text) for text in project.requires or []]
-    while waiting:
-        requirement = waiting.pop()
-        extras = {"", *requirement.extras}
-        marker = requirement.marker
-        if marker is not None and not any(marker.evaluate({"extra": name}) for name in extras):
-            continue
-        name = canonicalize_name(requirement.name)
-        if name not in found:
-            found.add(name)
-            waiting += [Requirement(text) for text in metadata.requires(name) or []]
-    return found
-
-
-def modules_outside(distributions: set[str]) -> list[str]:
-    """Top-level modules of this environment that none of the distributions brings."""
-    return [
-        module
-        for module, owners in metadata.packages_distributions().items()
-        if module.isidentifier()
-        and module not in PACKAGES
-        and distributions.isdisjoint(canonicalize_name(owner) for owner in owners)
-    ]
 
 
 def test_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:

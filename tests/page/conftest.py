@@ -19,8 +19,11 @@ from onnx import TensorProto, helper, numpy_helper
 from playwright.sync_api import Browser
 
 from app.page import current, progress
+from tests.browser import browser, chromium
 from tests.page.driving import LONG_S
 from tests.page.visiting import Visit
+
+__all__ = ["browser", "chromium"]
 
 REPO = Path(__file__).parents[2]
 START_LIMIT_S = 60
