@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.distributions import modules_outside, required
+from tests.processor_time import HANG_S
 
 REPO = Path(__file__).parents[2]
 PACKAGES = ("planner", "profiles", "app")
-START_LIMIT_S = 60
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Installed:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=HANG_S,
             check=False,
         )
 
@@ -172,13 +172,13 @@ def test_app_answers_on_its_port(installed: Installed, tmp_path: Path) -> None:
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        server.wait(timeout=HANG_S)
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> int | None:
     """The status of the first answer; None where the server ends or stays silent."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + START_LIMIT_S
+    deadline = time.monotonic() + HANG_S
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with direct.open(url, timeout=5) as answer:
