@@ -20,8 +20,8 @@ test: lint ## check style, types and layers, then run the tests (WORKERS=2)
 	@scripts/ensure_browser.sh $(TEST_BIN)/python
 	$(TEST_BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-quick: test-environment ## run the tests of the core, planner/, alone
-	$(TEST_BIN)/python -m pytest tests/planner
+quick: test-environment ## run the core's quick tests (planner/) in a minute or so
+	$(TEST_BIN)/python -m pytest tests/planner -m "not slow and not thorough" --hypothesis-profile quick
 
 slow: test-environment ## run the tests that take minutes
 	$(TEST_BIN)/python -m pytest -m slow

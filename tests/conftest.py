@@ -11,9 +11,11 @@ import pytest
 from hypothesis import settings
 
 # Shared machines make single examples slow, so no deadline. In CI every run tries the same
-# examples; elsewhere each run tries new ones, and a failure prints what repeats it.
+# examples; elsewhere each run tries new ones, and a failure prints what repeats it. `make quick`
+# tries few.
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.register_profile("local", deadline=None, print_blob=True)
+settings.register_profile("quick", deadline=None, print_blob=True, max_examples=15)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
 
