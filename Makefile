@@ -8,7 +8,7 @@ TEST_BIN := .venv-test/bin
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help app test slow bench lint wheel clean environment test-environment
+.PHONY: help app test quick slow bench lint docs wheel clean environment test-environment
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
@@ -19,6 +19,9 @@ app: environment ## open the what-if page on 127.0.0.1 (PORT=8501)
 test: lint ## check style, types and layers, then run the tests (WORKERS=2)
 	@scripts/ensure_browser.sh $(TEST_BIN)/python
 	$(TEST_BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+quick: test-environment ## run the core's quick tests (planner/) in a minute or so
+	$(TEST_BIN)/python -m pytest tests/planner -m "not slow and not thorough" --hypothesis-profile quick
 
 slow: test-environment ## run the tests that take minutes
 	$(TEST_BIN)/python -m pytest -m slow
@@ -36,11 +39,14 @@ lint: test-environment ## check style, types and layers
 	$(TEST_BIN)/mypy planner profiles app
 	$(TEST_BIN)/lint-imports --no-logo
 
+docs: test-environment ## build the documentation as a site into site/
+	NO_MKDOCS_2_WARNING=1 $(TEST_BIN)/mkdocs build --strict
+
 wheel: test-environment ## build the wheel and the source archive into dist/
 	$(TEST_BIN)/python -m build --no-isolation
 
 clean: ## remove the environments, builds and caches
-	rm -rf .venv .venv-test dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-test dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find planner profiles app tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 environment:

@@ -14,7 +14,7 @@ from planner.domain.cluster import Casting
 from planner.domain.owners import REPLICATED, Owners
 
 Sent = tuple[tuple[NDArray[np.int64], ...], ...]
-"""Entry [i][j]: the input features that node i sends to node j, ascending; none to itself."""
+"""Entry ``[i][j]``: the input features that node i sends to node j, ascending; none to itself."""
 
 
 @dataclass(frozen=True, eq=False)

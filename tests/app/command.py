@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from app.cli import main
+from tests.processor_time import HANG_S
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def planner(*words: str) -> Done:
 def planner_process(*words: str, cwd: Path | None = None) -> Done:
     """The command in an interpreter of its own."""
     command = [sys.executable, "-c", "from app.cli import main; main()", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, cwd=cwd)
     return Done(done.returncode, done.stdout, done.stderr)
 
 

@@ -17,13 +17,14 @@ from planner.domain.plan import Plan
 from planner.strategies.compare import Comparison
 from profiles.files import document_text
 from tests.planner.builders import chain
+from tests.processor_time import HANG_S
 
 PROFILE = chain(16, 32, 16)
 
 
 def planner(*words: object, code: int = 0) -> tuple[str, str]:
     command = [sys.executable, "-c", "from app.cli import main; main()", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout, done.stderr

@@ -12,12 +12,13 @@ import sys
 import pytest
 
 from profiles.catalog import load_model
+from tests.processor_time import HANG_S
 
 
 def profile(*words: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from app.cli import main; main()", "profile", *words]
     environment = {**os.environ, "COLUMNS": str(columns)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, env=environment)
 
 
 def test_the_tree_is_what_a_terminal_shows() -> None:

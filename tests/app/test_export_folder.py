@@ -29,6 +29,7 @@ from tests.app.exports import (
     tiny_gpt,
     weights_of,
 )
+from tests.processor_time import HANG_S
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -90,7 +91,7 @@ model.load_state_dict(torch.load("state.pt", weights_only=True))
 torch.save(model.state_dict(), "pruned.pt")
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=HANG_S
     )
     assert done.returncode == 0, done.stderr
     pruned = torch.load(folder / "pruned.pt", weights_only=True)

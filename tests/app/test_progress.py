@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from app.progress import leavable
+from app.progress import DELAY_S, leavable
 from planner.errors import BadInputError
+from tests.processor_time import HANG_S, process_s
 
 CLI = ("-c", "from app.cli import main; main()")
-PATIENCE_S = 100.0
+LEAVES_S = 10.0  # of processor time, from Ctrl-C to the end
 
 # A market split, six sums to be hit at once: HiGHS needs hours, and Python hears nothing meanwhile.
 ENDLESS = """
@@ -61,7 +62,7 @@ def on_terminal(*words: str, interrupt_when: Callable[[str], bool] | None = None
         command, stdout=subprocess.PIPE, stderr=theirs, env=environment
     ) as process:
         os.close(theirs)
-        seen, sent, deadline = b"", False, time.monotonic() + PATIENCE_S
+        seen, interrupted_at, deadline = b"", None, time.monotonic() + HANG_S
         try:
             while time.monotonic() < deadline:
                 if select.select([ours], [], [], 0.1)[0]:
@@ -69,9 +70,11 @@ def on_terminal(*words: str, interrupt_when: Callable[[str], bool] | None = None
                         seen += os.read(ours, 65536)
                     except OSError:  # Linux's word for the other end is closed
                         break
-                if interrupt_when and not sent and interrupt_when(seen.decode(errors="replace")):
+                if interrupted_at is not None:
+                    assert process_s(process.pid) - interrupted_at < LEAVES_S, seen[-500:]
+                elif interrupt_when and interrupt_when(seen.decode(errors="replace")):
                     process.send_signal(signal.SIGINT)
-                    sent, deadline = True, time.monotonic() + 10
+                    interrupted_at = process_s(process.pid)
             assert time.monotonic() < deadline, seen[-500:]
         finally:
             process.kill()
@@ -90,10 +93,11 @@ def environ(path: Path) -> str:
         return ""
 
 
-def script(seconds: float) -> str:
+def script(seconds: float, delay_s: float = DELAY_S) -> str:
     return (
-        "import time\nfrom app.progress import working\n"
-        f"with working('counting [b]sheep[/b]\\x1b'):\n    time.sleep({seconds})\nprint('done')\n"
+        f"import time\nfrom app import progress\nprogress.DELAY_S = {delay_s}\n"
+        "with progress.working('counting [b]sheep[/b]\\x1b'):\n"
+        f"    time.sleep({seconds})\nprint('done')\n"
     )
 
 
@@ -106,7 +110,10 @@ def test_long_work_shows_a_line_that_is_gone_in_the_end() -> None:
 
 
 def test_short_work_shows_nothing() -> None:
-    assert on_terminal("-c", script(0.05)) == Done(0, "done\n", "")
+    short_s = 0.05
+    assert short_s < DELAY_S
+    # With a delay that not even a busy machine makes of it.
+    assert on_terminal("-c", script(short_s, HANG_S)) == Done(0, "done\n", "")
 
 
 def test_without_a_terminal_nothing_is_written() -> None:

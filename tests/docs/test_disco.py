@@ -17,6 +17,7 @@ import pytest
 from planner.case import Case
 from profiles.catalog import load_cluster, load_model
 from tests.planner.test_goldens import SMALL_NODE_MACS_PER_S, by_hand, fractional_count
+from tests.processor_time import HANG_S
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "disco.md"
@@ -106,7 +107,7 @@ def test_a_stale_page_or_picture_is_found(tmp_path: Path) -> None:
     page = tmp_path / "docs" / "disco.md"
     page.write_text(page.read_text(encoding="utf-8").replace("4.72×", "4.70×"), encoding="utf-8")
     (tmp_path / "docs" / "images" / "disco-layers.svg").unlink()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 1, done.stderr
     assert done.stdout.split() == "stale: docs/disco.md stale: docs/images/disco-layers.svg".split()
     assert "4.70×" in page.read_text(encoding="utf-8")

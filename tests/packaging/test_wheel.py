@@ -19,12 +19,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+
+from tests.packaging.distributions import modules_outside, required
+from tests.processor_time import HANG_S
 
 REPO = Path(__file__).parents[2]
 PACKAGES = ("planner", "profiles", "app")
-START_LIMIT_S = 60
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Installed:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=HANG_S,
             check=False,
         )
 
@@ -87,39 +87,11 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True)
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (project,) = metadata.distributions(path=[str(site)])
-    for name in modules_outside(required_by(project)):
+    for name in modules_outside(required(project.requires or [])) - set(PACKAGES):
         (site / f"{name}.py").write_text(f"raise ModuleNotFoundError('no {name}', name='{name}')\n")
     folder = root / "empty"
     folder.mkdir()
     return Installed(site, Path(sysconfig.get_path("scripts", "venv", vars=scheme)), folder)
-
-
-def required_by(project: metadata.Distribution) -> set[str]:
-    """Names of the distributions that the project needs without extras, directly or not."""
-    found: set[str] = set()
-    waiting = [Requirement(text) for text in project.requires or []]
-    while waiting:
-        requirement = waiting.pop()
-        extras = {"", *requirement.extras}
-        marker = requirement.marker
-        if marker is not None and not any(marker.evaluate({"extra": name}) for name in extras):
-            continue
-        name = canonicalize_name(requirement.name)
-        if name not in found:
-            found.add(name)
-            waiting += [Requirement(text) for text in metadata.requires(name) or []]
-    return found
-
-
-def modules_outside(distributions: set[str]) -> list[str]:
-    """Top-level modules of this environment that none of the distributions brings."""
-    return [
-        module
-        for module, owners in metadata.packages_distributions().items()
-        if module.isidentifier()
-        and module not in PACKAGES
-        and distributions.isdisjoint(canonicalize_name(owner) for owner in owners)
-    ]
 
 
 def test_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
@@ -200,13 +172,13 @@ def test_app_answers_on_its_port(installed: Installed, tmp_path: Path) -> None:
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        server.wait(timeout=HANG_S)
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> int | None:
     """The status of the first answer; None where the server ends or stays silent."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + START_LIMIT_S
+    deadline = time.monotonic() + HANG_S
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with direct.open(url, timeout=5) as answer:

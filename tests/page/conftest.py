@@ -19,12 +19,13 @@ from onnx import TensorProto, helper, numpy_helper
 from playwright.sync_api import Browser
 
 from app.page import current, progress
-from tests.page.driving import LONG_S
+from tests.browser import browser, chromium
 from tests.page.visiting import Visit
+from tests.processor_time import HANG_S
+
+__all__ = ["browser", "chromium"]
 
 REPO = Path(__file__).parents[2]
-START_LIMIT_S = 60
-STOP_LIMIT_S = 20
 OURS = re.compile(r"(?:app/page|app/\w+\.py|planner/|profiles/)")
 """A file of ours, as a traceback names it."""
 
@@ -34,8 +35,8 @@ OnnxNet = Callable[..., bytes]
 @pytest.fixture(autouse=True)
 def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run of the page's script wait for its results, however slow the machine is."""
-    monkeypatch.setattr(current, "PLAN_PATIENCE_S", LONG_S)
-    monkeypatch.setattr(progress, "PATIENCE_S", LONG_S)
+    monkeypatch.setattr(current, "PLAN_PATIENCE_S", HANG_S)
+    monkeypatch.setattr(progress, "PATIENCE_S", HANG_S)
     monkeypatch.setattr(progress, "SETTLE_S", 0.0)
 
 
@@ -62,7 +63,7 @@ def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
     finally:
         server.terminate()
-        server.wait(timeout=STOP_LIMIT_S)
+        server.wait(timeout=HANG_S)
     with pytest.raises(urllib.error.URLError):
         _open(address)
     # Streamlit itself complains of browsers that leave in the middle of a message.
@@ -70,7 +71,7 @@ def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _answers(url: str, server: subprocess.Popen[bytes]) -> bool:
-    deadline = time.monotonic() + START_LIMIT_S
+    deadline = time.monotonic() + HANG_S
     while time.monotonic() < deadline and server.poll() is None:
         try:
             _open(url)

@@ -10,14 +10,15 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from tests.processor_time import HANG_S
+
 MAIN = Path(__file__).parents[2] / "app/page/main.py"
-LONG_S = 120.0
 BYTES = "application/octet-stream"
 
 
 def opened(view: str = "", **query: str) -> AppTest:
     """A new visitor's page at a view, with the parameters of a link."""
-    page = AppTest.from_file(str(MAIN), default_timeout=LONG_S)
+    page = AppTest.from_file(str(MAIN), default_timeout=HANG_S)
     page.query_params.update(query)
     if view:
         page.run()

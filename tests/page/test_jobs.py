@@ -9,8 +9,7 @@ import pytest
 from app.page.jobs import MOST_AT_ONCE, Job, StoppedError, Watch
 from app.page.store import Same, Store
 from planner.errors import BadInputError
-
-WAIT_S = 30.0
+from tests.processor_time import HANG_S
 
 
 def test_a_job_tells_its_steps_and_its_result() -> None:
@@ -18,13 +17,13 @@ def test_a_job_tells_its_steps_and_its_result() -> None:
 
     def work(watch: Watch) -> int:
         watch(2, 5)
-        assert steps.wait(WAIT_S)
+        assert steps.wait(HANG_S)
         return 7
 
     job = Job(work)
     assert not job.wait(0.05)
     steps.set()
-    assert job.wait(WAIT_S)
+    assert job.wait(HANG_S)
     assert (job.done, job.total, job.result()) == (2, 5, 7)
 
 
@@ -33,7 +32,7 @@ def test_a_job_says_why_it_has_no_result() -> None:
         raise BadInputError("no such thing")
 
     job = Job(work)
-    assert job.wait(WAIT_S)
+    assert job.wait(HANG_S)
     with pytest.raises(BadInputError, match="no such thing"):
         job.result()
 
@@ -44,15 +43,15 @@ def test_a_stopped_job_ends_at_its_next_step() -> None:
 
     def work(watch: Watch) -> None:
         going.set()
-        assert stopped.wait(WAIT_S)
+        assert stopped.wait(HANG_S)
         watch(1, 2)
         reached.append("behind the step")
 
     job = Job(work)
-    assert going.wait(WAIT_S)
+    assert going.wait(HANG_S)
     job.stop()
     stopped.set()
-    assert job.wait(WAIT_S)
+    assert job.wait(HANG_S)
     with pytest.raises(StoppedError):
         job.result()
     assert job.is_stopped and not reached
@@ -64,29 +63,29 @@ def test_few_jobs_work_at_once_and_a_waiting_one_can_be_stopped() -> None:
 
     def work(watch: Watch) -> None:
         running.release()
-        assert go_on.wait(WAIT_S)
+        assert go_on.wait(HANG_S)
 
     jobs = [Job(work) for _ in range(MOST_AT_ONCE + 2)]
     for _ in range(MOST_AT_ONCE):
-        assert running.acquire(timeout=WAIT_S)
+        assert running.acquire(timeout=HANG_S)
     assert not running.acquire(timeout=0.1)
     for job in jobs:
         job.stop()
     go_on.set()
-    assert all(job.wait(WAIT_S) for job in jobs)
+    assert all(job.wait(HANG_S) for job in jobs)
     assert not running.acquire(timeout=0.1)  # those that waited never began
 
 
 def test_a_store_keeps_one_job_for_a_key_and_stops_the_one_before() -> None:
     kept, first, second = Store(), object(), object()
     go_on = threading.Event()
-    work = [lambda watch: go_on.wait(WAIT_S), lambda watch: "second"]
+    work = [lambda watch: go_on.wait(HANG_S), lambda watch: "second"]
     a = kept.job("name", Same(first), work[0])
     assert kept.job("name", Same(first), work[1]) is a
     b = kept.job("name", Same(second), work[1])
     assert a.is_stopped and b is not a
     go_on.set()
-    assert b.wait(WAIT_S) and b.result() == "second"
+    assert b.wait(HANG_S) and b.result() == "second"
     kept.forget("name")
     assert b.is_stopped and not kept.jobs
 

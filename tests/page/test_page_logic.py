@@ -28,6 +28,7 @@ from tests.page.driving import (
     traces,
     unescaped,
 )
+from tests.processor_time import HANG_S
 
 REPO = Path(__file__).parents[2]
 PUBLISHED = f"curve:resnet50-imagenet/{DEFAULT_RULE}"
@@ -280,7 +281,7 @@ def test_planning_that_takes_long_can_be_stopped_and_begun_again(
     real = answer_module.optimise
 
     def slow(*given: object) -> object:
-        assert go_on.wait(60)
+        assert go_on.wait(HANG_S)
         return real(*given)
 
     monkeypatch.setattr(answer_module, "optimise", slow)
@@ -293,7 +294,7 @@ def test_planning_that_takes_long_can_be_stopped_and_begun_again(
     page.run()
     assert "Planning was stopped" in texts(page)
     go_on.set()
-    monkeypatch.setattr(current, "PLAN_PATIENCE_S", 60.0)
+    monkeypatch.setattr(current, "PLAN_PATIENCE_S", HANG_S)
     good(page.button(key="again_plan").click().run())
     assert "B 31 MB/s" in texts(page)
     assert shown_headline(page) != before

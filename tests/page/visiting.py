@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
-WAIT_MS = 30_000
+WAIT_MS = 200_000  # a guard against hanging: a busy machine may take its time
 MAIN = '[data-testid="stMain"]'
 NO_TRACEBACK = re.compile(r"Traceback|File \"|[a-zA-Z]+Error\b")
 VIEWS = (

@@ -186,6 +186,7 @@ def test_groups_are_told_apart_by_type_not_by_name() -> None:
     assert many.runs and "neighbours" in many.scope and len(many.uses) == 45
 
 
+@pytest.mark.thorough
 def test_neighbours_in_the_ring_are_planned_to_proof() -> None:
     profile = chain(32, 32, 32, 32)
     speeds = [1e6 * (1 + n / 7) for n in range(9)]

@@ -35,6 +35,7 @@ def the_same(found: JointResult, oracle: JointResult) -> bool:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_every_solver_agrees_with_trying_everything(batch: int) -> None:
     feasible, tried = 0, 0
@@ -125,6 +126,7 @@ def wide(objective: str) -> JointProblem:
     return costs.problem(objective, Limits(max_accuracy_drop=0.5), 4, False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_statuses_at_a_time_limit_with_and_without_a_plan(objective: str) -> None:
     problem = wide(objective)

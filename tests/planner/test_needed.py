@@ -54,6 +54,7 @@ def brute_force_s(case: Case, request: Request, of: Resource, value: Value | Non
     return float("inf") if plan is None else plan.predicted.latency_s
 
 
+@pytest.mark.thorough
 @given(
     small_cases(),
     st.sampled_from(RESOURCES),
@@ -222,6 +223,7 @@ def proves(found: Needed) -> None:
         assert found.enough <= found.not_enough * (1 + found.tolerance) * (1 + 1e-12)
 
 
+@pytest.mark.thorough
 def test_a_gap_leaves_open_what_it_leaves_open() -> None:
     profile = load_model("deit-s")
     loss = curve_model(load_curve("deit-s-imagenet"), profile, sparsifiable_layers(profile))

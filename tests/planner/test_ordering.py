@@ -24,6 +24,7 @@ CASES = 60  # of each of the eighteen kinds
 BY_ILP = 10
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ALLOCATION)
 def test_every_small_case_in_any_order(kind: str) -> None:
     draw = partial(ALLOCATION[kind], any_order=True)
@@ -71,6 +72,7 @@ def renamed(problem: AllocationProblem, order: np.ndarray) -> AllocationProblem:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_longer_chains_against_the_ilp(objective: str) -> None:
     for seed in range(3):

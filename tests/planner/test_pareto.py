@@ -18,6 +18,7 @@ from tests.planner.builders import chain, cluster, linear_loss
 from tests.planner.test_strategies import studies
 
 
+@pytest.mark.thorough
 @given(studies(least=2), st.integers(2, 6))
 @settings(max_examples=40)
 def test_no_point_of_the_accuracy_frontier_is_dominated(case: Case, points: int) -> None:

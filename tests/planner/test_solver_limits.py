@@ -107,6 +107,7 @@ def test_a_sparsity_problem_that_is_stopped() -> None:
     assert proven.objective_s == pytest.approx(optimum_s, rel=1e-9)
 
 
+@pytest.mark.thorough
 def test_an_allocation_that_is_stopped() -> None:
     problem = full_ring()
     check_timeout(solve_allocation(problem, 0.0, "ilp"))
@@ -206,6 +207,7 @@ def more_memory(case: AllocationCase, more: int) -> AllocationCase:
     return replace(case, memory=[most if most is None else most + more for most in case.memory])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("any_order", [False, True])
 @pytest.mark.parametrize("solver", ["auto", "ilp"])
 def test_why_no_allocation_fits(solver: str, any_order: bool) -> None:

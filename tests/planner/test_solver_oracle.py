@@ -41,6 +41,7 @@ def test_sparsity(kind: str, block: int) -> None:
         check(case, exhaustive_sparsity(case.problem()))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("kind", ALLOCATION)
 def test_allocation_by_ilp(kind: str, block: int) -> None:

@@ -83,6 +83,7 @@ def test_every_point_is_what_planning_there_finds(
         assert point.best.nodes == point.best.plan.node_count
 
 
+@pytest.mark.thorough
 @given(studies(least=2), st.sampled_from(FASTER))
 @settings(max_examples=25)
 def test_more_of_a_resource_never_makes_the_best_plan_slower(case: Case, over: Quantity) -> None:

@@ -114,6 +114,7 @@ def test_costs_to_go_by_trying_everything(any_order: bool, every: bool) -> None:
         assert found > 3
 
 
+@pytest.mark.thorough
 def test_what_is_too_much_to_weigh_goes_to_the_ilp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(two_sums, "MAX_EXTENDED", 1)
     solvers = set()

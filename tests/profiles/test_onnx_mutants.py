@@ -19,26 +19,28 @@ import pytest
 from planner.errors import BadInputError
 from profiles.from_onnx.frontend import profile_onnx
 from profiles.sandbox import Limits, run_limited
+from tests.processor_time import HANG_S
 from tests.profiles.mutants import mutant
 
 LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx"))
 MUTANTS = 1_000
 BATCH = 56
 AT_ONCE = 2
-DOOR_S = 15.0
+DOOR_S = 15.0  # of processor time for one mutant
+DOOR = Limits(wall_s=HANG_S)
 SEED_VARIABLE = "MUTATION_SEED"
 
 
 def through_the_door(data: bytes) -> str:
     """One mutant, as a user's file: what became of it."""
-    started = time.monotonic()
+    started = time.thread_time()
     try:
-        profile_onnx(data, name="mutant", source="mutant.onnx")
+        profile_onnx(data, name="mutant", source="mutant.onnx", limits=DOOR)
         outcome = "profiled"
     except BadInputError as error:
         assert str(error).isprintable()
         outcome = "defect" if "its reader fails" in str(error) else "refused"
-    assert time.monotonic() - started < DOOR_S
+    assert time.thread_time() - started < DOOR_S - DOOR.cpu_s  # the child may use the rest
     return outcome
 
 
@@ -50,7 +52,7 @@ def read_batch(path: Path, seeds: list[int]) -> dict[str, Any]:
             {"seeds": seeds},
             data,
             what=path.name,
-            limits=Limits(cpu_s=120, wall_s=120),
+            limits=Limits(cpu_s=120, wall_s=HANG_S),
         )
         return result
     except BadInputError:

@@ -24,6 +24,7 @@ from planner.errors import BadInputError
 from profiles.from_pt2.frontend import profile_pt2
 from profiles.from_torch.frontend import profile_module
 from profiles.sources import load_source
+from tests.processor_time import HANG_S
 
 REPO = Path(__file__).parents[2]
 Shapes = dict[str, tuple[int, ...]]
@@ -244,7 +245,7 @@ print(profile.totals.macs, "torch" in sys.modules)
         cwd=REPO,
         env={"PYTHONPATH": str(REPO)},
         check=True,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert result.stdout.split()[1:] == ["False"]
     assert int(result.stdout.split()[0]) == 2 * (18 * 32 * 32 * 4 + 2 * 2 * 81 * 32 + 18 * 4096)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.weights import MAX_PAIRS, read_magnitudes
 from tests.planner.builders import chain
+from tests.processor_time import at_most
 from tests.profiles.onnx_models import file, node
 
 PROFILE = chain(6, 4)
@@ -184,7 +184,5 @@ def test_a_header_of_many_names_is_refused_in_no_time(tmp_path: Path) -> None:
     header = json.dumps(entries).encode()
     path = tmp_path / "many.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(112 * len(entries)))
-    before = time.monotonic()
-    with pytest.raises(BadInputError, match=r"no tensor 'conv_1\.weight'"):
+    with at_most(5), pytest.raises(BadInputError, match=r"no tensor 'conv_1\.weight'"):
         read(path, PROFILE)
-    assert time.monotonic() - before < 5

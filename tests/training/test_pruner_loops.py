@@ -15,6 +15,7 @@ import torch._dynamo
 from torch import Tensor, nn
 
 from planner.training.pruner import Pruner
+from tests.processor_time import HANG_S
 from tests.training.models import Attention, Convolutions, Prepared, inputs, prepared, train
 
 REPO = Path(__file__).parents[2]
@@ -176,7 +177,7 @@ def test_two_processes_agree(tmp_path: Path) -> None:
         )
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=120)[1] for process in processes]
+    said = [process.communicate(timeout=HANG_S)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert same(one, other)

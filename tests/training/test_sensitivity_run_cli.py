@@ -14,6 +14,7 @@ import pytest
 from planner.training.tasks import loop
 from profiles.sensitivities import read_sensitivities
 from tests.app.command import one_line, planner
+from tests.processor_time import HANG_S
 
 FEW = ("--steps", "2", "--level", "1")
 NETWORK = "planner.training.tasks.digits_cnn:ResidualNetwork"
@@ -33,13 +34,13 @@ def test_ctrl_c_leaves_a_file_that_the_same_command_goes_on_with(tmp_path: Path)
     words = ["sensitivity", *FEW, "-o", str(path)]
     command = [sys.executable, "-c", "from app.cli import main; main()", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        ends = time.monotonic() + 120
+        ends = time.monotonic() + HANG_S
         while not (path.exists() and len(rows(path)) >= 2):
             assert process.poll() is None
             assert time.monotonic() < ends
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
     assert (out, err) == (b"", b"planner: interrupted\n")
     before = rows(path)
