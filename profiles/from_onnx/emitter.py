@@ -1,24 +1,19 @@
-"""What handlers of single ONNX operators ask for, and where they put what they found."""
+"""The tensors of an ONNX model that are known so far, and the operators that make them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, KeysView, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, KeysView
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
 
 import onnx
 
 from planner.errors import BadInputError
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred, ShapeGapError
 from profiles.from_onnx.inputs import MAX_DIMENSIONS, MAX_ELEMENTS
-from profiles.from_onnx.ops import shown_name
-from profiles.graph import Graph, Kind, Operator, Tensor
+from profiles.graph import Graph, Operator, Tensor
 
 BRANCH_ASSUMED = "the branch with more work assumed"
-Made = list[Tensor | None]
-"""The activations that a node makes, one per output as far as its handler knows them."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +26,15 @@ class Constant:
         The stored tensors whose elements it is made of.
     from_shape : bool
         The model computes it from the shape of an activation.
+    trained : bool
+        Its elements are parameters of the layer that owns it, and not only stored with it.
     """
 
     shape: tuple[int, ...]
     floating: bool
     roots: frozenset[str]
     from_shape: bool = False
+    trained: bool = True
 
     @property
     def elements(self) -> int:
@@ -49,34 +47,9 @@ class Constant:
         return self.floating and self.elements > 1
 
 
-class Node:
-    """One node of the file, with the label of its layer."""
-
-    def __init__(self, proto: onnx.NodeProto, label: str) -> None:
-        self.proto = proto
-        self.label = label
-        self.inputs = tuple(proto.input)
-        self.outputs = tuple(proto.output)
-        standard = proto.domain in STANDARD_DOMAINS
-        self.op_type = proto.op_type if standard else f"{proto.domain}.{proto.op_type}"[:200]
-
-    @cached_property
-    def attributes(self) -> dict[str, Any]:
-        """Values by name."""
-        return {a.name: onnx.helper.get_attribute_value(a) for a in self.proto.attribute}
-
-    @cached_property
-    def reads(self) -> tuple[str, ...]:
-        """Names of all tensors that it reads, those inside its subgraphs too."""
-        names = dict.fromkeys(self.inputs)
-        attributes = list(self.proto.attribute)
-        while attributes:
-            attribute = attributes.pop()
-            for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                names.update((name, None) for node in graph.node for name in node.input)
-                names.update((value.name, None) for value in graph.output)
-                attributes.extend(a for node in graph.node for a in node.attribute)
-        return tuple(name for name in names if name)
+def stored_only(constants: Iterable[Constant]) -> list[Constant]:
+    """These as tensors that a layer stores and does not train."""
+    return [replace(constant, trained=False) for constant in constants]
 
 
 class Emitter:
@@ -102,23 +75,15 @@ class Emitter:
         self._counted: set[str] = set()  # roots whose parameters a layer has
         self._labels: set[str] = set()
 
-    # Operands and results of a node.
+    # What is known of tensors.
 
-    def activation(self, node: Node, position: int) -> Tensor | None:
-        """The activation at an input, if it is one."""
-        return self._activations.get(_input(node, position))
+    def tensor(self, name: str) -> Tensor | None:
+        """The activation that an ONNX tensor is, if it is one."""
+        return self._activations.get(name)
 
-    def activations(self, node: Node) -> list[Tensor]:
-        """All activations that a node reads, those inside its subgraphs too."""
-        return [self._activations[name] for name in node.reads if name in self._activations]
-
-    def constant(self, node: Node, position: int) -> Constant | None:
-        """The constant at an input, if it is one."""
-        return self._constants.get(_input(node, position))
-
-    def constants(self, node: Node) -> list[Constant]:
-        """All constants that a node reads, those inside its subgraphs too."""
-        return [self._constants[name] for name in node.reads if name in self._constants]
+    def constant(self, name: str) -> Constant | None:
+        """The constant that an ONNX tensor is, if it is one."""
+        return self._constants.get(name)
 
     @property
     def constant_names(self) -> KeysView[str]:
@@ -134,21 +99,16 @@ class Emitter:
         """Note an assumption that an output rests on."""
         self._assumed[output] = what
 
-    def integers(self, node: Node, position: int) -> tuple[int, ...] | None:
-        """The values of a small integer constant at an input, if they are known."""
-        values = self.inferred.values.get(_input(node, position))
+    def is_assumed(self, output: str) -> bool:
+        """Whether an output rests on an assumption."""
+        return output in self._assumed
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """The values of a small integer constant, if they are known."""
+        values = self.inferred.values.get(name)
         if values is None or values.dtype.kind not in "iu":
             return None
         return tuple(int(value) for value in values.reshape(-1))
-
-    def has_input(self, node: Node, position: int) -> bool:
-        """Whether an optional input is there."""
-        return bool(_input(node, position))
-
-    def output(self, node: Node, position: int = 0, label: str = "") -> Tensor:
-        """An output's shape and type, under the label of the layer that makes it."""
-        described = self.described(node.outputs[position], f"node {node.label!r} ({node.op_type})")
-        return self.like(described, described.shape, label or node.label)
 
     @staticmethod
     def like(tensor: Tensor, shape: tuple[int, ...], label: str) -> Tensor:
@@ -192,71 +152,21 @@ class Emitter:
         self._labels.add(label)
         return label
 
-    def emit(
-        self,
-        node: Node,
-        kind: Kind,
-        inputs: Sequence[Tensor],
-        output: Tensor,
-        *,
-        op: str = "",
-        step: str = "",
-        weights: Iterable[Constant] = (),
-        statistics: Iterable[Constant] = (),
-        axes: Iterable[int] = (),
-        **attributes: Any,
-    ) -> Tensor:
-        """Add an operator.
-
-        Parameters
-        ----------
-        op : str
-            The name that the profile shows, the node's own by default.
-        step : str
-            What it does for its node, where a node needs several operators.
-        weights, statistics : iterable of Constant
-            Trained ones, and those that are only stored.
-        axes : iterable of int
-            Dimensions that it works on; those that its first input lacks are left out.
-        **attributes
-            More fields of `profiles.graph.Operator`.
-
-        Returns
-        -------
-        Tensor
-            The output.
-        """
-        if node.op_type == "Identity" and node.outputs[0] in self._assumed:
-            source = f"If ({BRANCH_ASSUMED})"
-        else:
-            source = f"{node.op_type} ({step})" if step else node.op_type
-        trained = {root for weight in weights for root in weight.roots}
-        stored = trained | {root for constant in statistics for root in constant.roots}
+    def count_params(self, weights: Iterable[Constant]) -> tuple[int, int]:
+        """Trained elements, each counted once where layers share it, and bytes of all of them."""
+        owned = list(weights)
+        stored = {root for constant in owned for root in constant.roots}
+        trained = {root for constant in owned if constant.trained for root in constant.roots}
         fresh = trained - self._counted - self._settings
         self._counted |= fresh
-        self.operators.append(
-            Operator(
-                name=output.name,
-                kind=kind,
-                op=op or shown_name(node.op_type),
-                source_op=source,
-                inputs=tuple(tensor.name for tensor in inputs),
-                output=output,
-                axes=tuple(axis for axis in axes if axis < len(inputs[0].shape)),
-                params=sum(self._stored[root][0] for root in fresh),
-                param_bytes=sum(self._stored[root][1] for root in stored),
-                **attributes,
-            )
+        return (
+            sum(self._stored[root][0] for root in fresh),
+            sum(self._stored[root][1] for root in stored),
         )
-        return output
 
     def bind(self, name: str, tensor: Tensor) -> None:
         """Say which activation an ONNX tensor is."""
         self._activations[name] = tensor
-
-    def tensor(self, name: str) -> Tensor | None:
-        """The activation that an ONNX tensor is."""
-        return self._activations.get(name)
 
     def store(self, name: str, data_type: int, shape: tuple[int, ...], elements: int) -> Constant:
         """Keep a tensor that the file holds."""
@@ -279,10 +189,6 @@ class Emitter:
     def mark_settings(self, constants: Iterable[Constant]) -> None:
         """These belong to the weights' encoding: bytes, but no trained parameters."""
         self._settings.update(root for constant in constants for root in constant.roots)
-
-
-def _input(node: Node, position: int) -> str:
-    return node.inputs[position] if position < len(node.inputs) else ""
 
 
 def _element(data_type: int, where: str) -> tuple[str, int, bool]:

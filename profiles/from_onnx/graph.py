@@ -9,12 +9,14 @@ from math import prod
 import onnx
 
 from planner.errors import BadInputError
-from profiles.from_onnx.emitter import Emitter, Made, Node
+from profiles.from_onnx.call import Call
+from profiles.from_onnx.emitter import Emitter
 from profiles.from_onnx.handlers import HANDLERS, opaque, simple
 from profiles.from_onnx.inferred import Inferred
 from profiles.from_onnx.inputs import graph_inputs
 from profiles.from_onnx.ops import DATA_FIRST, shown_name
 from profiles.graph import Graph
+from profiles.meanings.protocol import MisfitError
 
 _NAME_CHARACTERS = 400  # of a node, that may name its layer
 
@@ -68,17 +70,17 @@ def translate(
     for sparse in model.graph.sparse_initializer:
         values = sparse.values
         emitter.store(values.name, values.data_type, tuple(sparse.dims), prod(values.dims))
-    nodes = list(labelled(model.graph, emitter))
-    used = {name for node in nodes for name in node.reads}
+    calls = list(labelled(model.graph, emitter))
+    used = {name for call in calls for name in call.reads}
     used |= {value.name for value in model.graph.output}
-    for node in nodes:
-        if node.op_type in ("Shape", "Size"):
-            for output in node.outputs:
+    for call in calls:
+        if call.op_type in ("Shape", "Size"):
+            for output in call.outputs:
                 emitter.derive(output, (), from_shape=True)
-        elif emitter.activations(node):
-            _translate_node(emitter, node, used)
+        elif call.activations:
+            _translate_call(call, used)
         else:
-            _keep_constant(emitter, inferred, node)
+            _keep_constant(call)
     made = [emitter.tensor(value.name) for value in model.graph.output]
     outputs = tuple(dict.fromkeys(tensor.name for tensor in made if tensor is not None))
     if not partial and (not emitter.operators or not outputs):
@@ -86,7 +88,7 @@ def translate(
     return Graph(name, inputs, outputs, tuple(emitter.operators), emitter.notes)
 
 
-def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Node]:
+def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Call]:
     """The nodes under their names, or ``optype_k`` where they have none of their own."""
     names = Counter(proto.name for proto in graph.node)
     taken = {value.name for value in graph.input}
@@ -100,45 +102,49 @@ def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Node]:
     numbers: Counter[str] = Counter()
     for proto in graph.node:
         if proto.name in own:
-            yield Node(proto, proto.name)
+            yield Call(emitter, proto, proto.name)
             continue
         operator = shown_name(proto.op_type)[:_NAME_CHARACTERS]
         numbers[operator] += 1
-        yield Node(proto, emitter.label(f"{operator}_{numbers[operator]}"))
+        yield Call(emitter, proto, emitter.label(f"{operator}_{numbers[operator]}"))
 
 
-def _translate_node(emitter: Emitter, node: Node, used: set[str]) -> None:
-    wanted = [name for name in node.outputs if name in used] or [n for n in node.outputs if n]
-    if not wanted:
+def _translate_call(call: Call, used: set[str]) -> None:
+    named = [position for position, name in enumerate(call.outputs) if name]
+    wanted = [position for position in named if call.outputs[position] in used]
+    if not named:
         return
-    made: Made | None = None
-    if wanted[0] == node.outputs[0] or node.op_type in _ANY_OUTPUT:
-        made = HANDLERS.get(node.op_type, simple)(emitter, node)
-    if made is None:
-        made = opaque(emitter, node, node.outputs.index(wanted[0]))
-    source = next(tensor for tensor in made if tensor is not None)
-    for position, name in enumerate(node.outputs):
-        tensor = made[position] if position < len(made) else None
-        if tensor is None and name in used and name:
-            output = emitter.output(node, position, emitter.label(f"{node.label}:{position}"))
-            tensor = emitter.emit(node, "opaque", [source], output, step=f"output {position}")
-        if tensor is not None and name:
-            emitter.bind(name, tensor)
+    first = (wanted or named)[0]
+    understood = False
+    if first == 0 or call.op_type in _ANY_OUTPUT:
+        try:
+            understood = HANDLERS.get(call.op_type, simple)(call)
+        except MisfitError as error:
+            raise BadInputError(f"node {call.label!r} ({call.op_type}) {error}") from error
+    if not understood:
+        opaque(call, first)
+    source = call.made[min(call.made)]
+    for position in named:
+        if position not in call.made and position in wanted:
+            call.add("opaque", [source], position=position, step=f"output {position}")
+        if position in call.made:
+            call.emitter.bind(call.outputs[position], call.made[position])
 
 
-def _keep_constant(emitter: Emitter, inferred: Inferred, node: Node) -> None:
+def _keep_constant(call: Call) -> None:
     """A node without activations: its outputs are constants too."""
-    reads = emitter.constants(node)
+    emitter, inferred = call.emitter, call.emitter.inferred
+    reads = call.all_constants
     from_shape = any(constant.from_shape for constant in reads)
-    if node.op_type == "DequantizeLinear":
+    if call.op_type == "DequantizeLinear":
         made_of = reads
         emitter.mark_settings(reads[1:])
-    elif node.op_type in DATA_FIRST:
+    elif call.op_type in DATA_FIRST:
         made_of = reads[:1]
     else:
-        made_of = [constant for constant in reads if constant.is_weight]
-    stores = node.op_type in ("Constant", "ConstantOfShape") or not reads
-    for name in filter(None, node.outputs):
+        made_of = call.weights
+    stores = call.op_type in ("Constant", "ConstantOfShape") or not reads
+    for name in filter(None, call.outputs):
         shape, data_type = inferred.shapes.get(name), inferred.element_types.get(name, 0)
         if stores and not from_shape and shape is not None and _is_number(data_type):
             emitter.store(name, data_type, shape, prod(shape))

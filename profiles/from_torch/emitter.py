@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from profiles.from_torch.ops import shown_name
 from profiles.from_torch.program import (
     AtenNode,
     AtenProgram,
@@ -59,10 +60,11 @@ class Emitter:
         """Say which activation a value is."""
         self._activations[name] = tensor
 
-    def bind_constant(self, name: str, roots: Sequence[str]) -> None:
+    def bind_constant(self, name: str, made_of: Iterable[Constant]) -> None:
         """Say that a value depends on no input."""
         if name in self.values:
-            self._constants[name] = Constant(self.values[name].shape, tuple(dict.fromkeys(roots)))
+            roots = dict.fromkeys(root for constant in made_of for root in constant.roots)
+            self._constants[name] = Constant(self.values[name].shape, tuple(roots))
 
     def same(self, name: str, other: str) -> None:
         """Give a value another name."""
@@ -101,8 +103,9 @@ class Emitter:
             return
         before = self._activations.get(whole)
         inputs = (before, written) if before is not None else (written,)
-        roots = self._constants[whole].roots if before is None and whole in self._constants else ()
-        made = self.add(node, "gather", inputs, self.values[whole], "write", roots, {})
+        weights = [] if before is not None else filter(None, [self._constants.get(whole)])
+        meta = self.values[whole]
+        made = self.add(node, "gather", inputs, meta, "write", "write", weights)
         self.bind(whole, made)
 
     def add(
@@ -112,21 +115,20 @@ class Emitter:
         inputs: Sequence[Tensor],
         meta: TensorMeta,
         op: str,
-        roots: Sequence[str],
-        attributes: dict[str, Any],
-        *,
-        part: bool = True,
+        step: str,
+        weights: Iterable[Constant],
+        **attributes: Any,
     ) -> Tensor:
-        """Add an operator that stands for a node, or for a part of what it does."""
+        """Add an operator that stands for a node, or for a step of what it does."""
         label = self.label(node.module or op, op)
-        params, param_bytes = self._count_params(roots)
+        params, param_bytes = self._count_params(weights)
         output = self.tensor_of(meta, label)
         self.operators.append(
             Operator(
                 name=label,
                 kind=kind,
                 op=op,
-                source_op=f"{node.target} ({op})" if part else node.target,
+                source_op=f"{node.target} ({step})" if step else node.target,
                 inputs=tuple(tensor.name for tensor in inputs),
                 output=output,
                 params=params,
@@ -149,8 +151,9 @@ class Emitter:
         self._labels.add(label)
         return label
 
-    def _count_params(self, roots: Sequence[str]) -> tuple[int, int]:
+    def _count_params(self, weights: Iterable[Constant]) -> tuple[int, int]:
         """Parameters, each counted once where layers share it, and bytes of all that is stored."""
+        roots = dict.fromkeys(root for constant in weights for root in constant.roots)
         fresh = [r for r in roots if r in self._parameters and r not in self._counted]
         self._counted.update(fresh)
         params = sum(prod(self.values[root].shape) for root in fresh)
@@ -212,8 +215,18 @@ class Call:
         return self._emitter.constant(found.name) if isinstance(found, Ref) else None
 
     def operand(self, name: str) -> Tensor | Constant | None:
-        """The activation or constant of that name."""
-        return self._emitter.activation(name) or self._emitter.constant(name)
+        """The activation or constant that is this argument."""
+        return self._operand(self.value(name))
+
+    def operands(self, name: str) -> list[Tensor | Constant | None]:
+        """The activations or constants in an argument that is a list."""
+        found = self.value(name)
+        return [self._operand(item) for item in found] if isinstance(found, tuple) else []
+
+    def _operand(self, item: Value) -> Tensor | Constant | None:
+        if not isinstance(item, Ref):
+            return None
+        return self._emitter.activation(item.name) or self._emitter.constant(item.name)
 
     @property
     def _references(self) -> list[str]:
@@ -231,15 +244,13 @@ class Call:
         found = (self._emitter.constant(name) for name in self._references)
         return [constant for constant in found if constant is not None]
 
-    @property
-    def roots(self) -> list[str]:
-        """The stored tensors that its constants are made of, each once."""
-        return list(dict.fromkeys(root for item in self.constants for root in item.roots))
-
     # Results.
 
-    def meta(self, position: int = 0) -> TensorMeta:
-        """Shape and type of an output."""
+    def output_shape(self, position: int = 0) -> tuple[int, ...]:
+        """Shape of an output."""
+        return self._meta(position).shape
+
+    def _meta(self, position: int = 0) -> TensorMeta:
         return self._emitter.values[self.node.outputs[position]]
 
     @property
@@ -250,63 +261,35 @@ class Call:
         ]
         return found or [0]
 
-    def emit(
+    def add(
         self,
         kind: Kind,
         inputs: Sequence[Tensor],
-        *,
         op: str = "",
-        position: int = 0,
-        part: bool = False,
-        **attributes: Any,
-    ) -> Tensor:
-        """Add the operator that makes an output.
-
-        Parameters
-        ----------
-        op : str
-            The name that the profile shows, the call's own by default.
-        position : int
-            Of the output.
-        part : bool
-            Another operator does the call's work and owns its constants.
-        **attributes
-            More fields of `profiles.graph.Operator`.
-        """
-        roots = [] if part else self.roots
-        output = self._emitter.add(
-            self.node,
-            kind,
-            inputs,
-            self.meta(position),
-            op or self.base,
-            roots,
-            attributes,
-            part=part,
-        )
-        self.bind(output, position)
-        return output
-
-    def emit_all(self, kind: Kind, inputs: Sequence[Tensor], op: str = "") -> None:
-        """Add an operator for every output that something reads."""
-        for number, position in enumerate(self.used):
-            self.emit(kind, inputs, op=op, position=position, part=number > 0)
-
-    def step(
-        self,
-        kind: Kind,
-        inputs: Sequence[Tensor],
-        shape: Sequence[int],
-        op: str,
         *,
-        part: bool = True,
+        shape: Sequence[int] | None = None,
+        position: int = 0,
+        step: str = "",
+        name: str | None = None,
+        weights: Iterable[Constant] = (),
         **attributes: Any,
     ) -> Tensor:
-        """Add an operator before the one that makes the output; ``part`` as in `emit`."""
-        meta = self.meta()
-        inner = TensorMeta(tuple(shape), meta.dtype, meta.element_bytes)
-        roots = [] if part else self.roots
-        return self._emitter.add(self.node, kind, inputs, inner, op, roots, attributes, part=part)
+        """Add an operator (`profiles.meanings.protocol.Call`), named after the module."""
+        meta = self._meta(position)
+        if shape is not None:
+            meta = TensorMeta(tuple(shape), meta.dtype, meta.element_bytes)
+        op = op or shown_name(self.base)
+        made = self._emitter.add(self.node, kind, inputs, meta, op, step, weights, **attributes)
+        if shape is None:
+            self.bind(made, position)
+        return made
+
+    def add_all(self, kind: Kind, inputs: Sequence[Tensor], op: str = "") -> None:
+        """Add an operator for every output that something reads; the first owns the constants."""
+        first, *others = self.used
+        self.add(kind, inputs, op, position=first, weights=self.constants)
+        for position in others:
+            self.add(kind, inputs, op, position=position, step=op or shown_name(self.base))
 
     def bind(self, tensor: Tensor, position: int = 0) -> None:
         """Say which activation an output is."""

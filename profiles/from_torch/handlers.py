@@ -1,8 +1,7 @@
 """What single ATen operators mean to the planner.
 
-A handler adds the operators that its call stands for and binds its outputs, and returns False
-where the call is not of the form that it understands: that call is opaque, and the profile's
-coverage names it.
+A handler translates a call's arguments for `profiles.meanings`, and returns False where the call
+is not of the form that it understands: that call is opaque, and the profile's coverage names it.
 """
 
 from __future__ import annotations
@@ -25,62 +24,25 @@ from profiles.from_torch.movements import (
     transpose,
 )
 from profiles.from_torch.ops import CREATED, ELEMENTWISE, GATHERS, REDUCTIONS, UNARY, shown_name
-from profiles.from_torch.products import added, einsum, linear, matmul
-from profiles.graph import Kind, Tensor
+from profiles.from_torch.products import conv, einsum, linear, matmul
+from profiles.meanings import elements, layers
+from profiles.meanings.moves import part
 
 Handler = Callable[[Call], bool]
 
 
-def _conv(call: Call) -> bool:
-    x, weight = call.tensor("input"), call.constant("weight")
-    if x is None or weight is None or call.tensor("bias") is not None:
-        return False
-    output = call.meta().shape
-    groups = call.integer("groups", 1)
-    transposed = call.value("transposed") is True or call.base.startswith("conv_transpose")
-    if groups < 1 or len(x.shape) != len(weight.shape) or len(output) != len(x.shape):
-        return _unbatched_conv(call, x, weight.shape, groups, transposed)
-    if len(x.shape) < 3:
-        return False
-    first, second = weight.shape[0], weight.shape[1] * groups
-    read, made = (first, second) if transposed else (second, first)
-    if x.shape[1] != read or output[1] != made:
-        return False
-    kind: Kind = "conv_transpose" if transposed else "conv"
-    call.emit(kind, [x], op=kind, weight_shape=weight.shape, groups=groups)
-    return True
-
-
-def _unbatched_conv(
-    call: Call, x: Tensor, weight: tuple[int, ...], groups: int, transposed: bool
-) -> bool:
-    """A convolution of one input without its batch dimension."""
-    output = call.meta().shape
-    if groups < 1 or len(x.shape) != len(weight) - 1 or len(output) != len(x.shape):
-        return False
-    kind: Kind = "conv_transpose" if transposed else "conv"
-    batch = call.step("reshape", [x], (1, *x.shape), "reshape")
-    made = call.step(
-        kind, [batch], (1, *output), kind, part=False, weight_shape=weight, groups=groups
-    )
-    call.emit("reshape", [made], op="reshape", part=True)
-    return True
-
-
 def _embedding(call: Call) -> bool:
     table = call.constant("weight")
-    indices = call.tensor("indices")
-    if table is None or indices is None:
+    if table is None or call.tensor("indices") is None:
         return False
-    call.emit("embedding", call.activations, op=call.base.strip("_"), weight_shape=table.shape)
-    return True
+    return layers.embedding(call, call.activations, table, call.base.strip("_"))
 
 
 def _batch_norm(call: Call) -> bool:
     x = call.tensor("input")
     if x is None or len(call.activations) > 1:
         return False
-    call.emit("batch_norm", [x], op="batch_norm")
+    call.add("batch_norm", [x], "batch_norm", weights=call.constants)
     return True
 
 
@@ -88,45 +50,22 @@ def _norm(call: Call) -> bool:
     x = call.tensor("input")
     if x is None or len(call.activations) > 1:
         return False
-    rank = len(x.shape)
-    op, groups = shown_name(call.base), 1
-    if op == "instance_norm":
-        axes = tuple(range(2, rank))
-    elif op == "group_norm":
-        axes = tuple(range(1, rank))
-        groups = call.integer("num_groups", call.integer("group", 1))
-    else:
-        axes = tuple(range(rank - len(call.integers("normalized_shape") or (0,)), rank))
-    call.emit("norm", [x], op=op, axes=axes, groups=groups)
-    return True
+    op, first = shown_name(call.base), -len(call.integers("normalized_shape") or (0,))
+    groups = call.integer("num_groups", call.integer("group", 1)) if op == "group_norm" else 1
+    return elements.norm(call, x, op, first=first, groups=groups, weights=call.constants)
 
 
 def _softmax(call: Call) -> bool:
-    x = call.tensor("self")
-    if x is None:
-        return False
-    axis = call.integer("dim", -1) % max(len(x.shape), 1)
-    call.emit("softmax", [x], op=shown_name(call.base), axes=(axis,))
-    return True
+    return elements.softmax(call, call.tensor("self"), call.integer("dim", -1))
 
 
 def _reduce(call: Call) -> bool:
     x = call.tensor("self")
-    if x is None or len(call.activations) > 1:
-        return _pair(call)
-    rank = max(len(x.shape), 1)
-    dims = call.integers("dim")
-    axes = tuple(sorted({axis % rank for axis in dims or ()})) or tuple(range(rank))
-    for position in call.used:
-        call.emit("reduce", [x], op=call.base, position=position, axes=axes)
-    return True
-
-
-def _pair(call: Call) -> bool:
-    """``max`` and ``min`` of two tensors."""
+    if x is not None and len(call.activations) == 1:
+        return elements.reduce(call, x, call.integers("dim") or (), call.used)
     if call.base not in ("max", "min"):
         return False
-    call.emit("elementwise", call.activations)
+    call.add("elementwise", call.activations, weights=call.constants)  # of two tensors
     return True
 
 
@@ -135,13 +74,10 @@ def _glu(call: Call) -> bool:
     if x is None:
         return False
     axis = call.integer("dim", -1) % len(x.shape)
-    shape = call.meta().shape
-    value, gate = (
-        call.step("slice", [x], shape, "slice", axes=(axis,), start=start)
-        for start in (0, shape[axis])
-    )
-    opened = call.step("activation", [gate], shape, "sigmoid")
-    call.emit("elementwise", [value, opened], op="glu")
+    half = call.output_shape()[axis]
+    value, gate = (part(call, x, axis, start, half) for start in (0, half))
+    opened = call.add("activation", [gate], "sigmoid", shape=gate.shape, step="sigmoid")
+    call.add("elementwise", [value, opened])
     return True
 
 
@@ -151,11 +87,10 @@ COUNTED: dict[str, Handler] = {
             "_convolution _convolution_mode conv1d conv2d conv3d conv_transpose1d "
             "conv_transpose2d conv_transpose3d convolution"
         ).split(),
-        _conv,
+        conv,
     ),
     "linear": linear,
-    **dict.fromkeys("bmm dot mm matmul mv".split(), matmul),
-    **dict.fromkeys("addmm addmv baddbmm".split(), added),
+    **dict.fromkeys("addmm addmv baddbmm bmm dot mm matmul mv".split(), matmul),
     "einsum": einsum,
     **dict.fromkeys(
         (

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from profiles.from_torch.attention import repeated
 from profiles.from_torch.emitter import Call
 from profiles.from_torch.simple import simple
 from profiles.graph import Kind
+from profiles.meanings import layers, moves
 
 
 def concat(call: Call) -> bool:
     """Join along a dimension; constants that take part have no owner."""
-    inputs = call.activations
-    axis = call.integer("dim", 0) % max(len(call.meta().shape), 1)
-    if any(len(item.shape) != len(call.meta().shape) for item in inputs):
-        return False
-    call.emit("concat", inputs, op="concat", axes=(axis,))
-    return True
+    return moves.concat(call, call.activations, call.integer("dim", 0), call.constants)
 
 
 def stack(call: Call) -> bool:
-    """Join along a new dimension: reshapes, then a concat."""
-    shape = call.meta().shape
-    axis = call.integer("dim", 0) % max(len(shape), 1)
-    apart = (*shape[:axis], 1, *shape[axis + 1 :])
-    parts = [call.step("reshape", [item], apart, "reshape") for item in call.activations]
-    call.emit("concat", parts, op="concat", axes=(axis,))
-    return True
+    """Join along a new dimension."""
+    return moves.stack(call, call.activations, call.integer("dim", 0), call.constants)
 
 
 def pieces(call: Call) -> bool:
@@ -41,10 +31,10 @@ def pieces(call: Call) -> bool:
     if call.base == "unbind":
         starts = list(range(len(call.node.outputs)))
     else:
-        sizes = [call.meta(position).shape[axis] for position in range(len(call.node.outputs))]
+        sizes = [call.output_shape(position)[axis] for position in range(len(call.node.outputs))]
         starts = [0, *accumulate(sizes)]
     for position in call.used:
-        call.emit("slice", [x], op="slice", position=position, axes=(axis,), start=starts[position])
+        call.add("slice", [x], "slice", position=position, axes=(axis,), start=starts[position])
     return True
 
 
@@ -56,12 +46,11 @@ def cut(call: Call) -> bool:
     axis = call.integer("dim", 0) % len(x.shape)
     size = x.shape[axis]
     given = call.value("index" if call.base.startswith("select") else "start", 0)
-    if not isinstance(given, int) or call.value("step", 1) != 1:
-        start = -1
-    else:
-        start = max(given + size, 0) if given < 0 else min(given, size)
+    start = -1
+    if isinstance(given, int) and call.value("step", 1) == 1:
+        start = moves.first_index(given, size)
     op = "select" if call.base.startswith("select") else "slice"
-    call.emit("slice", [x], op=op, axes=(axis,), start=start)
+    call.add("slice", [x], op, axes=(axis,), start=start)
     return True
 
 
@@ -81,10 +70,10 @@ def picked(call: Call) -> bool:
             else []
         )
         axis = named[0] if len(named) == 1 else -1
-    shape = call.meta().shape
+    shape = call.output_shape()
     if axis < 0 or (*x.shape[:axis], *x.shape[axis + 1 :]) != (*shape[:axis], *shape[axis + 1 :]):
         return simple(call)
-    call.emit("slice", [x], op="slice", axes=(axis,), start=-1)
+    call.add("slice", [x], "slice", weights=call.constants, axes=(axis,), start=-1)
     return True
 
 
@@ -97,8 +86,7 @@ def _looked_up(call: Call) -> bool:
         by_rows = isinstance(given, tuple) and len(given) == 1
     if table is None or len(table.shape) != 2 or not by_rows:
         return simple(call)
-    call.emit("embedding", call.activations, op="embedding", weight_shape=table.shape)
-    return True
+    return layers.embedding(call, call.activations, table, "embedding")
 
 
 def transpose(call: Call) -> bool:
@@ -106,14 +94,8 @@ def transpose(call: Call) -> bool:
     x = call.tensor("self")
     if x is None:
         return False
-    rank = len(x.shape)
-    order = _order(call, rank)
-    if order is None or tuple(x.shape[axis] for axis in order) != call.meta().shape:
-        return False
-    call.emit(
-        "transpose", [x], op="permute" if call.base == "permute" else "transpose", permutation=order
-    )
-    return True
+    op = "permute" if call.base == "permute" else "transpose"
+    return moves.transpose(call, x, _order(call, len(x.shape)), op)
 
 
 def _order(call: Call, rank: int) -> tuple[int, ...] | None:
@@ -121,8 +103,7 @@ def _order(call: Call, rank: int) -> tuple[int, ...] | None:
     base = call.base
     if base in ("permute", "permute_copy"):
         dims = call.integers("dims")
-        order = tuple(d % rank for d in dims) if dims is not None and rank else ()
-        return order if sorted(order) == list(range(rank)) else None
+        return tuple(d % rank for d in dims) if dims is not None and rank else ()
     if base in ("movedim", "moveaxis"):
         source, target = call.integers("source"), call.integers("destination")
         if source is None or target is None or len(source) != len(target):
@@ -149,7 +130,7 @@ def moved(call: Call) -> bool:
         return False
     rank = max(len(x.shape), 1)
     dims = call.integers("dims")
-    call.emit("identity", [x], axes=tuple(d % rank for d in dims or range(rank)))
+    call.add("identity", [x], axes=tuple(d % rank for d in dims or range(rank)))
     return True
 
 
@@ -158,43 +139,23 @@ def repeat_interleave(call: Call) -> bool:
     x, times = call.tensor("self"), call.value("repeats")
     axis = call.value("dim")
     if x is None or not isinstance(times, int) or not isinstance(axis, int) or not x.shape:
-        return _gathered(call)
-    call.bind(repeated(call, x, axis % len(x.shape), times))
-    return True
-
-
-def _gathered(call: Call) -> bool:
-    """Elements that wander by computed numbers."""
-    call.emit("gather", call.activations)
+        call.add("gather", call.activations, weights=call.constants)
+        return True
+    call.bind(moves.repeated(call, x, axis % len(x.shape), times))
     return True
 
 
 def shuffle(call: Call) -> bool:
-    """Pixel and channel shuffles: a reshape, a transpose, a reshape."""
+    """Pixel and channel shuffles."""
     x = call.tensor("self") or call.tensor("input")
-    shape = call.meta().shape
-    if x is None or len(shape) < 3:
+    if x is None or len(x.shape) < 3:
         return False
-    lead = () if call.base == "channel_shuffle" else x.shape[:-3]
-    n = len(lead)
-    if call.base == "channel_shuffle":
-        groups = call.integer("groups", 1)
-        split = (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
-        order = (0, 2, 1, *range(3, len(split)))
-    elif call.base == "pixel_shuffle":
-        r = call.integer("upscale_factor", 1)
-        split = (*lead, shape[-3], r, r, *x.shape[-2:])
-        order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    else:
-        r = call.integer("downscale_factor", 1)
-        split = (*lead, x.shape[-3], shape[-2], r, shape[-1], r)
-        order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    apart = call.step("reshape", [x], split, "reshape")
-    turned = call.step(
-        "transpose", [apart], [split[axis] for axis in order], "transpose", permutation=order
-    )
-    call.emit("reshape", [turned], op=call.base)
-    return True
+    name, rule = {
+        "channel_shuffle": ("groups", moves.channels_regrouped),
+        "pixel_shuffle": ("upscale_factor", moves.channels_to_blocks),
+        "pixel_unshuffle": ("downscale_factor", moves.blocks_to_channels),
+    }[call.base]
+    return moves.shuffled(call, x, *rule(x.shape, call.integer(name, 1)), call.base)
 
 
 def same_or_cast(call: Call) -> bool:
@@ -203,7 +164,8 @@ def same_or_cast(call: Call) -> bool:
     x = call.tensor(name)
     if x is None:
         return False
-    call.emit("identity" if x.shape == call.meta().shape else "elementwise", [x])
+    kind: Kind = "identity" if x.shape == call.output_shape() else "elementwise"
+    call.add(kind, [x], weights=call.constants)
     return True
 
 
@@ -213,5 +175,5 @@ def shaped_like(call: Call) -> bool:
     if x is None:
         return False
     kind: Kind = "elementwise" if call.base == "expand_as" else "reshape"
-    call.emit(kind, [x], op="expand" if kind == "elementwise" else "reshape")
+    call.add(kind, [x], "expand" if kind == "elementwise" else "reshape", weights=call.constants)
     return True

@@ -69,11 +69,11 @@ def _visit(emitter: Emitter, node: AtenNode, folded: list[str]) -> None:
     call = Call(emitter, node)
     if not call.activations or call.base in CREATED:
         # A view of a parameter, a weight norm: stands for what it is made of.
-        roots = [] if call.base in CREATED else call.roots
+        made_of = [] if call.base in CREATED else call.constants
         if call.base in COUNTED and call.constants:
             folded.append(node.name)
         for output in node.outputs:
-            emitter.bind_constant(output, roots)
+            emitter.bind_constant(output, made_of)
         return
     handler = HANDLERS.get(call.base, simple)
     names = (name for value in node.arguments.values() for name in references(value))
