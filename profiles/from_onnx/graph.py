@@ -16,14 +16,14 @@ from profiles.from_onnx.inferred import Inferred
 from profiles.from_onnx.inputs import graph_inputs
 from profiles.from_onnx.ops import DATA_FIRST, shown_name
 from profiles.graph import Graph
-from profiles.meanings.protocol import MisfitError
+from profiles.meanings.call import MisfitError, UnknownFormError, require, roots_of
 
 _NAME_CHARACTERS = 400  # of a node, that may name its layer
 
 
 # Their handlers do not need the first output to be wanted.
 _ANY_OUTPUT = frozenset(
-    "Split TopK Loop Scan LSTM GRU RNN com.microsoft.DynamicQuantizeLSTM".split()
+    "MaxPool Split TopK Loop Scan LSTM GRU RNN com.microsoft.DynamicQuantizeLSTM".split()
 )
 
 
@@ -63,7 +63,7 @@ def translate(
         emitter.described(value.name, f"input {value.name!r}") for value in graph_inputs(model)
     )
     for tensor in inputs:
-        emitter.bind(tensor.name, tensor)
+        emitter.activations[tensor.name] = tensor
         emitter.label(tensor.name)
     for weight in model.graph.initializer:
         emitter.store(weight.name, weight.data_type, tuple(weight.dims), prod(weight.dims))
@@ -81,11 +81,12 @@ def translate(
             _translate_call(call, used)
         else:
             _keep_constant(call)
-    made = [emitter.tensor(value.name) for value in model.graph.output]
+    made = [emitter.activations.get(value.name) for value in model.graph.output]
     outputs = tuple(dict.fromkeys(tensor.name for tensor in made if tensor is not None))
     if not partial and (not emitter.operators or not outputs):
         raise BadInputError("has no output that depends on its inputs: there is nothing to plan")
-    return Graph(name, inputs, outputs, tuple(emitter.operators), emitter.notes)
+    notes = tuple(dict.fromkeys(emitter.assumed.values()))
+    return Graph(name, inputs, outputs, tuple(emitter.operators), notes)
 
 
 def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Call]:
@@ -111,34 +112,33 @@ def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Call]:
 
 def _translate_call(call: Call, used: set[str]) -> None:
     named = [position for position, name in enumerate(call.outputs) if name]
-    wanted = [position for position in named if call.outputs[position] in used]
     if not named:
         return
-    first = (wanted or named)[0]
-    understood = False
-    if first == 0 or call.op_type in _ANY_OUTPUT:
-        try:
-            understood = HANDLERS.get(call.op_type, simple)(call)
-        except MisfitError as error:
-            raise BadInputError(f"node {call.label!r} ({call.op_type}) {error}") from error
-    if not understood:
+    call.used = [position for position in named if call.outputs[position] in used] or named[:1]
+    first = call.used[0]
+    try:
+        require(first == 0 or call.op_type in _ANY_OUTPUT)
+        HANDLERS.get(call.op_type, simple)(call)
+    except UnknownFormError:
         opaque(call, first)
+    except MisfitError as error:
+        raise BadInputError(f"node {call.name!r} ({call.op_type}) {error}") from error
     source = call.made[min(call.made)]
     for position in named:
-        if position not in call.made and position in wanted:
+        if position not in call.made and position in call.used:
             call.add("opaque", [source], position=position, step=f"output {position}")
         if position in call.made:
-            call.emitter.bind(call.outputs[position], call.made[position])
+            call.emitter.activations[call.outputs[position]] = call.made[position]
 
 
 def _keep_constant(call: Call) -> None:
     """A node without activations: its outputs are constants too."""
     emitter, inferred = call.emitter, call.emitter.inferred
-    reads = call.all_constants
+    reads = call.constants
     from_shape = any(constant.from_shape for constant in reads)
     if call.op_type == "DequantizeLinear":
         made_of = reads
-        emitter.mark_settings(reads[1:])
+        emitter.settings.update(roots_of(reads[1:]))
     elif call.op_type in DATA_FIRST:
         made_of = reads[:1]
     else:

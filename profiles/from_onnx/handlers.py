@@ -1,7 +1,7 @@
 """What single ONNX operators mean to the planner.
 
-A handler translates a node's operands and attributes for `profiles.meanings`, and returns False
-where the node is not of the form that it understands: that node is opaque, and the profile's
+A handler translates a node's operands and attributes for `profiles.meanings`. Where the node is not
+of the form that it understands it raises `UnknownFormError`: that node is opaque, and the profile's
 coverage names it.
 """
 
@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 from profiles.from_onnx.attention import attention, multi_head_attention, packed_attention
 from profiles.from_onnx.call import Call
-from profiles.from_onnx.emitter import stored_only
 from profiles.from_onnx.loops import inside, loop
-from profiles.from_onnx.ops import AXES, MOVES, SIMPLE_KINDS, WEIGHTLESS, shown_name
+from profiles.from_onnx.ops import AXES, MOVES, SIMPLE_KINDS, WEIGHTLESS
 from profiles.from_onnx.products import (
     conv,
     conv_integer,
@@ -36,97 +35,81 @@ from profiles.from_onnx.rearranged import (
 )
 from profiles.from_onnx.shape_rules import ASSUMED
 from profiles.meanings import elements, layers
+from profiles.meanings.call import UnknownFormError, require, stored_only
 from profiles.meanings.moves import reshaped, turned
 
-Handler = Callable[[Call], bool]
+Handler = Callable[[Call], None]
 
 
 def opaque(call: Call, position: int) -> None:
     """Keep an operator that runs on one node: its work is not counted, its weights are."""
-    weights = [c for c in (*call.all_constants, *inside(call)) if c.is_weight]
-    step = _assumption(call)
-    inputs = call.activations
-    call.add("opaque", inputs, position=position, name="", step=step, weights=weights)
+    weights = [c for c in (*call.constants, *inside(call)) if c.is_weight]
+    inputs, step = call.activations, _assumption(call)
+    call.add("opaque", inputs, position=position, beside="", step=step, weights=weights)
 
 
 def _assumption(call: Call) -> str:
     if call.op_type not in ASSUMED:
         return ""
     step = "largest output assumed"
-    call.emitter.assume(call.label, f"{call.op_type} {call.label!r}: {step}")
+    call.emitter.assumed[call.name] = f"{call.op_type} {call.name!r}: {step}"
     return step
 
 
-def simple(call: Call) -> bool:
+def simple(call: Call) -> None:
     """Translate an operator that needs no more than a table."""
-    kind = SIMPLE_KINDS.get(call.op_type)
-    if kind is None:
-        return False
-    inputs = call.activations
-    if kind != "elementwise" and call.tensor(0) is None:
-        return False
+    require(call.op_type in SIMPLE_KINDS)
+    kind, inputs = SIMPLE_KINDS[call.op_type], call.activations
+    require(kind == "elementwise" or call.tensor(0) is not None)
     if kind == "activation" and len(inputs) > 1:
         kind = "elementwise"
     elif kind != "elementwise":
         inputs = inputs[:1]  # computed settings, such as a size, are no data
     call.add(kind, inputs, weights=[] if call.op_type in WEIGHTLESS else call.weights)
-    return True
 
 
-def _batch_norm(call: Call) -> bool:
-    x, constants = call.tensor(0), call.constants(range(1, 5))
-    if x is None or len(constants) != 4:
-        return False
+def _batch_norm(call: Call) -> None:
+    x, constants = call.data(0), [call.weight(position) for position in range(1, 5)]
     call.add("batch_norm", [x], weights=[*constants[:2], *stored_only(constants[2:])])
-    return True
 
 
-def _norm(call: Call) -> bool:
-    x = call.tensor(0)
-    if x is None or len(call.activations) > 1:
-        return False
+def _norm(call: Call) -> None:
+    x = call.data(0)
+    require(len(call.activations) == 1)
     axis, groups = call.integer("axis", -1), call.integer("num_groups", 1)
-    weights, op = call.all_constants, shown_name(call.op_type)
-    return elements.norm(call, x, op, first=axis, groups=groups, weights=weights)
+    elements.norm(call, x, call.op, first=axis, groups=groups, weights=call.constants)
 
 
 def _norm_over(*default: int) -> Handler:
     """A norm over the dimensions that it names, or else over these."""
 
-    def handler(call: Call) -> bool:
-        x = call.tensor(0)
-        if x is None or len(call.activations) > 1:
-            return False
-        given = call.attributes
+    def handler(call: Call) -> None:
+        x, given = call.data(0), call.attributes
+        require(len(call.activations) == 1)
         axes = given.get("axes", (given["axis"],) if "axis" in given else default)
         rank = max(len(x.shape), 1)
-        call.add("norm", [x], weights=call.all_constants, axes=tuple(a % rank for a in axes))
-        return True
+        call.add("norm", [x], weights=call.constants, axes=tuple(axis % rank for axis in axes))
 
     return handler
 
 
-def _skip_norm(call: Call) -> bool:
+def _skip_norm(call: Call) -> None:
     """ONNX Runtime's sum of two tensors, normalised; the sum itself may be an output too."""
-    x, skip = call.tensor(0), call.tensor(1)
-    if x is None or skip is None:
-        return False
+    x, skip = call.data(0), call.data(1)
     total = call.add("elementwise", [x, skip], "add", shape=x.shape, step="add")
-    call.bind(total, 3)
+    call.made[3] = total
     op = "rms_norm" if "Simplified" in call.op_type else "layer_norm"
-    return elements.norm(call, total, op, weights=call.all_constants)
+    elements.norm(call, total, op, weights=call.constants)
 
 
-def _softmax(call: Call) -> bool:
+def _softmax(call: Call) -> None:
     flattening = call.emitter.opset < 13  # then all from the axis on is one dimension
     axis = call.integer("axis", 1 if flattening else -1)
-    return elements.softmax(call, call.tensor(0), axis, to_the_end=flattening)
+    elements.softmax(call, call.data(0), axis, to_the_end=flattening)
 
 
-def _reduce(call: Call) -> bool:
-    x = call.tensor(0)
-    if x is None:
-        return False
+def _reduce(call: Call) -> None:
+    x = call.data(0)
     if call.op_type.startswith("Arg"):
         axes: tuple[int, ...] | None = (call.integer("axis", 0),)
     elif call.has_input(1):
@@ -134,68 +117,64 @@ def _reduce(call: Call) -> bool:
     else:
         axes = tuple(call.attributes.get("axes", ()))
     if axes is None:
-        return False
+        raise UnknownFormError
     if not axes and call.integer("noop_with_empty_axes", 0):
         call.add("identity", [x])
-        return True
-    return elements.reduce(call, x, axes)
+    else:
+        elements.reduce(call, x, axes)
 
 
-def _sampled(call: Call) -> bool:
+def _sampled(call: Call) -> None:
     """Every channel at computed places: places are data too."""
-    x = call.tensor(0)
-    if x is None:
-        return False
-    call.add("pool", [x, *call.tensors(range(1, len(call.inputs)))])
-    return True
+    call.add("pool", [call.data(0), *call.tensors(range(1, len(call.inputs)))])
 
 
-def _along(call: Call) -> bool:
+def _max_pool(call: Call) -> None:
+    """A maximum, and where it stood if that is asked for."""
+    x = call.data(0)
+    for position in call.used:
+        call.add("pool", [x], position=position)
+
+
+def _along(call: Call) -> None:
     """Work along one dimension, which leaves the others alone."""
-    x = call.tensor(0)
-    if x is None:
-        return False
-    rank = max(len(x.shape), 1)
+    rank = max(len(call.data(0).shape), 1)
     axis: int | None = call.integer("axis", AXES[call.op_type])
     if call.op_type in ("CumSum", "CumProd"):
         axis = next(iter(call.integers(1) or ()), None)
-    return _each_output(call, tuple(range(rank)) if axis is None else (axis % rank,))
+    _each_output(call, tuple(range(rank)) if axis is None else (axis % rank,))
 
 
-def _moved(call: Call) -> bool:
+def _moved(call: Call) -> None:
     """Numbers picked or put anywhere: nothing to compute, and one node that does it."""
-    return _each_output(call, tuple(range(len(call.activations[0].shape))))
+    _each_output(call, tuple(range(len(call.activations[0].shape))))
 
 
-def _each_output(call: Call, axes: tuple[int, ...]) -> bool:
+def _each_output(call: Call, axes: tuple[int, ...]) -> None:
     inputs, weights = call.activations, call.weights
     for position, name in enumerate(call.outputs):
         if name:
             step = _assumption(call)
             call.add("identity", inputs, position=position, step=step, weights=weights, axes=axes)
-    return True
 
 
-def _rotary(call: Call) -> bool:
+def _rotary(call: Call) -> None:
     """Pairs of a head's coordinates, turned: heads stay apart."""
     x = call.tensor(0)
     if x is None or len(x.shape) != 4:
-        return _moved(call)
-    call.add("softmax", [x], axes=(3,))
-    return True
+        _moved(call)
+    else:
+        call.add("softmax", [x], axes=(3,))
 
 
-def _dynamic_quantize(call: Call) -> bool:
+def _dynamic_quantize(call: Call) -> None:
     """The same numbers as bytes, and their scale and zero point, which all of them decide."""
-    x = call.tensor(0)
-    if x is None:
-        return False
+    x = call.data(0)
     call.add("identity", [x])
     axes = tuple(range(len(x.shape)))
     for position, name in enumerate(call.outputs):
         if position and name:
             call.add("reduce", [x], "range", position=position, step="range", axes=axes)
-    return True
 
 
 _QUANTIZED_LSTM = "com.microsoft.DynamicQuantizeLSTM"
@@ -203,18 +182,16 @@ _LSTM_SCALES = range(8, 12)  # of the input and recurrent weights, with their ze
 _LSTM_WEIGHTS = (1, 2, 3, 7)  # input weights, recurrent weights, bias; peepholes
 
 
-def _recurrent(call: Call) -> bool:
+def _recurrent(call: Call) -> None:
     """A recurrent layer; the final states are parts of what it made."""
-    x = call.tensor(0)
-    matrices = [given.shape if (given := call.operand(p)) else () for p in (1, 2)]
-    if x is None or len(x.shape) != 3 or any(len(shape) != 3 for shape in matrices):
-        return False
+    x, matrices = call.data(0), [call.operand(position).shape for position in (1, 2)]
+    require(len(x.shape) == len(matrices[0]) == len(matrices[1]) == 3)
     directions, hidden = matrices[0][0], matrices[1][2]
     if call.op_type == _QUANTIZED_LSTM:
         hidden = matrices[1][1]
         call.mark_settings(*_LSTM_SCALES)
     # The quantised form keeps other settings where peepholes stand: single numbers.
-    trained = [c for c in call.constants(_LSTM_WEIGHTS) if c.elements > 1]
+    trained = [c for c in call.constants_at(_LSTM_WEIGHTS) if c.elements > 1]
     # The directions' features stand side by side, whatever order of dimensions ONNX wants.
     output = layers.recurrent(
         call,
@@ -223,19 +200,18 @@ def _recurrent(call: Call) -> bool:
         matrices,
         call.op_type.rpartition(".")[2].removeprefix("DynamicQuantize").lower(),
         shape=(*x.shape[:2], directions * hidden),
-        weights=[*trained, *stored_only(call.all_constants)],
+        weights=[*trained, *stored_only(call.constants)],
     )
     batch_first = bool(call.integer("layout", 0))
     whole = reshaped(call, output, (*x.shape[:2], directions, hidden))
     whole = whole if batch_first else turned(call, whole, (0, 2, 1, 3))
-    call.bind(whole)
+    call.made[0] = whole
+    time = (1 if batch_first else 0,)
     for position, name in enumerate(call.outputs):
         if position and name:
-            time = (1 if batch_first else 0,)
             call.add(
                 "slice", [whole], "slice", position=position, step="state", axes=time, start=-1
             )
-    return True
 
 
 HANDLERS: dict[str, Handler] = {
@@ -265,6 +241,7 @@ HANDLERS: dict[str, Handler] = {
     "LRN": _norm_over(1),
     "MeanVarianceNormalization": _norm_over(0, 2, 3),
     "RotaryEmbedding": _rotary,
+    "MaxPool": _max_pool,
     **dict.fromkeys(AXES, _along),
     **dict.fromkeys("GridSample MaxRoiPool MaxUnpool RoiAlign".split(), _sampled),
     **dict.fromkeys(MOVES, _moved),

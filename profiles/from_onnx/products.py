@@ -6,78 +6,76 @@ Those are the same layers with settings for their number format.
 from __future__ import annotations
 
 from profiles.from_onnx.call import Call
-from profiles.from_onnx.emitter import stored_only
 from profiles.meanings import einsum as meaning
 from profiles.meanings import layers
+from profiles.meanings.call import require, stored_only
 from profiles.meanings.products import product
 
 
-def matmul(call: Call, left: int = 0, right: int = 1) -> bool:
+def matmul(call: Call, left: int = 0, right: int = 1) -> None:
     """``A · B`` over the last two dimensions, the others broadcast."""
-    weights = call.constants((left, right))
-    return product(call, call.operand(left), call.operand(right), weights=weights)
+    weights = call.constants_at((left, right))
+    product(call, call.operand(left), call.operand(right), weights=weights)
 
 
-def gemm(call: Call) -> bool:
+def gemm(call: Call) -> None:
     """``α · A · B + β · C`` of matrices, A and B transposed on demand."""
-    return product(
+    product(
         call,
         call.operand(0),
         call.operand(1),
         turn=(bool(call.integer("transA", 0)), bool(call.integer("transB", 0))),
         term=call.tensor(2),
-        weights=call.constants(range(3)),
+        weights=call.constants_at(range(3)),
     )
 
 
-def einsum(call: Call) -> bool:
+def einsum(call: Call) -> None:
     """A product of any number of operands."""
     equation = call.attributes.get("equation", b"").decode(errors="replace")
-    operands = [call.operand(position) for position in range(len(call.inputs))]
-    return meaning.einsum(call, equation, operands)
+    meaning.einsum(call, equation, [call.operand(p) for p in range(len(call.inputs))])
 
 
 def conv(
     call: Call, x: int = 0, weight: int = 1, bias: int = 2, places: tuple[int, ...] = ()
-) -> bool:
+) -> None:
     """A convolution whose operands stand at the given positions; ``places``: computed offsets."""
-    if call.tensor(bias) is not None:
-        return False
-    return layers.convolution(
+    require(call.tensor(bias) is None)
+    layers.convolution(
         call,
-        call.tensor(x),
-        call.constant(weight),
+        call.data(x),
+        call.weight(weight),
         groups=call.integer("group", 1),
         transposed=call.op_type == "ConvTranspose",
-        weights=[*call.constants((weight, bias)), *stored_only(call.all_constants)],
+        weights=[*call.constants_at((weight, bias)), *stored_only(call.constants)],
         places=call.tensors(places),
     )
 
 
-def deformed_conv(call: Call) -> bool:
+def deformed_conv(call: Call) -> None:
     """A convolution that reads at computed places."""
-    return conv(call, bias=3, places=(2, 4))
+    conv(call, bias=3, places=(2, 4))
 
 
-def qlinear_conv(call: Call) -> bool:
+def qlinear_conv(call: Call) -> None:
     """A convolution of quantised numbers with fixed scales."""
     call.mark_settings(1, 2, 4, 5, 6, 7)
-    return conv(call, weight=3, bias=8)
+    conv(call, weight=3, bias=8)
 
 
-def conv_integer(call: Call) -> bool:
+def conv_integer(call: Call) -> None:
     """A convolution of integers."""
     call.mark_settings(2, 3)
-    return conv(call, bias=len(call.inputs))
+    conv(call, bias=len(call.inputs))
 
 
-def qlinear_matmul(call: Call) -> bool:
+def qlinear_matmul(call: Call) -> None:
     """A matrix product of quantised numbers with fixed scales."""
     call.mark_settings(1, 2, 4, 5, 6, 7)
-    return matmul(call, 0, 3)
+    matmul(call, 0, 3)
 
 
-def matmul_integer(call: Call) -> bool:
+def matmul_integer(call: Call) -> None:
     """A matrix product of integers."""
     call.mark_settings(2, 3)
-    return matmul(call)
+    matmul(call)

@@ -7,39 +7,30 @@ from itertools import accumulate
 from profiles.from_onnx.call import Call
 from profiles.graph import Tensor
 from profiles.meanings import layers, moves
+from profiles.meanings.call import require
 
 
-def concat(call: Call) -> bool:
+def concat(call: Call) -> None:
     """Tensors one behind the other; constants among them belong to nobody."""
     inputs = call.tensors(range(len(call.inputs)))
-    if len(inputs) == len(call.inputs):
-        return moves.concat(call, inputs, call.integer("axis", 1))
-    if len(inputs) > 1:
-        return False
-    # A class token put before the others leaves the features alone, unlike constant features.
-    call.add("identity", inputs, weights=call.weights)
-    return True
+    moves.concat(call, inputs, call.integer("axis", 1), call.weights)
 
 
-def split(call: Call) -> bool:
+def split(call: Call) -> None:
     """A tensor in parts."""
-    x = call.tensor(0)
-    if x is None or not x.shape or not all(call.outputs):
-        return False
+    x = call.data(0)
+    require(bool(x.shape) and all(call.outputs))
     axis = call.integer("axis", 0) % len(x.shape)
     count = len(call.outputs)
-    starts = accumulate((call.output_shape(p)[axis] for p in range(count)), initial=0)
+    starts = accumulate((call.output(p).shape[axis] for p in range(count)), initial=0)
     for position, start in zip(range(count), starts, strict=False):
-        name = str(position) if count > 1 else None
-        call.add("slice", [x], "slice", position=position, name=name, axes=(axis,), start=start)
-    return True
+        beside = str(position) if count > 1 else ""
+        call.add("slice", [x], "slice", position=position, beside=beside, axes=(axis,), start=start)
 
 
-def slice_(call: Call) -> bool:
+def slice_(call: Call) -> None:
     """A part of a tensor: a run of one dimension, or anything else."""
-    x = call.tensor(0)
-    if x is None:
-        return False
+    x = call.data(0)
     if len(call.inputs) > 1:
         starts, axes, steps = (call.integers(position) for position in (1, 3, 4))
         plain = not call.has_input(4) or (steps is not None and set(steps) <= {1})
@@ -49,7 +40,7 @@ def slice_(call: Call) -> bool:
         axes = call.attributes.get("axes")
         steps, plain, known = None, True, True
     rank = max(len(x.shape), 1)
-    output = call.output_shape()
+    output = call.output().shape
     cut = {axis for axis in range(rank) if x.shape[axis] != output[axis]}
     named = [axis % rank for axis in (axes or range(len(starts or ())))] if known else []
     start = -1
@@ -63,70 +54,62 @@ def slice_(call: Call) -> bool:
         begin = dict(zip(named, starts or (), strict=False)).get(axis, 0)
         start = moves.first_index(begin, x.shape[axis])
     call.add("slice", [x], axes=tuple(sorted(cut)), start=start)
-    return True
 
 
-def gather(call: Call) -> bool:
+def gather(call: Call) -> None:
     """Look rows of a table up, or pick entries of an activation."""
-    table, data = call.constant(0), call.tensor(0)
-    axis = call.integer("axis", 0)
+    data, axis = call.tensor(0), call.integer("axis", 0)
     if data is None:
-        return table is not None and _looked_up(call, axis)
+        _looked_up(call, axis)
+        return
     chosen = call.operand(1)
-    if chosen is None or not data.shape:
-        return False
+    require(bool(data.shape))
     axis %= len(data.shape)
     picked = call.integers(1) or ()
     run = bool(picked) and picked == tuple(range(picked[0], picked[0] + len(picked)))
     start = picked[0] % data.shape[axis] if run else -1
     sources = [data, *call.tensors((1,))]
     kept = moves.resized(data.shape, axis, chosen.elements)
-    if kept == call.output_shape():
+    if kept == call.output().shape:
         call.add("slice", sources, "slice", axes=(axis,), start=start)
-        return True
+        return
     part = call.add("slice", sources, "slice", shape=kept, step="slice", axes=(axis,), start=start)
     call.add("reshape", [part], "reshape")
-    return True
 
 
-def _looked_up(call: Call, axis: int) -> bool:
-    (table,) = call.constants((0,))
-    inputs = call.activations
+def _looked_up(call: Call, axis: int) -> None:
+    table, inputs = call.weight(0), call.activations
     if len(table.shape) == 2 and axis == 0:
-        return layers.embedding(call, inputs, table, "embedding")
-    axes = tuple(range(len(inputs[0].shape)))  # a list, or a table of matrices: on one node
-    call.add("identity", inputs, weights=[table], axes=axes)
-    return True
+        layers.embedding(call, inputs, table, "embedding")
+    else:  # a list, or a table of matrices: on one node
+        axes = tuple(range(len(inputs[0].shape)))
+        call.add("identity", inputs, weights=[table], axes=axes)
 
 
-def transpose(call: Call) -> bool:
+def transpose(call: Call) -> None:
     """Dimensions in another order."""
-    x = call.tensor(0)
-    if x is None:
-        return False
-    return moves.transpose(call, x, tuple(call.attributes.get("perm", range(len(x.shape))[::-1])))
+    x = call.data(0)
+    moves.transpose(call, x, tuple(call.attributes.get("perm", range(len(x.shape))[::-1])))
 
 
-def depth_to_space(call: Call) -> bool:
+def depth_to_space(call: Call) -> None:
     """Channels become blocks of pixels."""
-    x, block = call.tensor(0), call.integer("blocksize", 0)
-    if x is None or len(x.shape) != 4 or block < 1 or x.shape[1] % (block * block):
-        return False
+    x, block = call.data(0), call.integer("blocksize", 0)
+    require(len(x.shape) == 4 and block > 0 and x.shape[1] % (block * block) == 0)
     if call.attributes.get("mode", b"DCR") == b"DCR":
         x = _interleaved(call, x, block**2)
-    return moves.shuffled(call, x, *moves.channels_to_blocks(x.shape, block))
+    moves.shuffled(call, x, *moves.channels_to_blocks(x.shape, block))
 
 
-def space_to_depth(call: Call) -> bool:
+def space_to_depth(call: Call) -> None:
     """Blocks of pixels become channels."""
-    x, block = call.tensor(0), call.integer("blocksize", 0)
-    if x is None or len(x.shape) != 4 or block < 1 or x.shape[2] % block or x.shape[3] % block:
-        return False
+    x, block = call.data(0), call.integer("blocksize", 0)
+    require(len(x.shape) == 4 and block > 0 and x.shape[2] % block == x.shape[3] % block == 0)
     channels = x.shape[1]
     split, order = moves.blocks_to_channels(x.shape, block)
     mixed = moves.turned(call, moves.reshaped(call, x, split), order)
-    deep = moves.reshaped(call, mixed, call.output_shape())
-    return moves.shuffled(call, deep, *moves.channels_regrouped(deep.shape, channels))
+    deep = moves.reshaped(call, mixed, call.output().shape)
+    moves.shuffled(call, deep, *moves.channels_regrouped(deep.shape, channels))
 
 
 def _interleaved(call: Call, x: Tensor, groups: int) -> Tensor:

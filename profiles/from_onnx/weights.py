@@ -55,7 +55,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
         if found is not None:
             tensor, steps = found
             by_name.setdefault(tensor.name, (node, tensor, steps))
-            by_name[node.label] = (node, tensor, steps)
+            by_name[node.name] = (node, tensor, steps)
     answer = {}
     for layer in request["layers"]:
         name = next((name for name in (layer, *candidates(layer)) if name in by_name), None)
@@ -123,7 +123,7 @@ def _oriented(
         weight = weight.reshape(weight.shape[-2:])
     if weight.ndim < 2 or (weight.ndim > 2 and node.op_type in ("Gemm", "MatMul")):
         raise BadInputError(
-            f"the weight {tensor.name!r} of node {node.label!r} has the shape {weight.shape}; "
+            f"the weight {tensor.name!r} of node {node.name!r} has the shape {weight.shape}; "
             "one matrix is needed"
         )
     return weight.swapaxes(0, 1) if _reads_turned(node) else weight

@@ -1,14 +1,14 @@
 """What single ATen operators mean to the planner.
 
-A handler translates a call's arguments for `profiles.meanings`, and returns False where the call
-is not of the form that it understands: that call is opaque, and the profile's coverage names it.
+A handler translates a call's arguments for `profiles.meanings`. Where the call is not of the form
+that it understands it raises `UnknownFormError`: that call is opaque, and the profile's coverage
+names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from profiles.from_torch.attention import attention, recurrent
 from profiles.from_torch.emitter import Call
 from profiles.from_torch.movements import (
     concat,
@@ -23,62 +23,71 @@ from profiles.from_torch.movements import (
     stack,
     transpose,
 )
-from profiles.from_torch.ops import CREATED, ELEMENTWISE, GATHERS, REDUCTIONS, UNARY, shown_name
-from profiles.from_torch.products import conv, einsum, linear, matmul
+from profiles.from_torch.ops import CREATED, ELEMENTWISE, GATHERS, REDUCTIONS, UNARY
+from profiles.from_torch.products import attention, conv, einsum, linear, matmul, recurrent
 from profiles.meanings import elements, layers
+from profiles.meanings.call import require
 from profiles.meanings.moves import part
 
-Handler = Callable[[Call], bool]
+Handler = Callable[[Call], None]
 
 
-def _embedding(call: Call) -> bool:
-    table = call.constant("weight")
-    if table is None or call.tensor("indices") is None:
-        return False
-    return layers.embedding(call, call.activations, table, call.base.strip("_"))
+def opaque(call: Call) -> None:
+    """Keep an operator that runs on one node: its work is not counted, its weights are."""
+    call.add_all("opaque", call.base)
 
 
-def _batch_norm(call: Call) -> bool:
-    x = call.tensor("input")
-    if x is None or len(call.activations) > 1:
-        return False
-    call.add("batch_norm", [x], "batch_norm", weights=call.constants)
-    return True
+def simple(call: Call) -> None:
+    """Translate a call that needs no more than a table."""
+    inputs = call.activations
+    if call.base in ELEMENTWISE or (call.base in UNARY and len(inputs) > 1):
+        call.add("elementwise", inputs, weights=call.constants)
+    elif call.base in UNARY or call.base in GATHERS:
+        call.add_all(UNARY.get(call.base, "gather"))
+    else:
+        require("upsample_" in call.base)
+        call.add("pool", inputs[:1], weights=call.constants)
 
 
-def _norm(call: Call) -> bool:
-    x = call.tensor("input")
-    if x is None or len(call.activations) > 1:
-        return False
-    op, first = shown_name(call.base), -len(call.integers("normalized_shape") or (0,))
-    groups = call.integer("num_groups", call.integer("group", 1)) if op == "group_norm" else 1
-    return elements.norm(call, x, op, first=first, groups=groups, weights=call.constants)
+def _embedding(call: Call) -> None:
+    table, _ = call.weight("weight"), call.data("indices")
+    layers.embedding(call, call.activations, table, call.base.strip("_"))
 
 
-def _softmax(call: Call) -> bool:
-    return elements.softmax(call, call.tensor("self"), call.integer("dim", -1))
+def _batch_norm(call: Call) -> None:
+    x = call.data("input")
+    require(len(call.activations) == 1)
+    call.add("batch_norm", [x], weights=call.constants)
 
 
-def _reduce(call: Call) -> bool:
+def _norm(call: Call) -> None:
+    x = call.data("input")
+    require(len(call.activations) == 1)
+    first = -len(call.integers("normalized_shape") or (0,))
+    groups = call.integer("num_groups", call.integer("group", 1)) if "group" in call.base else 1
+    elements.norm(call, x, call.op, first=first, groups=groups, weights=call.constants)
+
+
+def _softmax(call: Call) -> None:
+    elements.softmax(call, call.data("self"), call.integer("dim", -1))
+
+
+def _reduce(call: Call) -> None:
     x = call.tensor("self")
     if x is not None and len(call.activations) == 1:
-        return elements.reduce(call, x, call.integers("dim") or (), call.used)
-    if call.base not in ("max", "min"):
-        return False
-    call.add("elementwise", call.activations, weights=call.constants)  # of two tensors
-    return True
+        elements.reduce(call, x, call.integers("dim") or (), call.used)
+    else:
+        require(call.base in ("max", "min"))  # of two tensors
+        call.add("elementwise", call.activations, weights=call.constants)
 
 
-def _glu(call: Call) -> bool:
-    x = call.tensor("self")
-    if x is None:
-        return False
+def _glu(call: Call) -> None:
+    x = call.data("self")
     axis = call.integer("dim", -1) % len(x.shape)
-    half = call.output_shape()[axis]
+    half = call.output().shape[axis]
     value, gate = (part(call, x, axis, start, half) for start in (0, half))
     opened = call.add("activation", [gate], "sigmoid", shape=gate.shape, step="sigmoid")
     call.add("elementwise", [value, opened])
-    return True
 
 
 COUNTED: dict[str, Handler] = {

@@ -5,44 +5,41 @@ from __future__ import annotations
 from itertools import accumulate
 
 from profiles.from_torch.emitter import Call
-from profiles.from_torch.simple import simple
 from profiles.graph import Kind
 from profiles.meanings import layers, moves
+from profiles.meanings.call import require
 
 
-def concat(call: Call) -> bool:
+def concat(call: Call) -> None:
     """Join along a dimension; constants that take part have no owner."""
-    return moves.concat(call, call.activations, call.integer("dim", 0), call.constants)
+    moves.concat(call, call.activations, call.integer("dim", 0), call.constants)
 
 
-def stack(call: Call) -> bool:
+def stack(call: Call) -> None:
     """Join along a new dimension."""
-    return moves.stack(call, call.activations, call.integer("dim", 0), call.constants)
+    moves.stack(call, call.activations, call.integer("dim", 0), call.constants)
 
 
-def pieces(call: Call) -> bool:
+def pieces(call: Call) -> None:
     """``split``, ``chunk`` and ``unbind``: one slice for each piece that is used."""
-    x = call.tensor("self")
-    if x is None or not x.shape:
-        return False
+    x = call.data("self")
+    require(bool(x.shape))
     axis = 0 if call.base == "vsplit" else call.integer("dim", 0) % len(x.shape)
     if call.base == "hsplit":
         axis = min(1, len(x.shape) - 1)
     if call.base == "unbind":
         starts = list(range(len(call.node.outputs)))
     else:
-        sizes = [call.output_shape(position)[axis] for position in range(len(call.node.outputs))]
+        sizes = [call.output(position).shape[axis] for position in range(len(call.node.outputs))]
         starts = [0, *accumulate(sizes)]
     for position in call.used:
         call.add("slice", [x], "slice", position=position, axes=(axis,), start=starts[position])
-    return True
 
 
-def cut(call: Call) -> bool:
+def cut(call: Call) -> None:
     """``slice``, ``narrow`` and ``select``."""
-    x = call.tensor("self")
-    if x is None or not x.shape:
-        return False
+    x = call.data("self")
+    require(bool(x.shape))
     axis = call.integer("dim", 0) % len(x.shape)
     size = x.shape[axis]
     given = call.value("index" if call.base.startswith("select") else "start", 0)
@@ -51,14 +48,14 @@ def cut(call: Call) -> bool:
         start = moves.first_index(given, size)
     op = "select" if call.base.startswith("select") else "slice"
     call.add("slice", [x], op, axes=(axis,), start=start)
-    return True
 
 
-def picked(call: Call) -> bool:
+def picked(call: Call) -> None:
     """Entries of one dimension by fixed indices; else elements wander."""
     x = call.tensor("self")
     if x is None or len(call.activations) != 1:
-        return _looked_up(call)
+        _looked_up(call)
+        return
     axis = -1
     if call.base == "index_select":
         axis = call.integer("dim", 0) % max(len(x.shape), 1)
@@ -70,14 +67,14 @@ def picked(call: Call) -> bool:
             else []
         )
         axis = named[0] if len(named) == 1 else -1
-    shape = call.output_shape()
+    shape = call.output().shape
     if axis < 0 or (*x.shape[:axis], *x.shape[axis + 1 :]) != (*shape[:axis], *shape[axis + 1 :]):
-        return simple(call)
-    call.add("slice", [x], "slice", weights=call.constants, axes=(axis,), start=-1)
-    return True
+        call.add_all("gather")
+    else:
+        call.add("slice", [x], "slice", weights=call.constants, axes=(axis,), start=-1)
 
 
-def _looked_up(call: Call) -> bool:
+def _looked_up(call: Call) -> None:
     """Rows of a table by computed indices."""
     table = call.constant("self")
     by_rows = call.base == "index_select" and call.integer("dim", 0) == 0
@@ -85,21 +82,20 @@ def _looked_up(call: Call) -> bool:
         given = call.value("indices")
         by_rows = isinstance(given, tuple) and len(given) == 1
     if table is None or len(table.shape) != 2 or not by_rows:
-        return simple(call)
-    return layers.embedding(call, call.activations, table, "embedding")
+        call.add_all("gather")
+    else:
+        layers.embedding(call, call.activations, table, "embedding")
 
 
-def transpose(call: Call) -> bool:
+def transpose(call: Call) -> None:
     """Dimensions in another order."""
-    x = call.tensor("self")
-    if x is None:
-        return False
+    x = call.data("self")
     op = "permute" if call.base == "permute" else "transpose"
-    return moves.transpose(call, x, _order(call, len(x.shape)), op)
+    moves.transpose(call, x, _order(call, len(x.shape)), op)
 
 
-def _order(call: Call, rank: int) -> tuple[int, ...] | None:
-    """The permutation that a call means; None where it does not say."""
+def _order(call: Call, rank: int) -> tuple[int, ...]:
+    """The permutation that a call means; of no size where it does not say."""
     base = call.base
     if base in ("permute", "permute_copy"):
         dims = call.integers("dims")
@@ -107,7 +103,7 @@ def _order(call: Call, rank: int) -> tuple[int, ...] | None:
     if base in ("movedim", "moveaxis"):
         source, target = call.integers("source"), call.integers("destination")
         if source is None or target is None or len(source) != len(target):
-            return None
+            return ()
         to = dict(zip((t % rank for t in target), (s % rank for s in source), strict=True))
         others = iter(axis for axis in range(rank) if axis not in to.values())
         return tuple(to[axis] if axis in to else next(others) for axis in range(rank))
@@ -123,57 +119,45 @@ def _order(call: Call, rank: int) -> tuple[int, ...] | None:
     return tuple(exchanged)
 
 
-def moved(call: Call) -> bool:
+def moved(call: Call) -> None:
     """``roll`` and ``flip``: positions change places along dimensions, features elsewhere stay."""
-    x = call.tensor("self")
-    if x is None:
-        return False
+    x = call.data("self")
     rank = max(len(x.shape), 1)
     dims = call.integers("dims")
     call.add("identity", [x], axes=tuple(d % rank for d in dims or range(rank)))
-    return True
 
 
-def repeat_interleave(call: Call) -> bool:
+def repeat_interleave(call: Call) -> None:
     """Every entry several times in a row."""
     x, times = call.tensor("self"), call.value("repeats")
     axis = call.value("dim")
     if x is None or not isinstance(times, int) or not isinstance(axis, int) or not x.shape:
         call.add("gather", call.activations, weights=call.constants)
-        return True
-    call.bind(moves.repeated(call, x, axis % len(x.shape), times))
-    return True
+    else:
+        call.made[0] = moves.repeated(call, x, axis % len(x.shape), times)
 
 
-def shuffle(call: Call) -> bool:
+def shuffle(call: Call) -> None:
     """Pixel and channel shuffles."""
-    x = call.tensor("self") or call.tensor("input")
-    if x is None or len(x.shape) < 3:
-        return False
+    x = call.tensor("self") or call.data("input")
+    require(len(x.shape) > 2)
     name, rule = {
         "channel_shuffle": ("groups", moves.channels_regrouped),
         "pixel_shuffle": ("upscale_factor", moves.channels_to_blocks),
         "pixel_unshuffle": ("downscale_factor", moves.blocks_to_channels),
     }[call.base]
-    return moves.shuffled(call, x, *rule(x.shape, call.integer(name, 1)), call.base)
+    moves.shuffled(call, x, *rule(x.shape, call.integer(name, 1)), call.base)
 
 
-def same_or_cast(call: Call) -> bool:
+def same_or_cast(call: Call) -> None:
     """``to`` of a tensor like another one, ``copy_``: the values come from one operand."""
-    name = "src" if call.base == "copy" else "self"
-    x = call.tensor(name)
-    if x is None:
-        return False
-    kind: Kind = "identity" if x.shape == call.output_shape() else "elementwise"
+    x = call.data("src" if call.base == "copy" else "self")
+    kind: Kind = "identity" if x.shape == call.output().shape else "elementwise"
     call.add(kind, [x], weights=call.constants)
-    return True
 
 
-def shaped_like(call: Call) -> bool:
+def shaped_like(call: Call) -> None:
     """``view_as``, ``expand_as``: the second operand gives its shape only."""
-    x = call.tensor("self")
-    if x is None:
-        return False
+    x = call.data("self")
     kind: Kind = "elementwise" if call.base == "expand_as" else "reshape"
     call.add(kind, [x], "expand" if kind == "elementwise" else "reshape", weights=call.constants)
-    return True

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 from profiles.graph import Tensor
+from profiles.meanings.call import Call, Constant, Operand, require
 from profiles.meanings.moves import repeated, reshaped, turned
-from profiles.meanings.protocol import Call, Operand
 
 _HEADS_OUT = (0, 2, 1, 3)  # (batch, tokens, heads, d) to (batch, heads, tokens, d), and back
 
@@ -18,8 +18,8 @@ def attention(
     key: Operand,
     value: Operand,
     masks: Sequence[Tensor] = (),
-    weights: Iterable[object] = (),
-) -> bool:
+    weights: Iterable[Constant] = (),
+) -> None:
     """Softmax(q kᵀ) v; a key head that several query heads read is repeated for them.
 
     Parameters
@@ -29,28 +29,26 @@ def attention(
     masks : sequence of Tensor
         Computed ones; whatever they say is added to the products.
     """
-    output = call.output_shape()
+    output = call.output().shape
     if isinstance(query, Tensor) and isinstance(key, Tensor) and isinstance(value, Tensor):
         key, value = (_for_every_query_head(call, item, query) for item in (key, value))
         inputs = [query, key, value, *masks]
         if len(output) == len(query.shape):
             call.add("attention", inputs, "attention", weights=weights)
-            return True
+            return
         inside = (*query.shape[:-1], value.shape[-1])
         heads = call.add(
-            "attention", inputs, "attention", shape=inside, name="heads", weights=weights
+            "attention", inputs, "attention", shape=inside, beside="heads", weights=weights
         )
         reshaped(call, turned(call, heads, _HEADS_OUT), output, last=True)
-        return True
+        return
     # With a learned operand the formula cannot read its shape off the inputs: (|q| + |out|) · keys
     # is |out| · contracted.
     elements = prod(output)
     macs = (prod(query.shape) + elements) * key.shape[-2]
     inputs = [item for item in (query, key, value) if isinstance(item, Tensor)] + [*masks]
-    if macs % elements:
-        return False
+    require(macs % elements == 0)
     call.add("matmul", inputs, "attention", contracted=macs // elements, weights=weights)
-    return True
 
 
 def split_in_heads(call: Call, x: Tensor, heads: int) -> Tensor:

@@ -15,38 +15,15 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from profiles.graph import Tensor
+from profiles.meanings.call import Call, Constant, Operand, Shape, require
 from profiles.meanings.moves import reshaped, turned
 from profiles.meanings.products import matmul, times
-from profiles.meanings.protocol import Call, Constant, Operand, Shape
 
 _SPARE = "".join(chr(code) for code in range(0x100, 0x140))  # names for the ellipsis' dimensions
 
 
-@dataclass(frozen=True)
-class Terms:
-    """An equation with one index for every dimension.
-
-    Attributes
-    ----------
-    read : tuple of str
-        Indices of each operand.
-    made : str
-        Of the output.
-    sizes : dict of str to int
-    """
-
-    read: tuple[str, ...]
-    made: str
-    sizes: dict[str, int]
-
-    @property
-    def output(self) -> Shape:
-        """Shape of the output."""
-        return tuple(self.sizes[index] for index in self.made)
-
-
-def parsed(equation: str, shapes: Sequence[Shape]) -> Terms | None:
-    """Read an equation; None where it makes no sense or one index has two sizes.
+def parsed(equation: str, shapes: Sequence[Shape]) -> tuple[list[str], str, dict[str, int]]:
+    """Read an equation: one index for every dimension.
 
     Parameters
     ----------
@@ -55,31 +32,43 @@ def parsed(equation: str, shapes: Sequence[Shape]) -> Terms | None:
         alphabetical order behind the ellipsis' dimensions.
     shapes : sequence of tuple of int
         Of the operands.
+
+    Returns
+    -------
+    list of str
+        Indices of each operand.
+    str
+        Of the output.
+    dict of str to int
+        Their sizes.
+
+    Raises
+    ------
+    UnknownFormError
+        It makes no sense, or one index has two sizes (a broadcast: rare, and not worth a guess).
     """
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
     read = left.split(",")
-    if not re.fullmatch(r"[A-Za-z,.]*(->[A-Za-z.]*)?", text) or len(read) != len(shapes):
-        return None
+    require(re.fullmatch(r"[A-Za-z,.]*(->[A-Za-z.]*)?", text) is not None)
+    require(len(read) == len(shapes))
     if not arrow:
         letters = re.sub("[,.]", "", left)
         once = "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
         right = ("..." if "..." in left else "") + once
     ranks = [len(s) - len(t) + 3 if "..." in t else 0 for t, s in zip(read, shapes, strict=True)]
     rank = max(ranks)
-    if not 0 <= min(ranks) <= rank <= len(_SPARE):
-        return None
+    require(0 <= min(ranks) <= rank <= len(_SPARE))
     # Dimensions of an ellipsis are aligned at the last one, like those of a broadcast.
     terms = [t.replace("...", _SPARE[rank - n : rank]) for t, n in zip(read, ranks, strict=True)]
     made = right.replace("...", _SPARE[:rank])
     sizes: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
-        if "." in term or len(term) != len(shape):
-            return None
+        require("." not in term and len(term) == len(shape))
         for index, size in zip(term, shape, strict=True):
-            if sizes.setdefault(index, size) != size:
-                return None  # broadcast within an index: rare, and not worth a guess
-    return Terms(tuple(terms), made, sizes) if set(made) <= set(sizes) else None
+            require(sizes.setdefault(index, size) == size)
+    require(set(made) <= set(sizes))
+    return terms, made, sizes
 
 
 @dataclass(frozen=True)
@@ -101,19 +90,16 @@ class _Factor:
     weights: tuple[Constant, ...]
 
 
-def einsum(call: Call, equation: str, operands: Sequence[Operand | None]) -> bool:
+def einsum(call: Call, equation: str, operands: Sequence[Operand]) -> None:
     """Every combination of the indices of a pair is one multiply-accumulate."""
-    given = [operand for operand in operands if operand is not None]
-    terms = parsed(equation, [operand.shape for operand in given])
-    if terms is None or len(given) != len(operands) or terms.output != call.output_shape():
-        return False
-    made, sizes = terms.made, terms.sizes
+    read, made, sizes = parsed(equation, [operand.shape for operand in operands])
+    require(tuple(sizes[index] for index in made) == call.output().shape)
     first, *others = (
         _Factor(term, x, ()) if isinstance(x, Tensor) else _Factor(term, None, (x,))
-        for term, x in zip(terms.read, given, strict=True)
+        for term, x in zip(read, operands, strict=True)
     )
     if not others:
-        return _rearranged(call, first, made)
+        _rearranged(call, first, made)
     for number, second in enumerate(others, start=1):
         later = others[number:]
         wanted = set(made).union(*(item.term for item in later))
@@ -125,22 +111,19 @@ def einsum(call: Call, equation: str, operands: Sequence[Operand | None]) -> boo
         first = _paired(
             call, *pair, "".join(i for i in order if i in wanted), sizes, last=not later
         )
-    return True
 
 
-def _rearranged(call: Call, x: _Factor, made: str) -> bool:
+def _rearranged(call: Call, x: _Factor, made: str) -> None:
     """One operand: a transpose, or a sum."""
-    if x.tensor is None or len(set(x.term)) != len(x.term):
-        return False
+    assert x.tensor is not None  # a call without activations is a constant
+    require(len(set(x.term)) == len(x.term))
     if set(x.term) == set(made):
         order = tuple(x.term.index(index) for index in made)
         call.add("transpose", [x.tensor], "transpose", permutation=order)
-        return True
-    if "".join(index for index in x.term if index in made) != made:
-        return False
+        return
+    require("".join(index for index in x.term if index in made) == made)
     gone = tuple(axis for axis, index in enumerate(x.term) if index not in made)
     call.add("reduce", [x.tensor], "sum", axes=gone)
-    return True
 
 
 def _plain(call: Call, x: _Factor, wanted: Set[str], sizes: dict[str, int]) -> _Factor:
@@ -172,6 +155,7 @@ def _paired(
     if left.tensor is None:  # a weight comes second
         left, right = right, left
     if left.tensor is None:
+        call.note_folded()
         return _Factor(made, None, weights)
     a, b = left.term, right.term
     batch = [i for i in made if i in a and i in b]

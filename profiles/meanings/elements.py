@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from profiles.graph import Tensor
-from profiles.meanings.protocol import Call
+from profiles.meanings.call import Call, Constant
 
 _FROM = {"instance_norm": 2, "group_norm": 1}
 """Norms whose name says from which dimension on they go over all of them."""
@@ -18,8 +18,8 @@ def norm(
     *,
     first: int = -1,
     groups: int = 1,
-    weights: Iterable[object] = (),
-) -> bool:
+    weights: Iterable[Constant] = (),
+) -> None:
     """Mean and size of what lies in some dimensions are brought to fixed values.
 
     Parameters
@@ -34,23 +34,18 @@ def norm(
     rank = len(x.shape)
     axes = tuple(range(_FROM.get(op, first % max(rank, 1)), rank))
     call.add("norm", [x], op, axes=axes, groups=groups, weights=weights)
-    return True
 
 
-def softmax(call: Call, x: Tensor | None, axis: int, *, to_the_end: bool = False) -> bool:
+def softmax(call: Call, x: Tensor, axis: int, *, to_the_end: bool = False) -> None:
     """Shares of a whole along a dimension, or along all from it on."""
-    if x is None:
-        return False
     rank = max(len(x.shape), 1)
     first = axis % rank
     call.add("softmax", [x], axes=tuple(range(first, rank if to_the_end else first + 1)))
-    return True
 
 
-def reduce(call: Call, x: Tensor, axes: Iterable[int], positions: Iterable[int] = (0,)) -> bool:
+def reduce(call: Call, x: Tensor, axes: Iterable[int], positions: Iterable[int] = (0,)) -> None:
     """A sum, mean or extremum over some dimensions, over all if none is named."""
     rank = max(len(x.shape), 1)
     over = tuple(sorted({axis % rank for axis in axes})) or tuple(range(rank))
     for position in positions:
         call.add("reduce", [x], position=position, axes=over)
-    return True

@@ -6,20 +6,20 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 from profiles.graph import Kind, Tensor
+from profiles.meanings.call import Call, Constant, MisfitError, Shape
 from profiles.meanings.moves import reshaped
-from profiles.meanings.protocol import Call, Constant, MisfitError, Shape
 
 
 def convolution(
     call: Call,
-    x: Tensor | None,
-    filters: Constant | None,
+    x: Tensor,
+    filters: Constant,
     *,
     groups: int,
     transposed: bool,
-    weights: Iterable[object],
+    weights: Iterable[Constant],
     places: Sequence[Tensor] = (),
-) -> bool:
+) -> None:
     """A convolution, with or without a batch dimension.
 
     Parameters
@@ -36,9 +36,7 @@ def convolution(
     MisfitError
         Filters, groups and data do not fit each other.
     """
-    if x is None or filters is None:
-        return False
-    output = call.output_shape()
+    output = call.output().shape
     alone = len(x.shape) == len(output) == len(filters.shape) - 1
     data, made = ((1, *x.shape), (1, *output)) if alone else (x.shape, output)
     if not _fits(data, made, filters.shape, groups, transposed):
@@ -58,7 +56,6 @@ def convolution(
     )
     if alone:
         reshaped(call, result, output, last=True)
-    return True
 
 
 def _fits(data: Shape, output: Shape, filters: Shape, groups: int, transposed: bool) -> bool:
@@ -77,7 +74,7 @@ def recurrent(
     op: str,
     *,
     shape: Shape | None = None,
-    weights: Iterable[object],
+    weights: Iterable[Constant],
 ) -> Tensor:
     """LSTM, GRU or RNN, whole or one cell: every step reads all weight matrices."""
     return call.add(
@@ -85,12 +82,12 @@ def recurrent(
         [x, *states],
         op,
         shape=shape,
+        beside="",
         weights=weights,
         contracted=sum(prod(matrix) for matrix in matrices),
     )
 
 
-def embedding(call: Call, inputs: Sequence[Tensor], table: Constant, op: str) -> bool:
+def embedding(call: Call, inputs: Sequence[Tensor], table: Constant, op: str) -> None:
     """Rows of a table, looked up by computed numbers."""
     call.add("embedding", inputs, op, weights=[table], weight_shape=table.shape)
-    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from profiles.graph import Tensor
-from profiles.meanings.protocol import Call, Shape
+from profiles.meanings.call import Call, Constant, Shape, require
 
 
 def swapped(shape: Shape) -> Shape:
@@ -65,30 +65,29 @@ def repeated(call: Call, x: Tensor, axis: int, times: int) -> Tensor:
 # Whole calls.
 
 
-def concat(call: Call, inputs: Sequence[Tensor], axis: int, weights: Iterable[object] = ()) -> bool:
+def concat(
+    call: Call, inputs: Sequence[Tensor], axis: int, weights: Iterable[Constant] = ()
+) -> None:
     """Join along a dimension; constants that take part have no owner."""
-    rank = len(call.output_shape())
-    if any(len(item.shape) != rank for item in inputs):
-        return False
+    rank = len(call.output().shape)
+    require(all(len(item.shape) == rank for item in inputs))
     call.add("concat", inputs, "concat", axes=(axis % max(rank, 1),), weights=weights)
-    return True
 
 
-def stack(call: Call, inputs: Sequence[Tensor], axis: int, weights: Iterable[object] = ()) -> bool:
+def stack(
+    call: Call, inputs: Sequence[Tensor], axis: int, weights: Iterable[Constant] = ()
+) -> None:
     """Join along a new dimension: reshapes, then a concat."""
-    shape = call.output_shape()
+    shape = call.output().shape
     apart = resized(shape, axis % max(len(shape), 1), 1)
-    return concat(call, [reshaped(call, item, apart) for item in inputs], axis, weights)
+    concat(call, [reshaped(call, item, apart) for item in inputs], axis, weights)
 
 
-def transpose(call: Call, x: Tensor | None, order: Shape | None, op: str = "transpose") -> bool:
+def transpose(call: Call, x: Tensor, order: Shape, op: str = "transpose") -> None:
     """Dimensions in another order."""
-    if x is None or order is None or sorted(order) != list(range(len(x.shape))):
-        return False
-    if tuple(x.shape[axis] for axis in order) != call.output_shape():
-        return False
+    require(sorted(order) == list(range(len(x.shape))))
+    require(tuple(x.shape[axis] for axis in order) == call.output().shape)
     call.add("transpose", [x], op, permutation=order)
-    return True
 
 
 def first_index(start: int, size: int) -> int:
@@ -96,14 +95,13 @@ def first_index(start: int, size: int) -> int:
     return max(start + size, 0) if start < 0 else min(start, size)
 
 
-def shuffled(call: Call, x: Tensor, split: Shape, order: Shape, op: str = "") -> bool:
+def shuffled(call: Call, x: Tensor, split: Shape, order: Shape, op: str = "") -> None:
     """Reshape, transpose, reshape to the output; the last is a step unless it has a name."""
     mixed = turned(call, reshaped(call, x, split), order)
     if op:
         call.add("reshape", [mixed], op)
     else:
         reshaped(call, mixed, (), last=True)
-    return True
 
 
 def channels_to_blocks(shape: Shape, block: int) -> tuple[Shape, Shape]:

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 from profiles.graph import Tensor
+from profiles.meanings.call import Call, Constant, MisfitError, Operand, Shape, require
 from profiles.meanings.moves import matrix_turned, swapped
-from profiles.meanings.protocol import Call, MisfitError, Operand, Shape
 
 Turn = tuple[bool, bool]
 
 
 def product(
     call: Call,
-    left: Operand | None,
-    right: Operand | None,
+    left: Operand,
+    right: Operand,
     *,
     turn: Turn = (False, False),
     term: Tensor | None = None,
-    weights: Sequence[object] = (),
-) -> bool:
+    weights: Sequence[Constant] = (),
+) -> None:
     """``left · right`` over the last two dimensions, the others broadcast, plus a computed term.
 
     Parameters
@@ -37,31 +37,30 @@ def product(
     MisfitError
         The dimension that is summed over has two sizes.
     """
-    shape = None if term is None else call.output_shape()
+    require(isinstance(left, Tensor) or isinstance(right, Tensor))
+    shape = None if term is None else call.output().shape
     if isinstance(left, Tensor) and isinstance(right, Tensor):
         a, b = (
             matrix_turned(call, x) if exchanged else x
             for x, exchanged in zip((left, right), turn, strict=True)
         )
         made = matmul(call, a, b, shape, weights)
-    elif isinstance(left, Tensor) and right is not None:
+    elif isinstance(left, Tensor):
         x = matrix_turned(call, left) if turn[0] else left
         weight = swapped(right.shape) if turn[1] else right.shape
         made = times(call, x, weight, shape, weights)
-    elif isinstance(right, Tensor) and left is not None:
+    else:
+        assert isinstance(right, Tensor)
         # W · x is (xᵀ · Wᵀ)ᵀ: between two transposes it is a linear layer like any other.
         weight = left.shape if turn[0] else swapped(left.shape)
         x = right if turn[1] or len(right.shape) < 2 else matrix_turned(call, right)
         if min(len(right.shape), len(weight)) < 2:
             made = times(call, x, weight, shape, weights)
         else:
-            inner = times(call, x, weight, swapped(call.output_shape()), weights)
+            inner = times(call, x, weight, swapped(call.output().shape), weights)
             made = matrix_turned(call, inner, last=term is None)
-    else:
-        return False
     if term is not None:
         call.add("elementwise", [made, term], "add", step="add")
-    return True
 
 
 def matmul(
@@ -69,7 +68,7 @@ def matmul(
     left: Tensor,
     right: Tensor,
     shape: Sequence[int] | None,
-    weights: Iterable[object] = (),
+    weights: Iterable[Constant] = (),
 ) -> Tensor:
     """A product of two activations; of this shape where it is not the call's output.
 
@@ -81,9 +80,7 @@ def matmul(
     summed = right.shape[-2] if len(right.shape) > 1 else right.shape[-1]
     if left.shape[-1] != summed:
         raise MisfitError(f"multiplies tensors of shapes {left.shape} and {right.shape}")
-    return call.add(
-        "matmul", [left, right], "matmul", shape=shape, name=_named(shape), weights=weights
-    )
+    return call.add("matmul", [left, right], "matmul", shape=shape, weights=weights)
 
 
 def times(
@@ -91,8 +88,8 @@ def times(
     x: Tensor,
     weight: Shape,
     shape: Sequence[int] | None,
-    weights: Iterable[object],
-    name: str = "product",
+    weights: Iterable[Constant],
+    beside: str | None = None,
 ) -> Tensor:
     """``x · W`` where the weight, turned as it is used, has the shape (..., I, O) or (I,).
 
@@ -104,8 +101,8 @@ def times(
         Of the result where it is not the call's output.
     weights : iterable of Constant
         What W is made of, and a bias.
-    name : str
-        Of a result that is not the call's output.
+    beside : str, optional
+        As `Call.add` has it.
 
     Raises
     ------
@@ -118,20 +115,15 @@ def times(
             f"multiplies a tensor of shape {x.shape} by a weight of shape {weight}, "
             "which do not fit"
         )
-    named = _named(shape, name)
     if len(weight) < 2 or prod(weight[:-2]) > 1:  # a weight of its own for every matrix
-        return call.add("matmul", [x], "matmul", shape=shape, name=named, weights=weights)
+        return call.add("matmul", [x], "matmul", shape=shape, beside=beside, weights=weights)
     canonical = (weight[-1], features)
     return call.add(
         "linear",
         [x],
         "linear",
         shape=shape,
-        name=named,
+        beside=beside,
         weights=weights,
         weight_shape=canonical,
     )
-
-
-def _named(shape: Sequence[int] | None, name: str = "product") -> str | None:
-    return None if shape is None else name
