@@ -73,7 +73,7 @@ class Call(meanings.Call):
         return self.emitter.described(self.outputs[position], where)
 
     def _name(self, position: int) -> str:
-        return self.inputs[position] if position < len(self.inputs) else ""
+        return self.inputs[position] if 0 <= position < len(self.inputs) else ""
 
     def _label(self, op: str, beside: str) -> str:
         return self.emitter.label(f"{self.name}:{beside}") if beside else self.name

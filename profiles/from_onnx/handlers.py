@@ -8,22 +8,13 @@ coverage names it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from profiles.from_onnx.attention import attention, multi_head_attention, packed_attention
 from profiles.from_onnx.call import Call
 from profiles.from_onnx.loops import inside, loop
 from profiles.from_onnx.ops import AXES, MOVES, SIMPLE_KINDS, WEIGHTLESS
-from profiles.from_onnx.products import (
-    conv,
-    conv_integer,
-    deformed_conv,
-    einsum,
-    gemm,
-    matmul,
-    matmul_integer,
-    qlinear_conv,
-    qlinear_matmul,
-)
+from profiles.from_onnx.products import conv, einsum, gemm, matmul
 from profiles.from_onnx.rearranged import (
     concat,
     depth_to_space,
@@ -167,6 +158,16 @@ def _rotary(call: Call) -> None:
         call.add("softmax", [x], axes=(3,))
 
 
+def _quantised(handler: Callable[..., None], *settings: int, **positions: int) -> Handler:
+    """The same layer, with settings for its number format and its operands elsewhere."""
+
+    def quantised(call: Call) -> None:
+        call.mark_settings(*settings)
+        handler(call, **positions)
+
+    return quantised
+
+
 def _dynamic_quantize(call: Call) -> None:
     """The same numbers as bytes, and their scale and zero point, which all of them decide."""
     x = call.data(0)
@@ -217,13 +218,13 @@ def _recurrent(call: Call) -> None:
 HANDLERS: dict[str, Handler] = {
     "Conv": conv,
     "ConvTranspose": conv,
-    "ConvInteger": conv_integer,
-    "QLinearConv": qlinear_conv,
-    "DeformConv": deformed_conv,
+    "ConvInteger": _quantised(conv, 2, 3, bias=-1),
+    "QLinearConv": _quantised(conv, 1, 2, 4, 5, 6, 7, weight=3, bias=8),
+    "DeformConv": partial(conv, bias=3, places=(2, 4)),
     "Gemm": gemm,
     "MatMul": matmul,
-    "MatMulInteger": matmul_integer,
-    "QLinearMatMul": qlinear_matmul,
+    "MatMulInteger": _quantised(matmul, 2, 3),
+    "QLinearMatMul": _quantised(matmul, 1, 2, 4, 5, 6, 7, right=3),
     "DynamicQuantizeLinear": _dynamic_quantize,
     "Einsum": einsum,
     "Attention": attention,

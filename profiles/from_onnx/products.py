@@ -1,7 +1,4 @@
-"""Matrix products and convolutions of ONNX, and their quantised forms.
-
-Those are the same layers with settings for their number format.
-"""
+"""Matrix products and convolutions of ONNX."""
 
 from __future__ import annotations
 
@@ -50,32 +47,3 @@ def conv(
         weights=[*call.constants_at((weight, bias)), *stored_only(call.constants)],
         places=call.tensors(places),
     )
-
-
-def deformed_conv(call: Call) -> None:
-    """A convolution that reads at computed places."""
-    conv(call, bias=3, places=(2, 4))
-
-
-def qlinear_conv(call: Call) -> None:
-    """A convolution of quantised numbers with fixed scales."""
-    call.mark_settings(1, 2, 4, 5, 6, 7)
-    conv(call, weight=3, bias=8)
-
-
-def conv_integer(call: Call) -> None:
-    """A convolution of integers."""
-    call.mark_settings(2, 3)
-    conv(call, bias=len(call.inputs))
-
-
-def qlinear_matmul(call: Call) -> None:
-    """A matrix product of quantised numbers with fixed scales."""
-    call.mark_settings(1, 2, 4, 5, 6, 7)
-    matmul(call, 0, 3)
-
-
-def matmul_integer(call: Call) -> None:
-    """A matrix product of integers."""
-    call.mark_settings(2, 3)
-    matmul(call)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 from profiles.graph import Kind, Operator, Tensor
 
@@ -67,6 +67,13 @@ class Constant:
 
 
 Operand = Tensor | Constant
+_Found = TypeVar("_Found")
+
+
+def _needed(found: _Found | None) -> _Found:
+    if found is None:
+        raise UnknownFormError
+    return found
 
 
 def roots_of(constants: Iterable[Constant]) -> tuple[str, ...]:
@@ -171,24 +178,16 @@ class Call(ABC):
 
     def operand(self, key: Any) -> Operand:
         """The activation or constant that is this argument; without one the call stays opaque."""
-        found = self.tensor(key) or self.constant(key)
-        if found is None:
-            raise UnknownFormError
-        return found
+        found: Operand | None = self.tensor(key) or self.constant(key)
+        return _needed(found)
 
     def data(self, key: Any) -> Tensor:
         """The activation that is this argument; without one the call stays opaque."""
-        found = self.tensor(key)
-        if found is None:
-            raise UnknownFormError
-        return found
+        return _needed(self.tensor(key))
 
     def weight(self, key: Any) -> Constant:
         """The constant that is this argument; without one the call stays opaque."""
-        found = self.constant(key)
-        if found is None:
-            raise UnknownFormError
-        return found
+        return _needed(self.constant(key))
 
     def tensors(self, keys: Iterable[Any]) -> list[Tensor]:
         """The activations among some arguments."""
