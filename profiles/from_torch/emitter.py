@@ -18,7 +18,7 @@ from profiles.from_torch.program import (
 )
 from profiles.graph import Kind, Tensor
 from profiles.meanings import call as meanings
-from profiles.meanings.call import Constant, Operand, UnknownFormError, roots_of
+from profiles.meanings.call import Constant, Operand, roots_of
 
 
 class Emitter(meanings.Emitter):
@@ -146,18 +146,9 @@ class Call(meanings.Call):
         return numbers if len(numbers) == len(items) else None
 
     def operands(self, name: str) -> list[Operand]:
-        """The activations and constants in an argument that is a list of nothing else."""
+        """The activations and constants in an argument that is a list."""
         items = self.value(name)
-        names = (
-            [item.name for item in items if isinstance(item, Ref)]
-            if isinstance(items, tuple)
-            else []
-        )
-        found = [self.book.activations.get(n) or self.book.constants.get(n) for n in names]
-        given = [operand for operand in found if operand is not None]
-        if not isinstance(items, tuple) or len(given) < len(items):
-            raise UnknownFormError
-        return given
+        return [self.operand(item) for item in items] if isinstance(items, tuple) else []
 
     @property
     def used(self) -> list[int]:
@@ -179,8 +170,8 @@ class Call(meanings.Call):
         """An output's shape and type."""
         return tensor_of(self.emitter.values[self.node.outputs[position]], "")
 
-    def _name(self, name: str) -> str:
-        found = self.value(name)
+    def _name(self, key: Value) -> str:
+        found = self.value(key) if isinstance(key, str) else key
         return found.name if isinstance(found, Ref) else ""
 
     def _label(self, op: str, beside: str) -> str:

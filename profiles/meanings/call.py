@@ -178,8 +178,7 @@ class Call(ABC):
 
     def operand(self, key: Any) -> Operand:
         """The activation or constant that is this argument; without one the call stays opaque."""
-        found: Operand | None = self.tensor(key) or self.constant(key)
-        return _needed(found)
+        return self.tensor(key) or self.weight(key)
 
     def data(self, key: Any) -> Tensor:
         """The activation that is this argument; without one the call stays opaque."""

@@ -67,7 +67,7 @@ def parsed(equation: str, shapes: Sequence[Shape]) -> tuple[list[str], str, dict
         require("." not in term and len(term) == len(shape))
         for index, size in zip(term, shape, strict=True):
             require(sizes.setdefault(index, size) == size)
-    require(set(made) <= set(sizes))
+    require(set(made) <= set(sizes) and len(set(made)) == len(made))
     return terms, made, sizes
 
 
