@@ -101,6 +101,8 @@ class Graph:
     ----------
     requirements : tuple of str
         Comparisons of open sizes (see `profiles.size`) without which it is another graph.
+    folded : tuple of str
+        Modules with products of weights alone: the same for every input, and not counted.
     """
 
     name: str
@@ -109,3 +111,4 @@ class Graph:
     operators: tuple[Operator, ...]
     notes: tuple[str, ...] = field(default=())
     requirements: tuple[str, ...] = field(default=())
+    folded: tuple[str, ...] = field(default=())

@@ -9,19 +9,21 @@ from math import prod
 import onnx
 
 from planner.errors import BadInputError
-from profiles.from_onnx.emitter import Emitter, Made, Node
+from profiles.from_onnx.call import Call
+from profiles.from_onnx.emitter import Emitter
 from profiles.from_onnx.handlers import HANDLERS, opaque, simple
 from profiles.from_onnx.inferred import Inferred
 from profiles.from_onnx.inputs import graph_inputs
 from profiles.from_onnx.ops import DATA_FIRST, shown_name
 from profiles.graph import Graph
+from profiles.meanings.call import MisfitError, UnknownFormError, require, roots_of
 
 _NAME_CHARACTERS = 400  # of a node, that may name its layer
 
 
 # Their handlers do not need the first output to be wanted.
 _ANY_OUTPUT = frozenset(
-    "Split TopK Loop Scan LSTM GRU RNN com.microsoft.DynamicQuantizeLSTM".split()
+    "MaxPool Split TopK Loop Scan LSTM GRU RNN com.microsoft.DynamicQuantizeLSTM".split()
 )
 
 
@@ -61,32 +63,33 @@ def translate(
         emitter.described(value.name, f"input {value.name!r}") for value in graph_inputs(model)
     )
     for tensor in inputs:
-        emitter.bind(tensor.name, tensor)
+        emitter.activations[tensor.name] = tensor
         emitter.label(tensor.name)
     for weight in model.graph.initializer:
         emitter.store(weight.name, weight.data_type, tuple(weight.dims), prod(weight.dims))
     for sparse in model.graph.sparse_initializer:
         values = sparse.values
         emitter.store(values.name, values.data_type, tuple(sparse.dims), prod(values.dims))
-    nodes = list(labelled(model.graph, emitter))
-    used = {name for node in nodes for name in node.reads}
+    calls = list(labelled(model.graph, emitter))
+    used = {name for call in calls for name in call.reads}
     used |= {value.name for value in model.graph.output}
-    for node in nodes:
-        if node.op_type in ("Shape", "Size"):
-            for output in node.outputs:
+    for call in calls:
+        if call.op_type in ("Shape", "Size"):
+            for output in call.outputs:
                 emitter.derive(output, (), from_shape=True)
-        elif emitter.activations(node):
-            _translate_node(emitter, node, used)
+        elif call.activations:
+            _translate_call(call, used)
         else:
-            _keep_constant(emitter, inferred, node)
-    made = [emitter.tensor(value.name) for value in model.graph.output]
+            _keep_constant(call)
+    made = [emitter.activations.get(value.name) for value in model.graph.output]
     outputs = tuple(dict.fromkeys(tensor.name for tensor in made if tensor is not None))
     if not partial and (not emitter.operators or not outputs):
         raise BadInputError("has no output that depends on its inputs: there is nothing to plan")
-    return Graph(name, inputs, outputs, tuple(emitter.operators), emitter.notes)
+    notes = tuple(dict.fromkeys(emitter.assumed.values()))
+    return Graph(name, inputs, outputs, tuple(emitter.operators), notes)
 
 
-def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Node]:
+def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Call]:
     """The nodes under their names, or ``optype_k`` where they have none of their own."""
     names = Counter(proto.name for proto in graph.node)
     taken = {value.name for value in graph.input}
@@ -100,45 +103,48 @@ def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Node]:
     numbers: Counter[str] = Counter()
     for proto in graph.node:
         if proto.name in own:
-            yield Node(proto, proto.name)
+            yield Call(emitter, proto, proto.name)
             continue
         operator = shown_name(proto.op_type)[:_NAME_CHARACTERS]
         numbers[operator] += 1
-        yield Node(proto, emitter.label(f"{operator}_{numbers[operator]}"))
+        yield Call(emitter, proto, emitter.label(f"{operator}_{numbers[operator]}"))
 
 
-def _translate_node(emitter: Emitter, node: Node, used: set[str]) -> None:
-    wanted = [name for name in node.outputs if name in used] or [n for n in node.outputs if n]
-    if not wanted:
+def _translate_call(call: Call, used: set[str]) -> None:
+    named = [position for position, name in enumerate(call.outputs) if name]
+    if not named:
         return
-    made: Made | None = None
-    if wanted[0] == node.outputs[0] or node.op_type in _ANY_OUTPUT:
-        made = HANDLERS.get(node.op_type, simple)(emitter, node)
-    if made is None:
-        made = opaque(emitter, node, node.outputs.index(wanted[0]))
-    source = next(tensor for tensor in made if tensor is not None)
-    for position, name in enumerate(node.outputs):
-        tensor = made[position] if position < len(made) else None
-        if tensor is None and name in used and name:
-            output = emitter.output(node, position, emitter.label(f"{node.label}:{position}"))
-            tensor = emitter.emit(node, "opaque", [source], output, step=f"output {position}")
-        if tensor is not None and name:
-            emitter.bind(name, tensor)
+    call.used = [position for position in named if call.outputs[position] in used] or named[:1]
+    first = call.used[0]
+    try:
+        require(first == 0 or call.op_type in _ANY_OUTPUT)
+        HANDLERS.get(call.op_type, simple)(call)
+    except UnknownFormError:
+        opaque(call, first)
+    except MisfitError as error:
+        raise BadInputError(f"node {call.name!r} ({call.op_type}) {error}") from error
+    source = call.made[min(call.made)]
+    for position in named:
+        if position not in call.made and position in call.used:
+            call.add("opaque", [source], position=position, step=f"output {position}")
+        if position in call.made:
+            call.emitter.activations[call.outputs[position]] = call.made[position]
 
 
-def _keep_constant(emitter: Emitter, inferred: Inferred, node: Node) -> None:
+def _keep_constant(call: Call) -> None:
     """A node without activations: its outputs are constants too."""
-    reads = emitter.constants(node)
+    emitter, inferred = call.emitter, call.emitter.inferred
+    reads = call.constants
     from_shape = any(constant.from_shape for constant in reads)
-    if node.op_type == "DequantizeLinear":
+    if call.op_type == "DequantizeLinear":
         made_of = reads
-        emitter.mark_settings(reads[1:])
-    elif node.op_type in DATA_FIRST:
+        emitter.settings.update(roots_of(reads[1:]))
+    elif call.op_type in DATA_FIRST:
         made_of = reads[:1]
     else:
-        made_of = [constant for constant in reads if constant.is_weight]
-    stores = node.op_type in ("Constant", "ConstantOfShape") or not reads
-    for name in filter(None, node.outputs):
+        made_of = call.weights
+    stores = call.op_type in ("Constant", "ConstantOfShape") or not reads
+    for name in filter(None, call.outputs):
         shape, data_type = inferred.shapes.get(name), inferred.element_types.get(name, 0)
         if stores and not from_shape and shape is not None and _is_number(data_type):
             emitter.store(name, data_type, shape, prod(shape))

@@ -1,28 +1,20 @@
 """What single ONNX operators mean to the planner.
 
-A handler returns the activations that its node makes, one per output as far as it knows them,
-or None where the node is not of the form that it understands: that node is opaque, and the
-profile's coverage names it.
+A handler translates a node's operands and attributes for `profiles.meanings`. Where the node is not
+of the form that it understands it raises `UnknownFormError`: that node is opaque, and the profile's
+coverage names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from profiles.from_onnx.attention import attention, multi_head_attention, packed_attention
-from profiles.from_onnx.convolution import conv, convolution
-from profiles.from_onnx.einsum import einsum
-from profiles.from_onnx.emitter import Constant, Emitter, Made, Node
+from profiles.from_onnx.call import Call
 from profiles.from_onnx.loops import inside, loop
 from profiles.from_onnx.ops import AXES, MOVES, SIMPLE_KINDS, WEIGHTLESS
-from profiles.from_onnx.products import gemm, matmul
-from profiles.from_onnx.quantized import (
-    conv_integer,
-    dynamic_quantize,
-    matmul_integer,
-    qlinear_conv,
-    qlinear_matmul,
-)
+from profiles.from_onnx.products import conv, einsum, gemm, matmul
 from profiles.from_onnx.rearranged import (
     concat,
     depth_to_space,
@@ -32,214 +24,225 @@ from profiles.from_onnx.rearranged import (
     split,
     transpose,
 )
-from profiles.from_onnx.recurrent import recurrent
 from profiles.from_onnx.shape_rules import ASSUMED
+from profiles.meanings import elements, layers
+from profiles.meanings.call import UnknownFormError, require, stored_only
+from profiles.meanings.moves import reshaped, turned
 
-Handler = Callable[[Emitter, Node], Made | None]
+Handler = Callable[[Call], None]
 
 
-def opaque(e: Emitter, node: Node, position: int) -> Made:
+def opaque(call: Call, position: int) -> None:
     """Keep an operator that runs on one node: its work is not counted, its weights are."""
-    weights = [c for c in (*e.constants(node), *inside(e, node)) if c.is_weight]
-    made: Made = [None] * len(node.outputs)
-    made[position] = e.emit(
-        node,
-        "opaque",
-        e.activations(node),
-        e.output(node, position),
-        step=_assumption(e, node),
-        weights=weights,
-    )
-    return made
+    weights = [c for c in (*call.constants, *inside(call)) if c.is_weight]
+    inputs, step = call.activations, _assumption(call)
+    call.add("opaque", inputs, position=position, beside="", step=step, weights=weights)
 
 
-def _assumption(e: Emitter, node: Node) -> str:
-    if node.op_type not in ASSUMED:
+def _assumption(call: Call) -> str:
+    if call.op_type not in ASSUMED:
         return ""
     step = "largest output assumed"
-    e.assume(node.label, f"{node.op_type} {node.label!r}: {step}")
+    call.emitter.assumed[call.name] = f"{call.op_type} {call.name!r}: {step}"
     return step
 
 
-def _weights(e: Emitter, node: Node) -> list[Constant]:
-    return [constant for constant in e.constants(node) if constant.is_weight]
-
-
-def simple(e: Emitter, node: Node) -> Made | None:
+def simple(call: Call) -> None:
     """Translate an operator that needs no more than a table."""
-    kind = SIMPLE_KINDS.get(node.op_type)
-    if kind is None:
-        return None
-    inputs = e.activations(node)
-    if kind != "elementwise" and e.activation(node, 0) is None:
-        return None
+    require(call.op_type in SIMPLE_KINDS)
+    kind, inputs = SIMPLE_KINDS[call.op_type], call.activations
+    require(kind == "elementwise" or call.tensor(0) is not None)
     if kind == "activation" and len(inputs) > 1:
         kind = "elementwise"
     elif kind != "elementwise":
         inputs = inputs[:1]  # computed settings, such as a size, are no data
-    weights = [] if node.op_type in WEIGHTLESS else _weights(e, node)
-    return [e.emit(node, kind, inputs, e.output(node), weights=weights)]
+    call.add(kind, inputs, weights=[] if call.op_type in WEIGHTLESS else call.weights)
 
 
-def _batch_norm(e: Emitter, node: Node) -> Made | None:
-    x = e.activation(node, 0)
-    given = [e.constant(node, position) for position in range(1, 5)]
-    constants = [constant for constant in given if constant is not None]
-    if x is None or len(constants) != 4:
-        return None
-    output = e.output(node)
-    weights, statistics = constants[:2], constants[2:]
-    return [e.emit(node, "batch_norm", [x], output, weights=weights, statistics=statistics)]
+def _batch_norm(call: Call) -> None:
+    x, constants = call.data(0), [call.weight(position) for position in range(1, 5)]
+    call.add("batch_norm", [x], weights=[*constants[:2], *stored_only(constants[2:])])
 
 
-def _norm(e: Emitter, node: Node) -> Made | None:
-    x = e.activation(node, 0)
-    if x is None or len(e.activations(node)) > 1:
-        return None
-    rank = len(x.shape)
-    last = int(node.attributes.get("axis", -1)) % max(rank, 1)
-    axes = {
-        "LayerNormalization": tuple(range(last, rank)),
-        "RMSNormalization": tuple(range(last, rank)),
-        "LpNormalization": (last,),
-        "InstanceNormalization": tuple(range(2, rank)),
-        "GroupNormalization": tuple(range(1, rank)),
-        "LRN": (1,),
-        "MeanVarianceNormalization": tuple(node.attributes.get("axes", (0, 2, 3))),
-    }[node.op_type]
-    groups = int(node.attributes.get("num_groups", 1))
-    weights, output = e.constants(node), e.output(node)
-    return [e.emit(node, "norm", [x], output, weights=weights, axes=axes, groups=groups)]
+def _norm(call: Call) -> None:
+    x = call.data(0)
+    require(len(call.activations) == 1)
+    axis, groups = call.integer("axis", -1), call.integer("num_groups", 1)
+    elements.norm(call, x, call.op, first=axis, groups=groups, weights=call.constants)
 
 
-def _skip_norm(e: Emitter, node: Node) -> Made | None:
+def _norm_over(*default: int) -> Handler:
+    """A norm over the dimensions that it names, or else over these."""
+
+    def handler(call: Call) -> None:
+        x, given = call.data(0), call.attributes
+        require(len(call.activations) == 1)
+        axes = given.get("axes", (given["axis"],) if "axis" in given else default)
+        rank = max(len(x.shape), 1)
+        call.add("norm", [x], weights=call.constants, axes=tuple(axis % rank for axis in axes))
+
+    return handler
+
+
+def _skip_norm(call: Call) -> None:
     """ONNX Runtime's sum of two tensors, normalised; the sum itself may be an output too."""
-    x, skip = e.activation(node, 0), e.activation(node, 1)
-    if x is None or skip is None:
-        return None
-    total = e.like(x, x.shape, e.label(f"{node.label}:add"))
-    e.emit(node, "elementwise", [x, skip], total, op="add", step="add")
-    axes = (len(x.shape) - 1,)
-    weights = e.constants(node)
-    shown = "rms_norm" if "Simplified" in node.op_type else "layer_norm"
-    output = e.output(node)
-    made: Made = [e.emit(node, "norm", [total], output, op=shown, weights=weights, axes=axes)]
-    return [*made, None, None, total]
+    x, skip = call.data(0), call.data(1)
+    total = call.add("elementwise", [x, skip], "add", shape=x.shape, step="add")
+    call.made[3] = total
+    op = "rms_norm" if "Simplified" in call.op_type else "layer_norm"
+    elements.norm(call, total, op, weights=call.constants)
 
 
-def _softmax(e: Emitter, node: Node) -> Made | None:
-    x = e.activation(node, 0)
-    if x is None:
-        return None
-    rank = max(len(x.shape), 1)
-    flattening = e.opset < 13  # then everything from the axis on is one dimension
-    axis = int(node.attributes.get("axis", 1 if flattening else -1)) % rank
-    axes = tuple(range(axis, rank)) if flattening else (axis,)
-    return [e.emit(node, "softmax", [x], e.output(node), axes=axes)]
+def _softmax(call: Call) -> None:
+    flattening = call.emitter.opset < 13  # then all from the axis on is one dimension
+    axis = call.integer("axis", 1 if flattening else -1)
+    elements.softmax(call, call.data(0), axis, to_the_end=flattening)
 
 
-def _reduce(e: Emitter, node: Node) -> Made | None:
-    x = e.activation(node, 0)
-    if x is None:
-        return None
-    rank = max(len(x.shape), 1)
-    if node.op_type.startswith("Arg"):
-        axes: tuple[int, ...] | None = (int(node.attributes.get("axis", 0)),)
-    elif e.has_input(node, 1):
-        axes = e.integers(node, 1)
+def _reduce(call: Call) -> None:
+    x = call.data(0)
+    if call.op_type.startswith("Arg"):
+        axes: tuple[int, ...] | None = (call.integer("axis", 0),)
+    elif call.has_input(1):
+        axes = call.integers(1)
     else:
-        axes = tuple(node.attributes.get("axes", ()))
+        axes = tuple(call.attributes.get("axes", ()))
     if axes is None:
-        return None
-    if not axes and node.attributes.get("noop_with_empty_axes", 0):
-        return [e.emit(node, "identity", [x], e.output(node))]
-    axes = tuple(sorted({axis % rank for axis in axes})) or tuple(range(rank))
-    return [e.emit(node, "reduce", [x], e.output(node), axes=axes)]
+        raise UnknownFormError
+    if not axes and call.integer("noop_with_empty_axes", 0):
+        call.add("identity", [x])
+    else:
+        elements.reduce(call, x, axes)
 
 
-def _sampled(e: Emitter, node: Node) -> Made | None:
+def _sampled(call: Call) -> None:
     """Every channel at computed places: places are data too."""
-    x = e.activation(node, 0)
-    if x is None:
-        return None
-    places = [t for p in range(1, len(node.inputs)) if (t := e.activation(node, p))]
-    return [e.emit(node, "pool", [x, *places], e.output(node))]
+    call.add("pool", [call.data(0), *call.tensors(range(1, len(call.inputs)))])
 
 
-def _along(e: Emitter, node: Node) -> Made | None:
+def _max_pool(call: Call) -> None:
+    """A maximum, and where it stood if that is asked for."""
+    x = call.data(0)
+    for position in call.used:
+        call.add("pool", [x], position=position)
+
+
+def _along(call: Call) -> None:
     """Work along one dimension, which leaves the others alone."""
-    x = e.activation(node, 0)
-    if x is None:
-        return None
-    rank = max(len(x.shape), 1)
-    axis: int | None = int(node.attributes.get("axis", AXES[node.op_type]))
-    if node.op_type in ("CumSum", "CumProd"):
-        axis = next(iter(e.integers(node, 1) or ()), None)
-    axes = tuple(range(rank)) if axis is None else (axis % rank,)
-    return _each_output(e, node, axes)
+    rank = max(len(call.data(0).shape), 1)
+    axis: int | None = call.integer("axis", AXES[call.op_type])
+    if call.op_type in ("CumSum", "CumProd"):
+        axis = next(iter(call.integers(1) or ()), None)
+    _each_output(call, tuple(range(rank)) if axis is None else (axis % rank,))
 
 
-def _moved(e: Emitter, node: Node) -> Made | None:
+def _moved(call: Call) -> None:
     """Numbers picked or put anywhere: nothing to compute, and one node that does it."""
-    first = e.activations(node)[0]
-    return _each_output(e, node, tuple(range(len(first.shape))))
+    _each_output(call, tuple(range(len(call.activations[0].shape))))
 
 
-def _each_output(e: Emitter, node: Node, axes: tuple[int, ...]) -> Made:
-    made: Made = []
-    for position, name in enumerate(node.outputs):
-        label = node.label if position == 0 else e.label(f"{node.label}:{position}")
-        output = e.output(node, position, label) if name else None
-        if output is not None:
-            e.emit(
-                node,
-                "identity",
-                e.activations(node),
-                output,
-                step=_assumption(e, node),
-                weights=_weights(e, node),
-                axes=axes,
-            )
-        made.append(output)
-    return made
+def _each_output(call: Call, axes: tuple[int, ...]) -> None:
+    inputs, weights = call.activations, call.weights
+    for position, name in enumerate(call.outputs):
+        if name:
+            step = _assumption(call)
+            call.add("identity", inputs, position=position, step=step, weights=weights, axes=axes)
 
 
-def _rotary(e: Emitter, node: Node) -> Made | None:
+def _rotary(call: Call) -> None:
     """Pairs of a head's coordinates, turned: heads stay apart."""
-    x = e.activation(node, 0)
+    x = call.tensor(0)
     if x is None or len(x.shape) != 4:
-        return _moved(e, node)
-    return [e.emit(node, "softmax", [x], e.output(node), axes=(3,))]
+        _moved(call)
+    else:
+        call.add("softmax", [x], axes=(3,))
 
 
-def _deformed(e: Emitter, node: Node) -> Made | None:
-    return convolution(e, node, x=0, weight=1, bias=3, places=(2, 4))
+def _quantised(handler: Callable[..., None], *settings: int, **positions: int) -> Handler:
+    """The same layer, with settings for its number format and its operands elsewhere."""
+
+    def quantised(call: Call) -> None:
+        call.mark_settings(*settings)
+        handler(call, **positions)
+
+    return quantised
+
+
+def _dynamic_quantize(call: Call) -> None:
+    """The same numbers as bytes, and their scale and zero point, which all of them decide."""
+    x = call.data(0)
+    call.add("identity", [x])
+    axes = tuple(range(len(x.shape)))
+    for position, name in enumerate(call.outputs):
+        if position and name:
+            call.add("reduce", [x], "range", position=position, step="range", axes=axes)
+
+
+_QUANTIZED_LSTM = "com.microsoft.DynamicQuantizeLSTM"
+_LSTM_SCALES = range(8, 12)  # of the input and recurrent weights, with their zero points
+_LSTM_WEIGHTS = (1, 2, 3, 7)  # input weights, recurrent weights, bias; peepholes
+
+
+def _recurrent(call: Call) -> None:
+    """A recurrent layer; the final states are parts of what it made."""
+    x, matrices = call.data(0), [call.operand(position).shape for position in (1, 2)]
+    require(len(x.shape) == len(matrices[0]) == len(matrices[1]) == 3)
+    directions, hidden = matrices[0][0], matrices[1][2]
+    if call.op_type == _QUANTIZED_LSTM:
+        hidden = matrices[1][1]
+        call.mark_settings(*_LSTM_SCALES)
+    # The quantised form keeps other settings where peepholes stand: single numbers.
+    trained = [c for c in call.constants_at(_LSTM_WEIGHTS) if c.elements > 1]
+    # The directions' features stand side by side, whatever order of dimensions ONNX wants.
+    output = layers.recurrent(
+        call,
+        x,
+        call.tensors(range(1, len(call.inputs))),
+        matrices,
+        call.op_type.rpartition(".")[2].removeprefix("DynamicQuantize").lower(),
+        shape=(*x.shape[:2], directions * hidden),
+        weights=[*trained, *stored_only(call.constants)],
+    )
+    batch_first = bool(call.integer("layout", 0))
+    whole = reshaped(call, output, (*x.shape[:2], directions, hidden))
+    whole = whole if batch_first else turned(call, whole, (0, 2, 1, 3))
+    call.made[0] = whole
+    time = (1 if batch_first else 0,)
+    for position, name in enumerate(call.outputs):
+        if position and name:
+            call.add(
+                "slice", [whole], "slice", position=position, step="state", axes=time, start=-1
+            )
 
 
 HANDLERS: dict[str, Handler] = {
     "Conv": conv,
     "ConvTranspose": conv,
-    "ConvInteger": conv_integer,
-    "QLinearConv": qlinear_conv,
+    "ConvInteger": _quantised(conv, 2, 3, bias=-1),
+    "QLinearConv": _quantised(conv, 1, 2, 4, 5, 6, 7, weight=3, bias=8),
+    "DeformConv": partial(conv, bias=3, places=(2, 4)),
     "Gemm": gemm,
     "MatMul": matmul,
-    "MatMulInteger": matmul_integer,
-    "QLinearMatMul": qlinear_matmul,
-    "DynamicQuantizeLinear": dynamic_quantize,
+    "MatMulInteger": _quantised(matmul, 2, 3),
+    "QLinearMatMul": _quantised(matmul, 1, 2, 4, 5, 6, 7, right=3),
+    "DynamicQuantizeLinear": _dynamic_quantize,
     "Einsum": einsum,
     "Attention": attention,
     "com.microsoft.MultiHeadAttention": multi_head_attention,
     "com.microsoft.Attention": packed_attention,
-    **dict.fromkeys(("LSTM", "GRU", "RNN", "com.microsoft.DynamicQuantizeLSTM"), recurrent),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", _QUANTIZED_LSTM), _recurrent),
     "DepthToSpace": depth_to_space,
     "SpaceToDepth": space_to_depth,
     "Loop": loop,
     "Scan": loop,
     "BatchNormalization": _batch_norm,
-    "DeformConv": _deformed,
     "com.microsoft.SkipLayerNormalization": _skip_norm,
     "com.microsoft.SkipSimplifiedLayerNormalization": _skip_norm,
+    "LpNormalization": _norm_over(-1),
+    "LRN": _norm_over(1),
+    "MeanVarianceNormalization": _norm_over(0, 2, 3),
     "RotaryEmbedding": _rotary,
+    "MaxPool": _max_pool,
     **dict.fromkeys(AXES, _along),
     **dict.fromkeys("GridSample MaxRoiPool MaxUnpool RoiAlign".split(), _sampled),
     **dict.fromkeys(MOVES, _moved),
@@ -250,10 +253,7 @@ HANDLERS: dict[str, Handler] = {
     "Transpose": transpose,
     **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), _softmax),
     **dict.fromkeys(
-        (
-            "GroupNormalization InstanceNormalization LRN LayerNormalization LpNormalization "
-            "MeanVarianceNormalization RMSNormalization"
-        ).split(),
+        ("GroupNormalization InstanceNormalization LayerNormalization RMSNormalization").split(),
         _norm,
     ),
     **dict.fromkeys(

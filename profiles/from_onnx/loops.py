@@ -5,50 +5,45 @@ from __future__ import annotations
 from math import prod
 
 from profiles.from_onnx.bodies import body_of
-from profiles.from_onnx.emitter import Constant, Emitter, Made, Node
+from profiles.from_onnx.call import Call
 from profiles.from_onnx.file import tensors
-from profiles.graph import Tensor
 from profiles.macs import FREE_KINDS, MAC_FORMULAS, graph_macs
+from profiles.meanings.call import Constant, UnknownFormError
 
 
-def loop(e: Emitter, node: Node) -> Made | None:
+def loop(call: Call) -> None:
     """Count the body once per trip; once in all, and say so, where trips are not known."""
-    body = body_of(node.proto, e.inferred, e.opsets, e.constant_names)
+    emitter = call.emitter
+    body = body_of(call.proto, emitter.inferred, emitter.opsets, emitter.constants.keys())
     if body is None:
-        return None
-    inner = e.inner(body.model)
+        raise UnknownFormError
+    inner = emitter.inner(body.model)
     known = {*MAC_FORMULAS, *FREE_KINDS}
     strange = sorted({o.source_op for o in inner.operators if o.kind not in known})
     notes = [f"uncounted inside: {', '.join(strange)}"[:200]] if strange else []
     if not body.known:
         notes.append("trip count assumed 1")
-        e.assume(node.outputs[0], f"{node.op_type} {node.label!r}: trip count assumed 1")
-    weights = [c for c in (*e.constants(node), *inside(e, node)) if c.is_weight]
-    made: Made = [None] * len(node.outputs)
-    source: Tensor | None = None
-    for position, name in enumerate(node.outputs):
-        if not name:
-            continue
-        if source is not None:
-            output = e.output(node, position, e.label(f"{node.label}:{position}"))
-            made[position] = e.emit(node, "identity", [source], output, step=f"output {position}")
-            continue
-        made[position] = source = e.emit(
-            node,
-            "opaque" if strange else "loop",
-            e.activations(node),
-            e.output(node, position),
-            step="; ".join(notes),
-            weights=weights,
-            repeated_macs=body.trips * graph_macs(inner),
-        )
-    return made
+        emitter.assumed[call.outputs[0]] = f"{call.op_type} {call.name!r}: trip count assumed 1"
+    wanted = [position for position, name in enumerate(call.outputs) if name]
+    whole = call.add(
+        "opaque" if strange else "loop",
+        call.activations,
+        position=wanted[0],
+        beside="",
+        step="; ".join(notes),
+        weights=[c for c in (*call.constants, *inside(call)) if c.is_weight],
+        repeated_macs=body.trips * graph_macs(inner),
+    )
+    for position in wanted[1:]:
+        call.add("identity", [whole], position=position, step=f"output {position}")
 
 
-def inside(e: Emitter, node: Node) -> list[Constant]:
+def inside(call: Call) -> list[Constant]:
     """Constants that a node's own graphs hold."""
     return [
-        e.store(f"{node.label}/{number}", tensor.data_type, tuple(tensor.dims), prod(tensor.dims))
-        for number, tensor in enumerate(tensors(node.proto))
+        call.emitter.store(
+            f"{call.name}/{number}", tensor.data_type, tuple(tensor.dims), prod(tensor.dims)
+        )
+        for number, tensor in enumerate(tensors(call.proto))
         if tensor.data_type != tensor.STRING
     ]

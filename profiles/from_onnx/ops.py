@@ -24,10 +24,7 @@ SIMPLE_KINDS: dict[str, Kind] = {
         "elementwise",
     ),
     **dict.fromkeys(
-        (
-            "AveragePool GlobalAveragePool GlobalLpPool GlobalMaxPool LpPool MaxPool Resize "
-            "Upsample"
-        ).split(),
+        ("AveragePool GlobalAveragePool GlobalLpPool GlobalMaxPool LpPool Resize Upsample").split(),
         "pool",
     ),
     **dict.fromkeys("Flatten Reshape Squeeze Unsqueeze".split(), "reshape"),

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from planner.accuracy.ranking import magnitudes
 from planner.errors import BadInputError
 from planner.weights.parameters import StoredWeight, candidates
+from profiles.from_onnx.call import Call
 from profiles.from_onnx.child import inlined
-from profiles.from_onnx.emitter import Emitter, Node
+from profiles.from_onnx.emitter import Emitter
 from profiles.from_onnx.file import parse
 from profiles.from_onnx.graph import labelled
 from profiles.from_onnx.inferred import Inferred
@@ -48,13 +49,13 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     model = inlined(parse(data))
     makers = {name: node for node in model.graph.node for name in node.output}
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    by_name: dict[str, tuple[Node, onnx.TensorProto, list[onnx.NodeProto]]] = {}
+    by_name: dict[str, tuple[Call, onnx.TensorProto, list[onnx.NodeProto]]] = {}
     for node in _weighted_nodes(model):
         found = _stored_weight(node.inputs[_WEIGHT_AT[node.op_type]], makers, stored)
         if found is not None:
             tensor, steps = found
             by_name.setdefault(tensor.name, (node, tensor, steps))
-            by_name[node.label] = (node, tensor, steps)
+            by_name[node.name] = (node, tensor, steps)
     answer = {}
     for layer in request["layers"]:
         name = next((name for name in (layer, *candidates(layer)) if name in by_name), None)
@@ -66,7 +67,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     return answer
 
 
-def _weighted_nodes(model: onnx.ModelProto) -> Iterator[Node]:
+def _weighted_nodes(model: onnx.ModelProto) -> Iterator[Call]:
     """Nodes that multiply by a weight, under the labels that the profile's layers have."""
     labels = Emitter(Inferred({}, {}, {}), list(model.opset_import), {}, _no_bodies)
     for value in graph_inputs(model):
@@ -108,7 +109,7 @@ def _stored_weight(
 
 
 def _oriented(
-    node: Node, tensor: onnx.TensorProto, steps: list[onnx.NodeProto]
+    node: Call, tensor: onnx.TensorProto, steps: list[onnx.NodeProto]
 ) -> NDArray[np.generic]:
     """The weight as (O, I, *kernel)."""
     weight = _values(tensor)
@@ -122,13 +123,13 @@ def _oriented(
         weight = weight.reshape(weight.shape[-2:])
     if weight.ndim < 2 or (weight.ndim > 2 and node.op_type in ("Gemm", "MatMul")):
         raise BadInputError(
-            f"the weight {tensor.name!r} of node {node.label!r} has the shape {weight.shape}; "
+            f"the weight {tensor.name!r} of node {node.name!r} has the shape {weight.shape}; "
             "one matrix is needed"
         )
     return weight.swapaxes(0, 1) if _reads_turned(node) else weight
 
 
-def _axes(node: Node, dimensions: int, steps: list[onnx.NodeProto]) -> list[int]:
+def _axes(node: Call, dimensions: int, steps: list[onnx.NodeProto]) -> list[int]:
     """Axes of output and input features of a stored tensor that is read by way of some steps."""
     axes = list(range(dimensions))
     for step in steps:
@@ -145,7 +146,7 @@ def _permutation(step: onnx.NodeProto) -> list[int] | None:
     return next((list(a.ints) for a in step.attribute if a.name == "perm"), None)
 
 
-def _reads_turned(node: Node) -> bool:
+def _reads_turned(node: Call) -> bool:
     """Whether an operator reads its weight as (I, O)."""
     if node.op_type == "Gemm":
         return not node.attributes.get("transB", 0)

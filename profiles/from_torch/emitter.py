@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from itertools import chain, count
 from math import prod
-from typing import Any
 
+from profiles.from_torch.ops import shown_name
 from profiles.from_torch.program import (
     AtenNode,
     AtenProgram,
@@ -16,22 +16,16 @@ from profiles.from_torch.program import (
     Value,
     references,
 )
-from profiles.graph import Kind, Operator, Tensor
+from profiles.graph import Kind, Tensor
+from profiles.meanings import call as meanings
+from profiles.meanings.call import Constant, Operand, roots_of
 
 
-@dataclass(frozen=True)
-class Constant:
-    """A tensor that no input changes, and the stored tensors that it is made of."""
-
-    shape: tuple[int, ...]
-    roots: tuple[str, ...]
-
-
-class Emitter:
+class Emitter(meanings.Emitter):
     """The activations and constants that are known so far, and the operators that make them."""
 
     def __init__(self, program: AtenProgram) -> None:
-        self.operators: list[Operator] = []
+        super().__init__()
         self.calls: list[CallRecord] = []
         self.values = program.body.values
         self.used = {
@@ -40,48 +34,29 @@ class Emitter:
             for value in node.arguments.values()
             for name in references(value)
         } | set(program.body.outputs)
-        self._parameters = program.parameters
-        self._activations: dict[str, Tensor] = {}
-        self._constants: dict[str, Constant] = {}
-        self._counted: set[str] = set()  # parameters that a layer has
-        self._labels: set[str] = set()
         for name, label in program.inputs.items():
-            self.bind(name, self.tensor_of(program.body.values[name], self.label(label)))
+            self.activations[name] = tensor_of(self.values[name], self.label(label))
         for name in program.parameters | program.constants:
-            self._constants[name] = Constant(self.values[name].shape, (name,))
+            elements, meta = prod(self.values[name].shape), self.values[name]
+            self.stored[name] = (elements, elements * meta.element_bytes)
+            self.constants[name] = Constant(meta.shape, (name,))
+        self.settings = set(program.constants - program.parameters)
 
-    @staticmethod
-    def tensor_of(meta: TensorMeta, label: str) -> Tensor:
-        """An activation under the label of the layer that makes it."""
-        return Tensor(label, meta.shape, meta.dtype, meta.element_bytes)
-
-    def bind(self, name: str, tensor: Tensor) -> None:
-        """Say which activation a value is."""
-        self._activations[name] = tensor
-
-    def bind_constant(self, name: str, roots: Sequence[str]) -> None:
+    def bind_constant(self, name: str, made_of: Iterable[Constant]) -> None:
         """Say that a value depends on no input."""
         if name in self.values:
-            self._constants[name] = Constant(self.values[name].shape, tuple(dict.fromkeys(roots)))
+            self.constants[name] = Constant(self.values[name].shape, roots_of(made_of))
 
     def same(self, name: str, other: str) -> None:
         """Give a value another name."""
-        if other in self._activations:
-            self._activations[name] = self._activations[other]
-        elif other in self._constants:
-            self._constants[name] = self._constants[other]
-
-    def activation(self, name: str) -> Tensor | None:
-        """The activation of that name, if it is one."""
-        return self._activations.get(name)
-
-    def constant(self, name: str) -> Constant | None:
-        """The constant of that name, if it is one."""
-        return self._constants.get(name)
+        if other in self.activations:
+            self.activations[name] = self.activations[other]
+        elif other in self.constants:
+            self.constants[name] = self.constants[other]
 
     def labels(self, names: Iterable[str]) -> dict[str, str]:
         """The labels of those values that are activations at present."""
-        return {name: self._activations[name].name for name in names if name in self._activations}
+        return {name: self.activations[name].name for name in names if name in self.activations}
 
     def record(self, node: AtenNode, reads: dict[str, str], first: int) -> None:
         """Note that all operators from the given one on stand for a call."""
@@ -96,66 +71,29 @@ class Emitter:
 
     def write_through(self, node: AtenNode, whole: str, part: str) -> None:
         """A tensor of which a node wrote a part is made of both from then on."""
-        written = self._activations.get(part)
+        written = self.activations.get(part)
         if written is None or whole not in self.values:
             return
-        before = self._activations.get(whole)
-        inputs = (before, written) if before is not None else (written,)
-        roots = self._constants[whole].roots if before is None and whole in self._constants else ()
-        made = self.add(node, "gather", inputs, self.values[whole], "write", roots, {})
-        self.bind(whole, made)
-
-    def add(
-        self,
-        node: AtenNode,
-        kind: Kind,
-        inputs: Sequence[Tensor],
-        meta: TensorMeta,
-        op: str,
-        roots: Sequence[str],
-        attributes: dict[str, Any],
-        *,
-        part: bool = True,
-    ) -> Tensor:
-        """Add an operator that stands for a node, or for a part of what it does."""
-        label = self.label(node.module or op, op)
-        params, param_bytes = self._count_params(roots)
-        output = self.tensor_of(meta, label)
-        self.operators.append(
-            Operator(
-                name=label,
-                kind=kind,
-                op=op,
-                source_op=f"{node.target} ({op})" if part else node.target,
-                inputs=tuple(tensor.name for tensor in inputs),
-                output=output,
-                params=params,
-                param_bytes=param_bytes,
-                module=node.module,
-                **attributes,
-            )
+        before = self.activations.get(whole)
+        weights = [] if before is not None else [self.constants.get(whole)]
+        self.activations[whole] = Call(self, node).add(
+            "gather",
+            [written] if before is None else [before, written],
+            "write",
+            shape=self.values[whole].shape,
+            step="write",
+            weights=filter(None, weights),
         )
-        return output
 
     def label(self, wanted: str, op: str = "") -> str:
         """A label that no other layer has."""
-        label, count = wanted, 1
-        while label in self._labels:
-            count += 1
-            if not op:
-                label = f"{wanted}:{count}"
-            else:
-                label = f"{wanted}:{op}" if count == 2 else f"{wanted}:{op}:{count - 1}"
-        self._labels.add(label)
-        return label
+        stem = f"{wanted}:{op}" if op else wanted
+        return self.take_label(chain([wanted, stem], (f"{stem}:{n}" for n in count(2))))
 
-    def _count_params(self, roots: Sequence[str]) -> tuple[int, int]:
-        """Parameters, each counted once where layers share it, and bytes of all that is stored."""
-        fresh = [r for r in roots if r in self._parameters and r not in self._counted]
-        self._counted.update(fresh)
-        params = sum(prod(self.values[root].shape) for root in fresh)
-        stored = (self.values[root] for root in roots)
-        return params, sum(prod(meta.shape) * meta.element_bytes for meta in stored)
+
+def tensor_of(meta: TensorMeta, label: str) -> Tensor:
+    """An activation under the label of the layer that makes it."""
+    return Tensor(label, meta.shape, meta.dtype, meta.element_bytes)
 
 
 def base_name(target: str) -> str:
@@ -174,15 +112,21 @@ def writes_in_place(target: str) -> bool:
     return namespace == "aten" and name.endswith("_") and not name.endswith("__")
 
 
-class Call:
-    """One node, as its handler sees it."""
+class Call(meanings.Call):
+    """One node, as its handler sees it; arguments have the names of the operator's schema."""
 
     def __init__(self, emitter: Emitter, node: AtenNode) -> None:
-        self._emitter = emitter
+        self.emitter = emitter
         self.node = node
         self.base = base_name(node.target)
-
-    # Arguments.
+        super().__init__(
+            emitter,
+            node.name,
+            op=shown_name(self.base),
+            source=node.target,
+            reads=[name for value in node.arguments.values() for name in references(value)],
+            module=node.module,
+        )
 
     def value(self, name: str, default: Value = None) -> Value:
         """An argument as it is; its default where the call leaves it out or gives None."""
@@ -201,113 +145,34 @@ class Call:
         numbers = tuple(item for item in items if isinstance(item, int))
         return numbers if len(numbers) == len(items) else None
 
-    def tensor(self, name: str) -> Tensor | None:
-        """The activation that is this argument, if it is one."""
-        found = self.value(name)
-        return self._emitter.activation(found.name) if isinstance(found, Ref) else None
-
-    def constant(self, name: str) -> Constant | None:
-        """The constant that is this argument, if it is one."""
-        found = self.value(name)
-        return self._emitter.constant(found.name) if isinstance(found, Ref) else None
-
-    def operand(self, name: str) -> Tensor | Constant | None:
-        """The activation or constant of that name."""
-        return self._emitter.activation(name) or self._emitter.constant(name)
-
-    @property
-    def _references(self) -> list[str]:
-        return [name for value in self.node.arguments.values() for name in references(value)]
-
-    @property
-    def activations(self) -> list[Tensor]:
-        """All activations that it reads, in order."""
-        found = (self._emitter.activation(name) for name in self._references)
-        return [tensor for tensor in found if tensor is not None]
-
-    @property
-    def constants(self) -> list[Constant]:
-        """All constants that it reads, in order."""
-        found = (self._emitter.constant(name) for name in self._references)
-        return [constant for constant in found if constant is not None]
-
-    @property
-    def roots(self) -> list[str]:
-        """The stored tensors that its constants are made of, each once."""
-        return list(dict.fromkeys(root for item in self.constants for root in item.roots))
-
-    # Results.
-
-    def meta(self, position: int = 0) -> TensorMeta:
-        """Shape and type of an output."""
-        return self._emitter.values[self.node.outputs[position]]
+    def operands(self, name: str) -> list[Operand]:
+        """The activations and constants in an argument that is a list."""
+        items = self.value(name)
+        return [self.operand(item) for item in items] if isinstance(items, tuple) else []
 
     @property
     def used(self) -> list[int]:
         """Positions of the outputs that something reads; the first where nothing does."""
-        found = [
-            index for index, name in enumerate(self.node.outputs) if name in self._emitter.used
-        ]
+        found = [index for index, name in enumerate(self.node.outputs) if name in self.emitter.used]
         return found or [0]
 
-    def emit(
-        self,
-        kind: Kind,
-        inputs: Sequence[Tensor],
-        *,
-        op: str = "",
-        position: int = 0,
-        part: bool = False,
-        **attributes: Any,
-    ) -> Tensor:
-        """Add the operator that makes an output.
+    def add_all(self, kind: Kind, op: str = "") -> None:
+        """Add an operator on all that it reads for every output that is used.
 
-        Parameters
-        ----------
-        op : str
-            The name that the profile shows, the call's own by default.
-        position : int
-            Of the output.
-        part : bool
-            Another operator does the call's work and owns its constants.
-        **attributes
-            More fields of `profiles.graph.Operator`.
+        The first owns the constants.
         """
-        roots = [] if part else self.roots
-        output = self._emitter.add(
-            self.node,
-            kind,
-            inputs,
-            self.meta(position),
-            op or self.base,
-            roots,
-            attributes,
-            part=part,
-        )
-        self.bind(output, position)
-        return output
+        first, *others = self.used
+        self.add(kind, self.activations, op, position=first, weights=self.constants)
+        for position in others:
+            self.add(kind, self.activations, op, position=position, step=op or self.op)
 
-    def emit_all(self, kind: Kind, inputs: Sequence[Tensor], op: str = "") -> None:
-        """Add an operator for every output that something reads."""
-        for number, position in enumerate(self.used):
-            self.emit(kind, inputs, op=op, position=position, part=number > 0)
+    def output(self, position: int = 0) -> Tensor:
+        """An output's shape and type."""
+        return tensor_of(self.emitter.values[self.node.outputs[position]], "")
 
-    def step(
-        self,
-        kind: Kind,
-        inputs: Sequence[Tensor],
-        shape: Sequence[int],
-        op: str,
-        *,
-        part: bool = True,
-        **attributes: Any,
-    ) -> Tensor:
-        """Add an operator before the one that makes the output; ``part`` as in `emit`."""
-        meta = self.meta()
-        inner = TensorMeta(tuple(shape), meta.dtype, meta.element_bytes)
-        roots = [] if part else self.roots
-        return self._emitter.add(self.node, kind, inputs, inner, op, roots, attributes, part=part)
+    def _name(self, key: Value) -> str:
+        found = self.value(key) if isinstance(key, str) else key
+        return found.name if isinstance(found, Ref) else ""
 
-    def bind(self, tensor: Tensor, position: int = 0) -> None:
-        """Say which activation an output is."""
-        self._emitter.bind(self.node.outputs[position], tensor)
+    def _label(self, op: str, beside: str) -> str:
+        return self.emitter.label(self.module or op, op)

@@ -1,15 +1,14 @@
 """What single ATen operators mean to the planner.
 
-A handler adds the operators that its call stands for and binds its outputs, and returns False
-where the call is not of the form that it understands: that call is opaque, and the profile's
-coverage names it.
+A handler translates a call's arguments for `profiles.meanings`. Where the call is not of the form
+that it understands it raises `UnknownFormError`: that call is opaque, and the profile's coverage
+names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from profiles.from_torch.attention import attention, recurrent
 from profiles.from_torch.emitter import Call
 from profiles.from_torch.movements import (
     concat,
@@ -24,125 +23,71 @@ from profiles.from_torch.movements import (
     stack,
     transpose,
 )
-from profiles.from_torch.ops import CREATED, ELEMENTWISE, GATHERS, REDUCTIONS, UNARY, shown_name
-from profiles.from_torch.products import added, einsum, linear, matmul
-from profiles.graph import Kind, Tensor
+from profiles.from_torch.ops import CREATED, ELEMENTWISE, GATHERS, REDUCTIONS, UNARY
+from profiles.from_torch.products import attention, conv, einsum, linear, matmul, recurrent
+from profiles.meanings import elements, layers
+from profiles.meanings.call import require
+from profiles.meanings.moves import part
 
-Handler = Callable[[Call], bool]
-
-
-def _conv(call: Call) -> bool:
-    x, weight = call.tensor("input"), call.constant("weight")
-    if x is None or weight is None or call.tensor("bias") is not None:
-        return False
-    output = call.meta().shape
-    groups = call.integer("groups", 1)
-    transposed = call.value("transposed") is True or call.base.startswith("conv_transpose")
-    if groups < 1 or len(x.shape) != len(weight.shape) or len(output) != len(x.shape):
-        return _unbatched_conv(call, x, weight.shape, groups, transposed)
-    if len(x.shape) < 3:
-        return False
-    first, second = weight.shape[0], weight.shape[1] * groups
-    read, made = (first, second) if transposed else (second, first)
-    if x.shape[1] != read or output[1] != made:
-        return False
-    kind: Kind = "conv_transpose" if transposed else "conv"
-    call.emit(kind, [x], op=kind, weight_shape=weight.shape, groups=groups)
-    return True
+Handler = Callable[[Call], None]
 
 
-def _unbatched_conv(
-    call: Call, x: Tensor, weight: tuple[int, ...], groups: int, transposed: bool
-) -> bool:
-    """A convolution of one input without its batch dimension."""
-    output = call.meta().shape
-    if groups < 1 or len(x.shape) != len(weight) - 1 or len(output) != len(x.shape):
-        return False
-    kind: Kind = "conv_transpose" if transposed else "conv"
-    batch = call.step("reshape", [x], (1, *x.shape), "reshape")
-    made = call.step(
-        kind, [batch], (1, *output), kind, part=False, weight_shape=weight, groups=groups
-    )
-    call.emit("reshape", [made], op="reshape", part=True)
-    return True
+def opaque(call: Call) -> None:
+    """Keep an operator that runs on one node: its work is not counted, its weights are."""
+    call.add_all("opaque", call.base)
 
 
-def _embedding(call: Call) -> bool:
-    table = call.constant("weight")
-    indices = call.tensor("indices")
-    if table is None or indices is None:
-        return False
-    call.emit("embedding", call.activations, op=call.base.strip("_"), weight_shape=table.shape)
-    return True
-
-
-def _batch_norm(call: Call) -> bool:
-    x = call.tensor("input")
-    if x is None or len(call.activations) > 1:
-        return False
-    call.emit("batch_norm", [x], op="batch_norm")
-    return True
-
-
-def _norm(call: Call) -> bool:
-    x = call.tensor("input")
-    if x is None or len(call.activations) > 1:
-        return False
-    rank = len(x.shape)
-    op, groups = shown_name(call.base), 1
-    if op == "instance_norm":
-        axes = tuple(range(2, rank))
-    elif op == "group_norm":
-        axes = tuple(range(1, rank))
-        groups = call.integer("num_groups", call.integer("group", 1))
+def simple(call: Call) -> None:
+    """Translate a call that needs no more than a table."""
+    inputs = call.activations
+    if call.base in ELEMENTWISE or (call.base in UNARY and len(inputs) > 1):
+        call.add("elementwise", inputs, weights=call.constants)
+    elif call.base in UNARY or call.base in GATHERS:
+        call.add_all(UNARY.get(call.base, "gather"))
     else:
-        axes = tuple(range(rank - len(call.integers("normalized_shape") or (0,)), rank))
-    call.emit("norm", [x], op=op, axes=axes, groups=groups)
-    return True
+        require("upsample_" in call.base)
+        call.add("pool", inputs[:1], weights=call.constants)
 
 
-def _softmax(call: Call) -> bool:
+def _embedding(call: Call) -> None:
+    table, _ = call.weight("weight"), call.data("indices")
+    layers.embedding(call, call.activations, table, call.base.strip("_"))
+
+
+def _batch_norm(call: Call) -> None:
+    x = call.data("input")
+    require(len(call.activations) == 1)
+    call.add("batch_norm", [x], weights=call.constants)
+
+
+def _norm(call: Call) -> None:
+    x = call.data("input")
+    require(len(call.activations) == 1)
+    first = -len(call.integers("normalized_shape") or (0,))
+    groups = call.integer("num_groups", call.integer("group", 1)) if "group" in call.base else 1
+    elements.norm(call, x, call.op, first=first, groups=groups, weights=call.constants)
+
+
+def _softmax(call: Call) -> None:
+    elements.softmax(call, call.data("self"), call.integer("dim", -1))
+
+
+def _reduce(call: Call) -> None:
     x = call.tensor("self")
-    if x is None:
-        return False
-    axis = call.integer("dim", -1) % max(len(x.shape), 1)
-    call.emit("softmax", [x], op=shown_name(call.base), axes=(axis,))
-    return True
+    if x is not None and len(call.activations) == 1:
+        elements.reduce(call, x, call.integers("dim") or (), call.used)
+    else:
+        require(call.base in ("max", "min"))  # of two tensors
+        call.add("elementwise", call.activations, weights=call.constants)
 
 
-def _reduce(call: Call) -> bool:
-    x = call.tensor("self")
-    if x is None or len(call.activations) > 1:
-        return _pair(call)
-    rank = max(len(x.shape), 1)
-    dims = call.integers("dim")
-    axes = tuple(sorted({axis % rank for axis in dims or ()})) or tuple(range(rank))
-    for position in call.used:
-        call.emit("reduce", [x], op=call.base, position=position, axes=axes)
-    return True
-
-
-def _pair(call: Call) -> bool:
-    """``max`` and ``min`` of two tensors."""
-    if call.base not in ("max", "min"):
-        return False
-    call.emit("elementwise", call.activations)
-    return True
-
-
-def _glu(call: Call) -> bool:
-    x = call.tensor("self")
-    if x is None:
-        return False
+def _glu(call: Call) -> None:
+    x = call.data("self")
     axis = call.integer("dim", -1) % len(x.shape)
-    shape = call.meta().shape
-    value, gate = (
-        call.step("slice", [x], shape, "slice", axes=(axis,), start=start)
-        for start in (0, shape[axis])
-    )
-    opened = call.step("activation", [gate], shape, "sigmoid")
-    call.emit("elementwise", [value, opened], op="glu")
-    return True
+    half = call.output().shape[axis]
+    value, gate = (part(call, x, axis, start, half) for start in (0, half))
+    opened = call.add("activation", [gate], "sigmoid", shape=gate.shape, step="sigmoid")
+    call.add("elementwise", [value, opened])
 
 
 COUNTED: dict[str, Handler] = {
@@ -151,11 +96,10 @@ COUNTED: dict[str, Handler] = {
             "_convolution _convolution_mode conv1d conv2d conv3d conv_transpose1d "
             "conv_transpose2d conv_transpose3d convolution"
         ).split(),
-        _conv,
+        conv,
     ),
     "linear": linear,
-    **dict.fromkeys("bmm dot mm matmul mv".split(), matmul),
-    **dict.fromkeys("addmm addmv baddbmm".split(), added),
+    **dict.fromkeys("addmm addmv baddbmm bmm dot mm matmul mv".split(), matmul),
     "einsum": einsum,
     **dict.fromkeys(
         (

@@ -4,72 +4,58 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from profiles.from_torch.attention import repeated
 from profiles.from_torch.emitter import Call
-from profiles.from_torch.simple import simple
 from profiles.graph import Kind
+from profiles.meanings import layers, moves
+from profiles.meanings.call import require
 
 
-def concat(call: Call) -> bool:
+def concat(call: Call) -> None:
     """Join along a dimension; constants that take part have no owner."""
-    inputs = call.activations
-    axis = call.integer("dim", 0) % max(len(call.meta().shape), 1)
-    if any(len(item.shape) != len(call.meta().shape) for item in inputs):
-        return False
-    call.emit("concat", inputs, op="concat", axes=(axis,))
-    return True
+    moves.concat(call, call.activations, call.integer("dim", 0), call.constants)
 
 
-def stack(call: Call) -> bool:
-    """Join along a new dimension: reshapes, then a concat."""
-    shape = call.meta().shape
-    axis = call.integer("dim", 0) % max(len(shape), 1)
-    apart = (*shape[:axis], 1, *shape[axis + 1 :])
-    parts = [call.step("reshape", [item], apart, "reshape") for item in call.activations]
-    call.emit("concat", parts, op="concat", axes=(axis,))
-    return True
+def stack(call: Call) -> None:
+    """Join along a new dimension."""
+    moves.stack(call, call.activations, call.integer("dim", 0), call.constants)
 
 
-def pieces(call: Call) -> bool:
+def pieces(call: Call) -> None:
     """``split``, ``chunk`` and ``unbind``: one slice for each piece that is used."""
-    x = call.tensor("self")
-    if x is None or not x.shape:
-        return False
+    x = call.data("self")
+    require(bool(x.shape))
     axis = 0 if call.base == "vsplit" else call.integer("dim", 0) % len(x.shape)
     if call.base == "hsplit":
         axis = min(1, len(x.shape) - 1)
     if call.base == "unbind":
         starts = list(range(len(call.node.outputs)))
     else:
-        sizes = [call.meta(position).shape[axis] for position in range(len(call.node.outputs))]
+        sizes = [call.output(position).shape[axis] for position in range(len(call.node.outputs))]
         starts = [0, *accumulate(sizes)]
     for position in call.used:
-        call.emit("slice", [x], op="slice", position=position, axes=(axis,), start=starts[position])
-    return True
+        call.add("slice", [x], "slice", position=position, axes=(axis,), start=starts[position])
 
 
-def cut(call: Call) -> bool:
+def cut(call: Call) -> None:
     """``slice``, ``narrow`` and ``select``."""
-    x = call.tensor("self")
-    if x is None or not x.shape:
-        return False
+    x = call.data("self")
+    require(bool(x.shape))
     axis = call.integer("dim", 0) % len(x.shape)
     size = x.shape[axis]
     given = call.value("index" if call.base.startswith("select") else "start", 0)
-    if not isinstance(given, int) or call.value("step", 1) != 1:
-        start = -1
-    else:
-        start = max(given + size, 0) if given < 0 else min(given, size)
+    start = -1
+    if isinstance(given, int) and call.value("step", 1) == 1:
+        start = moves.first_index(given, size)
     op = "select" if call.base.startswith("select") else "slice"
-    call.emit("slice", [x], op=op, axes=(axis,), start=start)
-    return True
+    call.add("slice", [x], op, axes=(axis,), start=start)
 
 
-def picked(call: Call) -> bool:
+def picked(call: Call) -> None:
     """Entries of one dimension by fixed indices; else elements wander."""
     x = call.tensor("self")
     if x is None or len(call.activations) != 1:
-        return _looked_up(call)
+        _looked_up(call)
+        return
     axis = -1
     if call.base == "index_select":
         axis = call.integer("dim", 0) % max(len(x.shape), 1)
@@ -81,14 +67,14 @@ def picked(call: Call) -> bool:
             else []
         )
         axis = named[0] if len(named) == 1 else -1
-    shape = call.meta().shape
+    shape = call.output().shape
     if axis < 0 or (*x.shape[:axis], *x.shape[axis + 1 :]) != (*shape[:axis], *shape[axis + 1 :]):
-        return simple(call)
-    call.emit("slice", [x], op="slice", axes=(axis,), start=-1)
-    return True
+        call.add_all("gather")
+    else:
+        call.add("slice", [x], "slice", weights=call.constants, axes=(axis,), start=-1)
 
 
-def _looked_up(call: Call) -> bool:
+def _looked_up(call: Call) -> None:
     """Rows of a table by computed indices."""
     table = call.constant("self")
     by_rows = call.base == "index_select" and call.integer("dim", 0) == 0
@@ -96,37 +82,28 @@ def _looked_up(call: Call) -> bool:
         given = call.value("indices")
         by_rows = isinstance(given, tuple) and len(given) == 1
     if table is None or len(table.shape) != 2 or not by_rows:
-        return simple(call)
-    call.emit("embedding", call.activations, op="embedding", weight_shape=table.shape)
-    return True
+        call.add_all("gather")
+    else:
+        layers.embedding(call, call.activations, table, "embedding")
 
 
-def transpose(call: Call) -> bool:
+def transpose(call: Call) -> None:
     """Dimensions in another order."""
-    x = call.tensor("self")
-    if x is None:
-        return False
-    rank = len(x.shape)
-    order = _order(call, rank)
-    if order is None or tuple(x.shape[axis] for axis in order) != call.meta().shape:
-        return False
-    call.emit(
-        "transpose", [x], op="permute" if call.base == "permute" else "transpose", permutation=order
-    )
-    return True
+    x = call.data("self")
+    op = "permute" if call.base == "permute" else "transpose"
+    moves.transpose(call, x, _order(call, len(x.shape)), op)
 
 
-def _order(call: Call, rank: int) -> tuple[int, ...] | None:
-    """The permutation that a call means; None where it does not say."""
+def _order(call: Call, rank: int) -> tuple[int, ...]:
+    """The permutation that a call means; of no size where it does not say."""
     base = call.base
     if base in ("permute", "permute_copy"):
         dims = call.integers("dims")
-        order = tuple(d % rank for d in dims) if dims is not None and rank else ()
-        return order if sorted(order) == list(range(rank)) else None
+        return tuple(d % rank for d in dims) if dims is not None and rank else ()
     if base in ("movedim", "moveaxis"):
         source, target = call.integers("source"), call.integers("destination")
         if source is None or target is None or len(source) != len(target):
-            return None
+            return ()
         to = dict(zip((t % rank for t in target), (s % rank for s in source), strict=True))
         others = iter(axis for axis in range(rank) if axis not in to.values())
         return tuple(to[axis] if axis in to else next(others) for axis in range(rank))
@@ -142,76 +119,45 @@ def _order(call: Call, rank: int) -> tuple[int, ...] | None:
     return tuple(exchanged)
 
 
-def moved(call: Call) -> bool:
+def moved(call: Call) -> None:
     """``roll`` and ``flip``: positions change places along dimensions, features elsewhere stay."""
-    x = call.tensor("self")
-    if x is None:
-        return False
+    x = call.data("self")
     rank = max(len(x.shape), 1)
     dims = call.integers("dims")
-    call.emit("identity", [x], axes=tuple(d % rank for d in dims or range(rank)))
-    return True
+    call.add("identity", [x], axes=tuple(d % rank for d in dims or range(rank)))
 
 
-def repeat_interleave(call: Call) -> bool:
+def repeat_interleave(call: Call) -> None:
     """Every entry several times in a row."""
     x, times = call.tensor("self"), call.value("repeats")
     axis = call.value("dim")
     if x is None or not isinstance(times, int) or not isinstance(axis, int) or not x.shape:
-        return _gathered(call)
-    call.bind(repeated(call, x, axis % len(x.shape), times))
-    return True
-
-
-def _gathered(call: Call) -> bool:
-    """Elements that wander by computed numbers."""
-    call.emit("gather", call.activations)
-    return True
-
-
-def shuffle(call: Call) -> bool:
-    """Pixel and channel shuffles: a reshape, a transpose, a reshape."""
-    x = call.tensor("self") or call.tensor("input")
-    shape = call.meta().shape
-    if x is None or len(shape) < 3:
-        return False
-    lead = () if call.base == "channel_shuffle" else x.shape[:-3]
-    n = len(lead)
-    if call.base == "channel_shuffle":
-        groups = call.integer("groups", 1)
-        split = (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
-        order = (0, 2, 1, *range(3, len(split)))
-    elif call.base == "pixel_shuffle":
-        r = call.integer("upscale_factor", 1)
-        split = (*lead, shape[-3], r, r, *x.shape[-2:])
-        order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
+        call.add("gather", call.activations, weights=call.constants)
     else:
-        r = call.integer("downscale_factor", 1)
-        split = (*lead, x.shape[-3], shape[-2], r, shape[-1], r)
-        order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    apart = call.step("reshape", [x], split, "reshape")
-    turned = call.step(
-        "transpose", [apart], [split[axis] for axis in order], "transpose", permutation=order
-    )
-    call.emit("reshape", [turned], op=call.base)
-    return True
+        call.made[0] = moves.repeated(call, x, axis % len(x.shape), times)
 
 
-def same_or_cast(call: Call) -> bool:
+def shuffle(call: Call) -> None:
+    """Pixel and channel shuffles."""
+    x = call.tensor("self") or call.data("input")
+    require(len(x.shape) > 2)
+    name, rule = {
+        "channel_shuffle": ("groups", moves.channels_regrouped),
+        "pixel_shuffle": ("upscale_factor", moves.channels_to_blocks),
+        "pixel_unshuffle": ("downscale_factor", moves.blocks_to_channels),
+    }[call.base]
+    moves.shuffled(call, x, *rule(x.shape, call.integer(name, 1)), call.base)
+
+
+def same_or_cast(call: Call) -> None:
     """``to`` of a tensor like another one, ``copy_``: the values come from one operand."""
-    name = "src" if call.base == "copy" else "self"
-    x = call.tensor(name)
-    if x is None:
-        return False
-    call.emit("identity" if x.shape == call.meta().shape else "elementwise", [x])
-    return True
+    x = call.data("src" if call.base == "copy" else "self")
+    kind: Kind = "identity" if x.shape == call.output().shape else "elementwise"
+    call.add(kind, [x], weights=call.constants)
 
 
-def shaped_like(call: Call) -> bool:
+def shaped_like(call: Call) -> None:
     """``view_as``, ``expand_as``: the second operand gives its shape only."""
-    x = call.tensor("self")
-    if x is None:
-        return False
+    x = call.data("self")
     kind: Kind = "elementwise" if call.base == "expand_as" else "reshape"
-    call.emit(kind, [x], op="expand" if kind == "elementwise" else "reshape")
-    return True
+    call.add(kind, [x], "expand" if kind == "elementwise" else "reshape", weights=call.constants)

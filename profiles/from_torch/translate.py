@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from planner.errors import BadInputError
 from profiles.from_torch.emitter import Call, Emitter, base_name, writes_in_place
-from profiles.from_torch.handlers import COUNTED, HANDLERS
+from profiles.from_torch.handlers import COUNTED, HANDLERS, opaque, simple
 from profiles.from_torch.ops import CREATED, UNCHANGING, VIEWS
-from profiles.from_torch.program import SAME, AtenNode, AtenProgram, CallRecord, Ref, references
-from profiles.from_torch.simple import opaque, simple
+from profiles.from_torch.program import SAME, AtenNode, AtenProgram, CallRecord, Ref
 from profiles.graph import Graph
+from profiles.meanings.call import UnknownFormError
 
 
 def translate(program: AtenProgram, name: str) -> Graph:
@@ -26,18 +26,17 @@ def translate(program: AtenProgram, name: str) -> Graph:
 def translated_calls(program: AtenProgram, name: str) -> tuple[Graph, list[CallRecord]]:
     """The graph, and which of its operators stand for which call; raises as `translate`."""
     emitter = Emitter(program)
-    folded: list[str] = []  # products of weights alone
     viewed: dict[str, str] = {}  # a view to the tensor that it looks at
     for node in program.body.nodes:
-        _visit(emitter, node, folded)
+        _visit(emitter, node)
         _follow_writes(emitter, node, viewed)
     outputs = dict.fromkeys(
         tensor.name
         for item in program.body.outputs
-        if (tensor := emitter.activation(item)) is not None
+        if (tensor := emitter.activations.get(item)) is not None
     )
     inputs = tuple(
-        tensor for item in program.inputs if (tensor := emitter.activation(item)) is not None
+        tensor for item in program.inputs if (tensor := emitter.activations.get(item)) is not None
     )
     if not emitter.operators:
         raise BadInputError("no operator reads its inputs, there is nothing to plan")
@@ -50,15 +49,24 @@ def translated_calls(program: AtenProgram, name: str) -> tuple[Graph, list[CallR
         if not operator.output.elements:
             raise BadInputError(f"{operator.name!r} has the empty shape {operator.output.shape}")
     notes: tuple[str, ...] = ()
+    folded = list(emitter.folded)
     if folded:
         notes = (
             f"{len(folded)} products of weights alone are the same for every input and are not "
             f"counted ({', '.join(folded[:3])}{', …' if len(folded) > 3 else ''})",
         )
-    return Graph(name, inputs, tuple(outputs), tuple(emitter.operators), notes), emitter.calls
+    graph = Graph(
+        name,
+        inputs,
+        tuple(outputs),
+        tuple(emitter.operators),
+        notes,
+        folded=tuple(dict.fromkeys(emitter.folded.values())),
+    )
+    return graph, emitter.calls
 
 
-def _visit(emitter: Emitter, node: AtenNode, folded: list[str]) -> None:
+def _visit(emitter: Emitter, node: AtenNode) -> None:
     if node.target == SAME:
         source = node.arguments["self"]
         if isinstance(source, Ref):
@@ -69,23 +77,24 @@ def _visit(emitter: Emitter, node: AtenNode, folded: list[str]) -> None:
     call = Call(emitter, node)
     if not call.activations or call.base in CREATED:
         # A view of a parameter, a weight norm: stands for what it is made of.
-        roots = [] if call.base in CREATED else call.roots
+        made_of = [] if call.base in CREATED else call.constants
         if call.base in COUNTED and call.constants:
-            folded.append(node.name)
+            call.note_folded()
         for output in node.outputs:
-            emitter.bind_constant(output, roots)
+            emitter.bind_constant(output, made_of)
         return
     handler = HANDLERS.get(call.base, simple)
-    names = (name for value in node.arguments.values() for name in references(value))
-    reads, first = emitter.labels(names), len(emitter.operators)
+    reads, first = emitter.labels(call.reads), len(emitter.operators)
     try:
-        understood = handler(call)
+        handler(call)
+    except UnknownFormError:
+        opaque(call)
     except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise BadInputError(
             f"node {node.name!r} ({node.target}) has arguments that do not fit each other"
         ) from error
-    if not understood:
-        opaque(call)
+    for position, tensor in call.made.items():
+        emitter.activations[node.outputs[position]] = tensor
     emitter.record(node, reads, first)
 
 

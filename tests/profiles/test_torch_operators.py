@@ -155,6 +155,48 @@ def test_einsum_of_two_activations(equation: str, shapes: list[Any], macs: int) 
     assert profile.coverage.uncounted == {}
 
 
+@pytest.mark.parametrize(
+    ("equation", "shapes", "macs"),
+    [
+        ("nc,cr,rd->nd", [(6, 16), (16, 4), (4, 20)], [6 * 16 * 4, 6 * 4 * 20]),
+        ("ij,kj,lj->ikl", [(4, 8), (5, 8), (6, 8)], [8 * 4 * 5, 4 * 5 * 8 * 6]),
+        ("ab,bc,cd,de", [(2, 3), (3, 4), (4, 5), (5, 6)], [2 * 3 * 4, 2 * 4 * 5, 2 * 5 * 6]),
+        ("ij,jk->k", [(3, 4), (4, 5)], [4 * 5]),  # i is summed before
+        ("iij,jk->ik", [(3, 3, 4), (4, 5)], [3 * 4 * 5]),  # a diagonal
+        ("i,i,i->", [(7,), (7,), (7,)], [7, 7]),
+    ],
+)
+def test_einsum_is_contracted_in_pairs_from_the_left(
+    equation: str, shapes: list[Any], macs: list[int]
+) -> None:
+    profile = applied(lambda _, *operands: torch.einsum(equation, *operands), *shapes)
+    assert [layer.macs for layer in counted(profile)] == macs
+    assert {layer.op for layer in counted(profile)} == {"matmul"}
+    assert profile.coverage.uncounted == {}
+
+
+def test_einsum_of_an_activation_and_two_weights() -> None:
+    """Those that stand one behind the other are the same for every input, whatever they give."""
+    weights = {"a": parameter(16, 4), "b": parameter(4, 20)}
+    first = profiled(
+        lambda: Apply(lambda m, x: torch.einsum("nc,cr,rd->nd", x, m.a, m.b), **weights), (6, 16)
+    )
+    assert [layer.op for layer in counted(first)] == ["linear", "linear"]
+    assert (first.totals.macs, first.totals.params) == (864, 144)
+    last = profiled(
+        lambda: Apply(lambda m, x: torch.einsum("cr,rd,nc->nd", m.a, m.b, x), **weights), (6, 16)
+    )
+    (layer,) = counted(last)
+    assert (layer.op, layer.macs, layer.params) == ("linear", 6 * 16 * 20, 144)
+
+
+@pytest.mark.parametrize(("equation", "op"), [("abc->cab", "transpose"), ("abc->ab", "sum")])
+def test_einsum_of_one_operand_is_no_product(equation: str, op: str) -> None:
+    profile = applied(lambda _, x: torch.einsum(equation, x), (4, 5, 3))
+    assert [layer.op for layer in profile.layers] == [op]
+    assert (profile.totals.macs, profile.coverage.uncounted) == (0, {})
+
+
 @pytest.mark.parametrize("swap", [False, True])
 def test_einsum_with_a_weight_is_a_linear_layer(swap: bool) -> None:
     def forward(module: Apply, x: Tensor) -> Tensor:

@@ -270,3 +270,45 @@ def test_no_witness_when_it_is_turned_off() -> None:
     assert profile.coverage.witness is None
     assert profile.coverage.witness_note == "turned off"
     assert profile.layers[0].witness_macs is None
+
+
+class Factors(nn.Module):
+    """An einsum of the input, where `x` stands, and two matrices."""
+
+    def __init__(self, equation: str, order: str, *shapes: tuple[int, int]) -> None:
+        super().__init__()
+        self.equation, self.order = equation, order
+        self.a, self.b = (nn.Parameter(torch.ones(shape)) for shape in shapes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        operands = {"x": x, "a": self.a, "b": self.b}
+        return torch.einsum(self.equation, *(operands[name] for name in self.order))
+
+
+@pytest.mark.parametrize(
+    ("equation", "order", "shapes", "macs"),
+    [
+        # The cheapest order would make a · b first: 2 · 30 + 20 · 2.
+        ("nc,cr,rd->nd", "xab", [(2, 30), (30, 1)], 20 * 2 * 30 + 20 * 30 * 1),
+        ("nc,rd,cd->nr", "xab", [(3, 5), (2, 5)], 20 * 2 * 3 * 5 + 20 * 3 * 2 * 5),
+        ("nc,mc->nmc", "xa", [(3, 2), (1, 1)], 20 * 3 * 2),
+    ],
+)
+def test_einsum_is_counted_in_the_same_pairs(
+    equation: str, order: str, shapes: list[tuple[int, int]], macs: int
+) -> None:
+    profile = witnessed(lambda: Factors(equation, order, *shapes), (20, 2))
+    assert witness_of(profile).total_macs == profile.totals.macs == macs
+
+
+@pytest.mark.parametrize("written_out", [False, True])
+def test_products_of_weights_alone_explain_a_difference(written_out: bool) -> None:
+    class Written(Factors):
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ (self.a @ self.b)
+
+    build = Written if written_out else Factors
+    profile = witnessed(lambda: build("cr,rd,nc->nd", "abx", (2, 30), (30, 4)), (20, 2))
+    assert profile.totals.macs == 20 * 2 * 4
+    assert witness_of(profile).total_macs == 20 * 2 * 4 + 2 * 30 * 4
+    assert "1 products of weights alone" in profile.provenance.note

@@ -1,0 +1,93 @@
+"""Layers with weights of their own: convolutions, recurrent layers, tables, norms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+
+from profiles.graph import Kind, Tensor
+from profiles.meanings.call import Call, Constant, MisfitError, Shape
+from profiles.meanings.moves import reshaped
+
+
+def convolution(
+    call: Call,
+    x: Tensor,
+    filters: Constant,
+    *,
+    groups: int,
+    transposed: bool,
+    weights: Iterable[Constant],
+    places: Sequence[Tensor] = (),
+) -> None:
+    """A convolution, with or without a batch dimension.
+
+    Parameters
+    ----------
+    x : Tensor
+        (batch, I, *positions) or (I, *positions).
+    filters : Constant
+        (O, I/groups, *kernel), transposed (I, O/groups, *kernel).
+    places : sequence of Tensor
+        Computed offsets of the positions that are read.
+
+    Raises
+    ------
+    MisfitError
+        Filters, groups and data do not fit each other.
+    """
+    output = call.output().shape
+    alone = len(x.shape) == len(output) == len(filters.shape) - 1
+    data, made = ((1, *x.shape), (1, *output)) if alone else (x.shape, output)
+    if not _fits(data, made, filters.shape, groups, transposed):
+        raise MisfitError(
+            f"reads a tensor of shape {x.shape}, "
+            f"which its weight of shape {filters.shape} in {groups} groups does not fit"
+        )
+    kind: Kind = "conv_transpose" if transposed else "conv"
+    result = call.add(
+        kind,
+        [reshaped(call, x, data), *places],
+        kind,
+        shape=made if alone else None,
+        weights=weights,
+        weight_shape=filters.shape,
+        groups=groups,
+    )
+    if alone:
+        reshaped(call, result, output, last=True)
+
+
+def _fits(data: Shape, output: Shape, filters: Shape, groups: int, transposed: bool) -> bool:
+    if len(data) < 3 or not len(filters) == len(data) == len(output) or groups < 1:
+        return False
+    first, second = filters[0], filters[1] * groups
+    read, made = (first, second) if transposed else (second, first)
+    return data[1] == read and output[1] == made and read % groups == made % groups == 0
+
+
+def recurrent(
+    call: Call,
+    x: Tensor,
+    states: Sequence[Tensor],
+    matrices: Iterable[Shape],
+    op: str,
+    *,
+    shape: Shape | None = None,
+    weights: Iterable[Constant],
+) -> Tensor:
+    """LSTM, GRU or RNN, whole or one cell: every step reads all weight matrices."""
+    return call.add(
+        "recurrent",
+        [x, *states],
+        op,
+        shape=shape,
+        beside="",
+        weights=weights,
+        contracted=sum(prod(matrix) for matrix in matrices),
+    )
+
+
+def embedding(call: Call, inputs: Sequence[Tensor], table: Constant, op: str) -> None:
+    """Rows of a table, looked up by computed numbers."""
+    call.add("embedding", inputs, op, weights=[table], weight_shape=table.shape)
