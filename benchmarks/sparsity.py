@@ -23,8 +23,8 @@ import numpy as np
 import pulp
 from _machine import header, timed
 
-from planner.domain.cluster import Cluster, Link, Node
 from planner.cost.table import CostTable
+from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.problem import MemoryLimit, SparsityProblem, SumLimit
 from planner.solve.sparsity.multiple_choice import choose
 from planner.solve.sparsity.solver import solve_sparsity, sweep_sparsity
