@@ -138,7 +138,7 @@ def _layer_fields(
         segments=alignment.segments,
         feature_start=found.start,
         statistics_bytes=_statistics_bytes(operator, found),
-        input_bytes=sum(item.tensor.bytes for item in inputs[: flow.data_inputs]),
+        input_bytes=sum(item.tensor.bytes for item in (inputs[:1] if flow.shares_out else inputs)),
         output_bytes=output.bytes,
     )
 

@@ -12,6 +12,8 @@ from readings import READINGS, Reading, costs_at
 
 from planner.case import Case
 from planner.cost.layers import LayerCosts
+from planner.cost.memory import stage_memory_bytes
+from planner.cost.overlap import layer_s
 from planner.domain.cluster import Casting, Cluster, Medium
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import NO_LIMITS, CostSettings
@@ -48,7 +50,8 @@ class Memory:
     def of(cls, costs: LayerCosts[np.int64]) -> Memory:
         """The fullest node of a group."""
         weights = costs.weight_bytes[:, 0].sum(axis=0)
-        return cls(int(weights.max()), int((weights + costs.live_bytes[:, 0].max(axis=0)).max()))
+        total = stage_memory_bytes(costs.weight_bytes[:, 0], costs.live_bytes[:, 0])
+        return cls(int(weights.max()), int(total.max()))
 
 
 def model_name(divisor: int) -> str:
@@ -146,8 +149,7 @@ def overhead(divisor: int, reading: Reading, medium: str, casting: Casting, over
     if counted is None:  # only what a node sends, as the paper writes it
         bandwidth = load_cluster("small-nodes").link.bandwidth_bytes_per_s
         comm_s = costs.sent_bytes.max(axis=2) / bandwidth
-        either = np.maximum(comm_s, costs.compute_s)
-        latency_s = either if overlap else comm_s + costs.compute_s
+        latency_s = layer_s(comm_s, costs.compute_s, overlap)
     return float(latency_s.sum() / alone().latency_s.sum()) - 1
 
 

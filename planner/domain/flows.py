@@ -75,10 +75,11 @@ class Flow:
         weights can be pruned.
     reads_first : bool
         The layer's input features are those of its first input.
+    shares_out : bool
+        Outputs are shared out anew, whoever holds the first input; ``input_bytes`` count that one
+        alone.
     has_groups : bool
         ``groups`` of the layer counts runs of features.
-    data_inputs : int or None
-        Inputs whose bytes the layer's ``input_bytes`` count; None: all.
     gathers : bool
         One node needs all inputs whole.
     reduces : bool
@@ -87,10 +88,10 @@ class Flow:
 
     mixes = False
     reads_first = False
+    shares_out = False
     has_groups = False
     gathers = False
     reduces = False
-    data_inputs: int | None = None
 
     def check(self, layer: LayerOfFlow, features: Sequence[int]) -> str:
         """Say what is wrong with a layer that reads so many features per input; "" if nothing."""
@@ -98,11 +99,10 @@ class Flow:
             return (
                 f"reads {features[0]} features of {layer.inputs[0]!r}, declares {layer.in_features}"
             )
-        if self.has_groups and (
-            layer.in_features % layer.groups or layer.out_features % layer.groups
-        ):
+        sides = layer.in_features, layer.out_features
+        if self.has_groups and any(count % layer.groups for count in sides):
             return "its groups do not divide its features"
-        if self.data_inputs and layer.input_bytes % layer.in_features:
+        if self.shares_out and layer.input_bytes % layer.in_features:
             return "input bytes are no multiple of input features"
         return ""
 
@@ -116,7 +116,7 @@ class Flow:
 
     def leaves_whole(self, whole: Sequence[bool]) -> bool:
         """Whether every node ends with all of the output, given which inputs all nodes hold."""
-        return all(whole)
+        return self.reduces or (all(whole) and not self.shares_out)
 
     def wishes(
         self, here: Alignment, features: Sequence[int], outputs: int, groups: int, start: int
@@ -142,7 +142,7 @@ class Mixing(Flow):
 
     mixes = True
     reads_first = True
-    data_inputs = 1
+    shares_out = True
 
     def check(self, layer: LayerOfFlow, features: Sequence[int]) -> str:
         """MACs and bytes divide by features, so that a node's part of them is exact."""
@@ -156,17 +156,13 @@ class Mixing(Flow):
         one = owners_from_shares(shares_by_speed(run, ratio, layer.granularity))
         return np.tile(one, layer.segments), [None] * len(sources)
 
-    def leaves_whole(self, whole: Sequence[bool]) -> bool:
-        """Outputs are shared out, whatever is read."""
-        return False
-
 
 class Grouped(Flow):
     """Features come in equal runs, and outputs read those of their own (heads, groups)."""
 
     reads_first = True
     has_groups = True
-    data_inputs = 1
+    shares_out = True
 
     def follow(self, layer: LayerOfFlow, sources: Sequence[Owners], ratio: Ratio) -> Followed:
         """Groups stay with the node that holds all of their inputs, or are shared out by speed."""
@@ -177,10 +173,6 @@ class Grouped(Flow):
             of_group = owners_from_shares(shares_by_speed(layer.groups, ratio))
         needed: list[Owners | None] = [_needed_of_group(of_group, len(s)) for s in sources]
         return np.repeat(of_group, layer.out_features // layer.groups), needed
-
-    def leaves_whole(self, whole: Sequence[bool]) -> bool:
-        """Groups are shared out, whatever is read."""
-        return False
 
     def wishes(
         self, here: Alignment, features: Sequence[int], outputs: int, groups: int, start: int
@@ -316,10 +308,6 @@ class Reduce(Flow):
     def follow(self, layer: LayerOfFlow, sources: Sequence[Owners], ratio: Ratio) -> Followed:
         """All hold the result; one node, where it alone holds what is read."""
         return held_by(common_holder(sources[0]), layer.out_features), [None] * len(sources)
-
-    def leaves_whole(self, whole: Sequence[bool]) -> bool:
-        """All nodes work the result out."""
-        return True
 
 
 class OneNode(Flow):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from planner.simulation.costing import network_of
+from tests.planner.builders import Net
 from tests.simulation.cases import poisson, run_policy, scenario_of
 
 
@@ -78,3 +79,14 @@ def test_a_shared_medium_carries_one_message_at_a_time() -> None:
     assert shared.makespan_s > 400 * 0.1
     assert half.makespan_s > 400 * 0.1
     assert apart.makespan_s == pytest.approx(200 * 0.1, rel=0.1)
+
+
+def test_an_input_that_is_read_again_is_sent_on() -> None:
+    """Only its source has it, whatever plans assume: it crosses each link up to its last reader."""
+    net = Net(10, 25)  # tensors of the even model's size
+    net.add(net.conv(net.conv("image", 10), 10), "image")
+    net.conv("add_2", 10)
+    scenario = scenario_of([0.2, 0.2], 0.05, [poisson(0, 1.0, 1)], model=net.profile())
+    found = network_of(scenario).send_s[0, 1]
+    # the input, the first cut with the image still to be read, the second without it, the output
+    assert found == pytest.approx([0.05, 0.1, 0.05, 0.05])
