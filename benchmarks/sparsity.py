@@ -69,7 +69,8 @@ def resnet(levels: tuple[float, ...]) -> CostTable:
     nodes = tuple(Node(name=name, macs_per_s=C_MACS_PER_S) for name in ("one", "other"))
     link = Link(bandwidth_bytes_per_s=B_BYTES_PER_S)
     cluster = Cluster(name="pair", nodes=nodes, link=link, source_node="one")
-    return Case(load_model("resnet50"), cluster, levels=levels).table(tuple(node.name for node in cluster.nodes[:2]))
+    case = Case(load_model("resnet50"), cluster, levels=levels)
+    return case.table(case.names(2))
 
 
 def drawn(seed: int, layers: int | None = None) -> Instance:

@@ -51,11 +51,14 @@ def load(document: str | Path) -> Cluster | Plan | ModelProfile:
         Nothing of that name, or a file that is none of the three.
     """
     from profiles.catalog import cluster_names, load_cluster
-    from profiles.files import read_any_document
+    from profiles.files import read_one_of
 
     if str(document) in cluster_names():
         return load_cluster(str(document))
-    return read_any_document(Path(document), (Plan, Cluster, ModelProfile))
+    kinds = {"stages": Plan, "nodes": Cluster, "layers": ModelProfile}
+    found = read_one_of(Path(document), kinds)
+    assert isinstance(found, Plan | Cluster | ModelProfile)
+    return found
 
 
 def profile(

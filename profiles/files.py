@@ -63,6 +63,38 @@ def read_document(
         raise BadInputError(f"{label}: is nested too deeply for any document of ours") from error
 
 
+def read_one_of(path: Path, by_key: Mapping[str, type[BaseModel]]) -> BaseModel:
+    """Read a JSON document that may be of several kinds.
+
+    Parameters
+    ----------
+    path : Path
+    by_key : mapping of str to type of pydantic.BaseModel
+        What a document with a key of that name describes; the first one that it has counts.
+
+    Raises
+    ------
+    BadInputError
+        As `read_document`; or the document has none of these keys.
+    """
+    content = _content(path, "document")
+    if len(content) <= MAX_DOCUMENT_BYTES:
+        try:
+            found = _parsed(content)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            found = {}  # `read_document` says what is wrong
+        keys = found if isinstance(found, dict) else {}
+        kind = next((kind for key, kind in by_key.items() if key in keys), None)
+        if kind is None and keys:
+            raise BadInputError(
+                f"{one_line(os.fspath(path))}: has none of the keys {', '.join(by_key)}, one of "
+                "which every document of ours has"
+            )
+        if kind is not None:
+            return read_document(path, kind, what="document")
+    return read_document(path, next(iter(by_key.values())), what="document")
+
+
 def read_text(path: Path, *, what: str) -> str:
     """Read a UTF-8 text file of a size that is read at all.
 

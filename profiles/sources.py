@@ -116,23 +116,65 @@ def _load_module(
     witness: bool,
 ) -> ModelProfile:
     torch = import_torch()
+    _check_shapes(source, input_shapes)
+    build = _callable(source)
+    with torch.device("meta"):
+        module = build()
+    return load_module(
+        module,
+        input_shapes=input_shapes,
+        batch=batch,
+        witness=witness,
+        name=source.rpartition(":")[2],
+        source=source,
+    )
+
+
+def load_module(
+    module: Any,
+    *,
+    input_shapes: dict[str, tuple[int, ...]] | None,
+    batch: int | None = None,
+    witness: bool = True,
+    name: str = "",
+    source: str = "",
+) -> ModelProfile:
+    """Profile a torch module; it is not changed.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        On any device, the meta device included.
+    input_shapes, batch, witness
+        As of `load_source`.
+    name, source : str
+        For the profile; by default the module's class.
+
+    Raises
+    ------
+    BadInputError
+        No module, no shapes, or a module that cannot be traced.
+    """
+    torch = import_torch()
+    kind = type(module).__name__
+    if not isinstance(module, torch.nn.Module):
+        raise BadInputError(f"{source or 'model'}: returned {kind}; a torch.nn.Module is needed")
+    shapes = _check_shapes(source or kind, input_shapes)
+    if batch is not None:
+        shapes = {name: (batch, *shape[1:]) for name, shape in shapes.items()}
+    return profile_module(
+        module, shapes, name=name or kind, source=source, witness=witness, open_sizes="all"
+    )
+
+
+def _check_shapes(
+    source: str, input_shapes: dict[str, tuple[int, ...]] | None
+) -> dict[str, tuple[int, ...]]:
     if not input_shapes:
         raise BadInputError(
             f"{source}: a module needs its input shapes, such as --input-shape image=1,3,224,224"
         )
-    build = _callable(source)
-    with torch.device("meta"):
-        module = build()
-    if not isinstance(module, torch.nn.Module):
-        raise BadInputError(
-            f"{source}: returned {type(module).__name__}; a torch.nn.Module is needed"
-        )
-    if batch is not None:
-        input_shapes = {name: (batch, *shape[1:]) for name, shape in input_shapes.items()}
-    name = source.rpartition(":")[2]
-    return profile_module(
-        module, input_shapes, name=name, source=source, witness=witness, open_sizes="all"
-    )
+    return input_shapes
 
 
 def _callable(source: str) -> Callable[[], Any]:

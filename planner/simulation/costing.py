@@ -141,7 +141,7 @@ def _send_s(case: Case) -> Array:
     ends = np.array(
         [sum(spec.bytes for spec in profile.inputs), sum(sizes[n] for n in profile.outputs)]
     )
-    outer = transfer_s(ends, Links.of(case.cluster, case.medium, None))
+    outer = transfer_s(ends, Links.of(case.cluster, case.settings))
     between = np.zeros((len(names), len(names), len(case.units) - 1))
     pairs = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
     if pairs:

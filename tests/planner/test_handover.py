@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planner.cost.chain import chain_costs
+from planner.strategies.study import Study
 
 from planner.cost import handover
-from planner.cost.chain import chain_costs
 from planner.cost.handover import Handovers, Member
 from planner.cost.table import cost_table, group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings
-from planner.strategies.study import Study
 from planner.structure import allocation_units, tensor_bytes
 from profiles.catalog import load_cluster, load_model
 from tests.planner.builders import Net, chain, cluster

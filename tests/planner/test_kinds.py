@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planner.strategies.evaluation import evaluate, layer_plans
+from planner.strategies.study import Study
 
 from planner.cost import layers
 from planner.cost.layers import LayerCosts, layer_costs
@@ -20,8 +22,6 @@ from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import StagePlan
 from planner.domain.settings import CostSettings
-from planner.strategies.evaluation import evaluate, layer_plans
-from planner.strategies.study import Study
 from profiles.catalog import load_cluster, load_model
 from tests.planner.builders import chain, cluster
 from tests.planner.generators import clusters, networks

@@ -181,9 +181,7 @@ def test_the_best_order_of_nodes() -> None:
     net.conv(net.conv(net.conv("image", 32, kernel=3), 4), 4)
     case = Case(net.profile(), cluster([1e5, 1e5, 1e6], bandwidth_bytes_per_s=1e9))
     ring, _ = optimal_allocation(case, Request(3, objective="throughput"))
-    free, result = find_plan(
-        case, Request(3, parallelism="pipeline", objective="throughput")
-    )
+    free, result = find_plan(case, Request(3, parallelism="pipeline", objective="throughput"))
     assert ring is not None and free is not None and free.certificate is not None
     assert free.predicted.throughput_per_s > ring.predicted.throughput_per_s
     assert free.stages[0].nodes == ("c",)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planner.strategies.study import Study
 
 from planner.cost.ownership import feature_shares
 from planner.domain.flows import FLOWS
@@ -19,7 +20,6 @@ from planner.domain.owners import (
     shares_by_speed,
     speed_ratio,
 )
-from planner.strategies.study import Study
 from tests.planner.builders import chain, cluster
 
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planner.strategies.evaluation import evaluated_plan
+from planner.strategies.study import Study
 from torch import nn
 
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from planner.runtime import slice_model
 from planner.runtime.reading.traced import TracedModel
-from planner.strategies.evaluation import evaluated_plan
-from planner.strategies.study import Study
 from tests.runtime import networks
 from tests.runtime.cases import check, example, random_plan, traced
 
