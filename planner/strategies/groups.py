@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from planner.case import Case
 from planner.domain.settings import Parallelism
 
-MAX_GROUPS = 256
-"""Kinds of groups that are searched whole; eight unlike nodes make 255."""
+MAX_GROUPS = 128
+"""Kinds of groups that are searched whole; seven unlike nodes make 127."""
 
-_MAX_STATES = 70_000  # nodes used × group: what a dynamic program passes through
-_PREFIX = 8  # unlike nodes of which every group is searched, whatever their number
+_MAX_STATES = 20_000  # nodes used × group: what a dynamic program passes through
+_PREFIX = 7  # unlike nodes of which every group is searched, whatever their number
 _WHOLE_RUNS = 16  # first nodes of the ring of which every run is searched
 _SIZES = (1, 4, 16, 64, 256)  # of the runs further on
 

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planner.cost.chain import chain_costs
-from planner.strategies.study import Study
 
+from planner.case import Case
 from planner.cost import handover
 from planner.cost.handover import Handovers, Member
-from planner.cost.table import cost_table, group_shares
+from planner.cost.table import group_shares
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import CostSettings
@@ -31,32 +30,6 @@ def alone(profile: ModelProfile, group: Cluster) -> list[Member]:
     """Every node as a group of its own."""
     shares = group_shares(profile, group.first(1))
     return [Member((index,), shares) for index in range(len(group.nodes))]
-
-
-@given(networks(), clusters(), st.sampled_from([CostSettings(), COUNTED]))
-def test_a_pipeline_is_made_of_groups_of_one_node(
-    profile: ModelProfile, group: Cluster, settings: CostSettings
-) -> None:
-    ring = group.first(len(group.nodes))
-    expected = chain_costs(profile, ring, settings)
-    members, handovers = alone(profile, ring), Handovers(profile, ring, settings)
-    found = handovers.between_all(members)
-    assert np.array_equal(found.seconds, expected.transfer_s)
-    between_two = ~np.eye(len(members), dtype=np.bool_)
-    medium_s = np.broadcast_to(expected.medium_s, found.medium_s.shape)
-    assert np.array_equal(found.medium_s[between_two], medium_s[between_two])
-    assert [handovers.first(member) for member in members] == expected.input_s.tolist()
-    assert [handovers.last(member) for member in members] == expected.output_s.tolist()
-    starts = [unit.start for unit in expected.units]
-    for node, compute_s in zip(ring.nodes, expected.compute_s, strict=True):
-        table = cost_table(profile, ring.only([node.name]), settings, (0.0,))
-        assert np.array_equal(np.add.reduceat(table.compute_s[:, 0], starts), compute_s)
-        assert np.array_equal(
-            np.add.reduceat(table.weight_bytes[:, 0, 0], starts), expected.weight_bytes
-        )
-        assert np.array_equal(
-            np.maximum.reduceat(table.live_bytes[:, 0, 0], starts), expected.live_bytes
-        )
 
 
 @given(networks(), clusters(least=2))
@@ -134,26 +107,26 @@ def image_read_again() -> ModelProfile:
 
 
 def test_an_input_that_is_read_again_is_on_every_node_already() -> None:
-    study = Study(image_read_again(), cluster(3))
-    found = study.transfers(("a",), ("b",)).seconds
+    case = Case(image_read_again(), cluster(3))
+    found = case.transfers(("a",), ("b",)).seconds
     assert found.tolist() == pytest.approx([8 * FEATURE / 1e6, 8 * FEATURE / 1e6])
     # half of the features come from each of two nodes, into one interface
-    assert study.transfers(("a", "b"), ("c",)).seconds.tolist() == found.tolist()
+    assert case.transfers(("a", "b"), ("c",)).seconds.tolist() == found.tolist()
 
 
 def test_an_input_that_is_counted_goes_on_with_the_live_tensors() -> None:
-    study = Study(image_read_again(), cluster(3), CostSettings(count_input=True))
+    case = Case(image_read_again(), cluster(3), CostSettings(count_input=True))
     once, twice = 8 * FEATURE / 1e6, 16 * FEATURE / 1e6
     # behind the first cut the image is still to be read, behind the second it is not
-    assert study.transfers(("a",), ("b",)).seconds.tolist() == pytest.approx([twice, once])
+    assert case.transfers(("a",), ("b",)).seconds.tolist() == pytest.approx([twice, once])
     # the source holds it: the first group need not be sent it, another one is
-    assert study.ends_s(("a",))[0] == 0 and study.ends_s(("b",))[0] == pytest.approx(once)
+    assert case.ends_s(("a",))[0] == 0 and case.ends_s(("b",))[0] == pytest.approx(once)
 
 
 def test_whoever_reads_an_input_last_pays_for_it_once() -> None:
     """Through any groups on the way, each cut before the last reader carries the input."""
     profile = image_read_again()
-    plain = Study(profile, cluster(3))
+    plain = Case(profile, cluster(3))
     counted = replace(plain, settings=CostSettings(count_input=True))
     more = [
         counted.transfers(*pair).seconds - plain.transfers(*pair).seconds

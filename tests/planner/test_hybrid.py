@@ -16,11 +16,11 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED, count_handed_over
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.request import Request
-from planner.domain.settings import CostSettings, Limits, Objective
+from planner.domain.settings import CostSettings, Limits, Objective, Parallelism
 from planner.errors import InfeasibleError
 from planner.strategies.costed import predict
-from planner.strategies.groups import candidate_groups
-from planner.strategies.optimise import optimise
+from planner.strategies.groups import all_groups
+from planner.strategies.optimise import find_plan, optimise
 from planner.structure import allocation_units, tensors_across
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import Net, best, chain, cluster, linear_loss, with_nodes
@@ -75,10 +75,10 @@ def test_two_groups_hand_over_share_by_share() -> None:
     profile = chain(8, 8)
     case = Case(profile, cluster([1e6, 1e6, 3e6, 1e6], latency_s=0.5))
     # 4 and 4 features become 6 and 2: the fast node receives 4 from one and 2 from the other
-    transfers = case.transfers(("a", "b"), ("c", "d"))
-    assert transfers.seconds.tolist() == pytest.approx([6 * FEATURE / 1e6 + 2 * 0.5])
-    back = case.transfers(("c", "d"), ("a", "b"))
-    assert back.seconds.tolist() == pytest.approx([6 * FEATURE / 1e6 + 2 * 0.5])
+    transfers = case.transfers([(("a", "b"), ("c", "d"))])
+    assert transfers.seconds[0].tolist() == pytest.approx([6 * FEATURE / 1e6 + 2 * 0.5])
+    back = case.transfers([(("c", "d"), ("a", "b"))])
+    assert back.seconds[0].tolist() == pytest.approx([6 * FEATURE / 1e6 + 2 * 0.5])
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 20), st.randoms())
@@ -100,14 +100,17 @@ def test_between_single_nodes_all_live_bytes_move(profile: ModelProfile, group: 
     units = allocation_units(profile)
     sizes = {spec.name: spec.bytes for spec in profile.inputs}
     sizes |= {layer.name: layer.output_bytes for layer in profile.layers}
-    across = tensors_across(profile)
-    chain_s = case.chain(2).transfer_s[0, 1]
-    found = case.transfers((names[0],), (names[1],)).seconds
-    assert found == pytest.approx(chain_s, rel=1e-12)
-    assert all(
-        (seconds_ > 0) == (sum(sizes[name] for name in across[unit.stop - 1]) > 0)
-        for seconds_, unit in zip(found, units[:-1], strict=True)
-    )
+    across = tensors_across(profile, with_inputs=False)
+    moved = [sum(sizes[name] for name in across[unit.stop - 1]) for unit in units[:-1]]
+    (found,) = case.transfers([((names[0],), (names[1],))]).seconds
+    pair = case.cluster.only(names)
+    bandwidth = pair.pair_bandwidth_bytes_per_s()[0, 1]
+    if case.medium == "shared":  # the whole ring's slowest link
+        b = case.cluster.pair_bandwidth_bytes_per_s()
+        bandwidth = b[~np.eye(len(b), dtype=np.bool_)].min()
+    delay_s = pair.pair_latency_s()[0, 1]
+    expected = [size / bandwidth + delay_s if size else 0.0 for size in moved]
+    assert found.tolist() == pytest.approx(expected, rel=1e-12)
 
 
 @given(studies(least=2), st.sampled_from([0.0, 0.3, 2.5]), st.sampled_from(OBJECTIVES))
@@ -173,17 +176,37 @@ def test_memory_makes_a_true_hybrid() -> None:
 
 
 def test_groups_are_told_apart_by_type_not_by_name() -> None:
-    case = Case(chain(8), cluster(4))
-    assert len(candidate_groups(case, "hybrid", 4).uses) == 4
+    def kinds(case: Case, parallelism: Parallelism = "hybrid") -> int:
+        (groups,) = all_groups(case, parallelism)
+        return len(groups.uses)
+
+    assert kinds(Case(chain(8), cluster(4))) == 4
     unlike = Case(chain(8), cluster([1.0, 2.0, 3.0, 4.0]))
-    assert len(candidate_groups(unlike, "hybrid", 4).uses) == 15
-    assert len(candidate_groups(unlike, "pipeline", 4).uses) == 4
-    pairs = Case(chain(8), cluster([1.0, 1.0, 2.0, 2.0]))
-    assert len(candidate_groups(pairs, "hybrid", 4).uses) == 8
+    assert kinds(unlike) == 15
+    assert kinds(unlike, "pipeline") == 4
+    assert kinds(Case(chain(8), cluster([1.0, 1.0, 2.0, 2.0]))) == 8
     counted = Case(chain(8), cluster(4), CostSettings(count_input=True))
-    assert len(candidate_groups(counted, "hybrid", 4).uses) == 7  # the source is its own type
-    many = candidate_groups(Case(chain(8), cluster([float(n + 1) for n in range(9)])), "hybrid", 9)
-    assert many.runs and "neighbours" in many.scope and len(many.uses) == 45
+    assert kinds(counted) == 7  # the source is its own type
+    assert kinds(Case(chain(8), cluster([float(n + 1) for n in range(7)]))) == 127
+
+
+def test_of_many_unlike_nodes_two_families_of_groups_are_searched() -> None:
+    case = Case(chain(8), cluster([float(n + 1) for n in range(9)]))
+    prefix, neighbours = all_groups(case, "hybrid")
+    assert len(prefix.uses) == 127 and len(neighbours.uses) == 45
+    assert all(case.names(9).index(name) < 7 for names in prefix.types for name in names)
+    assert neighbours.runs == tuple(
+        case.names(9)[start : start + size] for size in range(1, 10) for start in range(10 - size)
+    )
+
+
+@pytest.mark.parametrize("nodes", [9, 16, 17, 40, 80])
+def test_a_node_more_only_adds_groups(nodes: int) -> None:
+    def groups(count: int) -> set[tuple[str, ...]]:
+        case = Case(chain(8), cluster([float(n + 1) for n in range(count)]))
+        return {names for family in all_groups(case, "hybrid") for names in family.runs}
+
+    assert groups(nodes) < groups(nodes + 1)
 
 
 @pytest.mark.thorough
@@ -191,10 +214,14 @@ def test_neighbours_in_the_ring_are_planned_to_proof() -> None:
     profile = chain(32, 32, 32, 32)
     speeds = [1e6 * (1 + n / 7) for n in range(9)]
     case = Case(profile, cluster(speeds), loss_model=linear_loss(profile))
-    plan = best(case, 1.0)
-    assert plan.certificate is not None and plan.certificate.status == "optimal"
-    by_program = best(case, 1.0, solver="ilp")
+    _, neighbours = all_groups(case, "hybrid")
+    request = Request(9, limits=Limits(max_accuracy_drop=1.0))
+    plan, result = find_plan(case, request, families=(neighbours,))
+    assert plan is not None and result.certificate.status == "optimal"
+    by_program, _ = find_plan(case, replace(request, solver="ilp"), families=(neighbours,))
+    assert by_program is not None
     assert plan.predicted.latency_s == pytest.approx(by_program.predicted.latency_s, rel=1e-8)
+    assert best(case, 1.0).predicted.latency_s <= plan.predicted.latency_s * (1 + 1e-9)
 
 
 def test_resnet50_on_unlike_nodes_is_proven_by_the_fast_path() -> None:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planner.strategies.evaluation import evaluate, layer_plans
-from planner.strategies.study import Study
 
+from planner.case import Case
 from planner.cost import layers
 from planner.cost.layers import LayerCosts, layer_costs
 from planner.cost.memory import stage_memory_bytes
@@ -22,6 +21,7 @@ from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import StagePlan
 from planner.domain.settings import CostSettings
+from planner.strategies.costed import layer_plans, predict
 from profiles.catalog import load_cluster, load_model
 from tests.planner.builders import chain, cluster
 from tests.planner.generators import clusters, networks
@@ -93,10 +93,10 @@ def test_overlap_hides_the_shorter_part() -> None:
 
 @given(networks(), clusters())
 def test_a_stages_memory_is_what_its_plan_says(profile: ModelProfile, group: Cluster) -> None:
-    study = Study(profile, group)
-    table = study.table(len(group.nodes), (0.5,))
+    case = Case(profile, group)
+    table = case.table(len(group.nodes), (0.5,))
     choice = np.zeros(len(profile.layers), dtype=np.int64)
     stage = StagePlan(nodes=table.node_names, layers=layer_plans(table, choice))
     needed = stage_memory_bytes(table.weight_bytes[:, 0], table.live_bytes[:, 0])
-    said = evaluate(study, (stage,)).memory_bytes
+    said = predict(case, (stage,)).memory_bytes
     assert said == dict(zip(table.node_names, needed.tolist(), strict=True))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planner.strategies.study import Study
 
+from planner.case import Case
 from planner.cost.ownership import feature_shares
 from planner.domain.flows import FLOWS
 from planner.domain.owners import (
@@ -81,9 +81,9 @@ def test_the_unit_of_speed_makes_no_difference(speeds: list[float]) -> None:
 def test_a_study_divides_features_as_its_cluster_does() -> None:
     profile = chain(9, 9)
     speeds = [0.1, 0.2, 0.3]
-    study = Study(profile, cluster(speeds))
+    case = Case(profile, cluster(speeds))
     expected = feature_shares(profile, speeds).outputs.tolist()
-    assert study.shares(study.names(3)).outputs.tolist() == expected == [[2, 3, 4]] * 2
+    assert case.shares(case.names(3)).outputs.tolist() == expected == [[2, 3, 4]] * 2
 
 
 @given(st.integers(1, 200), st.lists(st.sampled_from([0.1, 0.3, 1e9 / 3]), min_size=2, max_size=6))

@@ -9,14 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planner.strategies.evaluation import evaluated_plan
-from planner.strategies.study import Study
 from torch import nn
 
+from planner.case import Case
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from planner.runtime import slice_model
 from planner.runtime.reading.traced import TracedModel
+from planner.strategies.costed import cost_plan
 from tests.runtime import networks
 from tests.runtime.cases import check, example, random_plan, traced
 
@@ -176,8 +176,8 @@ def test_a_later_group_has_the_input_or_is_sent_it(counted: bool) -> None:
     model = traced(ReadAgain(), 1, 3, 6, 6)
     drawn = random_plan(model, ([1.0, 2.0], [1.0], [1.0, 1.0]), np.random.default_rng(3))
     assert len(drawn.stages) == 3
-    study = Study(model.profile, drawn.cluster, CostSettings(count_input=counted))
-    slices = check(model, evaluated_plan(study, drawn.stages, "drawn"))
+    case = Case(model.profile, drawn.cluster, CostSettings(count_input=counted))
+    slices = check(model, cost_plan(case, drawn.stages, "drawn"))
     sent_on = [stretch.name for stretch in slices.stretches if stretch.name.endswith(") x")]
     assert len(sent_on) == (2 if counted else 0)
     assert len(slices.input_nodes) == (2 if counted else 5)

@@ -73,13 +73,13 @@ def stage_graph(problem: Problem) -> StageGraph:
     edges: list[tuple[int, int]] = []
     while queue and not problem.single_stage:
         used, group = queue.popleft()
-        for following in behind[group]:
-            total = tuple(a + b for a, b in zip(used, uses[following], strict=True))
-            if sum(total) > problem.max_nodes or any(
-                a > b for a, b in zip(total, limit, strict=True)
-            ):
-                continue
-            state = total, int(following)
+        totals = problem.uses[behind[group]] + np.array(used)
+        fits = (totals <= problem.available).all(axis=1)
+        fits &= totals.sum(axis=1) <= problem.max_nodes
+        for following, total in zip(
+            behind[group][fits].tolist(), map(tuple, totals[fits].tolist()), strict=True
+        ):
+            state = total, following
             if state not in number:
                 number[state] = len(number)
                 queue.append(state)
