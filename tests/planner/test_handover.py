@@ -108,17 +108,17 @@ def image_read_again() -> ModelProfile:
 
 def test_an_input_that_is_read_again_is_on_every_node_already() -> None:
     case = Case(image_read_again(), cluster(3))
-    found = case.transfers(("a",), ("b",)).seconds
+    found = case.transfers([(("a",), ("b",))]).seconds[0]
     assert found.tolist() == pytest.approx([8 * FEATURE / 1e6, 8 * FEATURE / 1e6])
     # half of the features come from each of two nodes, into one interface
-    assert case.transfers(("a", "b"), ("c",)).seconds.tolist() == found.tolist()
+    assert case.transfers([(("a", "b"), ("c",))]).seconds[0].tolist() == found.tolist()
 
 
 def test_an_input_that_is_counted_goes_on_with_the_live_tensors() -> None:
     case = Case(image_read_again(), cluster(3), CostSettings(count_input=True))
     once, twice = 8 * FEATURE / 1e6, 16 * FEATURE / 1e6
     # behind the first cut the image is still to be read, behind the second it is not
-    assert case.transfers(("a",), ("b",)).seconds.tolist() == pytest.approx([twice, once])
+    assert case.transfers([(("a",), ("b",))]).seconds[0].tolist() == pytest.approx([twice, once])
     # the source holds it: the first group need not be sent it, another one is
     assert case.ends_s(("a",))[0] == 0 and case.ends_s(("b",))[0] == pytest.approx(once)
 

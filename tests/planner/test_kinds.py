@@ -94,7 +94,7 @@ def test_overlap_hides_the_shorter_part() -> None:
 @given(networks(), clusters())
 def test_a_stages_memory_is_what_its_plan_says(profile: ModelProfile, group: Cluster) -> None:
     case = Case(profile, group)
-    table = case.table(len(group.nodes), (0.5,))
+    table = case.table(case.names(len(group.nodes)), (0.5,))
     choice = np.zeros(len(profile.layers), dtype=np.int64)
     stage = StagePlan(nodes=table.node_names, layers=layer_plans(table, choice))
     needed = stage_memory_bytes(table.weight_bytes[:, 0], table.live_bytes[:, 0])
