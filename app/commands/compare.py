@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from app import options
-from app.asked import Asked, asks_for_case, one_of
+from app.asking import asks_for_case, node_count
 from app.commands.saying import on_cluster, say_accuracy, write_file
+from app.core import compare as compare_strategies
 from app.progress import leavable, working
+from app.question import with_usual_loss_limit
 from app.render import Format, emit
-from app.tables import (
-    comparison_table,
-)
-from planner.domain.settings import Objective
-from planner.strategies.compare import compare as compare_strategies
+from app.tables import comparison_table
+from planner.case import Case
+from planner.domain.request import Request
 from profiles.files import document_text
 
 
-@asks_for_case
+@asks_for_case()
 def compare(
-    asked: Asked,
+    case: Case,
+    request: Request,
     nodes: Annotated[
         list[int] | None, typer.Option(min=1, help="Node counts; repeatable (default: 2).")
     ] = None,
@@ -32,23 +32,19 @@ def compare(
             min=0.0, max=1.0, help="S_comm of the uniform rows; repeatable (default: 0.8, 0.9)."
         ),
     ] = None,
-    split_points: options.SplitPoints = None,
-    objective: options.ObjectiveOption = "latency",
     output: options.Output = Format.table,
     output_file: options.OutputFile = None,
 ) -> None:
     """Show every strategy of the papers and the optimum side by side."""
-    counts = tuple(asked.node_count(count) for count in nodes or [2])
-    with working(f"comparing strategies for {on_cluster(asked)}"):
+    counts = tuple(node_count(count, case.cluster) for count in nodes or [2])
+    with working(f"comparing strategies for {on_cluster(case)}"):
         comparison = leavable(
             compare_strategies,
-            replace(asked.case, split_points=tuple(split_points or [])),
+            case,
+            with_usual_loss_limit(case, request),
             counts,
             tuple(sparsity or [0.8, 0.9]),
-            one_of("--objective", objective, get_args(Objective)),
-            asked.limits,
-            asked.time_limit_s,
         )
     write_file(output_file, document_text(comparison))
-    say_accuracy(asked)
+    say_accuracy(case)
     emit(output, comparison_table(comparison), comparison.model_dump(mode="json"))

@@ -7,23 +7,25 @@ from typing import Annotated, get_args
 import typer
 
 from app import options
-from app.asked import Asked, asks_for_case, one_of
+from app.asking import asks_for_case, one_of
 from app.commands.saying import on_cluster, say_accuracy, write_file
 from app.progress import leavable, working
+from app.question import with_usual_loss_limit
 from app.render import Format, emit
 from app.what_if_tables import needed_table
 from app.what_if_words import needed_sentences
+from planner.case import Case
 from planner.domain.request import Request
-from planner.domain.settings import Parallelism
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.strategies.needed import DEFAULT_TOLERANCE, Resource, needed
 from planner.units import parse_quantity
 from profiles.files import document_text
 
 
-@asks_for_case
+@asks_for_case()
 def needs(
-    asked: Asked,
+    case: Case,
+    request: Request,
     latency: Annotated[str, typer.Option(help="The target for one input, such as 100ms.")],
     of: Annotated[
         str,
@@ -42,32 +44,25 @@ def needs(
             "cluster). Those beyond the cluster's are copies of its last one.",
         ),
     ] = None,
-    max_nodes: options.MaxNodes = None,
-    parallelism: options.ParallelismOption = "hybrid",
+    max_nodes: int | None = None,
     output: options.Output = Format.table,
     output_file: options.OutputFile = None,
 ) -> None:
     """Find the smallest bandwidth, speed or number of nodes that meets a latency, with proof."""
     resource: Resource = one_of("--of", of, get_args(Resource))
-    if asked.given_limits.max_latency_s is not None:
+    if request.limits.max_latency_s is not None:
         raise BadInputError("--latency is the limit on the latency: leave --max-latency out")
     if resource != "nodes" and up_to is not None:
         raise BadInputError("--up-to: only with --of nodes")
     if resource == "nodes" and max_nodes is not None:
         raise BadInputError("--of nodes: give --up-to in place of --max-nodes")
-    request = Request(
-        max_nodes=asked.node_count(max_nodes, "--max-nodes"),
-        parallelism=one_of("--parallelism", parallelism, get_args(Parallelism)),
-        limits=asked.limits,
-        time_limit_s=asked.time_limit_s,
-    )
     target_s = parse_quantity(latency, "time", where="--latency")
-    doing = f"asking what {latency} takes: {on_cluster(asked)}"
+    doing = f"asking what {latency} takes: {on_cluster(case)}"
     with working(doing) as tell:
         found = leavable(
             needed,
-            asked.case,
-            request,
+            case,
+            with_usual_loss_limit(case, request),
             resource,
             target_s,
             tolerance=tolerance,
@@ -78,7 +73,7 @@ def needs(
     sentences = needed_sentences(found)
     document = found.model_dump(mode="json")
     if found.outcome in ("found", "any"):
-        say_accuracy(asked)
+        say_accuracy(case)
         emit(output, needed_table(found), document, heading=sentences)
         return
     if output is not Format.table:  # the least latency is data, too

@@ -9,12 +9,10 @@ from typing import Annotated
 import typer
 
 from app import options
-from app.asked import load_profile
+from app.asking import load_profile
 from app.commands.saying import write_file
 from app.render import Format, View, emit
-from app.tables import (
-    profile_table,
-)
+from app.tables import profile_table
 from app.tree_view import draw_tree
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.asked import Asked
+from app.inputs import accuracy_note
 from app.render import say
 from app.words import NO_ACCURACY_MODEL
+from planner.case import Case
 from profiles.files import write_atomically
 
 
-def on_cluster(asked: Asked) -> str:
+def on_cluster(case: Case) -> str:
     """The model and the cluster, in words."""
-    return f"{asked.case.profile.name} on {asked.case.cluster.name}"
+    return f"{case.profile.name} on {case.cluster.name}"
 
 
-def say_accuracy(asked: Asked) -> None:
+def say_accuracy(case: Case) -> None:
     """Say on stderr what is to be known about the accuracy model."""
-    if asked.accuracy.note:
-        say(f"note: {asked.accuracy.note}")
-    if asked.accuracy.model is None:
+    if note := accuracy_note(case):
+        say(f"note: {note}")
+    if case.loss_model is None:
         say(f"note: {NO_ACCURACY_MODEL}")
 
 

@@ -7,15 +7,17 @@ from typing import Annotated, get_args
 import typer
 
 from app import options
-from app.asked import Asked, asks_for_case, one_of
+from app.asking import asks_for_case, one_of
 from app.commands.saying import on_cluster, say_accuracy, write_file
 from app.progress import leavable, working
 from app.quantity_options import parse_value
+from app.question import with_usual_loss_limit
 from app.render import Format, emit
 from app.what_if_tables import sweep_table
 from app.what_if_words import sweep_sentences
+from planner.case import Case
+from planner.domain.cluster import Cluster
 from planner.domain.request import Request
-from planner.domain.settings import Objective, Parallelism
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.strategies.hardware import Quantity, Value, present_value, spread_values
 from planner.strategies.sweep import Sweep
@@ -25,9 +27,10 @@ from profiles.files import document_text
 _AROUND = 32.0  # by default from so much less than the present value to so much more
 
 
-@asks_for_case
+@asks_for_case()
 def sweep(
-    asked: Asked,
+    case: Case,
+    request: Request,
     over: Annotated[
         str,
         typer.Option(help="bandwidth (B), compute (C), nodes (N), link-latency or memory."),
@@ -57,9 +60,7 @@ def sweep(
         str | None,
         typer.Option(metavar="VALUE,VALUE,...", help="These values instead: 1MB/s,10MB/s."),
     ] = None,
-    max_nodes: options.MaxNodes = None,
-    parallelism: options.ParallelismOption = "hybrid",
-    objective: options.ObjectiveOption = "latency",
+    max_nodes: int | None = None,
     output: options.Output = Format.table,
     output_file: options.OutputFile = None,
 ) -> None:
@@ -67,45 +68,37 @@ def sweep(
     quantity: Quantity = one_of("--over", over, get_args(Quantity))
     if quantity == "nodes" and max_nodes is not None:
         raise BadInputError("--over nodes varies the number of nodes: leave --max-nodes out")
-    request = Request(
-        max_nodes=asked.node_count(max_nodes, "--max-nodes"),
-        parallelism=one_of("--parallelism", parallelism, get_args(Parallelism)),
-        objective=one_of("--objective", objective, get_args(Objective)),
-        limits=asked.limits,
-        time_limit_s=asked.time_limit_s,
-    )
     if values is None:
-        wanted = _range(asked, quantity, first, last, points)
+        wanted = _range(case.cluster, quantity, first, last, points)
     elif first is not None or last is not None:
         raise BadInputError("--values and --from or --to: give one of them")
     else:
         wanted = tuple(parse_value(quantity, text, "--values") for text in values.split(","))
-    doing = f"sweeping {quantity}: {on_cluster(asked)}"
+    doing = f"sweeping {quantity}: {on_cluster(case)}"
     with working(doing) as tell:
         found = leavable(
             sweep_over,
-            asked.case,
-            request,
+            case,
+            with_usual_loss_limit(case, request),
             quantity,
             wanted,
             lambda done, of: tell(f"{doing}, {done} of {of} values"),
         )
     _refuse_empty(found)
     write_file(output_file, document_text(found))
-    say_accuracy(asked)
+    say_accuracy(case)
     document = found.model_dump(mode="json")
     emit(output, sweep_table(found), document, heading=sweep_sentences(found))
 
 
 def _range(
-    asked: Asked, quantity: Quantity, first: str | None, last: str | None, points: int
+    cluster: Cluster, quantity: Quantity, first: str | None, last: str | None, points: int
 ) -> tuple[Value, ...]:
     """The values of a range; an end that was not given follows from the present value."""
     ends = [
         None if text is None else parse_value(quantity, text, option)
         for option, text in (("--from", first), ("--to", last))
     ]
-    cluster = asked.case.cluster
     now = present_value(cluster, quantity)
     if quantity == "nodes":
         around: tuple[Value, ...] = (1, len(cluster.nodes))

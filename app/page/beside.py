@@ -57,8 +57,8 @@ def changed_settings(a: Answer, b: Answer) -> str:
     changes = []
     if a.profile.name != b.profile.name:
         changes.append(f"model {a.profile.name} → {b.profile.name}")
-    if a.question.cluster_name != b.question.cluster_name:
-        changes.append(f"cluster {a.question.cluster_name} → {b.question.cluster_name}")
+    if a.case.cluster.name != b.case.cluster.name:
+        changes.append(f"cluster {a.case.cluster.name} → {b.case.cluster.name}")
     left = [words for words in a.settings if words not in b.settings]
     right = [words for words in b.settings if words not in a.settings]
     if left or right:

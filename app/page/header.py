@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from app.inputs import accuracy_note
 from app.page.answer import Answer
 from app.page.beside import beside_table, changed_settings
 from app.page.show import ORIGIN_WORDS, table
@@ -45,9 +46,9 @@ def header(answer: Answer) -> None:
     if pinned is not None:
         _beside(answer, pinned)
     told = fewer_nodes_sentence(answer.plan)
-    if answer.plan.node_count == 1 and answer.question.nodes > 1:
+    if answer.plan.node_count == 1 and answer.request.max_nodes > 1:
         st.info(f"**Distributing does not pay here.** {plain(told)}")
-    notes = [answer.accuracy.note] if answer.accuracy.note else []
+    notes = [note] if (note := accuracy_note(answer.case)) else []
     unknown = answer.profile.coverage.uncounted
     if unknown:
         notes.append(

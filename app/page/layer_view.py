@@ -60,7 +60,7 @@ def plan_stages(answer: Answer) -> tuple[StageView, ...]:
 
 def uniform_stage(answer: Answer, sparsity: float) -> StageView:
     """Every exchange at one S_comm on all nodes, without layers that do nothing."""
-    nodes = answer.question.nodes
+    nodes = answer.request.max_nodes
     table = answer.case.table(nodes, (sparsity,))
     points = (_point(answer.case, table, row, None) for row in range(len(answer.profile.layers)))
     return StageView(answer.case.names(nodes), _busy(points))

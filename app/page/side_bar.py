@@ -9,16 +9,17 @@ import streamlit as st
 from app.inputs import Accuracy
 from app.page import state
 from app.page.answer import Answer, catalogue_answer
-from app.page.question import Question, ask
+from app.page.asking import question_of
 from app.page.side_cluster import cluster_section
 from app.page.side_goal import goal_section
 from app.page.side_model import Model, model_section
 from app.page.store import Same, store
 from app.page.uploads import read_shapes
+from app.question import Question
 
 
 @dataclass(frozen=True)
-class Asked:
+class Chosen:
     """The question and its model; without a model, why there is none."""
 
     question: Question
@@ -64,7 +65,7 @@ class Asked:
         )
 
 
-def side_bar() -> Asked:
+def side_bar() -> Chosen:
     """Draw the controls and read them."""
     with st.sidebar:
         _buttons()
@@ -74,7 +75,7 @@ def side_bar() -> Asked:
         cluster_section()
         st.subheader("Plan", anchor=False)
         kind, own_accuracy = goal_section(model.profile)
-    return Asked(ask(state.values(), kind), model, own_accuracy)
+    return Chosen(question_of(state.values(), kind), model, own_accuracy)
 
 
 def _buttons() -> None:

@@ -10,14 +10,14 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.page import state, uploads
 from app.page.answer import catalogue_profile
-from app.page.parameters import CATALOGUE, FILE
+from app.page.controls import draw_control
 from app.page.store import File, Same, store
 from app.page.text import plain
 from app.serve import MAX_UPLOAD_MB
+from app.settings import CATALOGUE, FILE
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.reshape import at_input_shapes
-from profiles.catalog import model_names
 
 _LABELS = {CATALOGUE: "Catalogue", FILE: "Own file"}
 
@@ -36,16 +36,11 @@ class Model:
 
 def model_section() -> Model:
     """Draw the section and read it."""
-    st.segmented_control(
-        "Where the model comes from",
-        tuple(_LABELS),
-        key="source",
+    draw_control(
+        "source",
         format_func=_LABELS.__getitem__,
-        required=True,
         on_change=_source_changed,
-        label_visibility="collapsed",
         width="stretch",
-        persist_state="session",
     )
     found = _from_file() if st.session_state.source == FILE else _from_catalogue()
     return _with_times(found)
@@ -57,13 +52,7 @@ def _source_changed() -> None:
 
 def _from_catalogue() -> Model:
     chosen = st.session_state
-    st.selectbox(
-        "Catalogue model",
-        model_names(),
-        key="model",
-        on_change=_source_changed,
-        persist_state="session",
-    )
+    draw_control("model", on_change=_source_changed)
     if chosen.shapes or chosen.batch:
         _shape_fields()
     else:
@@ -139,25 +128,8 @@ def _read(file: UploadedFile) -> ModelProfile | str:
 
 
 def _shape_fields() -> None:
-    st.text_input(
-        "Input shapes",
-        key="shapes",
-        max_chars=300,
-        placeholder="image=1,3,224,224",
-        help="NAME=DIM,DIM,… for inputs with open dimensions, parted by spaces "
-        "(--input-shape on the command line).",
-        persist_state="session",
-    )
-    st.number_input(
-        "Batch",
-        min_value=1,
-        value=None,
-        step=1,
-        key="batch",
-        placeholder="as the model has it",
-        help="Dimension 0 of every input.",
-        persist_state="session",
-    )
+    draw_control("shapes")
+    draw_control("batch")
 
 
 def _with_times(found: Model) -> Model:

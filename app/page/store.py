@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from app.kinds import Value
 from app.page.answer import Answer
 from app.page.jobs import Job, Watch
-from app.page.parameter_kinds import Value
 from planner.domain.model_profile import ModelProfile
 
 _KEY = "_store"

@@ -13,7 +13,7 @@ _USUAL_LATENCY_S = 1e-3  # around which delays are varied where there is none no
 def here_value(answer: Answer, over: Quantity) -> Value | None:
     """The quantity's present value; none where nodes or links differ, or without a limit."""
     if over == "nodes":
-        return answer.question.nodes
+        return answer.request.max_nodes
     return present_value(answer.case.cluster, over)
 
 
@@ -24,7 +24,7 @@ def sweep_values(answer: Answer, over: Quantity, reach: float) -> tuple[Value, .
     what the plan needs stand for it.
     """
     if over == "nodes":
-        return spread_values("nodes", 1, max(_FEWEST_NODES, answer.question.nodes), _POINTS)
+        return spread_values("nodes", 1, max(_FEWEST_NODES, answer.request.max_nodes), _POINTS)
     cluster = answer.case.cluster
     usual: dict[Quantity, Value] = {
         "bandwidth": cluster.link.bandwidth_bytes_per_s,

@@ -8,12 +8,12 @@ import streamlit as st
 
 from app.export import Masks
 from app.page import state
+from app.page.address import LONGEST_HARDWARE, write_link
 from app.page.answer import Answer
 from app.page.bundle import export_zip, masks_of
 from app.page.charts.masks import PRUNED, WORDS, blocks, mask_picture
 from app.page.command import CLUSTER_FILE, PROFILE_FILE, needs_cluster_file, other_commands
 from app.page.command import plan_command as planned_by
-from app.page.parameters import LONGEST_HARDWARE, write_link
 from app.page.progress import finished
 from app.page.saved import SAVED_FILE, open_page, save_page
 from app.page.show import CSV, chart

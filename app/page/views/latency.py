@@ -9,11 +9,12 @@ import streamlit as st
 from app.page.answer import UNIFORM_LEVELS, Answer
 from app.page.charts.cumulative import cumulative, roofed, roofline
 from app.page.charts.layers import has_zeros, layer_times
+from app.page.controls import draw_control
 from app.page.layer_view import StageView, layer_table, plan_stages, uniform_stage
-from app.page.parameters import LAYER_VIEWS
 from app.page.progress import finished
 from app.page.show import chart
 from app.page.text import count, plain
+from app.settings import LAYER_VIEWS
 from app.words import binding_sentences
 from planner.domain.plan import Binding
 
@@ -43,17 +44,10 @@ class Shown:
 def _chosen(answer: Answer) -> Shown:
     """The plan's layers, or those of a uniform baseline."""
     st.subheader("Communication against computation, layer by layer", anchor=False)
-    nodes = answer.question.nodes
+    nodes = answer.request.max_nodes
     if nodes == 1:
         return Shown(plan_stages(answer), "the plan")
-    st.segmented_control(
-        "Show the layers of",
-        LAYER_VIEWS,
-        key="layers",
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
+    draw_control("layers")
     view = st.session_state.layers
     if view == "plan":
         return Shown(plan_stages(answer), "the plan")

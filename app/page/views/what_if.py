@@ -8,8 +8,8 @@ import streamlit as st
 
 from app.page.answer import Answer
 from app.page.charts.sweep import sweep_chart
+from app.page.controls import draw_control
 from app.page.jobs import Watch
-from app.page.parameters import NEEDED, REACHES, SMALLEST, SWEPT
 from app.page.progress import finished
 from app.page.show import chart, table
 from app.page.store import Same
@@ -35,25 +35,10 @@ def show(answer: Answer) -> None:
     """Draw the view."""
     st.subheader("What if there were more, or less?", anchor=False)
     left, right = st.columns((3, 1), vertical_alignment="bottom")
-    left.segmented_control(
-        "What is varied",
-        SWEPT,
-        key="over",
-        format_func=_WORDS.__getitem__,
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
+    draw_control("over", left, format_func=_WORDS.__getitem__)
     over: Quantity = st.session_state.over
     if over != "nodes":
-        right.segmented_control(
-            "How far",
-            REACHES,
-            key="reach",
-            required=True,
-            label_visibility="collapsed",
-            persist_state="session",
-        )
+        draw_control("reach", right)
     reach = st.session_state.reach
     values = sweep_values(answer, over, float(reach.rstrip("×")))
     finished(
@@ -85,27 +70,8 @@ def _target(answer: Answer) -> None:
     """The least value that meets a target."""
     st.subheader("What would it take?", anchor=False)
     left, right = st.columns((1, 2), vertical_alignment="bottom")
-    left.number_input(
-        "Target latency (ms)",
-        min_value=SMALLEST,
-        max_value=1e9,
-        value=None,
-        step=10.0,
-        format="%.6g",
-        key="target",
-        placeholder="such as 100",
-        help="For one input. The other limits hold as well.",
-        persist_state="session",
-    )
-    right.segmented_control(
-        "Of what",
-        NEEDED,
-        key="needs",
-        format_func=lambda name: f"more {_WORDS[name]}",
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
+    draw_control("target", left)
+    draw_control("needs", right, format_func=lambda name: f"more {_WORDS[name]}")
     target_ms, of = st.session_state.target, st.session_state.needs
     if target_ms is None:
         st.caption("Give a target: the least bandwidth, speed or number of nodes is looked for.")
@@ -121,7 +87,7 @@ def _target(answer: Answer) -> None:
 
 def _needed(answer: Answer, of: Resource, target_s: float, watch: Watch) -> Needed:
     """As ``planner needs`` finds it; the target takes the place of a limit on the latency."""
-    limits = answer.limits.model_copy(update={"max_latency_s": None})
+    limits = answer.request.limits.model_copy(update={"max_latency_s": None})
     request = replace(answer.request, limits=limits, objective="latency", exactly=False)
     return needed(answer.case, request, of, target_s, watch=watch)
 

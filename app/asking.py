@@ -1,0 +1,133 @@
+"""The commands' shared options, made from the table of settings, as a case and a request."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from app import options
+from app.inputs import find_accuracy, parse_input_shapes
+from app.kinds import OneOf
+from app.progress import working
+from app.question import ask
+from app.settings import Setting, taken_by
+from planner.domain.cluster import Cluster
+from planner.domain.model_profile import ModelProfile
+from planner.errors import BadInputError
+from profiles.catalog import resolve_cluster
+from profiles.sources import load_source
+
+
+def asks_for_case(before: str = "output") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options that describe a case and a request, around its own.
+
+    The command takes a `Case` and a `Request` first and its own options as keywords. A parameter
+    that is called like a setting has what was typed for it.
+
+    Parameters
+    ----------
+    before : str
+        The command's own option that follows those that not all commands have.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        settings = taken_by(command.__name__)
+        few = [option_of(x) for x in settings if x.option and x.option.commands]
+        shared = [option_of(x) for x in settings if x.option and not x.option.commands]
+        model = list(inspect.signature(_load, eval_str=True).parameters.values())
+        named = list(inspect.signature(command, eval_str=True).parameters.values())[2:]
+        typed = {x.parameter for x in settings}.intersection(p.name for p in named)
+        own = [p for p in named if p.name not in typed]
+        place = [parameter.name for parameter in own].index(before)
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            profile, cluster = _load(**{p.name: given.pop(p.name) for p in model})
+            accuracy = find_accuracy(given["accuracy_model"], profile)
+            again = {name: given[name] for name in typed}
+            values = {x: given.pop(x.parameter) for x in settings}
+            fields = {
+                x.field: x.kind.parse(value, x.flag)
+                for x, value in values.items()
+                if value is not None
+            }
+            question = ask(cluster, **fields | _node_counts(fields, cluster))
+            command(question.case(profile, accuracy), question.request, **given, **again)
+
+        parameters = [*model[:2], *own[:place], *few, *own[place:], *shared, *model[2:]]
+        # typer reads the options from here
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        )
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+def option_of(setting: Setting) -> inspect.Parameter:
+    """A setting as typer wants an option declared."""
+    option = setting.option
+    assert option is not None
+    declared = typer.Option(
+        setting.flag,
+        help=option.help,
+        rich_help_panel=option.panel,
+        min=option.least,
+        max=option.most,
+        metavar=option.metavar,
+    )
+    typed = setting.kind.typed if setting.default is not None else setting.kind.typed | None
+    return inspect.Parameter(
+        setting.parameter,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=setting.default,
+        annotation=Annotated[typed, declared],
+    )
+
+
+def _load(
+    source: options.Source,
+    cluster: options.ClusterName = "small-nodes",
+    input_shape: options.InputShapes = None,
+    batch: options.Batch = None,
+    no_witness: options.NoWitness = False,
+) -> tuple[ModelProfile, Cluster]:
+    return load_profile(source, input_shape, batch, not no_witness), resolve_cluster(cluster)
+
+
+def load_profile(
+    source: str, input_shape: list[str] | None, batch: int | None, witness: bool
+) -> ModelProfile:
+    """The model that a user names, with a line of progress where that takes long."""
+    shapes = parse_input_shapes(input_shape or [])
+    with working(f"profiling {source}"):
+        return load_source(source, input_shapes=shapes or None, batch=batch, witness=witness)
+
+
+def one_of(option: str, value: str, allowed: tuple[Any, ...]) -> Any:
+    """The value of a command's own option, if it is allowed."""
+    return OneOf(allowed).parse(value, option)
+
+
+def node_count(nodes: int, cluster: Cluster, option: str = "--nodes") -> int:
+    """A number of nodes that the cluster has."""
+    if nodes > len(cluster.nodes):
+        raise BadInputError(
+            f"{option} {nodes}: cluster {cluster.name} has 1 to {len(cluster.nodes)} nodes"
+        )
+    return nodes
+
+
+def _node_counts(fields: dict[str, Any], cluster: Cluster) -> dict[str, Any]:
+    """How many nodes may work, or exactly must; all of the cluster by default."""
+    exactly, most = fields.get("exactly"), fields.get("max_nodes")
+    if exactly is not None and most is not None:
+        raise BadInputError("--nodes and --max-nodes: give one of them")
+    option = "--nodes" if exactly else "--max-nodes"
+    count = node_count(exactly or most or len(cluster.nodes), cluster, option)
+    return {"max_nodes": count, "exactly": exactly is not None}
