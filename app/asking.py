@@ -36,11 +36,11 @@ def asks_for_case(before: str = "output") -> Callable[[Callable[..., None]], Cal
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         settings = taken_by(command.__name__)
-        few = [option_of(x) for x in settings if x.option and x.option.commands]
-        shared = [option_of(x) for x in settings if x.option and not x.option.commands]
+        few = [option_of(x) for x in settings if x.commands]
+        shared = [option_of(x) for x in settings if not x.commands]
         model = list(inspect.signature(_load, eval_str=True).parameters.values())
         named = list(inspect.signature(command, eval_str=True).parameters.values())[2:]
-        typed = {x.parameter for x in settings}.intersection(p.name for p in named)
+        typed = {x.name for x in settings}.intersection(p.name for p in named)
         own = [p for p in named if p.name not in typed]
         place = [parameter.name for parameter in own].index(before)
 
@@ -49,7 +49,7 @@ def asks_for_case(before: str = "output") -> Callable[[Callable[..., None]], Cal
             profile, cluster = _load(**{p.name: given.pop(p.name) for p in model})
             accuracy = find_accuracy(given["accuracy_model"], profile)
             again = {name: given[name] for name in typed}
-            values = {x: given.pop(x.parameter) for x in settings}
+            values = {x: given.pop(x.name) for x in settings}
             fields = {
                 x.field: x.kind.parse(value, x.flag)
                 for x, value in values.items()
@@ -71,19 +71,17 @@ def asks_for_case(before: str = "output") -> Callable[[Callable[..., None]], Cal
 
 def option_of(setting: Setting) -> inspect.Parameter:
     """A setting as typer wants an option declared."""
-    option = setting.option
-    assert option is not None
     declared = typer.Option(
         setting.flag,
-        help=option.help,
-        rich_help_panel=option.panel,
-        min=option.least,
-        max=option.most,
-        metavar=option.metavar,
+        help=setting.option,
+        rich_help_panel=setting.panel,
+        min=setting.bounds[0],
+        max=setting.bounds[1],
+        metavar=setting.metavar,
     )
     typed = setting.kind.typed if setting.default is not None else setting.kind.typed | None
     return inspect.Parameter(
-        setting.parameter,
+        setting.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=setting.default,
         annotation=Annotated[typed, declared],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from planner.errors import BadInputError
 from planner.units import parse_quantity
@@ -13,7 +14,7 @@ from planner.units import parse_quantity
 Value = str | int | float | bool | None
 """Of a control; ``None`` is an empty field."""
 
-SMALLEST = 1e-6  # of an amount above 0, in the unit that is shown
+SMALLEST = 1e-6  # of a number above 0, in the unit that is shown
 LARGEST = 1e12
 
 
@@ -21,12 +22,11 @@ class Kind(ABC):
     """What a setting may be.
 
     A value has three forms: the control's (`Value`, as the address writes it), the command line's
-    (of the type ``typed``), and the core's, in SI.
+    (of the type ``typed``), and the core's, in SI. They are the same unless a kind says otherwise.
     """
 
-    typed: ClassVar[Any] = str
-    longest: int = 300
-    """Characters of an address that are looked at."""
+    typed: Any = str
+    longest: int = 300  # characters of an address that are looked at
 
     @abstractmethod
     def read(self, key: str, text: str) -> Value:
@@ -41,7 +41,7 @@ class Kind(ABC):
         return value
 
     def to_control(self, value: Any, unit: str = "") -> Any:
-        """The control's value of the core's."""
+        """The control's value of the core's, without a float's last digits."""
         return value
 
     def write_option(self, value: Any, option: str) -> list[str]:
@@ -49,7 +49,6 @@ class Kind(ABC):
         return [option, f"{value:.12g}" if isinstance(value, float) else str(value)]
 
 
-@dataclass(frozen=True)
 class Flag(Kind):
     """On or off; 0 or 1 in an address."""
 
@@ -87,124 +86,114 @@ class OneOf(Kind):
 
 @dataclass(frozen=True)
 class Number(Kind):
-    """A finite number in a range; ``none`` in an address where it may be empty.
+    """A finite number in a range, on the page; the command line's bounds are typer's.
 
-    ``unit`` is what a number that must be above 0 counts, for the command line's message.
+    Attributes
+    ----------
+    low, high, step : float
+        Of the control.
+    empty : bool
+        Whether the control may be empty, which is ``none`` in an address.
+    whole : bool
+        Whether the core counts in whole numbers.
+    above : str
+        What is counted, where the command line lets 0 through to be refused here.
+    quantity : str
+        What `planner.units.parse_quantity` is to read from the command line, which then has units.
+    units : tuple of str
+        Of the control; the first is the default.
     """
 
-    typed: ClassVar[Any] = float
     low: float
     high: float
     step: float = 1.0
     empty: bool = False
-    unit: str = ""
+    whole: bool = False
+    above: str = ""
+    quantity: str = ""
+    units: tuple[str, ...] = ("",)
+
+    @property
+    def typed(self) -> Any:
+        """A text with a unit, or a number."""
+        return str if self.quantity else int if self.whole else float
+
+    @property
+    def steps(self) -> tuple[float, float, float]:
+        """Lowest, highest and step of the control, whole where it is."""
+        kind = int if self.typed is int else float
+        return kind(self.low), kind(self.high), kind(self.step)
 
     def read(self, key: str, text: str) -> Value:
         """Read a number within the range."""
         if self.empty and text == "none":
             return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
+        none = " or none" if self.empty else ""
+        if self.typed is int:
+            allowed = f"give a whole number from {self.low} to {self.high:,}{none}"
+            value: float = int(text[:12]) if text.isascii() and text.isdecimal() else math.nan
+        else:
+            allowed = f"give a number from {self.low:g} to {self.high:g}{none}"
+            try:
+                value = float(text)
+            except ValueError:
+                value = math.nan
         if not self.low <= value <= self.high:
-            allowed = f"give a number from {self.low:g} to {self.high:g}"
-            raise BadInputError(f"{key}: found {text[:40]!r}; {allowed}{_or_none(self.empty)}")
+            raise BadInputError(f"{key}: found {text[:40]!r}; {allowed}")
         return value
 
     def parse(self, given: Any, option: str) -> Any:
-        """Refuse 0 where it must be above; typer holds the other bounds."""
-        if self.unit and given <= 0:
-            raise BadInputError(f"{option}: found 0; give {self.unit} above 0")
+        """Read the unit; refuse 0 where it must be above."""
+        if self.quantity:
+            found = parse_quantity(given, self.quantity, where=option)
+            return int(found) if self.whole else found
+        if self.above and given <= 0:
+            raise BadInputError(f"{option}: found 0; give {self.above} above 0")
         return given
-
-
-@dataclass(frozen=True)
-class Whole(Kind):
-    """A whole number in a range; ``none`` in an address where it may be empty."""
-
-    typed = int
-    low: int
-    high: int
-    empty: bool = False
-    step: ClassVar[int] = 1
-
-    def read(self, key: str, text: str) -> Value:
-        """Read a whole number within the range."""
-        if self.empty and text == "none":
-            return None
-        if not (text.isascii() and text.isdecimal() and self.low <= int(text[:12]) <= self.high):
-            allowed = f"give a whole number from {self.low} to {self.high:,}"
-            raise BadInputError(f"{key}: found {text[:40]!r}; {allowed}{_or_none(self.empty)}")
-        return int(text)
-
-
-@dataclass(frozen=True)
-class Amount(Number):
-    """A number with a unit: ``37.5MB/s`` on the command line, in a chosen unit on the page.
-
-    Attributes
-    ----------
-    quantity : str
-        What `planner.units.parse_quantity` is to read.
-    units : tuple of str
-        Of the control; the first is the default.
-    is_whole : bool
-        Whether the core counts in whole numbers.
-    """
-
-    typed = str
-    quantity: str = ""
-    units: tuple[str, ...] = ()
-    is_whole: bool = False
-
-    def parse(self, given: Any, option: str) -> Any:
-        """Read a number with its unit."""
-        found = parse_quantity(given, self.quantity, where=option)
-        return int(found) if self.is_whole else found
 
     def to_core(self, value: Any, unit: str = "") -> Any:
         """The SI value of so many units."""
-        if value is None:
-            return None
-        text = f"{float(value)!r}{unit or self.units[0]}"
-        found = parse_quantity(text, self.quantity, where=self.quantity)
-        return round(found) if self.is_whole else found
+        if value is None or not self.quantity:
+            return value
+        found = value * self._one(unit)
+        return round(found) if self.whole else found
 
     def to_control(self, value: Any, unit: str = "") -> Any:
-        """How many units an SI value is, without a float's last digits."""
-        if value is None:
-            return None
-        one = parse_quantity(f"1{unit or self.units[0]}", self.quantity, where=self.quantity)
-        return float(f"{value / one:.12g}")
+        """How many units an SI value is."""
+        if value is None or not self.quantity:
+            return value
+        return float(f"{value / self._one(unit):.12g}")
 
     def write_option(self, value: Any, option: str) -> list[str]:
         """Write the number in the first unit."""
         return [option, f"{self.to_control(value):.12g}{self.units[0]}"]
 
+    def _one(self, unit: str) -> float:
+        text = f"1{unit or self.units[0]}"
+        return parse_quantity(text, self.quantity, where=self.quantity)
+
 
 @dataclass(frozen=True)
 class Text(Kind):
-    """Any text that its reader takes."""
+    """Any text that its reader takes, and none."""
 
-    check: Any = None
+    check: Callable[[str], object] = str
     longest: int = 300
 
     def read(self, key: str, text: str) -> Value:
-        """Take what the reader takes, and nothing at all."""
-        if text and self.check:
+        """Read what the reader takes."""
+        if text:
             self.check(text)
         return text
 
 
-@dataclass(frozen=True)
 class Texts(Kind):
     """Several texts, each with the option before it; the page has no control for them."""
 
     typed = list[str]
 
     def read(self, key: str, text: str) -> Value:
-        """No address carries them."""
+        """Refuse: no address carries them."""
         raise NotImplementedError
 
     def parse(self, given: Any, option: str) -> Any:
@@ -214,7 +203,3 @@ class Texts(Kind):
     def write_option(self, value: Any, option: str) -> list[str]:
         """Write the option before each."""
         return [word for text in value for word in (option, text)]
-
-
-def _or_none(empty: bool) -> str:
-    return " or none" if empty else ""

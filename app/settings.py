@@ -16,7 +16,6 @@ from typing import Any, Literal, get_args
 from app.kinds import (
     LARGEST,
     SMALLEST,
-    Amount,
     Flag,
     Kind,
     Number,
@@ -24,7 +23,6 @@ from app.kinds import (
     Text,
     Texts,
     Value,
-    Whole,
 )
 from app.setting_words import (
     link_words,
@@ -70,66 +68,8 @@ LAYER_VIEWS = ("plan", "dense", "uniform 80%", "uniform 90%")
 
 
 @dataclass(frozen=True)
-class Option:
-    """A setting on the command line.
-
-    Attributes
-    ----------
-    help : str
-    panel : str, optional
-        One of `PANELS`.
-    name : str
-        Where it is not the field's.
-    commands : tuple of str
-        The commands that have it; all that take a case without any.
-    default : optional
-        Where it is not the setting's.
-    least, most : float, optional
-        What typer lets through.
-    metavar : str, optional
-    """
-
-    help: str
-    panel: str | None = None
-    name: str = ""
-    commands: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
-    metavar: str | None = None
-
-
-@dataclass(frozen=True)
-class Control:
-    """A setting on the page.
-
-    Attributes
-    ----------
-    label : str
-    help : str, optional
-    key : str
-        Of the control and in the address, where it is not the field.
-    look : {"", "segments", "hidden"}
-        For one of some words: a list, a row of buttons, or one without its label.
-    section : str
-        Whose controls are drawn one below the other; others have a place of their own.
-    default : optional
-        Where it is not the setting's.
-    placeholder : str, optional
-        In an empty field.
-    """
-
-    label: str = ""
-    help: str | None = None
-    key: str = ""
-    look: Literal["", "segments", "hidden"] = ""
-    section: str = ""
-    default: Value = None
-    placeholder: str | None = None
-
-
-@dataclass(frozen=True)
 class Setting:
-    """A row.
+    """A row. It is an option if it has an ``option``, and a control if it has a ``label``.
 
     Attributes
     ----------
@@ -138,295 +78,292 @@ class Setting:
         (`app.question.ask` puts it there). A name of its own where the core has none.
     kind : Kind
     default : optional
-        Of the option and the control.
-    option : Option, optional
-    control : Control, optional
+        Of the option and the control; a flag is off.
+    name : str
+        The option's, where it is not the field.
+    option : str
+        The command line's help.
+    panel : str, optional
+        Of the help, one of `PANELS`.
+    commands : tuple of str
+        Those that have the option; without any all that take a case.
+    bounds : (float or None, float or None)
+        What typer lets through.
+    metavar : str, optional
+    label, help : str
+        Of the control.
+    key : str
+        Of the control and in the address, where it is not the name.
+    look : {"", "segments", "hidden"}
+        For one of some words: a list, a row of buttons, or one without its label.
+    section : str
+        Whose controls are drawn one below the other; others have a place of their own.
+    start : optional
+        Where the control begins if not at the default.
+    placeholder : str, optional
+        In an empty field.
     preset : callable, optional
         What a cluster itself has, in the core's form; the control begins there.
     words : str or callable
         How it is said of an answer: a format for the control's value, or a function of case and
-        request. Nothing is said of what is empty or off.
+        request. Nothing is said of what is empty, off or at its default.
     """
 
     field: str
     kind: Kind
     default: Any = None
-    option: Option | None = None
-    control: Control | None = None
+    name: str = ""
+    option: str = ""
+    panel: str | None = None
+    commands: tuple[str, ...] = ()
+    bounds: tuple[float | None, float | None] = (None, None)
+    metavar: str | None = None
+    label: str = ""
+    help: str | None = None
+    key: str = ""
+    look: Literal["", "segments", "hidden"] = ""
+    section: str = ""
+    start: Value = None
+    placeholder: str | None = None
     preset: Callable[[Cluster], Any] | None = None
     words: str | Callable[[Case, Request], str] = ""
 
-    @property
-    def key(self) -> str:
-        """Name of the control, and in the address."""
-        return (self.control and self.control.key) or self.field
-
-    @property
-    def parameter(self) -> str:
-        """Name of the option without its dashes."""
-        return (self.option and self.option.name) or self.field
+    def __post_init__(self) -> None:
+        """Fill in what follows from the field."""
+        if isinstance(self.kind, Flag):
+            object.__setattr__(self, "default", False)
+        object.__setattr__(self, "name", self.name or self.field)
+        object.__setattr__(self, "key", self.key or self.name)
+        object.__setattr__(self, "start", self.default if self.start is None else self.start)
 
     @property
     def flag(self) -> str:
         """The option as it is typed."""
-        return f"--{self.parameter.replace('_', '-')}"
-
-    @property
-    def usual(self) -> Value:
-        """Where the control begins, unless the cluster says so."""
-        own: Value = self.control.default if self.control else None
-        return self.default if own is None else own
+        return f"--{self.name.replace('_', '-')}"
 
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "exactly",
-        Whole(1, MOST_NODES),
-        option=Option("Exactly this many nodes.", name="nodes", commands=("plan",), least=1),
+        Number(1, MOST_NODES, whole=True),
+        option="Exactly this many nodes.",
+        name="nodes",
+        commands=("plan",),
+        bounds=(1, None),
     ),
     Setting(
         "max_nodes",
-        Whole(1, MOST_NODES),
-        option=Option(
-            "At most this many nodes, any of them (default: all).",
-            commands=("plan", "pareto", "sweep", "needs"),
-            least=1,
-        ),
-        control=Control(
-            "Nodes",
-            "Up to: fewer nodes may work if that is better. Exactly: that many work. More than "
-            "the cluster has are copies of its last one.",
-            key="nodes",
-        ),
+        Number(1, MOST_NODES, whole=True),
+        option="At most this many nodes, any of them (default: all).",
+        commands=("plan", "pareto", "sweep", "needs"),
+        bounds=(1, None),
+        label="Nodes",
+        help="Up to: fewer nodes may work if that is better. Exactly: that many work. More than "
+        "the cluster has are copies of its last one.",
+        key="nodes",
         words=node_words,
     ),
     Setting(
         "bandwidth_bytes_per_s",
-        Amount(SMALLEST, LARGEST, 2.5, quantity="bandwidth", units=("MB/s", "Mbit/s")),
-        option=Option("B of every link: 37.5MB/s, 300Mbit/s.", TUNE, "bandwidth"),
-        control=Control("Bandwidth B", "Of every node's link, in each direction.", key="bandwidth"),
+        Number(SMALLEST, LARGEST, 2.5, quantity="bandwidth", units=("MB/s", "Mbit/s")),
+        option="B of every link: 37.5MB/s, 300Mbit/s.",
+        panel=TUNE,
+        name="bandwidth",
+        label="Bandwidth B",
+        help="Of every node's link, in each direction.",
         preset=lambda cluster: cluster.link.bandwidth_bytes_per_s,
         words=link_words,
     ),
     Setting(
         "macs_per_s",
-        Amount(SMALLEST, LARGEST, 0.25, quantity="compute", units=("GMAC/s", "GFLOP/s")),
-        option=Option(
-            "C of every node: 3.75GMAC/s or 7.5GFLOP/s (1 MAC = 2 FLOP).", TUNE, "compute"
-        ),
-        control=Control(
-            "Compute C",
-            "Speed of every node. 1 MAC (a multiply and an add) = 2 FLOP of a data sheet.",
-            key="compute",
-        ),
+        Number(SMALLEST, LARGEST, 0.25, quantity="compute", units=("GMAC/s", "GFLOP/s")),
+        option="C of every node: 3.75GMAC/s or 7.5GFLOP/s (1 MAC = 2 FLOP).",
+        panel=TUNE,
+        name="compute",
+        label="Compute C",
+        help="Speed of every node. 1 MAC (a multiply and an add) = 2 FLOP of a data sheet.",
         preset=lambda cluster: cluster.nodes[0].macs_per_s,
         words=speed_words,
     ),
     Setting(
         "memory_bytes",
-        Amount(SMALLEST, LARGEST, 64.0, True, quantity="memory", units=("MB",), is_whole=True),
-        option=Option("Memory limit of every node: 64MB, 2GiB.", TUNE, "memory"),
-        control=Control(
-            "Memory per node",
-            "Weights, receive buffers and activations must fit. 1 MB = 10⁶ bytes.",
-            key="memory",
-        ),
+        Number(SMALLEST, LARGEST, 64.0, True, quantity="memory", units=("MB",), whole=True),
+        option="Memory limit of every node: 64MB, 2GiB.",
+        panel=TUNE,
+        name="memory",
+        label="Memory per node",
+        help="Weights, receive buffers and activations must fit. 1 MB = 10⁶ bytes.",
         preset=lambda cluster: cluster.nodes[0].memory_bytes,
         words=memory_words,
     ),
     Setting(
         "overlap",
         Flag(),
-        default=False,
-        option=Option("Hide the shorter of communication and computation.", COST),
-        control=Control(
-            "Overlap communication and computation",
-            "A layer then takes the longer of the two, not their sum.",
-            section="conventions",
-        ),
+        option="Hide the shorter of communication and computation.",
+        panel=COST,
+        label="Overlap communication and computation",
+        help="A layer then takes the longer of the two, not their sum.",
+        section="conventions",
         words=overlap_words,
     ),
     Setting(
         "casting",
         OneOf(get_args(Casting)),
-        option=Option("unicast or broadcast.", COST),
-        control=Control(
-            "Casting", "Unicast: every receiver gets its own features. Broadcast: all get the same."
-        ),
+        option="unicast or broadcast.",
+        panel=COST,
+        label="Casting",
+        help="Unicast: every receiver gets its own features. Broadcast: all get the same.",
         preset=lambda cluster: cluster.casting,
     ),
     Setting(
         "medium",
         OneOf(get_args(Medium)),
-        option=Option("full_duplex, half_duplex or shared.", COST),
-        control=Control(
-            "Medium",
-            "Full duplex: each direction has B. Half duplex: both share it. "
-            "Shared: all nodes share it.",
-        ),
+        option="full_duplex, half_duplex or shared.",
+        panel=COST,
+        label="Medium",
+        help="Full duplex: each direction has B. Half duplex: both share it. "
+        "Shared: all nodes share it.",
         preset=lambda cluster: cluster.medium,
         words=medium_words,
     ),
     Setting(
         "share_inputs",
         Flag(),
-        default=False,
-        option=Option("Layers that read one tensor share its transmission.", COST),
-        control=Control(
-            "Share transmissions",
-            "Layers that read one tensor share its transmission.",
-            section="conventions",
-        ),
+        option="Layers that read one tensor share its transmission.",
+        panel=COST,
+        label="Share transmissions",
+        help="Layers that read one tensor share its transmission.",
+        section="conventions",
         words="shared transmissions",
     ),
     Setting(
         "count_input",
         Flag(),
-        default=False,
-        option=Option("Charge sending the input out.", COST),
-        control=Control(
-            "Count the input", "Charge sending the input to the nodes.", section="conventions"
-        ),
+        option="Charge sending the input out.",
+        panel=COST,
+        label="Count the input",
+        help="Charge sending the input to the nodes.",
+        section="conventions",
         words="input sent out",
     ),
     Setting(
         "count_output",
         Flag(),
-        default=False,
-        option=Option("Charge sending the output back.", COST),
-        control=Control(
-            "Count the output",
-            "Charge sending the output back to the source.",
-            section="conventions",
-        ),
+        option="Charge sending the output back.",
+        panel=COST,
+        label="Count the output",
+        help="Charge sending the output back to the source.",
+        section="conventions",
         words="output sent back",
     ),
     Setting(
         "split_points",
         Texts(),
-        option=Option(
-            "First layer of a block group, in place of the down-sampling rule; repeatable.",
-            COST,
-            commands=("compare",),
-            metavar="LAYER",
-        ),
+        option="First layer of a block group, in place of the down-sampling rule; repeatable.",
+        panel=COST,
+        commands=("compare",),
+        metavar="LAYER",
     ),
     Setting(
         "parallelism",
         OneOf(get_args(Parallelism)),
         default="hybrid",
-        option=Option(
-            "within-layer (one stage), pipeline (one node a stage) or hybrid.",
-            commands=("plan", "pareto", "sweep", "needs"),
-        ),
-        control=Control(
-            "Parallelism",
-            "Within-layer: one stage on all nodes. Pipeline: one node a stage. Hybrid: anything "
-            "between, the best of all.",
-        ),
+        option="within-layer (one stage), pipeline (one node a stage) or hybrid.",
+        commands=("plan", "pareto", "sweep", "needs"),
+        label="Parallelism",
+        help="Within-layer: one stage on all nodes. Pipeline: one node a stage. Hybrid: anything "
+        "between, the best of all.",
         words="{} only",
     ),
     Setting(
         "objective",
         OneOf(get_args(Objective)),
         default="latency",
-        option=Option("latency or throughput.", LIMITS, commands=("plan", "compare", "sweep")),
-        control=Control(
-            "Objective",
-            "Least time for one input, or most inputs per second in steady state.",
-            look="segments",
-        ),
+        option="latency or throughput.",
+        panel=LIMITS,
+        commands=("plan", "compare", "sweep"),
+        label="Objective",
+        help="Least time for one input, or most inputs per second in steady state.",
+        look="segments",
         words=objective_words,
     ),
     Setting(
         "max_accuracy_drop",
         Number(0.0, 1e6, 0.1),
-        option=Option(
-            "Points of the task's metric; 0.5 by default where an accuracy model is known.",
-            LIMITS,
-            least=0.0,
-        ),
-        control=Control(
-            "Accuracy limit (points lost)",
-            "Points of the task's metric.",
-            key="limit",
-            default=DEFAULT_MAX_ACCURACY_DROP,
-        ),
+        option="Points of the task's metric; 0.5 by default where an accuracy model is known.",
+        panel=LIMITS,
+        bounds=(0.0, None),
+        label="Accuracy limit (points lost)",
+        help="Points of the task's metric.",
+        key="limit",
+        start=DEFAULT_MAX_ACCURACY_DROP,
         words="at most {:g} points lost",
     ),
     Setting(
         "accuracy_model",
         Text(),
-        option=Option(
-            "What sparsity costs. curve:NAME or curve:NAME/RULE: a published curve spread over "
-            "the layers (by default the catalogue model's own). csv:FILE: measured sensitivities "
-            "(layer,sparsity,loss). energy:FILE: L1 energy of the weights in a .safetensors, .pt "
-            "or .onnx file. none: no model.",
-            LIMITS,
-            metavar="KIND:SOURCE",
-        ),
+        option="What sparsity costs. curve:NAME or curve:NAME/RULE: a published curve spread over "
+        "the layers (by default the catalogue model's own). csv:FILE: measured sensitivities "
+        "(layer,sparsity,loss). energy:FILE: L1 energy of the weights in a .safetensors, .pt "
+        "or .onnx file. none: no model.",
+        panel=LIMITS,
+        metavar="KIND:SOURCE",
         words=loss_words,
     ),
     Setting(
         "max_energy_loss",
         Number(0.0, 1.0, 0.05),
-        option=Option(
-            "With energy:FILE, the share of the weights' L1 mass that may be pruned; "
-            "0.1 by default.",
-            LIMITS,
-            least=0.0,
-            most=1.0,
-        ),
-        control=Control(
-            "Energy limit (share pruned)",
-            "Share of the weights' L1 mass that may be pruned; it says nothing in points.",
-            key="energy_limit",
-            default=DEFAULT_MAX_ENERGY_LOSS,
-        ),
+        option="With energy:FILE, the share of the weights' L1 mass that may be pruned; "
+        "0.1 by default.",
+        panel=LIMITS,
+        bounds=(0.0, 1.0),
+        label="Energy limit (share pruned)",
+        help="Share of the weights' L1 mass that may be pruned; it says nothing in points.",
+        key="energy_limit",
+        start=DEFAULT_MAX_ENERGY_LOSS,
         words="at most {:.3g} of the weights' energy pruned",
     ),
     Setting(
         "max_latency_s",
-        Amount(SMALLEST, 1e9, 10.0, True, quantity="time", units=("ms",)),
-        option=Option("Such as 200ms.", LIMITS, "max_latency"),
-        control=Control(
-            "Latency limit (ms)",
-            "Seconds for one input, at most.",
-            key="max_latency",
-            section="limits",
-            placeholder="none",
-        ),
+        Number(SMALLEST, 1e9, 10.0, True, quantity="time", units=("ms",)),
+        option="Such as 200ms.",
+        panel=LIMITS,
+        name="max_latency",
+        label="Latency limit (ms)",
+        help="Seconds for one input, at most.",
+        section="limits",
+        placeholder="none",
         words="at most {:g} ms",
     ),
     Setting(
         "min_throughput_per_s",
-        Number(SMALLEST, 1e9, 1.0, True, "inputs per second"),
-        option=Option("Inputs per second.", LIMITS, "min_throughput", least=0.0),
-        control=Control(
-            "Throughput limit (inputs/s)",
-            "Inputs per second, at least.",
-            key="min_throughput",
-            section="limits",
-            placeholder="none",
-        ),
+        Number(SMALLEST, 1e9, 1.0, True, above="inputs per second"),
+        option="Inputs per second.",
+        panel=LIMITS,
+        name="min_throughput",
+        bounds=(0.0, None),
+        label="Throughput limit (inputs/s)",
+        help="Inputs per second, at least.",
+        section="limits",
+        placeholder="none",
         words="at least {:g} inputs/s",
     ),
     Setting(
         "solver",
         OneOf(("auto", "ilp", "exhaustive")),
         default="auto",
-        option=Option("auto, ilp or exhaustive.", SOLVER, commands=("plan",)),
+        option="auto, ilp or exhaustive.",
+        panel=SOLVER,
+        commands=("plan",),
     ),
     Setting(
         "time_limit_s",
         Number(0.001, LARGEST),
         default=60.0,
-        option=Option(
-            "Seconds for the whole call; then the best plan so far is shown with its gap.",
-            SOLVER,
-            "time_limit",
-            least=0.001,
-        ),
+        option="Seconds for the whole call; then the best plan so far is shown with its gap.",
+        panel=SOLVER,
+        name="time_limit",
+        bounds=(0.001, None),
     ),
 )
 """Of the core, in the order of an answer's words; a command's help has them by panel."""
@@ -436,99 +373,83 @@ PAGE: tuple[Setting, ...] = (
         "source",
         OneOf((CATALOGUE, FILE)),
         CATALOGUE,
-        control=Control("Where the model comes from", look="hidden"),
+        label="Where the model comes from",
+        look="hidden",
     ),
-    Setting("model", OneOf(model_names()), "resnet50", control=Control("Catalogue model")),
+    Setting("model", OneOf(model_names()), "resnet50", label="Catalogue model"),
     Setting(
         "cluster",
         OneOf((*cluster_names(), OWN_CLUSTER)),
         "small-nodes",
-        control=Control(
-            "Preset",
-            "Fills in everything in this section. The view Hardware edits nodes and links one "
-            "by one, and saves and loads presets.",
-        ),
+        label="Preset",
+        help="Fills in everything in this section. The view Hardware edits nodes and links one "
+        "by one, and saves and loads presets.",
     ),
     Setting(
         "shapes",
         Text(),
         "",
-        control=Control(
-            "Input shapes",
-            "NAME=DIM,DIM,… for inputs with open dimensions, parted by spaces "
-            "(--input-shape on the command line).",
-            placeholder="image=1,3,224,224",
-        ),
+        label="Input shapes",
+        help="NAME=DIM,DIM,… for inputs with open dimensions, parted by spaces "
+        "(--input-shape on the command line).",
+        placeholder="image=1,3,224,224",
     ),
     Setting(
         "batch",
-        Whole(1, 1_000_000, empty=True),
-        control=Control("Batch", "Dimension 0 of every input.", placeholder="as the model has it"),
+        Number(1, 1_000_000, empty=True, whole=True),
+        label="Batch",
+        help="Dimension 0 of every input.",
+        placeholder="as the model has it",
     ),
     Setting(
         "node_choice",
         OneOf(("up to", EXACTLY)),
         "up to",
-        control=Control("How many of the nodes work", look="hidden"),
+        label="How many of the nodes work",
+        look="hidden",
     ),
     Setting(
         "accuracy",
         OneOf((NO_MODEL, *curve_names(), CSV_FILE, ENERGY_FILE)),
-        control=Control(
-            "Accuracy model",
-            "What sparsity costs in accuracy. Without one nothing limits the sparsity.",
-        ),
+        label="Accuracy model",
+        help="What sparsity costs in accuracy. Without one nothing limits the sparsity.",
     ),
     Setting(
         "rule",
         OneOf(SPREADING_RULES),
         DEFAULT_RULE,
-        control=Control(
-            "Spread over the layers by",
-            "An assumption: the curve was measured for the whole network on two nodes.",
-        ),
+        label="Spread over the layers by",
+        help="An assumption: the curve was measured for the whole network on two nodes.",
     ),
-    Setting(
-        "layers", OneOf(LAYER_VIEWS), "plan", control=Control("Show the layers of", look="hidden")
-    ),
+    Setting("layers", OneOf(LAYER_VIEWS), "plan", label="Show the layers of", look="hidden"),
     Setting(
         "measure",
         OneOf(("latency", "throughput", "accuracy drop", "memory")),
         "latency",
-        control=Control("Measure", look="hidden"),
+        label="Measure",
+        look="hidden",
     ),
-    Setting("bars", Whole(1, MOST_NODES, empty=True), control=Control("On how many nodes")),
+    Setting("bars", Number(1, MOST_NODES, empty=True, whole=True), label="On how many nodes"),
     Setting(
         "trade",
         OneOf(get_args(Trade)),
         "accuracy",
-        control=Control("What is traded against the latency", look="hidden"),
+        label="What is traded against the latency",
+        look="hidden",
     ),
-    Setting("points", Whole(2, 40), 12, control=Control("Points at most")),
-    Setting(
-        "over",
-        OneOf(get_args(Quantity)),
-        "bandwidth",
-        control=Control("What is varied", look="hidden"),
-    ),
-    Setting("reach", OneOf(("2×", "8×", "32×")), "8×", control=Control("How far", look="hidden")),
-    Setting(
-        "needs", OneOf(get_args(Resource)), "bandwidth", control=Control("Of what", look="hidden")
-    ),
+    Setting("points", Number(2, 40, whole=True), 12, label="Points at most"),
+    Setting("over", OneOf(get_args(Quantity)), "bandwidth", label="What is varied", look="hidden"),
+    Setting("reach", OneOf(("2×", "8×", "32×")), "8×", label="How far", look="hidden"),
+    Setting("needs", OneOf(get_args(Resource)), "bandwidth", label="Of what", look="hidden"),
     Setting(
         "target",
         Number(SMALLEST, 1e9, 10.0, True),
-        control=Control(
-            "Target latency (ms)",
-            "For one input. The other limits hold as well.",
-            placeholder="such as 100",
-        ),
+        label="Target latency (ms)",
+        help="For one input. The other limits hold as well.",
+        placeholder="such as 100",
     ),
     Setting(
-        "send",
-        OneOf(("overlapped", "blocking")),
-        "overlapped",
-        control=Control("Sending", look="segments"),
+        "send", OneOf(("overlapped", "blocking")), "overlapped", label="Sending", look="segments"
     ),
 )
 """What the page alone has: the model, and what its views show."""
@@ -536,10 +457,5 @@ PAGE: tuple[Setting, ...] = (
 
 def taken_by(command: str) -> tuple[Setting, ...]:
     """The settings that are options of a command, those of few commands first, by panel."""
-    taken = [x for x in SETTINGS if x.option and command in (x.option.commands or (command,))]
-    few = [x for x in taken if x.option and x.option.commands]
-    shared = sorted(
-        (x for x in taken if x not in few),
-        key=lambda x: PANELS.index(x.option.panel if x.option else None),
-    )
-    return (*few, *shared)
+    taken = [x for x in SETTINGS if x.option and command in (x.commands or (command,))]
+    return tuple(sorted(taken, key=lambda x: 0 if x.commands else 1 + PANELS.index(x.panel)))

@@ -10,10 +10,10 @@ import typer
 
 from app import options
 from app.asking import load_profile
-from app.commands.saying import write_file
+from app.commands.planning import write_file
+from app.profile_tree import draw_tree
 from app.render import Format, View, emit
 from app.tables import profile_table
-from app.tree_view import draw_tree
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.units import format_bytes

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from app import options
-from app.commands.saying import write_file
+from app.commands.planning import write_file
 from app.progress import working
 from app.render import Format, emit, say
 from app.scenarios import read_policy, read_scenario

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from app.kinds import Amount, OneOf, Text, Value
+from app.kinds import Number, OneOf, Text, Value
 from app.page.source_text import sources_of
 from app.settings import (
     CATALOGUE,
@@ -22,7 +22,6 @@ from app.settings import (
     OWN_CLUSTER,
     PAGE,
     SETTINGS,
-    Control,
     Setting,
 )
 from planner.domain.cluster import Cluster
@@ -65,14 +64,9 @@ def unit_key(setting: Setting) -> str:
 
 def _units(settings: tuple[Setting, ...]) -> tuple[Setting, ...]:
     return tuple(
-        Setting(
-            unit_key(x),
-            OneOf(x.kind.units),
-            x.kind.units[0],
-            control=Control(f"Unit of {x.control.label}"),
-        )
+        Setting(unit_key(x), OneOf(x.kind.units), x.kind.units[0], label=f"Unit of {x.label}")
         for x in settings
-        if x.control and isinstance(x.kind, Amount) and len(x.kind.units) > 1
+        if x.label and isinstance(x.kind, Number) and len(x.kind.units) > 1
     )
 
 
@@ -80,12 +74,12 @@ CONTROLS: dict[str, Setting] = {
     x.key: x
     for x in (
         *PAGE,
-        Setting("hardware", Text(own_cluster, LONGEST_HARDWARE), "", control=Control()),
+        Setting("hardware", Text(own_cluster, LONGEST_HARDWARE), "", label="Hardware"),
         *_units(SETTINGS),
         *SETTINGS,
-        Setting("sources", Text(sources_of, 2000), "", control=Control()),
+        Setting("sources", Text(sources_of, 2000), "", label="Sources"),
     )
-    if x.control
+    if x.label
 }
 """Every control of the page by its key, which is its parameter of the address."""
 
@@ -102,7 +96,7 @@ def defaults(values: Mapping[str, Value]) -> dict[str, Value]:
         Of the source, the model, the cluster and the units; those that are missing have defaults
         as well.
     """
-    found = {key: x.usual for key, x in CONTROLS.items()}
+    found = {key: x.start for key, x in CONTROLS.items()}
     found.update({key: values[key] for key in _FIRST if key in found and key in values})
     cluster = chosen_cluster(found)
     for key, x in CONTROLS.items():

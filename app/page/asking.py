@@ -44,7 +44,7 @@ def question_of(values: Mapping[str, Value], kind: str | None = None) -> Questio
         Of an accuracy model that a file of the user's holds: ``csv:NAME`` or ``energy:NAME``.
     """
     cluster = chosen_cluster(values)
-    given = {x.field: _given(x, values, cluster) for x in SETTINGS if x.control}
+    given = {x.field: _given(x, values, cluster) for x in SETTINGS if x.label}
     if len({node.macs_per_s for node in cluster.nodes}) > 1:
         given["macs_per_s"] = None  # there is no control then
     chosen = str(values["accuracy"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 
 from app.page.answer import Answer
-from app.question import TUNING, Question
-from app.settings import taken_by
+from app.question import Question
+from app.settings import COST, LIMITS, SOLVER, TUNE, Setting, taken_by
+from planner.domain.settings import Limits
 
 CLUSTER_FILE = "cluster.json"
 PROFILE_FILE = "profile.json"
+_NOT_SAID = ("max_nodes", "exactly", "time_limit_s")  # said otherwise, or the page's own
 
 
 def plan_command(answer: Answer, source: str | None) -> str:
@@ -44,10 +46,18 @@ def _write(command: str, question: Question, source: str | None, nodes: str) -> 
     is_file = needs_cluster_file(question)
     cluster = CLUSTER_FILE if is_file else question.base_cluster.name
     words = ["planner", command, source or PROFILE_FILE, "--cluster", cluster]
-    words += [nodes, str(question.request.max_nodes)]
-    for setting in taken_by(command):
+    tuning: list[str] = []
+    others = [nodes, str(question.request.max_nodes)]
+    for setting in sorted(taken_by(command), key=_place):
         value = question.value(setting.field)
-        is_said = setting.field in ("max_nodes", "exactly") or (is_file and setting.field in TUNING)
-        if not (is_said or setting.field == "time_limit_s" or value in (None, setting.default, ())):
-            words += setting.kind.write_option(value, setting.flag)
+        if setting.field not in _NOT_SAID and value not in (None, setting.default, ()):
+            place = tuning if setting.panel == TUNE else others
+            place += setting.kind.write_option(value, setting.flag)
+    words += others if is_file else tuning + others
     return " ".join(shlex.quote(word) for word in words)
+
+
+def _place(setting: Setting) -> tuple[int, bool]:
+    """The goal first, its limits behind it, then what is counted."""
+    is_limit = setting.field in Limits.model_fields
+    return (None, TUNE, LIMITS, COST, SOLVER).index(setting.panel), is_limit

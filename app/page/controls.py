@@ -10,9 +10,8 @@ from typing import Any
 
 import streamlit as st
 
-from app.kinds import Amount, Flag, Number, OneOf, Text, Whole
+from app.kinds import Flag, Number, OneOf, Text
 from app.page.address import CONTROLS
-from app.settings import Control
 
 
 def draw_control(key: str, place: Any = st, **more: Any) -> None:
@@ -28,38 +27,35 @@ def draw_control(key: str, place: Any = st, **more: Any) -> None:
         What this place of the page says otherwise: Streamlit's own parameters of the control.
     """
     setting = CONTROLS[key]
-    control, kind = setting.control or Control(), setting.kind
-    label = more.pop("label", control.label)
-    common = {"key": key, "help": control.help, "persist_state": "session", **more}
-    if isinstance(kind, OneOf) and control.look:
-        if control.look == "hidden":
-            common = {"label_visibility": "collapsed", **common}
-        words = common.pop("options", kind.words)
-        place.segmented_control(label, words, required=True, **common)
+    kind = setting.kind
+    said: dict[str, Any] = {
+        "label": setting.label,
+        "key": key,
+        "help": setting.help,
+        "persist_state": "session",
+    }
+    if isinstance(kind, OneOf) and setting.look:
+        visibility = "collapsed" if setting.look == "hidden" else "visible"
+        said |= {"options": kind.words, "required": True, "label_visibility": visibility}
+        place.segmented_control(**said | more)
     elif isinstance(kind, OneOf):
-        place.selectbox(label, common.pop("options", kind.words), **common)
+        place.selectbox(**{"options": kind.words} | said | more)
     elif isinstance(kind, Flag):
-        place.toggle(label, **common)
+        place.toggle(**said | more)
     elif isinstance(kind, Text):
-        place.text_input(
-            label, max_chars=kind.longest, **{"placeholder": control.placeholder, **common}
-        )
-    elif isinstance(kind, Whole | Number):
-        place.number_input(label, **{**_range(kind, control), **common})
-
-
-def _range(kind: Whole | Number, control: Control) -> dict[str, Any]:
-    """The bounds of a field for numbers; one that may be empty begins so."""
-    found: dict[str, Any] = {"min_value": kind.low, "max_value": kind.high, "step": kind.step}
-    if isinstance(kind, Number):
-        found["format"] = "%.6g" if kind.empty or isinstance(kind, Amount) else "%.4g"
-    if kind.empty:
-        found |= {"value": None, "placeholder": control.placeholder}
-    return found
+        said |= {"max_chars": kind.longest, "placeholder": setting.placeholder}
+        place.text_input(**said | more)
+    elif isinstance(kind, Number):
+        said["min_value"], said["max_value"], said["step"] = kind.steps
+        if kind.typed is not int:
+            said["format"] = "%.6g" if kind.empty or kind.quantity else "%.4g"
+        if kind.empty:
+            said |= {"value": None, "placeholder": setting.placeholder}
+        place.number_input(**said | more)
 
 
 def draw_section(name: str) -> None:
     """Draw the controls of a section one below the other."""
     for key, setting in CONTROLS.items():
-        if setting.control and setting.control.section == name:
+        if setting.section == name:
             draw_control(key)

@@ -12,8 +12,7 @@ def warm_up() -> None:
     from app.page.address import defaults
     from app.page.answer import catalogue_answer
     from app.page.asking import question_of
-    from app.page.charts.cumulative import cumulative, roofed, roofline
-    from app.page.charts.layers import layer_times
+    from app.page.charts.layers import cumulative, layer_times, roofed, roofline
     from app.page.layer_view import layer_table, plan_stages
     from app.page.views import latency  # noqa: F401
 

@@ -95,7 +95,7 @@ class Column:
     def name(self) -> str:
         """What a message calls it: as the page's control of such a field does."""
         return next(
-            (x.control.label for x in SETTINGS if x.control and x.field == self.path[-1]),
+            (x.label for x in SETTINGS if x.label and x.field == self.path[-1]),
             self.label,
         )
 

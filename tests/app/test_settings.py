@@ -30,10 +30,10 @@ table.SETTINGS += (  # the row: in app/settings.py
     table.Setting(
         "eager_sending",
         Flag(),
-        default=False,
-        option=table.Option("Send as soon as there is something.", table.COST),
-        control=table.Control("Send eagerly", "Nobody waits for a whole layer.",
-                              section="conventions"),
+        option="Send as soon as there is something.",
+        panel=table.COST,
+        label="Send eagerly",
+        section="conventions",
         words="sent eagerly",
     ),
 )
@@ -79,7 +79,7 @@ def test_one_row_more_reaches_every_face_of_the_planner() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("setting", [x for x in SETTINGS if x.control], ids=lambda x: x.field)
+@pytest.mark.parametrize("setting", [x for x in SETTINGS if x.label], ids=lambda x: x.field)
 def test_a_control_that_nobody_touched_asks_for_what_is_usual(setting: Setting) -> None:
     usual = defaults({})
     question = question_of(usual)
@@ -97,7 +97,7 @@ def test_every_row_has_a_name_of_its_own() -> None:
     for names in (
         [x.field for x in SETTINGS],
         [x.flag for x in SETTINGS if x.option],
-        [x.key for x in SETTINGS if x.control],
+        [x.key for x in SETTINGS if x.label],
     ):
         assert len(set(names)) == len(names)
     assert all(isinstance(x.kind, Kind) for x in SETTINGS)

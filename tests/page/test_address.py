@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kinds import Flag, Kind, Number, OneOf, Text, Whole
+from app.kinds import Flag, Kind, Number, OneOf, Text
 from app.page import address as page
 from app.page.asking import question_of
 from app.settings import CSV_FILE, ENERGY_FILE, FILE, OWN_CLUSTER
@@ -32,10 +32,10 @@ def drawn(kind: Kind) -> st.SearchStrategy[page.Value]:
         return st.booleans()
     if isinstance(kind, OneOf):
         return st.sampled_from([word for word in kind.words if word not in FILES])
-    if isinstance(kind, Whole):
-        values: st.SearchStrategy[page.Value] = st.integers(kind.low, kind.high)
+    assert isinstance(kind, Number)
+    if kind.typed is int:
+        values: st.SearchStrategy[page.Value] = st.integers(int(kind.low), int(kind.high))
     else:
-        assert isinstance(kind, Number)
         low, high = (kind.low * 10, kind.high / 10)
         values = st.floats(low, high, allow_subnormal=False).map(lambda x: float(f"{x:.9g}"))
     return st.none() | values if kind.empty else values

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.page.answer import Answer
 from app.page.asking import ask_on_page
 from app.page.charts import layers as charts
-from app.page.charts.strategies import strategies
+from app.page.charts.plans import strategies
 from app.page.layer_view import (
     LayerPoint,
     StageView,

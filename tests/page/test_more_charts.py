@@ -11,16 +11,13 @@ from hypothesis import strategies as st
 
 from app.page.answer import Answer
 from app.page.asking import ask_on_page
-from app.page.charts.by_nodes import by_nodes
-from app.page.charts.cumulative import cumulative, roofed, roofline
-from app.page.charts.frontier import POINTS, frontier_chart
+from app.page.charts.layers import cumulative, roofed, roofline
 from app.page.charts.masks import HELD_BY_ALL, OWN, PRUNED, SENT, blocks, mask_picture
 from app.page.charts.model import graph, work
-from app.page.charts.sweep import sweep_chart
+from app.page.charts.plans import POINTS, by_nodes, frontier_chart, sweep_chart
 from app.page.charts.timeline import gantt, memory
-from app.page.layer_view import layer_table, plan_stages
-from app.page.sweeps import here_value, sweep_values
-from app.page.timeline import timeline
+from app.page.layer_view import layer_table, plan_stages, timeline
+from app.page.views.what_if import here_value, sweep_values
 from planner.domain.cluster import Cluster
 from planner.domain.owners import REPLICATED
 from planner.masks import LayerMask

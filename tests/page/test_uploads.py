@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 from app.page.address import CONTROLS, defaults
 from app.page.answer import Answer
 from app.page.asking import ask_on_page
-from app.page.bundle import export_zip, masks_of
 from app.page.saved import open_page, save_page
 from app.page.store import File, Files
+from app.page.views.export import export_zip, masks_of
 from profiles.catalog import load_cluster, load_model
 from profiles.files import document_text
 from tests.page.driving import (

@@ -15,8 +15,8 @@ from app.page.charts.style import (
     MARGIN,
     MS,
 )
+from app.page.layer_view import Kind, Span
 from app.page.text import label
-from app.page.timeline import Kind, Span
 from planner.units import format_seconds
 
 _LANES: dict[Kind, tuple[float, str]] = {  # offset in a node's row, and colour

@@ -12,7 +12,7 @@ from app.page.hardware import edit_cluster, link_columns, link_sheet, node_sheet
 from app.page.sheet import Row
 from app.page.sheet_view import draw_problem, draw_sheet, tell_problem
 from app.page.show import table
-from app.page.side_cluster import cluster_changed
+from app.page.side_bar import cluster_changed
 from app.page.store import store
 from app.question import Question
 from app.settings import OWN_CLUSTER

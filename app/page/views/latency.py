@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.page.answer import UNIFORM_LEVELS, Answer
-from app.page.charts.cumulative import cumulative, roofed, roofline
-from app.page.charts.layers import has_zeros, layer_times
+from app.page.charts.layers import cumulative, has_zeros, layer_times, roofed, roofline
 from app.page.controls import draw_control
 from app.page.layer_view import StageView, layer_table, plan_stages, uniform_stage
 from app.page.progress import finished

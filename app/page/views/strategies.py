@@ -8,8 +8,7 @@ import streamlit as st
 
 from app.page import state
 from app.page.answer import Answer
-from app.page.charts.by_nodes import by_nodes
-from app.page.charts.strategies import strategies
+from app.page.charts.plans import by_nodes, strategies
 from app.page.controls import draw_control
 from app.page.progress import finished
 from app.page.show import chart, table

@@ -9,7 +9,7 @@ import streamlit as st
 from app.kinds import Value
 from app.page import state
 from app.page.answer import Answer
-from app.page.charts.frontier import POINTS, frontier_chart
+from app.page.charts.plans import POINTS, frontier_chart
 from app.page.controls import draw_control
 from app.page.progress import finished
 from app.page.show import chart

@@ -7,35 +7,61 @@ from dataclasses import replace
 import streamlit as st
 
 from app.page.answer import Answer
-from app.page.charts.sweep import sweep_chart
+from app.page.charts.plans import sweep_chart
 from app.page.controls import draw_control
 from app.page.jobs import Watch
 from app.page.progress import finished
 from app.page.show import chart, table
 from app.page.store import Same
-from app.page.sweeps import here_value, sweep_values
 from app.page.text import plain
 from app.page.views.latency import times_origin
-from app.what_if_tables import needed_table, sweep_table
-from app.what_if_words import needed_sentences, sweep_sentences
-from planner.strategies.hardware import Quantity
+from app.what_if import QUANTITIES, needed_sentences, needed_table, sweep_sentences, sweep_table
+from planner.strategies.hardware import Quantity, Value, present_value, spread_values
 from planner.strategies.needed import Needed, Resource, needed
 from planner.strategies.sweep import Sweep, sweep
 
-_WORDS = {
-    "bandwidth": "bandwidth B",
-    "compute": "speed C",
-    "nodes": "nodes N",
-    "link-latency": "delay of a message",
-    "memory": "memory",
-}
+_POINTS = 9
+_FEWEST_NODES = 8
+_USUAL_LATENCY_S = 1e-3  # around which delays are varied where there is none now
+
+
+def here_value(answer: Answer, over: Quantity) -> Value | None:
+    """The quantity's present value; none where nodes or links differ, or without a limit."""
+    if over == "nodes":
+        return answer.request.max_nodes
+    return present_value(answer.case.cluster, over)
+
+
+def sweep_values(answer: Answer, over: Quantity, reach: float) -> tuple[Value, ...]:
+    """Values around the present one, by so much less to so much more.
+
+    Where there is no single present value, those of the fastest node, of the common link or of
+    what the plan needs stand for it.
+    """
+    if over == "nodes":
+        return spread_values("nodes", 1, max(_FEWEST_NODES, answer.request.max_nodes), _POINTS)
+    cluster = answer.case.cluster
+    usual: dict[Quantity, Value] = {
+        "bandwidth": cluster.link.bandwidth_bytes_per_s,
+        "compute": max(node.macs_per_s for node in cluster.nodes),
+        "link-latency": cluster.link.latency_s or _USUAL_LATENCY_S,
+        "memory": max(answer.plan.predicted.memory_bytes.values()),
+    }
+    middle = here_value(answer, over) or usual[over]
+    if over == "memory":
+        return spread_values(over, max(int(middle / reach), 1), int(middle * reach), _POINTS)
+    return spread_values(over, middle / reach, middle * reach, _POINTS)
+
+
+def _say(quantity: Quantity) -> str:
+    return QUANTITIES[quantity].symbol
 
 
 def show(answer: Answer) -> None:
     """Draw the view."""
     st.subheader("What if there were more, or less?", anchor=False)
     left, right = st.columns((3, 1), vertical_alignment="bottom")
-    draw_control("over", left, format_func=_WORDS.__getitem__)
+    draw_control("over", left, format_func=_say)
     over: Quantity = st.session_state.over
     if over != "nodes":
         draw_control("reach", right)
@@ -62,7 +88,7 @@ def _sweep(answer: Answer, found: Sweep) -> None:
         "Every point is the best plan there, with its certificate in the numbers; all else stays "
         f"as it is. {times_origin(answer)}{missing}",
         key="chart_sweep",
-        alt=f"Time per input of the best plan over {_WORDS[found.over]}",
+        alt=f"Time per input of the best plan over {_say(found.over)}",
     )
 
 
@@ -71,7 +97,7 @@ def _target(answer: Answer) -> None:
     st.subheader("What would it take?", anchor=False)
     left, right = st.columns((1, 2), vertical_alignment="bottom")
     draw_control("target", left)
-    draw_control("needs", right, format_func=lambda name: f"more {_WORDS[name]}")
+    draw_control("needs", right, format_func=lambda name: f"more {_say(name)}")
     target_ms, of = st.session_state.target, st.session_state.needs
     if target_ms is None:
         st.caption("Give a target: the least bandwidth, speed or number of nodes is looked for.")

@@ -1,0 +1,320 @@
+"""The commands that take a case and a request: plan, compare, pareto, sweep and needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from app import options
+from app.asking import asks_for_case, node_count, one_of
+from app.core import compare as compare_strategies
+from app.core import frontier
+from app.export import plan_json
+from app.inputs import accuracy_note
+from app.progress import leavable, working
+from app.question import request_to_trade, with_usual_loss_limit
+from app.render import Format, emit, say
+from app.tables import comparison_table, frontier_table, plan_summary_table, plan_table
+from app.what_if import needed_sentences, needed_table, parse_value, sweep_sentences, sweep_table
+from app.words import (
+    NO_ACCURACY_MODEL,
+    binding_sentences,
+    certificate_sentence,
+    fewer_nodes_sentence,
+    frontier_sentence,
+    headline,
+    warnings,
+)
+from planner.case import Case
+from planner.domain.cluster import Cluster
+from planner.domain.plan import Plan
+from planner.domain.request import Request
+from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
+from planner.strategies.binding import what_binds as find_what_binds
+from planner.strategies.hardware import Quantity, Value, present_value, spread_values
+from planner.strategies.needed import DEFAULT_TOLERANCE, Resource, needed
+from planner.strategies.optimise import optimise
+from planner.strategies.pareto import Trade
+from planner.strategies.sweep import Sweep
+from planner.strategies.sweep import sweep as sweep_over
+from planner.units import format_bytes, parse_quantity
+from profiles.files import document_text, write_atomically
+
+
+def on_cluster(case: Case) -> str:
+    """The model and the cluster, in words."""
+    return f"{case.profile.name} on {case.cluster.name}"
+
+
+def say_accuracy(case: Case) -> None:
+    """Say on stderr what is to be known about the accuracy model."""
+    if note := accuracy_note(case):
+        say(f"note: {note}")
+    if case.loss_model is None:
+        say(f"note: {NO_ACCURACY_MODEL}")
+
+
+def write_file(path: Path | None, text: str) -> None:
+    """Write a file that was asked for, and say so."""
+    if path:
+        write_atomically(path, text)
+        say(f"wrote {path}")
+
+
+@asks_for_case(before="what_binds")
+def plan(
+    case: Case,
+    request: Request,
+    what_binds: Annotated[
+        bool,
+        typer.Option(
+            "--what-binds", help="Also say which limit or resource binds and what more is worth."
+        ),
+    ] = False,
+    output: options.Output = Format.table,
+    output_file: options.OutputFile = None,
+) -> None:
+    """Find the best plan for a model on a cluster, with its certificate."""
+    request = with_usual_loss_limit(case, request)
+    with working(f"planning {on_cluster(case)}"):
+        best = leavable(optimise, case, request)
+    if what_binds:
+        with working(f"asking what binds {on_cluster(case)}"):
+            binding = leavable(find_what_binds, case, request)
+        best = best.model_copy(update={"binding": binding})
+    write_file(output_file, plan_json(best))
+    for warning in [*filter(None, [accuracy_note(case)]), *warnings(best)]:
+        say(f"note: {warning}")
+    table = plan_summary_table(best) if output is Format.table else plan_table(best)
+    emit(output, table, best.model_dump(mode="json"), heading=_plan_heading(best))
+
+
+def _plan_heading(best: Plan) -> list[str]:
+    needs = max(best.predicted.memory_bytes.values())
+    return [
+        f"{best.model.name} on {best.cluster.name}",
+        headline(best),
+        f"communication {best.predicted.comm_s * 1e3:,.4g} ms, computation "
+        f"{best.predicted.compute_s * 1e3:,.4g} ms, at most {format_bytes(needs)} on a node",
+        certificate_sentence(best),
+        fewer_nodes_sentence(best),
+        *binding_sentences(best),
+    ]
+
+
+@asks_for_case()
+def compare(
+    case: Case,
+    request: Request,
+    nodes: Annotated[
+        list[int] | None, typer.Option(min=1, help="Node counts; repeatable (default: 2).")
+    ] = None,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0.0, max=1.0, help="S_comm of the uniform rows; repeatable (default: 0.8, 0.9)."
+        ),
+    ] = None,
+    output: options.Output = Format.table,
+    output_file: options.OutputFile = None,
+) -> None:
+    """Show every strategy of the papers and the optimum side by side."""
+    counts = tuple(node_count(count, case.cluster) for count in nodes or [2])
+    with working(f"comparing strategies for {on_cluster(case)}"):
+        comparison = leavable(
+            compare_strategies,
+            case,
+            with_usual_loss_limit(case, request),
+            counts,
+            tuple(sparsity or [0.8, 0.9]),
+        )
+    write_file(output_file, document_text(comparison))
+    say_accuracy(case)
+    emit(output, comparison_table(comparison), comparison.model_dump(mode="json"))
+
+
+@asks_for_case()
+def pareto(
+    case: Case,
+    request: Request,
+    trade: Annotated[
+        str,
+        typer.Option(
+            help="accuracy (drop against latency) or throughput (latency against throughput)."
+        ),
+    ] = "accuracy",
+    points: Annotated[int, typer.Option(min=2, max=200, help="At most so many points.")] = 12,
+    output: options.Output = Format.table,
+    output_file: options.OutputFile = None,
+) -> None:
+    """Show what latency an accuracy drop buys, every point an optimum with its certificate."""
+    traded: Trade = one_of("--trade", trade, get_args(Trade))
+    with working(f"tracing the frontier of {on_cluster(case)}"):
+        found = leavable(frontier, case, request_to_trade(case, request, traded), traded, points)
+    write_file(output_file, document_text(found))
+    say_accuracy(case)
+    heading = [frontier_sentence(found)]
+    emit(output, frontier_table(found), found.model_dump(mode="json"), heading=heading)
+
+
+_AROUND = 32.0  # by default from so much less than the present value to so much more
+
+
+@asks_for_case()
+def sweep(
+    case: Case,
+    request: Request,
+    over: Annotated[
+        str,
+        typer.Option(help="bandwidth (B), compute (C), nodes (N), link-latency or memory."),
+    ],
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="VALUE",
+            help="Where to begin: 1MB/s, 100MMAC/s, 2, 10us, 8MB "
+            "(default: a 32nd of the present value; 1 node).",
+        ),
+    ] = None,
+    last: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="VALUE",
+            help="Where to end (default: 32 times the present value; all nodes). Nodes beyond "
+            "the cluster's are copies of its last one.",
+        ),
+    ] = None,
+    points: Annotated[
+        int, typer.Option(min=2, max=200, help="At most so many values, spaced by factors.")
+    ] = 20,
+    values: Annotated[
+        str | None,
+        typer.Option(metavar="VALUE,VALUE,...", help="These values instead: 1MB/s,10MB/s."),
+    ] = None,
+    max_nodes: int | None = None,
+    output: options.Output = Format.table,
+    output_file: options.OutputFile = None,
+) -> None:
+    """Vary bandwidth, speed, nodes, delay or memory: the best plan at every value, certified."""
+    quantity: Quantity = one_of("--over", over, get_args(Quantity))
+    if quantity == "nodes" and max_nodes is not None:
+        raise BadInputError("--over nodes varies the number of nodes: leave --max-nodes out")
+    if values is None:
+        wanted = _range(case.cluster, quantity, first, last, points)
+    elif first is not None or last is not None:
+        raise BadInputError("--values and --from or --to: give one of them")
+    else:
+        wanted = tuple(parse_value(quantity, text, "--values") for text in values.split(","))
+    doing = f"sweeping {quantity}: {on_cluster(case)}"
+    with working(doing) as tell:
+        found = leavable(
+            sweep_over,
+            case,
+            with_usual_loss_limit(case, request),
+            quantity,
+            wanted,
+            lambda done, of: tell(f"{doing}, {done} of {of} values"),
+        )
+    _refuse_empty(found)
+    write_file(output_file, document_text(found))
+    say_accuracy(case)
+    document = found.model_dump(mode="json")
+    emit(output, sweep_table(found), document, heading=sweep_sentences(found))
+
+
+def _range(
+    cluster: Cluster, quantity: Quantity, first: str | None, last: str | None, points: int
+) -> tuple[Value, ...]:
+    """The values of a range; an end that was not given follows from the present value."""
+    ends = [
+        None if text is None else parse_value(quantity, text, option)
+        for option, text in (("--from", first), ("--to", last))
+    ]
+    now = present_value(cluster, quantity)
+    if quantity == "nodes":
+        around: tuple[Value, ...] = (1, len(cluster.nodes))
+    elif now:
+        around = (now / _AROUND, now * _AROUND)
+        if quantity == "memory":
+            around = (max(round(around[0]), 1), round(around[1]))
+    elif None in ends:
+        raise BadInputError(
+            f"--from and --to: give both, {cluster.name} has no single {quantity} to begin with"
+        )
+    else:
+        around = ()
+    begin, end = (given if given is not None else around[index] for index, given in enumerate(ends))
+    return spread_values(quantity, begin, end, points)
+
+
+def _refuse_empty(found: Sweep) -> None:
+    """A sweep without any plan has only a reason to give."""
+    if any(point.best for point in found.points):
+        return
+    last = found.points[-1]
+    error = InfeasibleError if last.failure == "infeasible" else SolverStoppedError
+    raise error(f"at none of {len(found.points)} values of {found.over}: {last.reason}")
+
+
+@asks_for_case()
+def needs(
+    case: Case,
+    request: Request,
+    latency: Annotated[str, typer.Option(help="The target for one input, such as 100ms.")],
+    of: Annotated[
+        str,
+        typer.Option(help="bandwidth (B of every link), compute (C of every node) or nodes (N)."),
+    ] = "bandwidth",
+    tolerance: Annotated[
+        float,
+        typer.Option(help="How near to the smallest value, relative: 0.01 is one percent."),
+    ] = DEFAULT_TOLERANCE,
+    up_to: Annotated[
+        int | None,
+        typer.Option(
+            "--up-to",
+            min=1,
+            help="With --of nodes, the most that are considered (default: 16, or all of a larger "
+            "cluster). Those beyond the cluster's are copies of its last one.",
+        ),
+    ] = None,
+    max_nodes: int | None = None,
+    output: options.Output = Format.table,
+    output_file: options.OutputFile = None,
+) -> None:
+    """Find the smallest bandwidth, speed or number of nodes that meets a latency, with proof."""
+    resource: Resource = one_of("--of", of, get_args(Resource))
+    if request.limits.max_latency_s is not None:
+        raise BadInputError("--latency is the limit on the latency: leave --max-latency out")
+    if resource != "nodes" and up_to is not None:
+        raise BadInputError("--up-to: only with --of nodes")
+    if resource == "nodes" and max_nodes is not None:
+        raise BadInputError("--of nodes: give --up-to in place of --max-nodes")
+    target_s = parse_quantity(latency, "time", where="--latency")
+    doing = f"asking what {latency} takes: {on_cluster(case)}"
+    with working(doing) as tell:
+        found = leavable(
+            needed,
+            case,
+            with_usual_loss_limit(case, request),
+            resource,
+            target_s,
+            tolerance=tolerance,
+            most_nodes=up_to,
+            watch=lambda done, of: tell(f"{doing}, {done} of about {of} values"),
+        )
+    write_file(output_file, document_text(found))
+    sentences = needed_sentences(found)
+    document = found.model_dump(mode="json")
+    if found.outcome in ("found", "any"):
+        say_accuracy(case)
+        emit(output, needed_table(found), document, heading=sentences)
+        return
+    if output is not Format.table:  # the least latency is data, too
+        emit(output, needed_table(found), document)
+    error = InfeasibleError if found.outcome == "unreachable" else SolverStoppedError
+    raise error(" ".join(sentences))
