@@ -27,7 +27,7 @@ def node_sheet(cluster: Cluster, compute_unit: str) -> Sheet:
 
 def link_sheet(bandwidth_unit: str) -> Sheet:
     """The table of the links that differ from the common one, their ends first."""
-    columns = sorted(columns_of(PairLink, (bandwidth_unit,)), key=lambda x: x.typed is not str)
+    columns = sorted(columns_of(PairLink, (bandwidth_unit,)), key=lambda x: not x.is_text)
     return Sheet("links", tuple(columns), blank_of(PairLink))
 
 

@@ -1,6 +1,6 @@
 """Documents of one kind as the rows of a table that can be edited, and back.
 
-Columns are the fields of the document's model: a new field is a new column. An edit changes the
+Columns are the fields of the document's schema: a new field is a new column. An edit changes the
 fields whose cells were edited and no other; what a table cannot show stays as it is. Cells are
 texts, because an editor's cells for numbers lose signs and exponents while one types.
 """
@@ -8,35 +8,36 @@ texts, because an editor's cells for numbers lose signs and exponents while one 
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from app.settings import SETTINGS
 from planner.errors import BadInputError
 from planner.units import parse_quantity
 from profiles.files import one_line
 
-Row = dict[str, Any]
-"""Texts by column, or None where a cell is empty."""
-
+Path = tuple[str | int, ...]
 Document = dict[str, Any]
 """The fields of a document, as pydantic dumps them."""
 
-_QUANTITIES = {  # end of a field's name: what it is in, and its unit unless another is asked for
+Row = dict[str, Any]
+"""Texts by column, or None where a cell is empty."""
+
+_UNITS = {  # end of a field's name: what it is in, unless another unit of that kind is asked for
     "macs_per_s": ("compute", "GMAC/s"),
     "bytes_per_s": ("bandwidth", "MB/s"),
     "bytes": ("memory", "MB"),
     "seconds_per_param": ("time", "ns"),
-    "_per_s": ("", ""),
+    "rate_per_s": ("", ""),
     "_s": ("time", "ms"),
 }
+_KINDS = {"GMAC/s": "compute", "GFLOP/s": "compute", "MB/s": "bandwidth", "Mbit/s": "bandwidth"}
+_KINDS |= {"s": "time"}
 _WORDS = {  # where a field's own name, without its unit, would say too little
     "macs_per_s": "speed",
     "memory_bytes_per_s": "memory bandwidth",
@@ -46,7 +47,6 @@ _WORDS = {  # where a field's own name, without its unit, would say too little
     "arrivals.rate_per_s": "inputs per second",
     "arrivals.total": "inputs",
 }
-_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -57,24 +57,16 @@ class Column:
     ----------
     path : tuple of str or int
         Where in the document it is.
-    typed : type
-        Of the value: str, int or float.
-    default : optional
-        Of the field; `_NOTHING` where it must be given.
-    may_be_zero : bool
-        Else a number must be above.
-    unit, quantity : str
-        What a cell counts in.
-    help : str, optional
+    schema : dict
+        The field's JSON schema, as pydantic makes it.
+    quantity, unit : str
+        What a cell counts in; empty for texts and plain numbers.
     """
 
-    path: tuple[str | int, ...]
-    typed: type
-    default: Any
-    may_be_zero: bool
-    unit: str
+    path: Path
+    schema: Mapping[str, Any]
     quantity: str
-    help: str | None
+    unit: str
 
     @property
     def key(self) -> str:
@@ -82,33 +74,29 @@ class Column:
         return ".".join(map(str, self.path))
 
     @property
-    def label(self) -> str:
-        """The column's head."""
-        words = _WORDS.get(self.key)
-        if words is None:
-            words = str(self.path[-1])
-            for end in ("_bytes_per_s", "_bytes", "_per_s", "_s"):
-                words = words.removesuffix(end)
-        return words.replace("_", " ") + (f" ({self.unit})" if self.unit else "")
-
-    @property
-    def name(self) -> str:
-        """What a message calls it: as the page's control of such a field does."""
-        return next(
-            (x.label for x in SETTINGS if x.label and x.field == self.path[-1]),
-            self.label,
-        )
-
-    @property
-    def scale(self) -> float:
-        """The SI value of one unit."""
-        one = f"1{self.unit}"
-        return parse_quantity(one, self.quantity, where=self.label) if self.quantity else 1.0
+    def is_text(self) -> bool:
+        """Whether a cell is no number."""
+        return bool(self.schema["type"] == "string")
 
     @property
     def is_required(self) -> bool:
         """Whether a document must say it."""
-        return self.default is _NOTHING
+        return "default" not in self.schema
+
+    @property
+    def help(self) -> str | None:
+        """What the field says of itself."""
+        words: str = self.schema.get("description", "")
+        return words.replace("null:", "empty:") or None
+
+    @property
+    def label(self) -> str:
+        """The column's head."""
+        words = str(self.path[-1])
+        for end in ("_bytes_per_s", "_bytes", "_s"):
+            words = words.removesuffix(end)
+        words = _WORDS.get(self.key, words.replace("_", " "))
+        return f"{words} ({self.unit})" if self.unit else words
 
     def value(self, document: Document) -> Any:
         """The field of a document."""
@@ -116,44 +104,6 @@ class Column:
         for step in self.path:
             value = value[step]
         return value
-
-    def show(self, document: Document) -> str | None:
-        """The cell of a document."""
-        value = self.value(document)
-        if value is None or self.typed is str:
-            return None if value is None else str(value)
-        return f"{value / self.scale:.12g}"
-
-    def read(self, cell: Any, where: str) -> Any:
-        """The field's value for a cell.
-
-        Raises
-        ------
-        BadInputError
-            It is none that the field may have.
-        """
-        text = "" if cell is None else str(cell).strip()
-        if not text and not self.is_required:
-            return self.default
-        if self.typed is str and text:
-            return text
-        try:
-            number = float(text) if text else math.nan
-        except ValueError:
-            number = math.nan
-        least = number >= 0 if self.may_be_zero else number > 0
-        if math.isfinite(number) and least:
-            value = number * self.scale
-            if self.typed is float:
-                return value
-            if self.unit or value.is_integer():
-                return round(value)
-        shown = one_line(text[:40]) or "nothing"
-        found = f"{one_line(where)}: found {shown}"
-        if self.may_be_zero and text:
-            raise BadInputError(f"{found} {self.unit}; give 0 or more")
-        above = f"{self.unit or 'a number'} above 0" if self.typed is not str else "a text"
-        raise BadInputError(f"{found} for {self.name}; give {above}")
 
     def put(self, document: Document, value: Any) -> None:
         """Set the field."""
@@ -165,99 +115,102 @@ class Column:
             place = place[step]
         place[last] = value
 
+    def show(self, document: Document) -> str | None:
+        """The cell of a document."""
+        value = self.value(document)
+        if value is None:
+            return None
+        return str(value) if self.is_text else f"{value / self._one:.12g}"
 
-def columns_of(
-    model: type[BaseModel], units: Sequence[str] = (), path: tuple[str | int, ...] = ()
-) -> tuple[Column, ...]:
+    def read(self, cell: Any, where: str) -> Any:
+        """The field's value for a cell.
+
+        Raises
+        ------
+        BadInputError
+            It is none that the field may have.
+        """
+        text = "" if cell is None else str(cell).strip()
+        if not text and not self.is_required:
+            return self.schema["default"]
+        if self.is_text and text:
+            return text
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        is_whole = self.schema["type"] == "integer"
+        may_be_zero = self.schema.get("minimum") == 0
+        if is_whole and not self.unit and not number.is_integer():
+            number = math.nan
+        if math.isfinite(number) and (number > 0 or (number == 0 and may_be_zero)):
+            return round(number * self._one) if is_whole else number * self._one
+        found = f"{one_line(where)}: found {one_line(text[:40]) or 'nothing'}"
+        if may_be_zero:
+            raise BadInputError(f"{found} {self.unit}; give 0 or more")
+        names = [x.label for x in SETTINGS if x.label and x.field == self.path[-1]]
+        allowed = "a text" if self.is_text else f"{self.unit or 'a number'} above 0"
+        raise BadInputError(f"{found} for {[*names, self.label][0]}; give {allowed}")
+
+    @property
+    def _one(self) -> float:
+        """The SI value of one unit."""
+        if not self.quantity:
+            return 1.0
+        return parse_quantity(f"1{self.unit}", self.quantity, where=self.key)
+
+
+def columns_of(model: type[BaseModel], units: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of a kind of document.
 
     Parameters
     ----------
     model : type
     units : sequence of str
-        To be used where a field can be counted in them; see `_QUANTITIES` for the others.
-    path : tuple
-        Of the document inside another.
+        In place of the usual ones (`_UNITS`), where fields are counted in their kind.
     """
-    found: list[Column] = []
-    for name, info in model.model_fields.items():
-        found += _columns(info, info.annotation, units, (*path, name))
+    own = {_KINDS[unit]: unit for unit in units}
+    found = []
+    for path, schema in _leaves(model):
+        if "const" not in schema:  # says which kind of document it is
+            name, is_text = str(path[-1]), schema["type"] == "string"
+            known = (x for end, x in _UNITS.items() if name.endswith(end) and not is_text)
+            quantity, unit = next(known, ("", ""))
+            found.append(Column(path, schema, quantity, own.get(quantity, unit)))
     return tuple(found)
-
-
-def _columns(
-    info: FieldInfo, annotation: Any, units: Sequence[str], path: tuple[str | int, ...]
-) -> list[Column]:
-    annotation = _plain(annotation)
-    origin = get_origin(annotation)
-    if origin is Literal:  # says which kind of document it is
-        return []
-    if origin is tuple:
-        ends = (
-            _columns(info, x, units, (*path, index)) for index, x in enumerate(get_args(annotation))
-        )
-        return [column for columns in ends for column in columns]
-    if issubclass(annotation, BaseModel):
-        return list(columns_of(annotation, units, path))
-    default = _NOTHING if info.default is PydanticUndefined else info.default
-    bounds = [x for part in (info, *get_args(info.annotation)) for x in _metadata(part)]
-    quantity, unit = "", ""
-    if annotation is not str:
-        quantity, unit = next(
-            (known for end, known in _QUANTITIES.items() if str(path[-1]).endswith(end)), ("", "")
-        )
-        unit = next((x for x in units if _is_in(x, quantity)), unit)
-    words = (info.description or "").replace("null:", "empty:")
-    return [
-        Column(
-            path=path,
-            typed=annotation,
-            default=default,
-            may_be_zero=any(getattr(x, "ge", None) == 0 for x in bounds),
-            unit=unit,
-            quantity=quantity,
-            help=words or None,
-        )
-    ]
-
-
-def _plain(annotation: Any) -> Any:
-    """What a value is: not null, without its bounds, and the first of several kinds."""
-    inner = get_args(annotation)
-    if get_origin(annotation) is Annotated:
-        return _plain(inner[0])
-    if get_origin(annotation) in (Union, types.UnionType):
-        return _plain(next(x for x in inner if x is not types.NoneType))
-    return annotation
 
 
 def blank_of(model: type[BaseModel]) -> Document:
     """A document that says nothing yet: null where something must be said."""
-    return {name: _blank(info, info.annotation) for name, info in model.model_fields.items()}
+    document: Document = {}
+    for path, schema in _leaves(model):
+        place: Any = document
+        for step, after in itertools.pairwise(path):
+            place = place.setdefault(step, [] if isinstance(after, int) else {})
+        value = schema.get("const", schema.get("default"))
+        if isinstance(place, list):
+            place.append(value)
+        else:
+            place[path[-1]] = value
+    return document
 
 
-def _blank(info: FieldInfo, annotation: Any) -> Any:
-    if info.default is not PydanticUndefined:
-        return info.default
-    annotation = _plain(annotation)
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)[0]
-    if get_origin(annotation) is tuple:
-        return [None] * len(get_args(annotation))
-    return blank_of(annotation) if issubclass(annotation, BaseModel) else None
+def _leaves(model: type[BaseModel]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Every single value of a document, with its schema; of several kinds the first."""
+    whole = model.model_json_schema()
 
+    def walk(path: Path, schema: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        for choice in schema.get("anyOf", schema.get("oneOf", ()))[:1]:
+            schema = {**choice, **schema}
+        if "$ref" in schema:
+            schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
+        inner = schema.get("properties") or dict(enumerate(schema.get("prefixItems", ())))
+        if not inner:
+            yield path, schema
+        for step, child in inner.items():
+            yield from walk((*path, step), child)
 
-def _metadata(part: Any) -> tuple[Any, ...]:
-    found: tuple[Any, ...] = getattr(part, "metadata", ())
-    nested = getattr(part, "__metadata__", ())
-    return (*found, *(x for info in nested for x in getattr(info, "metadata", ())))
-
-
-def _is_in(unit: str, quantity: str) -> bool:
-    try:
-        return bool(quantity) and parse_quantity(f"1{unit}", quantity, where=unit) > 0
-    except BadInputError:
-        return False
+    return walk((), whole)
 
 
 @dataclass(frozen=True)
@@ -332,12 +285,12 @@ class Sheet:
         result = Edited([], [], set(), [])
         for index, document in enumerate(documents):
             if index not in deleted:
-                where = f"{self.what}, row {index + 1}"
                 cells = edits.get(index, {})
-                result.documents.append(self._changed(document, cells, where))
+                result.documents.append(self._changed(document, cells, index + 1))
                 result.origins.append(index)
-                numbers = (x.key for x in self.columns if x.typed is not str)
-                result.changed.update(key for key in numbers if key in cells)
+                result.changed.update(
+                    x.key for x in self.columns if x.key in cells and not x.is_text
+                )
         rows = [
             dict(row) | edits.get(index, {})
             for index, row in enumerate(begun, start=len(documents))
@@ -345,28 +298,18 @@ class Sheet:
         ]
         for row in (*rows, *changes.get("added_rows", ())):
             said = {key: cell for key, cell in row.items() if cell not in (None, "")}
-            self._add(result, said)
+            number = len(result.documents) + 1
+            if self.like or all(x.key in said for x in self.columns if x.is_required):
+                new = self.like(number) if self.like else self.blank
+                result.documents.append(self._changed(new, said, number))
+                result.origins.append(None)
+            elif said:
+                result.begun.append(said)
         return result
 
-    def _changed(self, document: Document, cells: Mapping[str, Any], where: str) -> Document:
-        new = _copy(document)
+    def _changed(self, document: Document, cells: Mapping[str, Any], number: int) -> Document:
+        new = copy.deepcopy(document)
         for column in self.columns:
             if column.key in cells:
-                column.put(new, column.read(cells[column.key], where))
+                column.put(new, column.read(cells[column.key], f"{self.what}, row {number}"))
         return new
-
-    def _add(self, result: Edited, row: Row) -> None:
-        """A new document of a row, or a row that is begun."""
-        if self.like is None and not all(x.key in row for x in self.columns if x.is_required):
-            if row:
-                result.begun.append(row)
-            return
-        number = len(result.documents) + 1
-        start = self.like(number) if self.like else self.blank
-        result.documents.append(self._changed(start, row, f"{self.what}, row {number}"))
-        result.origins.append(None)
-
-
-def _copy(document: Document) -> Document:
-    """So deep that fields can be set."""
-    return copy.deepcopy(document)

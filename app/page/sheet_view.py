@@ -40,7 +40,7 @@ def draw_sheet(
     rows = [*sheet.rows(documents), *begun]
     config: dict[str, Any] = {}
     for column in sheet.columns:
-        if column.typed is str and choices:
+        if column.is_text and choices:
             config[column.key] = st.column_config.SelectboxColumn(
                 column.label, options=choices, help=column.help
             )
@@ -49,7 +49,7 @@ def draw_sheet(
                 column.label,
                 max_chars=_LONGEST_CELL,
                 help=column.help,
-                alignment="left" if column.typed is str else "right",
+                alignment="left" if column.is_text else "right",
             )
     st.data_editor(
         {x.key: np.array([row.get(x.key) for row in rows], dtype=object) for x in sheet.columns},

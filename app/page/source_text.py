@@ -11,6 +11,7 @@ from planner.errors import BadInputError
 from planner.simulation.scenario import MAX_SOURCES, SourceSpec
 
 COLUMNS = columns_of(SourceSpec, ("s",))
+_TYPES = {"string": str, "integer": int, "number": int | float}
 _FEWEST = 3  # that every text has: what came later stands behind, where it is not usual
 
 
@@ -37,7 +38,7 @@ def _source(values: Any) -> Document:
         raise TypeError
     document = blank_of(SourceSpec)
     for column, value in zip(COLUMNS, values, strict=False):
-        if not isinstance(value, int | float if column.typed is float else column.typed):
+        if not isinstance(value, _TYPES[column.schema["type"]]):
             raise TypeError
         column.put(document, value)
     return document
@@ -50,6 +51,6 @@ def text_of(sources: Sequence[Document]) -> str:
 
 def _values(source: Document) -> list[Any]:
     values = [column.value(source) for column in COLUMNS]
-    while len(values) > _FEWEST and values[-1] == COLUMNS[len(values) - 1].default:
+    while len(values) > _FEWEST and values[-1] == COLUMNS[len(values) - 1].schema["default"]:
         values.pop()
     return values

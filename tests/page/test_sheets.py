@@ -154,7 +154,7 @@ def test_one_cell_of_a_node_changes_one_field(
 
 def sourced(figures: tuple[dict[str, str], ...], column: Column) -> list[dict[str, str]]:
     """Where figures come from after one was typed."""
-    if column.typed is str:
+    if column.is_text:
         return list(figures)
     typed = {"key": column.key, "origin": "assumed", "source": "typed on the page"}
     return [*(figure for figure in figures if figure["key"] != column.key), typed]

@@ -13,11 +13,11 @@ from app.page.charts.style import (
     FAINT,
     HANDOVER,
     LEGEND,
-    MARGIN,
     MS,
     NEUTRAL,
     SHADE,
     SPARSITY,
+    finish,
     layer_axis,
     log_axis,
     ticks,
@@ -68,7 +68,8 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
     _mark_stages(figure, stages)
     room = _MARKS_PX if len(stages) > 1 else 0
     shown_ticks = [floor, *ticks(lowest, highest)]
-    figure.update_layout(
+    return finish(
+        figure,
         height=380,
         margin={"l": 0, "r": 0, "t": 36 + room, "b": 0},
         legend=LEGEND | {"y": LEGEND["y"] + room / 280},
@@ -82,7 +83,6 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
             "ticktext": ["0", *(f"{tick:g}" for tick in shown_ticks[1:])],
         },
     )
-    return figure
 
 
 def _handovers(figure: go.Figure, stages: Sequence[StageView]) -> None:
@@ -206,14 +206,14 @@ def layer_sparsity(stages: Sequence[StageView]) -> go.Figure:
         "<br>S_comm %{y:.1f} %<br>%{customdata[2]}<extra></extra>",
     )
     _mark_stages(figure, stages)
-    figure.update_layout(
+    return finish(
+        figure,
         height=260,
         margin={"l": 0, "r": 0, "t": 12 + (_MARKS_PX if len(stages) > 1 else 0), "b": 0},
         showlegend=False,
         xaxis=layer_axis(len(points)),
         yaxis={"title": "S_comm (%)", "range": [0, 102]},
     )
-    return figure
 
 
 def _macs(macs: int) -> str:
@@ -257,14 +257,13 @@ def cumulative(stages: Sequence[StageView]) -> go.Figure:
             hovertemplate="<b>%{customdata[0]}</b><br>"
             f"{name} so far: %{{customdata[1]}}<extra></extra>",
         )
-    figure.update_layout(
+    return finish(
+        figure,
         height=280,
-        margin=MARGIN,
         legend=LEGEND | {"traceorder": "reversed"},
         xaxis=layer_axis(len(points)) | {"range": [0, len(points)]},
         yaxis={"title": "time so far (ms)", "rangemode": "tozero"},
     )
-    return figure
 
 
 def roofed(stages: Sequence[StageView]) -> list[LayerPoint]:
@@ -331,12 +330,10 @@ def roofline(points: Sequence[LayerPoint], overlap: bool) -> go.Figure:
             hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}, %{customdata[2]} sent"
             "<br>%{x:.3g} MAC per byte, %{y:.3g} GMAC/s<extra></extra>",
         )
-    figure.update_layout(
+    return finish(
+        figure,
         height=320,
-        margin=MARGIN,
-        legend=LEGEND,
         hovermode="closest",
         xaxis=log_axis([low, high], "MACs per byte on the wire"),
         yaxis=log_axis([*y, speed / 1e9], "GMAC/s of all nodes"),
     )
-    return figure

@@ -13,11 +13,12 @@ from app.page.charts.style import (
     HANDOVER,
     LEGEND,
     LIMIT,
-    MARGIN,
     MS,
     NEUTRAL,
     PRESENT,
     SPARSITY,
+    add_present_plan,
+    finish,
     log_axis,
 )
 from app.page.text import label
@@ -54,7 +55,7 @@ def by_nodes(comparisons: Mapping[int, Comparison], measure: str) -> go.Figure:
     comparisons : mapping
         By number of nodes.
     measure : str
-        One of `app.page.parameters.MEASURES`.
+        One of `_MEASURES`.
     """
     lines: dict[tuple[str, float | None], list[tuple[int, float, bool]]] = {}
     for nodes, comparison in sorted(comparisons.items()):
@@ -87,14 +88,12 @@ def by_nodes(comparisons: Mapping[int, Comparison], measure: str) -> go.Figure:
     upright: dict[str, Any] = {"title": _MEASURES[measure], "rangemode": "tozero"}
     if measure != "accuracy drop":
         upright = log_axis(values, _MEASURES[measure])
-    figure.update_layout(
+    return finish(
+        figure,
         height=340,
-        margin=MARGIN,
-        legend=LEGEND,
         xaxis={"type": "log", "title": "nodes", "tickvals": counts, "ticktext": counts},
         yaxis=upright,
     )
-    return figure
 
 
 def amount(row: ComparisonRow, measure: str) -> float | None:
@@ -158,7 +157,8 @@ def strategies(comparison: Comparison) -> go.Figure:
         hoverinfo="skip",
         showlegend=False,
     )
-    figure.update_layout(
+    return finish(
+        figure,
         barmode="stack",
         height=90 + 24 * len(rows),
         margin={"l": 0, "r": 0, "t": 36, "b": 0},
@@ -167,7 +167,6 @@ def strategies(comparison: Comparison) -> go.Figure:
         xaxis={"title": f"time per input ({unit})", "range": [0, longest * scale * _ROOM]},
         yaxis={"type": "category", "automargin": True, "ticksuffix": " "},
     )
-    return figure
 
 
 def _bar_end(row: ComparisonRow, by_rate: bool) -> str:
@@ -230,29 +229,19 @@ def frontier_chart(found: ParetoFrontier, plan: Plan) -> go.Figure:
     here = loss_or_rate(
         found, predicted.accuracy_drop, predicted.energy_loss, predicted.throughput_per_s
     )
-    figure.add_scatter(
-        name="the present plan",
-        x=[here],
-        y=[predicted.latency_s * MS],
-        mode="markers",
-        marker={"size": 18, "symbol": "star-open", "color": LIMIT, "line": {"width": 3}},
-        unselected={"marker": {"opacity": 1}},
-        hovertemplate="the present plan: %{y:.4g} ms<extra></extra>",
-    )
+    add_present_plan(figure, here, predicted.latency_s)
     title = "throughput (inputs/s)"
     if found.trade == "accuracy":
         energy = any(point.energy_loss is not None for point in points)
         title = "share of the weights' energy pruned" if energy else "points lost"
-    figure.update_layout(
+    return finish(
+        figure,
         height=400,
-        margin=MARGIN,
-        legend=LEGEND,
         clickmode="event+select",
         hovermode="closest",
         xaxis={"title": title, "rangemode": "tozero"},
         yaxis={"title": "time per input (ms)"},
     )
-    return figure
 
 
 def loss_or_rate(
@@ -295,24 +284,15 @@ def sweep_chart(found: Sweep, here: Value | None, plan: Plan) -> go.Figure:
             f"<br>{name} %{{customdata[3]}}<extra></extra>",
         )
     if here is not None:
-        figure.add_scatter(
-            name="the present plan",
-            x=[here * scale],
-            y=[plan.predicted.latency_s * MS],
-            mode="markers",
-            marker={"size": 18, "symbol": "star-open", "color": LIMIT, "line": {"width": 3}},
-            hovertemplate="the present plan: %{y:.4g} ms<extra></extra>",
-        )
+        add_present_plan(figure, here * scale, plan.predicted.latency_s)
     axis: dict[str, Any] = {"title": title, "dtick": 1}
     if found.over != "nodes":
         axis = log_axis([x for x, _ in points], title)
     drawn = [value * MS for _, _, best in solved for value in (best.comm_s, best.compute_s)]
     drawn += [best.latency_s * MS for _, _, best in solved]
-    figure.update_layout(
+    return finish(
+        figure,
         height=380,
-        margin=MARGIN,
-        legend=LEGEND,
         xaxis=axis,
         yaxis=log_axis(drawn, "time (ms)"),
     )
-    return figure

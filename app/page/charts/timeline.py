@@ -11,9 +11,8 @@ from app.page.charts.style import (
     COMPUTATION,
     FAINT,
     HANDOVER,
-    LEGEND,
-    MARGIN,
     MS,
+    finish,
 )
 from app.page.layer_view import Kind, Span
 from app.page.text import label
@@ -75,10 +74,9 @@ def gantt(spans: Sequence[Span], nodes: Sequence[str]) -> go.Figure:
             line={"color": FAINT, "width": 1},
         )
     end = max((span.end_s for span in spans), default=1e-3) * MS
-    figure.update_layout(
+    return finish(
+        figure,
         height=90 + _ROW_PX * len(nodes),
-        margin=MARGIN,
-        legend=LEGEND,
         hovermode="closest",
         xaxis={"title": "time since the input arrived (ms)", "range": [0, end * 1.01]},
         yaxis={
@@ -90,7 +88,6 @@ def gantt(spans: Sequence[Span], nodes: Sequence[str]) -> go.Figure:
             "automargin": True,
         },
     )
-    return figure
 
 
 def memory(needed: dict[str, int], limits: dict[str, int | None]) -> go.Figure:
@@ -119,13 +116,11 @@ def memory(needed: dict[str, int], limits: dict[str, int | None]) -> go.Figure:
             },
             hovertemplate="%{y}: limit %{x:.4g} MB<extra></extra>",
         )
-    figure.update_layout(
+    return finish(
+        figure,
         height=90 + 26 * len(names),
-        margin=MARGIN,
-        legend=LEGEND,
         showlegend=True,
         bargap=0.35,
         xaxis={"title": "memory (MB)", "rangemode": "tozero"},
         yaxis={"type": "category", "autorange": "reversed", "automargin": True, "ticksuffix": " "},
     )
-    return figure
