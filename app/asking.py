@@ -14,6 +14,7 @@ from app.inputs import find_accuracy, parse_input_shapes
 from app.kinds import OneOf
 from app.progress import working
 from app.question import ask
+from app.render import Format, Outcome, show
 from app.settings import Setting, taken_by
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
@@ -22,8 +23,8 @@ from profiles.catalog import resolve_cluster
 from profiles.sources import load_source
 
 
-def asks_for_case(before: str = "output") -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options that describe a case and a request, around its own.
+def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
+    """Give a command the options that describe a case and a request, around its own, and show.
 
     The command takes a `Case` and a `Request` first and its own options as keywords. A parameter
     that is called like a setting has what was typed for it.
@@ -31,10 +32,11 @@ def asks_for_case(before: str = "output") -> Callable[[Callable[..., None]], Cal
     Parameters
     ----------
     before : str
-        The command's own option that follows those that not all commands have.
+        The command's own option that follows those that not all commands have; by default those
+        about its output.
     """
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Callable[..., Outcome]) -> Callable[..., None]:
         settings = taken_by(command.__name__)
         few = [option_of(x) for x in settings if x.commands]
         shared = [option_of(x) for x in settings if not x.commands]
@@ -42,7 +44,8 @@ def asks_for_case(before: str = "output") -> Callable[[Callable[..., None]], Cal
         named = list(inspect.signature(command, eval_str=True).parameters.values())[2:]
         typed = {x.name for x in settings}.intersection(p.name for p in named)
         own = [p for p in named if p.name not in typed]
-        place = [parameter.name for parameter in own].index(before)
+        place = next((at for at, p in enumerate(own) if p.name == before), len(own))
+        shown = list(inspect.signature(_shown, eval_str=True).parameters.values())[1:]
 
         @wraps(command)
         def run(**given: Any) -> None:
@@ -56,9 +59,11 @@ def asks_for_case(before: str = "output") -> Callable[[Callable[..., None]], Cal
                 if value is not None
             }
             question = ask(cluster, **fields | _node_counts(fields, cluster))
-            command(question.case(profile, accuracy), question.request, **given, **again)
+            to = {p.name: given.pop(p.name) for p in shown}
+            case = question.case(profile, accuracy)
+            _shown(command(case, question.request, **given, **again), **to)
 
-        parameters = [*model[:2], *own[:place], *few, *own[place:], *shared, *model[2:]]
+        parameters = [*model[:2], *own[:place], *few, *own[place:], *shown, *shared, *model[2:]]
         # typer reads the options from here
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
@@ -96,6 +101,14 @@ def _load(
     no_witness: options.NoWitness = False,
 ) -> tuple[ModelProfile, Cluster]:
     return load_profile(source, input_shape, batch, not no_witness), resolve_cluster(cluster)
+
+
+def _shown(
+    found: Outcome,
+    output: options.Output = Format.table,
+    output_file: options.OutputFile = None,
+) -> None:
+    show(found, output, output_file)
 
 
 def load_profile(

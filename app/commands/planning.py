@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
-from app import options
 from app.asking import asks_for_case, node_count, one_of
 from app.core import compare as compare_strategies
 from app.core import frontier
 from app.export import plan_json
 from app.inputs import accuracy_note
-from app.progress import leavable, working
+from app.progress import work
 from app.question import request_to_trade, with_usual_loss_limit
-from app.render import Format, emit, say
+from app.render import Outcome
 from app.tables import comparison_table, frontier_table, plan_summary_table, plan_table
 from app.what_if import needed_sentences, needed_table, parse_value, sweep_sentences, sweep_table
 from app.words import (
@@ -40,7 +38,6 @@ from planner.strategies.pareto import Trade
 from planner.strategies.sweep import Sweep
 from planner.strategies.sweep import sweep as sweep_over
 from planner.units import format_bytes, parse_quantity
-from profiles.files import document_text, write_atomically
 
 
 def on_cluster(case: Case) -> str:
@@ -48,19 +45,10 @@ def on_cluster(case: Case) -> str:
     return f"{case.profile.name} on {case.cluster.name}"
 
 
-def say_accuracy(case: Case) -> None:
-    """Say on stderr what is to be known about the accuracy model."""
-    if note := accuracy_note(case):
-        say(f"note: {note}")
-    if case.loss_model is None:
-        say(f"note: {NO_ACCURACY_MODEL}")
-
-
-def write_file(path: Path | None, text: str) -> None:
-    """Write a file that was asked for, and say so."""
-    if path:
-        write_atomically(path, text)
-        say(f"wrote {path}")
+def accuracy_notes(case: Case) -> list[str]:
+    """What is to be known about the accuracy model."""
+    unknown = "" if case.loss_model else NO_ACCURACY_MODEL
+    return [note for note in (accuracy_note(case), unknown) if note]
 
 
 @asks_for_case(before="what_binds")
@@ -73,22 +61,24 @@ def plan(
             "--what-binds", help="Also say which limit or resource binds and what more is worth."
         ),
     ] = False,
-    output: options.Output = Format.table,
-    output_file: options.OutputFile = None,
-) -> None:
+) -> Outcome:
     """Find the best plan for a model on a cluster, with its certificate."""
     request = with_usual_loss_limit(case, request)
-    with working(f"planning {on_cluster(case)}"):
-        best = leavable(optimise, case, request)
+    best = work(f"planning {on_cluster(case)}", optimise, case, request)
     if what_binds:
-        with working(f"asking what binds {on_cluster(case)}"):
-            binding = leavable(find_what_binds, case, request)
+        doing = f"asking what binds {on_cluster(case)}"
+        binding = work(doing, find_what_binds, case, request)
         best = best.model_copy(update={"binding": binding})
-    write_file(output_file, plan_json(best))
-    for warning in [*filter(None, [accuracy_note(case)]), *warnings(best)]:
-        say(f"note: {warning}")
-    table = plan_summary_table(best) if output is Format.table else plan_table(best)
-    emit(output, table, best.model_dump(mode="json"), heading=_plan_heading(best))
+    notes = [*filter(None, [accuracy_note(case)]), *warnings(best)]
+    heading = _plan_heading(best)
+    return Outcome(
+        best,
+        plan_table(best),
+        heading,
+        notes,
+        summary=plan_summary_table(best),
+        text=plan_json(best),
+    )
 
 
 def _plan_heading(best: Plan) -> list[str]:
@@ -117,22 +107,18 @@ def compare(
             min=0.0, max=1.0, help="S_comm of the uniform rows; repeatable (default: 0.8, 0.9)."
         ),
     ] = None,
-    output: options.Output = Format.table,
-    output_file: options.OutputFile = None,
-) -> None:
+) -> Outcome:
     """Show every strategy of the papers and the optimum side by side."""
     counts = tuple(node_count(count, case.cluster) for count in nodes or [2])
-    with working(f"comparing strategies for {on_cluster(case)}"):
-        comparison = leavable(
-            compare_strategies,
-            case,
-            with_usual_loss_limit(case, request),
-            counts,
-            tuple(sparsity or [0.8, 0.9]),
-        )
-    write_file(output_file, document_text(comparison))
-    say_accuracy(case)
-    emit(output, comparison_table(comparison), comparison.model_dump(mode="json"))
+    comparison = work(
+        f"comparing strategies for {on_cluster(case)}",
+        compare_strategies,
+        case,
+        with_usual_loss_limit(case, request),
+        counts,
+        tuple(sparsity or [0.8, 0.9]),
+    )
+    return Outcome(comparison, comparison_table(comparison), [], accuracy_notes(case))
 
 
 @asks_for_case()
@@ -146,17 +132,14 @@ def pareto(
         ),
     ] = "accuracy",
     points: Annotated[int, typer.Option(min=2, max=200, help="At most so many points.")] = 12,
-    output: options.Output = Format.table,
-    output_file: options.OutputFile = None,
-) -> None:
+) -> Outcome:
     """Show what latency an accuracy drop buys, every point an optimum with its certificate."""
     traded: Trade = one_of("--trade", trade, get_args(Trade))
-    with working(f"tracing the frontier of {on_cluster(case)}"):
-        found = leavable(frontier, case, request_to_trade(case, request, traded), traded, points)
-    write_file(output_file, document_text(found))
-    say_accuracy(case)
+    doing = f"tracing the frontier of {on_cluster(case)}"
+    free = request_to_trade(case, request, traded)
+    found = work(doing, frontier, case, free, traded, points)
     heading = [frontier_sentence(found)]
-    emit(output, frontier_table(found), found.model_dump(mode="json"), heading=heading)
+    return Outcome(found, frontier_table(found), heading, accuracy_notes(case))
 
 
 _AROUND = 32.0  # by default from so much less than the present value to so much more
@@ -196,9 +179,7 @@ def sweep(
         typer.Option(metavar="VALUE,VALUE,...", help="These values instead: 1MB/s,10MB/s."),
     ] = None,
     max_nodes: int | None = None,
-    output: options.Output = Format.table,
-    output_file: options.OutputFile = None,
-) -> None:
+) -> Outcome:
     """Vary bandwidth, speed, nodes, delay or memory: the best plan at every value, certified."""
     quantity: Quantity = one_of("--over", over, get_args(Quantity))
     if quantity == "nodes" and max_nodes is not None:
@@ -209,21 +190,17 @@ def sweep(
         raise BadInputError("--values and --from or --to: give one of them")
     else:
         wanted = tuple(parse_value(quantity, text, "--values") for text in values.split(","))
-    doing = f"sweeping {quantity}: {on_cluster(case)}"
-    with working(doing) as tell:
-        found = leavable(
-            sweep_over,
-            case,
-            with_usual_loss_limit(case, request),
-            quantity,
-            wanted,
-            lambda done, of: tell(f"{doing}, {done} of {of} values"),
-        )
+    found = work(
+        f"sweeping {quantity}: {on_cluster(case)}",
+        sweep_over,
+        case,
+        with_usual_loss_limit(case, request),
+        quantity,
+        wanted,
+        counting="of",
+    )
     _refuse_empty(found)
-    write_file(output_file, document_text(found))
-    say_accuracy(case)
-    document = found.model_dump(mode="json")
-    emit(output, sweep_table(found), document, heading=sweep_sentences(found))
+    return Outcome(found, sweep_table(found), sweep_sentences(found), accuracy_notes(case))
 
 
 def _range(
@@ -283,9 +260,7 @@ def needs(
         ),
     ] = None,
     max_nodes: int | None = None,
-    output: options.Output = Format.table,
-    output_file: options.OutputFile = None,
-) -> None:
+) -> Outcome:
     """Find the smallest bandwidth, speed or number of nodes that meets a latency, with proof."""
     resource: Resource = one_of("--of", of, get_args(Resource))
     if request.limits.max_latency_s is not None:
@@ -295,26 +270,19 @@ def needs(
     if resource == "nodes" and max_nodes is not None:
         raise BadInputError("--of nodes: give --up-to in place of --max-nodes")
     target_s = parse_quantity(latency, "time", where="--latency")
-    doing = f"asking what {latency} takes: {on_cluster(case)}"
-    with working(doing) as tell:
-        found = leavable(
-            needed,
-            case,
-            with_usual_loss_limit(case, request),
-            resource,
-            target_s,
-            tolerance=tolerance,
-            most_nodes=up_to,
-            watch=lambda done, of: tell(f"{doing}, {done} of about {of} values"),
-        )
-    write_file(output_file, document_text(found))
-    sentences = needed_sentences(found)
-    document = found.model_dump(mode="json")
+    found = work(
+        f"asking what {latency} takes: {on_cluster(case)}",
+        needed,
+        case,
+        with_usual_loss_limit(case, request),
+        resource,
+        target_s,
+        tolerance=tolerance,
+        most_nodes=up_to,
+        counting="of about",
+    )
+    table, sentences = needed_table(found), needed_sentences(found)
     if found.outcome in ("found", "any"):
-        say_accuracy(case)
-        emit(output, needed_table(found), document, heading=sentences)
-        return
-    if output is not Format.table:  # the least latency is data, too
-        emit(output, needed_table(found), document)
-    error = InfeasibleError if found.outcome == "unreachable" else SolverStoppedError
-    raise error(" ".join(sentences))
+        return Outcome(found, table, sentences, accuracy_notes(case))
+    failure = InfeasibleError if found.outcome == "unreachable" else SolverStoppedError
+    return Outcome(found, table, [], [], failure(" ".join(sentences)))

@@ -10,9 +10,8 @@ import typer
 
 from app import options
 from app.asking import load_profile
-from app.commands.planning import write_file
 from app.profile_tree import draw_tree
-from app.render import Format, View, emit
+from app.render import Format, View, emit, write_file
 from app.tables import profile_table
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
