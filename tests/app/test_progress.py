@@ -26,7 +26,7 @@ PATIENCE_S = 100.0
 # A market split, six sums to be hit at once: HiGHS needs hours, and Python hears nothing meanwhile.
 ENDLESS = """
 import random
-import app.commands.plan as command
+import app.commands.planning as command
 from app.cli import main
 from planner.solve.milp import Milp
 
