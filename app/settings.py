@@ -3,7 +3,7 @@
 A row says where its value goes in the core, how it is typed on the command line, which control the
 page has for it (and with that its parameter of the address), and how it is said in words. The
 command line's options (`app.asking`), the page's controls (`app.page.controls`), the address
-(`app.page.address`), the words of an answer (`app.page.setting_words`) and the command that it
+(`app.page.address`), the words of an answer (`say_settings`) and the command that it
 shows (`app.page.command`) all follow from here, so that a new setting is one row.
 """
 
@@ -24,6 +24,7 @@ from app.kinds import (
     Texts,
     Value,
 )
+from app.question import core_value
 from app.setting_words import (
     link_words,
     loss_words,
@@ -459,3 +460,17 @@ def taken_by(command: str) -> tuple[Setting, ...]:
     """The settings that are options of a command, those of few commands first, by panel."""
     taken = [x for x in SETTINGS if x.option and command in (x.commands or (command,))]
     return tuple(sorted(taken, key=lambda x: 0 if x.commands else 1 + PANELS.index(x.panel)))
+
+
+def say_settings(case: Case, request: Request) -> tuple[str, ...]:
+    """Every setting of an answer, tuned and with its defaults, in a few words each."""
+    return tuple(filter(None, (_say(setting, case, request) for setting in SETTINGS)))
+
+
+def _say(setting: Setting, case: Case, request: Request) -> str:
+    if callable(setting.words):
+        return setting.words(case, request)
+    value = core_value(setting.field, request, case.settings)
+    if value is None or value == setting.default:
+        return ""
+    return setting.words.format(setting.kind.to_control(value))

@@ -9,8 +9,8 @@ from functools import cached_property, lru_cache
 from app.core import compare, frontier
 from app.export import plan_json
 from app.inputs import Accuracy, find_accuracy
-from app.page.setting_words import setting_words
 from app.question import Question, request_to_trade, with_usual_loss_limit
+from app.settings import say_settings
 from app.tables import plan_table, to_csv
 from planner.case import Case
 from planner.domain.model_profile import ModelProfile
@@ -155,7 +155,7 @@ class Answer:
     @cached_property
     def settings(self) -> tuple[str, ...]:
         """Every setting that this answer belongs to, in words."""
-        return setting_words(self.case, self.request)
+        return say_settings(self.case, self.request)
 
     @property
     def settings_sentence(self) -> str:

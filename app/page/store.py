@@ -131,11 +131,6 @@ class Store:
         self.jobs[name] = (key, job)
         return job
 
-    def known_job(self, name: str, key: object) -> Job[Any] | None:
-        """The job of a name, if it is for this key."""
-        known = self.jobs.get(name)
-        return known[1] if known is not None and known[0] == key else None
-
     def forget(self, name: str) -> None:
         """Stop a job and forget it."""
         known = self.jobs.pop(name, None)

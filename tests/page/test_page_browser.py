@@ -191,7 +191,8 @@ def test_hardware_is_edited_as_it_is_typed(visit: Callable[..., Visit]) -> None:
 
     type_speed("1e1")
     expect(here.page.get_by_text("C 3.75 GMAC/s to 10 GMAC/s")).to_be_visible()
-    expect(here.page.get_by_label("Name of the cluster")).to_have_count(1)  # the old tables are gone
+    # The old tables are gone.
+    expect(here.page.get_by_label("Name of the cluster")).to_have_count(1)
     here.settle()
     here.page.wait_for_timeout(DRAWN_MS)
     type_speed("-5")

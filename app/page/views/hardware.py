@@ -33,7 +33,7 @@ _OF_EVERY_LINK = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownCluster:
     """What the tables show.
 
     Attributes
@@ -106,7 +106,7 @@ def show(question: Question) -> None:
     _figures(cluster)
 
 
-def _begin(question: Question) -> Shown:
+def _begin(question: Question) -> ShownCluster:
     """The cluster that is asked about; its tables begin anew when it is another."""
     cluster = question.tuned_cluster.model_copy(
         update={
@@ -117,8 +117,10 @@ def _begin(question: Question) -> Shown:
     units = (st.session_state.bandwidth_unit, st.session_state.compute_unit)
     known = _shown()
     if known is None or (known.cluster, known.units) != (cluster, units):
-        known = Shown(cluster, units, known.number + 1 if known else 0, _take_begun())
+        known = ShownCluster(cluster, units, known.number + 1 if known else 0, _take_begun())
         store().read[_SHOWN] = (None, known)
+        for place in _PLACES:
+            tell_problem(place, "")
     return known
 
 
@@ -128,9 +130,9 @@ def _take_begun() -> tuple[Row, ...]:
     return found if isinstance(found, tuple) else ()
 
 
-def _shown() -> Shown | None:
+def _shown() -> ShownCluster | None:
     found = store().read.get(_SHOWN, (None, None))[1]
-    return found if isinstance(found, Shown) else None
+    return found if isinstance(found, ShownCluster) else None
 
 
 def _edited(what: str, number: int, key: str = "") -> None:
@@ -156,7 +158,7 @@ def _edited(what: str, number: int, key: str = "") -> None:
         _use(new.cluster.model_copy(update={"name": _own_name(shown.cluster.name)}))
 
 
-def _begun(shown: Shown) -> tuple[Row, ...]:
+def _begun(shown: ShownCluster) -> tuple[Row, ...]:
     """The rows of links that are begun when something else is edited."""
     links = st.session_state.get(f"links_{shown.number}")
     try:
@@ -180,8 +182,6 @@ def _use(cluster: Cluster) -> None:
     """Make a cluster the one that is asked about."""
     state.put({"hardware": cluster.model_dump_json(exclude_defaults=True), "cluster": OWN_CLUSTER})
     cluster_changed()
-    for place in _PLACES:
-        tell_problem(place, "")
 
 
 def _files(cluster: Cluster) -> None:

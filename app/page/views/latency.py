@@ -33,27 +33,27 @@ def show(answer: Answer) -> None:
 
 
 @dataclass(frozen=True)
-class Shown:
+class DrawnStages:
     """The stages that are drawn, and whose they are."""
 
     stages: tuple[StageView, ...]
     whose: str
 
 
-def _chosen(answer: Answer) -> Shown:
+def _chosen(answer: Answer) -> DrawnStages:
     """The plan's layers, or those of a uniform baseline."""
     st.subheader("Communication against computation, layer by layer", anchor=False)
     nodes = answer.request.max_nodes
     if nodes == 1:
-        return Shown(plan_stages(answer), "the plan")
+        return DrawnStages(plan_stages(answer), "the plan")
     draw_control("layers")
     view = st.session_state.layers
     if view == "plan":
-        return Shown(plan_stages(answer), "the plan")
-    return Shown((uniform_stage(answer, _LEVELS[view]),), f"{view} on {count(nodes, 'node')}")
+        return DrawnStages(plan_stages(answer), "the plan")
+    return DrawnStages((uniform_stage(answer, _LEVELS[view]),), f"{view} on {count(nodes, 'node')}")
 
 
-def _layers(answer: Answer, shown: Shown) -> None:
+def _layers(answer: Answer, shown: DrawnStages) -> None:
     points = [point for stage in shown.stages for point in stage.points]
     zeros = ""
     if has_zeros(points):
@@ -68,7 +68,7 @@ def _layers(answer: Answer, shown: Shown) -> None:
     )
 
 
-def _so_far(answer: Answer, shown: Shown) -> None:
+def _so_far(answer: Answer, shown: DrawnStages) -> None:
     """Where the time goes, summed up."""
     st.subheader("Time so far", anchor=False)
     hidden = ""
@@ -84,7 +84,7 @@ def _so_far(answer: Answer, shown: Shown) -> None:
     )
 
 
-def _roofline(answer: Answer, shown: Shown) -> None:
+def _roofline(answer: Answer, shown: DrawnStages) -> None:
     """What holds each layer back."""
     points = roofed(shown.stages)
     if not points:
