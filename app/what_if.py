@@ -17,7 +17,7 @@ from planner.units import format_seconds, format_si, parse_quantity
 
 
 @dataclass(frozen=True)
-class QuantityForm:
+class Form:
     """How a quantity is typed, said, drawn and written down.
 
     Attributes
@@ -42,15 +42,15 @@ class QuantityForm:
     scale: float
 
 
-QUANTITIES: dict[Quantity, QuantityForm] = {
-    "bandwidth": QuantityForm("bandwidth", "B/s", "bandwidth", "bandwidth B", "B (MB/s)",
+QUANTITIES: dict[Quantity, Form] = {
+    "bandwidth": Form("bandwidth", "B/s", "bandwidth", "bandwidth B", "B (MB/s)",
                        "bandwidth B of every link (MB/s)", 1e-6),
-    "compute": QuantityForm("compute", "MAC/s", "computing speed", "speed C", "C (GMAC/s)",
+    "compute": Form("compute", "MAC/s", "computing speed", "speed C", "C (GMAC/s)",
                      "computing speed C of every node (GMAC/s)", 1e-9),
-    "nodes": QuantityForm("", "", "number of nodes", "nodes N", "at most (nodes)", "nodes, at most", 1.0),
-    "link-latency": QuantityForm("time", "s", "delay of a message", "delay of a message",
-                          "link latency (ms)", "delay of a message (ms)", 1e3),
-    "memory": QuantityForm("memory", "B", "memory limit", "memory", "memory limit (MB)",
+    "nodes": Form("", "", "number of nodes", "nodes N", "at most (nodes)", "nodes, at most", 1.0),
+    "link-latency": Form("time", "s", "delay of a message", "delay of a message",
+                         "link latency (ms)", "delay of a message (ms)", 1e3),
+    "memory": Form("memory", "B", "memory limit", "memory", "memory limit (MB)",
                     "memory of every node (MB)", 1e-6),
 }  # fmt: skip
 
