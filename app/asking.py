@@ -104,9 +104,7 @@ def _load(
 
 
 def _shown(
-    found: Outcome,
-    output: options.Output = Format.table,
-    output_file: options.OutputFile = None,
+    found: Outcome, output: options.Output = Format.table, output_file: options.OutputFile = None
 ) -> None:
     show(found, output, output_file)
 

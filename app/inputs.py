@@ -14,9 +14,7 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
-from planner.domain.settings import (
-    CostSettings,
-)
+from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from profiles.catalog import curve_for_model, curve_names, load_curve, load_model
 from profiles.files import one_line

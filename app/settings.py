@@ -13,17 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from app.kinds import (
-    LARGEST,
-    SMALLEST,
-    Flag,
-    Kind,
-    Number,
-    OneOf,
-    Text,
-    Texts,
-    Value,
-)
+from app.kinds import LARGEST, SMALLEST, Flag, Kind, Number, OneOf, Text, Texts, Value
 from app.question import core_value
 from app.setting_words import (
     link_words,

@@ -150,8 +150,7 @@ def sweep(
     case: Case,
     request: Request,
     over: Annotated[
-        str,
-        typer.Option(help="bandwidth (B), compute (C), nodes (N), link-latency or memory."),
+        str, typer.Option(help="bandwidth (B), compute (C), nodes (N), link-latency or memory.")
     ],
     first: Annotated[
         str | None,
@@ -247,8 +246,7 @@ def needs(
         typer.Option(help="bandwidth (B of every link), compute (C of every node) or nodes (N)."),
     ] = "bandwidth",
     tolerance: Annotated[
-        float,
-        typer.Option(help="How near to the smallest value, relative: 0.01 is one percent."),
+        float, typer.Option(help="How near to the smallest value, relative: 0.01 is one percent.")
     ] = DEFAULT_TOLERANCE,
     up_to: Annotated[
         int | None,

@@ -26,8 +26,7 @@ def profile(
     batch: options.Batch = None,
     no_witness: options.NoWitness = False,
     attach: Annotated[
-        Path | None,
-        typer.Option(help="Measured times: .csv (layer,device_type,seconds) or .json."),
+        Path | None, typer.Option(help="Measured times: .csv (layer,device_type,seconds) or .json.")
     ] = None,
     view: Annotated[
         View,

@@ -8,15 +8,7 @@ from typing import Any
 from app.kinds import Value
 from app.page.address import chosen_cluster, unit_key
 from app.question import Question, ask
-from app.settings import (
-    CSV_FILE,
-    ENERGY_FILE,
-    EXACTLY,
-    NO_MODEL,
-    OWN_CLUSTER,
-    SETTINGS,
-    Setting,
-)
+from app.settings import CSV_FILE, ENERGY_FILE, EXACTLY, NO_MODEL, OWN_CLUSTER, SETTINGS, Setting
 from planner.domain.cluster import Cluster
 
 TIME_LIMIT_S = 3.0

@@ -260,10 +260,7 @@ class Sheet:
         return [{x.key: x.show(document) for x in self.columns} for document in documents]
 
     def edit(
-        self,
-        documents: Sequence[Document],
-        changes: Mapping[str, Any],
-        begun: Sequence[Row] = (),
+        self, documents: Sequence[Document], changes: Mapping[str, Any], begun: Sequence[Row] = ()
     ) -> Edited:
         """Documents after what a table's editor says was changed, added and deleted.
 

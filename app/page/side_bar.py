@@ -45,10 +45,7 @@ class Model:
 def model_section() -> Model:
     """Draw the section and read it."""
     draw_control(
-        "source",
-        format_func=_LABELS.__getitem__,
-        on_change=_source_changed,
-        width="stretch",
+        "source", format_func=_LABELS.__getitem__, on_change=_source_changed, width="stretch"
     )
     found = _from_file() if st.session_state.source == FILE else _from_catalogue()
     return _with_times(found)
@@ -187,10 +184,7 @@ def cluster_section() -> None:
     if chosen.hardware:
         labels[OWN_CLUSTER] = f"{own_cluster(chosen.hardware).name} (own)"
     draw_control(
-        "cluster",
-        options=tuple(labels),
-        format_func=labels.__getitem__,
-        on_change=cluster_changed,
+        "cluster", options=tuple(labels), format_func=labels.__getitem__, on_change=cluster_changed
     )
     cluster = chosen_cluster(state.values())
     if cluster.description:
@@ -300,9 +294,7 @@ def _own_accuracy(kind: str, profile: ModelProfile | None) -> tuple[str | None, 
         return None, None
     try:
         model = kept.once(
-            "accuracy",
-            Same(known, profile),
-            lambda: uploads.read_accuracy(kind, known, profile),
+            "accuracy", Same(known, profile), lambda: uploads.read_accuracy(kind, known, profile)
         )
     except BadInputError as error:
         st.error(plain(str(error)))

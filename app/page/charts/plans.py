@@ -290,9 +290,4 @@ def sweep_chart(found: Sweep, here: Value | None, plan: Plan) -> go.Figure:
         axis = log_axis([x for x, _ in points], title)
     drawn = [value * MS for _, _, best in solved for value in (best.comm_s, best.compute_s)]
     drawn += [best.latency_s * MS for _, _, best in solved]
-    return finish(
-        figure,
-        height=380,
-        xaxis=axis,
-        yaxis=log_axis(drawn, "time (ms)"),
-    )
+    return finish(figure, height=380, xaxis=axis, yaxis=log_axis(drawn, "time (ms)"))

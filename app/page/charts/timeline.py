@@ -6,14 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from app.page.charts.style import (
-    COMMUNICATION,
-    COMPUTATION,
-    FAINT,
-    HANDOVER,
-    MS,
-    finish,
-)
+from app.page.charts.style import COMMUNICATION, COMPUTATION, FAINT, HANDOVER, MS, finish
 from app.page.layer_view import Kind, Span
 from app.page.text import label
 from planner.units import format_seconds
@@ -109,11 +102,7 @@ def memory(needed: dict[str, int], limits: dict[str, int | None]) -> go.Figure:
             mode="markers",
             y=[name for name, _ in known],
             x=[limit / 1e6 for _, limit in known],
-            marker={
-                "symbol": "line-ns",
-                "size": 20,
-                "line": {"width": 4, "color": COMPUTATION},
-            },
+            marker={"symbol": "line-ns", "size": 20, "line": {"width": 4, "color": COMPUTATION}},
             hovertemplate="%{y}: limit %{x:.4g} MB<extra></extra>",
         )
     return finish(

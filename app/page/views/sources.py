@@ -42,11 +42,7 @@ def show(answer: Answer) -> None:
         st.error(plain(str(error)))
         return
     finished(
-        "simulation",
-        scenario,
-        lambda watch: _simulated(scenario, watch),
-        "Simulating",
-        _drawn,
+        "simulation", scenario, lambda watch: _simulated(scenario, watch), "Simulating", _drawn
     )
 
 
