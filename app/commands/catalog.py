@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import Annotated, Any
 
 import typer
 
 from app import options
 from app.render import Format, emit
-from app.tables import Table
+from app.tables import Table, scaled, tabulate
 from planner.errors import BadInputError
 from profiles.catalog import (
     cluster_names,
@@ -22,59 +22,53 @@ from profiles.catalog import (
 )
 
 
-@dataclass(frozen=True)
-class CatalogKind:
-    """One kind of entry: how to tabulate it and how to dump it."""
-
-    table: Callable[[], Table]
-    document: Callable[[], list[Any]]
-
-
 def _models() -> Table:
-    rows = []
-    for name in model_names():
-        profile = load_model(name)
-        shape = "×".join(map(str, profile.inputs[0].shape))
-        totals = profile.totals
-        rows.append((name, shape, totals.macs, totals.params, profile.provenance.source))
-    return Table("models", ("model", "input", "MACs", "parameters", "source"), tuple(rows))
+    return tabulate(
+        "models",
+        map(load_model, model_names()),
+        {
+            "model": attrgetter("name"),
+            "input": lambda x: "×".join(map(str, x.inputs[0].shape)),
+            "MACs": attrgetter("totals.macs"),
+            "parameters": attrgetter("totals.params"),
+            "source": attrgetter("provenance.source"),
+        },
+    )
 
 
 def _clusters() -> Table:
-    rows = []
-    for name in cluster_names():
-        cluster = load_cluster(name)
-        node = cluster.nodes[0]
-        memory = None if node.memory_bytes is None else node.memory_bytes / 1e6
-        rows.append(
-            (
-                name,
-                len(cluster.nodes),
-                node.macs_per_s / 1e9,
-                cluster.link.bandwidth_bytes_per_s / 1e6,
-                memory,
-                cluster.medium,
-                cluster.description,
-            )
-        )
-    columns = ("cluster", "nodes", "C (GMAC/s)", "B (MB/s)", "memory (MB)", "medium", "description")
-    return Table(
+    memory = scaled("memory_bytes", 1e-6)
+    return tabulate(
         "clusters",
-        columns,
-        tuple(rows),
-        footer="every figure with its source: planner catalog clusters --format json",
+        map(load_cluster, cluster_names()),
+        {
+            "cluster": attrgetter("name"),
+            "nodes": lambda x: len(x.nodes),
+            "C (GMAC/s)": lambda x: x.nodes[0].macs_per_s / 1e9,
+            "B (MB/s)": lambda x: x.link.bandwidth_bytes_per_s / 1e6,
+            "memory (MB)": lambda x: memory(x.nodes[0]),
+            "medium": attrgetter("medium"),
+            "description": attrgetter("description"),
+        },
+        "every figure with its source: planner catalog clusters --format json",
     )
 
 
 def _curves() -> Table:
-    rows = []
-    for name in curve_names():
-        curve = load_curve(name)
-        span = f"{curve.disco[0].sparsity_percent:g} to {curve.disco[-1].sparsity_percent:g} %"
-        models = ", ".join(curve.models)
-        rows.append((name, curve.metric, curve.dense, span, models, curve.source))
-    columns = ("curve", "metric", "dense", "S_comm", "default for", "source")
-    return Table("accuracy", columns, tuple(rows))
+    return tabulate(
+        "accuracy",
+        map(load_curve, curve_names()),
+        {
+            "curve": attrgetter("name"),
+            "metric": attrgetter("metric"),
+            "dense": attrgetter("dense"),
+            "S_comm": lambda x: (
+                f"{x.disco[0].sparsity_percent:g} to {x.disco[-1].sparsity_percent:g} %"
+            ),
+            "default for": lambda x: ", ".join(x.models),
+            "source": attrgetter("source"),
+        },
+    )
 
 
 def _model_documents() -> list[Any]:
@@ -84,15 +78,18 @@ def _model_documents() -> list[Any]:
     ]
 
 
-CATALOG_TABLES = {
-    "models": CatalogKind(_models, _model_documents),
-    "clusters": CatalogKind(
-        _clusters, lambda: [load_cluster(n).model_dump(mode="json") for n in cluster_names()]
+CATALOG: dict[str, tuple[Callable[[], Table], Callable[[], list[Any]]]] = {
+    "models": (_models, _model_documents),
+    "clusters": (
+        _clusters,
+        lambda: [load_cluster(name).model_dump(mode="json") for name in cluster_names()],
     ),
-    "accuracy": CatalogKind(
-        _curves, lambda: [load_curve(n).model_dump(mode="json") for n in curve_names()]
+    "accuracy": (
+        _curves,
+        lambda: [load_curve(name).model_dump(mode="json") for name in curve_names()],
     ),
 }
+"""What ships: how it is tabulated, and as documents."""
 
 
 def catalog(
@@ -102,14 +99,12 @@ def catalog(
     output: options.Output = Format.table,
 ) -> None:
     """List what ships: models, clusters and published accuracy curves, with their sources."""
-    from app.commands.catalog import CATALOG_TABLES
-
-    if kind is not None and kind not in CATALOG_TABLES:
-        raise BadInputError(f"KIND {kind!r}: give one of {', '.join(CATALOG_TABLES)}")
-    kinds = [kind] if kind else list(CATALOG_TABLES)
+    if kind is not None and kind not in CATALOG:
+        raise BadInputError(f"KIND {kind!r}: give one of {', '.join(CATALOG)}")
+    kinds = [kind] if kind else list(CATALOG)
     if output is Format.json:
-        documents = {name: CATALOG_TABLES[name].document() for name in kinds}
-        emit(output, CATALOG_TABLES[kinds[0]].table(), documents)
+        documents = {name: CATALOG[name][1]() for name in kinds}
+        emit(output, CATALOG[kinds[0]][0](), documents)
         return
     for name in kinds:
-        emit(output, CATALOG_TABLES[name].table(), None)
+        emit(output, CATALOG[name][0](), None)
