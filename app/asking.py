@@ -40,31 +40,25 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
         settings = taken_by(command.__name__)
         few = [option_of(x) for x in settings if x.commands]
         shared = [option_of(x) for x in settings if not x.commands]
-        model = list(inspect.signature(_load, eval_str=True).parameters.values())
-        named = list(inspect.signature(command, eval_str=True).parameters.values())[2:]
+        model, shown = _parameters(_load), _parameters(_show)[1:]
+        named = _parameters(command)[2:]
         typed = {x.name for x in settings}.intersection(p.name for p in named)
         own = [p for p in named if p.name not in typed]
         place = next((at for at, p in enumerate(own) if p.name == before), len(own))
-        shown = list(inspect.signature(_shown, eval_str=True).parameters.values())[1:]
 
         @wraps(command)
         def run(**given: Any) -> None:
             profile, cluster = _load(**{p.name: given.pop(p.name) for p in model})
             accuracy = find_accuracy(given["accuracy_model"], profile)
-            again = {name: given[name] for name in typed}
-            values = {x: given.pop(x.name) for x in settings}
-            fields = {
-                x.field: x.kind.parse(value, x.flag)
-                for x, value in values.items()
-                if value is not None
-            }
+            kept = {p.name: given[p.name] for p in named}
+            values = {x: given[x.name] for x in settings if given[x.name] is not None}
+            fields = {x.field: x.kind.parse(value, x.flag) for x, value in values.items()}
             question = ask(cluster, **fields | _node_counts(fields, cluster))
-            to = {p.name: given.pop(p.name) for p in shown}
-            case = question.case(profile, accuracy)
-            _shown(command(case, question.request, **given, **again), **to)
+            found = command(question.case(profile, accuracy), question.request, **kept)
+            _show(found, **{p.name: given[p.name] for p in shown})
 
-        parameters = [*model[:2], *own[:place], *few, *own[place:], *shown, *shared, *model[2:]]
         # typer reads the options from here
+        parameters = [*model[:2], *own[:place], *few, *own[place:], *shown, *shared, *model[2:]]
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
         )
@@ -72,6 +66,10 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
         return run
 
     return decorate
+
+
+def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function, eval_str=True).parameters.values())
 
 
 def option_of(setting: Setting) -> inspect.Parameter:
@@ -103,7 +101,7 @@ def _load(
     return load_profile(source, input_shape, batch, not no_witness), resolve_cluster(cluster)
 
 
-def _shown(
+def _show(
     found: Outcome, output: options.Output = Format.table, output_file: options.OutputFile = None
 ) -> None:
     show(found, output, output_file)
