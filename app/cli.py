@@ -10,15 +10,11 @@ import typer
 from typer.exceptions import TyperException
 
 from app.commands.catalog import catalog
-from app.commands.compare import compare
 from app.commands.export import export
-from app.commands.needs import needs
-from app.commands.pareto import pareto
-from app.commands.plan import plan
+from app.commands.planning import compare, needs, pareto, plan, sweep
 from app.commands.profile_model import profile
 from app.commands.sensitivity import sensitivity
 from app.commands.simulate import simulate
-from app.commands.sweep import sweep
 from planner.errors import PlannerError
 from profiles.files import one_line
 

@@ -18,9 +18,9 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.weights.masks import LayerMask, needed_weights, plan_masks
-from planner.weights.parameters import StoredWeight
-from planner.weights.planned import check_ties, planned_exchanges, spread_masks
+from planner.masks import LayerMask, needed_weights, plan_masks
+from planner.parameters import StoredWeight
+from planner.strategies.planned import check_ties, planned_exchanges, spread_masks
 from profiles.catalog import model_names
 from profiles.files import one_line, write_atomically
 from profiles.weights import read_weights
@@ -31,6 +31,7 @@ MASKS_FILE = "masks.safetensors"
 FEATURES_FILE = "kept_features.json"
 RECIPE_FILE = "recipe.yaml"
 README_FILE = "README.md"
+_TEXTS = Path(__file__).parent / "texts"
 
 
 @dataclass(frozen=True)
@@ -182,10 +183,11 @@ def recipe(masks: Masks) -> str:
 
 
 def _readme(plan: Plan, masks: Masks) -> str:
-    text = _README.replace("MODEL", one_line(plan.model.name))
+    text = (_TEXTS / "training.md").read_text("utf-8").replace("MODEL", one_line(plan.model.name))
     if not masks.shared:
         return text
-    return f"{text}\n{_SHARED.replace('NAMES', json.dumps(sorted(set(masks.shared))))}"
+    tied = (_TEXTS / "tied_weights.md").read_text("utf-8")
+    return f"{text}\n{tied.replace('NAMES', json.dumps(sorted(set(masks.shared))))}"
 
 
 def _sends(layer: LayerMask) -> Iterator[dict[str, Any]]:
@@ -203,65 +205,3 @@ def _runs(chosen: NDArray[np.bool_]) -> list[list[int]]:
     """Where the true entries lie, as pairs of a first index and the one behind the last."""
     edges = np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8))
     return np.flatnonzero(edges).reshape(-1, 2).tolist()
-
-
-_README = """\
-# Training MODEL for its plan
-
-- `masks.safetensors`: for every weight that the plan prunes a boolean tensor of the weight's own
-  name and shape, false where the weight goes. A weight that is not in it stays whole.
-- `kept_features.json`: for every layer that exchanges features, which input features each node
-  holds and which outputs it computes (as runs: the first, and the one behind the last), and which
-  features it sends to which node.
-- `recipe.yaml`: for llm-compressor (0.14), whose ConstantPruningModifier keeps the zeros of weights
-  that were pruned before (below). It knows parameters called `weight` alone.
-- `plan.json`: the plan and its prediction; `planner export` reads it again.
-- `layers.csv`: layer, nodes, features that each node sends to each other, sparsity.
-
-The sub-rows that stay are those of largest L1 norm. Names and shapes are those of the file of
-weights that the masks were made from.
-
-Train with the masks, and what is pruned stays 0 (with torch and safetensors):
-
-```python
-import safetensors.torch, torch.nn.utils.prune as prune
-
-for name, mask in safetensors.torch.load_file("masks.safetensors").items():
-    module, _, parameter = name.rpartition(".")
-    prune.custom_from_mask(model.get_submodule(module), parameter, mask)
-```
-
-After training `prune.remove(module, parameter)` leaves plain weights.
-
-Or prune the weights once, for code that keeps zeros by itself, such as the recipe (with torch
-alone):
-
-```python
-import json, pathlib, torch
-
-data = pathlib.Path("masks.safetensors").read_bytes()
-start = 8 + int.from_bytes(data[:8], "little")
-for name, entry in json.loads(data[8:start]).items():
-    if name != "__metadata__":
-        first, end = (start + offset for offset in entry["data_offsets"])
-        mask = torch.frombuffer(bytearray(data[first:end]), dtype=torch.bool)
-        model.get_parameter(name).data.mul_(mask.reshape(entry["shape"]))
-```
-"""
-
-_SHARED = """\
-## Weights that two modules hold
-
-Another module holds the weights below too and is not pruned alike, as an embedding that a head is
-tied to. `prune.custom_from_mask` masks the one, and both still train as one.
-Before the second piece of code, part them, and make the optimizer after that:
-
-```python
-for name in NAMES:
-    module, _, parameter = name.rpartition(".")
-    copy = torch.nn.Parameter(model.get_parameter(name).detach().clone())
-    setattr(model.get_submodule(module), parameter, copy)
-```
-
-With transformers also set `model.config.tie_word_embeddings = False` before saving.
-"""

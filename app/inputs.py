@@ -14,12 +14,7 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
-from planner.domain.settings import (
-    DEFAULT_MAX_ACCURACY_DROP,
-    DEFAULT_MAX_ENERGY_LOSS,
-    CostSettings,
-    Limits,
-)
+from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from profiles.catalog import curve_for_model, curve_names, load_curve, load_model
 from profiles.files import one_line
@@ -37,23 +32,18 @@ class Accuracy:
         The loss of every layer, in points or as a share of the weights' energy.
     curve : AccuracyCurve, optional
         Published values, where they are this very model's.
-    note : str
-        What a reader must know of a curve that is another model's.
     """
 
     curve: AccuracyCurve | None = None
     model: LossModel | None = None
-    note: str = ""
 
 
-_MEASURED_NOTE = (
-    "the accuracy drop adds up measurements of single layers, which is an assumption: "
-    "measure or train the plan before relying on it"
-)
-_ENERGY_NOTE = (
-    "the energy loss is the share of the weights' L1 mass that is pruned; "
-    "it says nothing in points of accuracy"
-)
+_NOTES = {
+    "csv": "the accuracy drop adds up measurements of single layers, which is an assumption: "
+    "measure or train the plan before relying on it",
+    "energy": "the energy loss is the share of the weights' L1 mass that is pruned; "
+    "it says nothing in points of accuracy",
+}
 
 
 def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
@@ -102,11 +92,11 @@ def find_accuracy(text: str | None, profile: ModelProfile) -> Accuracy:
         found = measured_model(
             read_sensitivities(Path(rest)), profile, sparsifiable_layers(profile)
         )
-        return Accuracy(model=found, note=_MEASURED_NOTE)
+        return Accuracy(model=found)
     if kind == "energy" and rest:
         sizes = read_magnitudes(Path(rest), profile, sparsifiable_layers(profile))
         weights = EnergyModel(f"energy:{one_line(Path(rest).name)}", sizes)
-        return Accuracy(model=weights, note=_ENERGY_NOTE)
+        return Accuracy(model=weights)
     name, _, rule = rest.partition("/")
     chosen = _rule(rule or DEFAULT_RULE)
     if kind != "curve" or not name or chosen is None:
@@ -121,13 +111,20 @@ def find_accuracy(text: str | None, profile: ModelProfile) -> Accuracy:
 def _accuracy(curve: AccuracyCurve, profile: ModelProfile, rule: SpreadingRule) -> Accuracy:
     own = _speaks_of(curve, profile)
     model = curve_model(curve, profile, sparsifiable_layers(profile), rule, own=own)
-    if own:
-        return Accuracy(curve, model)
-    note = (
-        f"the accuracy curve {curve.name} was not published for {profile.name}: "
+    return Accuracy(curve if own else None, model)
+
+
+def accuracy_note(case: Case) -> str:
+    """What a reader must know of the accuracy model; nothing of the model's own curve."""
+    if case.loss_model is None or case.curve is not None:
+        return ""
+    kind, _, rest = case.loss_model.name.partition(":")
+    if kind != "curve":
+        return _NOTES[kind]
+    return (
+        f"the accuracy curve {rest.partition('/')[0]} was not published for {case.profile.name}: "
         "its losses are assumed to carry over, its absolute values are not shown"
     )
-    return Accuracy(None, model, note)
 
 
 def _speaks_of(curve: AccuracyCurve, profile: ModelProfile) -> bool:
@@ -140,16 +137,6 @@ def _speaks_of(curve: AccuracyCurve, profile: ModelProfile) -> bool:
 
 def _rule(text: str) -> SpreadingRule | None:
     return next((rule for rule in SPREADING_RULES if rule == text), None)
-
-
-def default_limits(limits: Limits, accuracy: Accuracy) -> Limits:
-    """The limits with the default limit on what the accuracy model counts in."""
-    asked = (limits.max_accuracy_drop, limits.max_energy_loss)
-    if accuracy.model is None or any(value is not None for value in asked):
-        return limits
-    if accuracy.model.kind == "energy":
-        return limits.model_copy(update={"max_energy_loss": DEFAULT_MAX_ENERGY_LOSS})
-    return limits.model_copy(update={"max_accuracy_drop": DEFAULT_MAX_ACCURACY_DROP})
 
 
 def build_case(

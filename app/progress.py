@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -80,3 +80,23 @@ def leavable(
     while not future.done():
         wait([future], timeout=_HEARS_S)  # a signal just before a wait would be heard behind it
     return future.result()
+
+
+def work(
+    doing: str, function: Callable[..., Result], *args: Any, counting: str = "", **kwargs: Any
+) -> Result:
+    """Call a function that takes long, saying what is being done, so that Ctrl-C leaves it.
+
+    Parameters
+    ----------
+    doing : str
+    function : callable
+    *args, **kwargs
+        Of the function.
+    counting : str
+        How its ``watch`` is said: ``of`` for 3 of 9 values; it has none where this is empty.
+    """
+    with working(doing) as tell:
+        if counting:
+            kwargs["watch"] = lambda done, of: tell(f"{doing}, {done} {counting} {of} values")
+        return leavable(function, *args, **kwargs)

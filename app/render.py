@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +18,8 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 
 from app.tables import Cell, Table, to_csv
-from profiles.files import one_line
+from planner.errors import PlannerError
+from profiles.files import document_text, one_line, write_atomically
 
 WIDEST = 180  # columns of a table in a narrower terminal, rather than numbers cut short
 
@@ -121,3 +125,52 @@ def shown_cell(cell: Cell) -> str:
 def say(text: str) -> None:
     """A message for the reader, never mixed with data."""
     messages.print(escape(text), soft_wrap=True)
+
+
+def write_file(path: Path | None, text: str) -> None:
+    """Write a file that was asked for, and say so."""
+    if path:
+        write_atomically(path, text)
+        say(f"wrote {path}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command has found out.
+
+    Attributes
+    ----------
+    document : pydantic model
+    table : Table
+    heading : list of str
+        Lines above a terminal table.
+    notes : list of str
+        For the reader, never mixed with data.
+    failure : PlannerError, optional
+        What ends the command after it told what it knows.
+    summary : Table, optional
+        What a terminal shows in the table's place.
+    text : str
+        Of the document's file, where that is not `profiles.files.document_text`.
+    """
+
+    document: BaseModel
+    table: Table
+    heading: list[str]
+    notes: list[str]
+    failure: PlannerError | None = None
+    summary: Table | None = None
+    text: str = ""
+
+
+def show(found: Outcome, output: Format, file: Path | None) -> None:
+    """Write what was found where it was asked for; raises the failure, if it is one."""
+    write_file(file, found.text or document_text(found.document))
+    for note in found.notes:
+        say(f"note: {note}")
+    is_terminal = output is Format.table
+    table = found.summary if is_terminal and found.summary else found.table
+    if not (found.failure and is_terminal):  # what is known of a failure is data, too
+        emit(output, table, found.document.model_dump(mode="json"), heading=found.heading)
+    if found.failure:
+        raise found.failure

@@ -2,54 +2,38 @@
 
 from __future__ import annotations
 
-from app.tables import Table
-from planner.simulation.result import PolicyResult, SimulationResult
+from operator import attrgetter
+
+from app.tables import Table, tabulate
+from planner.simulation.result import SimulationResult
 from planner.units import format_seconds
 
 
 def simulation_table(result: SimulationResult) -> Table:
     """One row per policy."""
-    columns = (
-        "policy",
-        "makespan (s)",
-        "± (s)",
-        "mean (s)",
-        "p50 (s)",
-        "p95 (s)",
-        "p99 (s)",
-        "completed",
-        "inputs",
-        "distributed (%)",
-        "makespan/bound",
-        "carries (1/s)",
-        "busiest node (%)",
-        "status",
-    )
-    return Table(
+    return tabulate(
         f"{result.scenario}: {result.model} on {result.cluster}",
-        columns,
-        tuple(_row(row) for row in result.policies),
+        result.policies,
+        {
+            "policy": attrgetter("policy"),
+            "makespan (s)": attrgetter("makespan_s"),
+            "± (s)": lambda row: row.interval.makespan_s if row.interval else None,
+            "mean (s)": attrgetter("mean_s"),
+            "p50 (s)": attrgetter("p50_s"),
+            "p95 (s)": attrgetter("p95_s"),
+            "p99 (s)": attrgetter("p99_s"),
+            "completed": attrgetter("completed"),
+            "inputs": attrgetter("inputs"),
+            "distributed (%)": lambda row: 100 * row.distributed_share,
+            "makespan/bound": attrgetter("bound_ratio"),
+            "carries (1/s)": attrgetter("carried_per_s"),
+            "busiest node (%)": lambda row: (
+                100 * max(use.computing + use.held_by_sending for use in row.workers)
+            ),
+            "status": attrgetter("status"),
+        },
         "Derived by the cost model and the simulation, not measured. Bound: no policy is done "
         "sooner. ±: 95 % confidence of the mean over replications.",
-    )
-
-
-def _row(row: PolicyResult) -> tuple[str | int | float | None, ...]:
-    return (
-        row.policy,
-        row.makespan_s,
-        row.interval.makespan_s if row.interval else None,
-        row.mean_s,
-        row.p50_s,
-        row.p95_s,
-        row.p99_s,
-        row.completed,
-        row.inputs,
-        100 * row.distributed_share,
-        row.bound_ratio,
-        row.carried_per_s,
-        100 * max(use.computing + use.held_by_sending for use in row.workers),
-        row.status,
     )
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import TypeVar
 
 from app.profile_tree import Sums
-from planner.domain.certificate import Certificate
+from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import KeptFeatures, Plan, StagePlan
+from planner.domain.problem import Certificate
 from planner.strategies.compare import Comparison
-from planner.strategies.what_if.frontier import ParetoFrontier
+from planner.strategies.pareto import ParetoFrontier
+from planner.strategies.summary import PlanSummary
 from planner.units import format_bytes
 
 Cell = str | int | float | None
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,17 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     footer: str = ""
+
+
+def tabulate(
+    title: str,
+    items: Iterable[Item],
+    columns: Mapping[str, Callable[[Item], Cell]],
+    footer: str = "",
+) -> Table:
+    """A table of items, by what each column shows of one."""
+    rows = tuple(tuple(cell(item) for cell in columns.values()) for item in items)
+    return Table(title, tuple(columns), rows, footer)
 
 
 def to_csv(table: Table) -> str:
@@ -47,63 +64,53 @@ def profile_table(profile: ModelProfile) -> Table:
     """One row per layer."""
     whole = Sums.of(profile.layers)
     intensity = f"{whole.macs_per_byte:.3g}" if whole.macs_per_byte else "no"
-    return Table(
+    return tabulate(
         f"{profile.name}: layers",
-        (
-            "layer",
-            "op",
-            "flow",
-            "input features",
-            "output features",
-            "MACs",
-            "fvcore MACs",
-            "parameters",
-            "input bytes",
-            "output bytes",
-            "feature bytes",
-            "MACs/byte",
-        ),
-        tuple(
-            (
-                layer.name,
-                layer.op,
-                layer.feature_flow,
-                layer.in_features,
-                layer.out_features,
-                layer.macs,
-                layer.witness_macs,
-                layer.params,
-                layer.input_bytes,
-                layer.output_bytes,
-                layer.input_feature_bytes if layer.flow.mixes else None,
-                Sums.of((layer,)).macs_per_byte,
-            )
-            for layer in profile.layers
-        ),
-        footer=(
-            f"weights {format_bytes(whole.param_bytes)}, outputs of all layers "
-            f"{format_bytes(whole.output_bytes)}, {intensity} MACs per byte (of inputs, outputs "
-            "and weights); bytes per feature: of an input feature, where a layer mixes them"
-        ),
+        profile.layers,
+        {
+            "layer": attrgetter("name"),
+            "op": attrgetter("op"),
+            "flow": attrgetter("feature_flow"),
+            "input features": attrgetter("in_features"),
+            "output features": attrgetter("out_features"),
+            "MACs": attrgetter("macs"),
+            "fvcore MACs": attrgetter("witness_macs"),
+            "parameters": attrgetter("params"),
+            "input bytes": attrgetter("input_bytes"),
+            "output bytes": attrgetter("output_bytes"),
+            "feature bytes": lambda x: (
+                x.input_feature_bytes if x.feature_flow == "mixing" else None
+            ),
+            "MACs/byte": lambda x: Sums.of((x,)).macs_per_byte,
+        },
+        f"weights {format_bytes(whole.param_bytes)}, outputs of all layers "
+        f"{format_bytes(whole.output_bytes)}, {intensity} MACs per byte (of inputs, outputs "
+        "and weights); bytes per feature: of an input feature, where a layer mixes them",
     )
+
+
+def _feature_bytes(layer: LayerProfile) -> int | None:
+    return layer.input_feature_bytes if layer.feature_flow == "mixing" else None
 
 
 def plan_table(plan: Plan) -> Table:
     """One row per layer: what is exchanged. This is the CSV of an export."""
-    rows = []
-    for stage in plan.stages:
-        for layer in stage.layers:
-            kept = layer.kept_features
-            if isinstance(kept, tuple):
-                kept_cell: Cell = "; ".join(" ".join(map(str, row)) for row in kept)
-            else:
-                kept_cell = kept
-            rows.append((layer.name, " ".join(stage.nodes), layer.nodes, kept_cell, layer.sparsity))
-    return Table(
+    return tabulate(
         f"{plan.model.name}: plan",
-        ("layer", "nodes", "node count", "kept features", "sparsity"),
-        tuple(rows),
+        [(stage, layer) for stage in plan.stages for layer in stage.layers],
+        {
+            "layer": lambda x: x[1].name,
+            "nodes": lambda x: " ".join(x[0].nodes),
+            "node count": lambda x: x[1].nodes,
+            "kept features": lambda x: _counts(x[1].kept_features),
+            "sparsity": lambda x: x[1].sparsity,
+        },
     )
+
+
+def _counts(kept: KeptFeatures | None) -> Cell:
+    """A count, or a matrix' rows."""
+    return "; ".join(" ".join(map(str, row)) for row in kept) if isinstance(kept, tuple) else kept
 
 
 def plan_summary_table(plan: Plan) -> Table:
@@ -130,19 +137,17 @@ def _span(kept: KeptFeatures | None) -> Cell:
 
 
 def _stage_table(plan: Plan) -> Table:
-    rows = tuple(
-        (
-            number,
-            " ".join(stage.nodes),
-            len(stage.layers),
-            stage.layers[0].name,
-            stage.layers[-1].name,
-            _levels(stage),
-        )
-        for number, stage in enumerate(plan.stages, start=1)
-    )
-    return Table(
-        "Stages", ("stage", "nodes", "layers", "first layer", "last layer", "S_comm"), rows
+    return tabulate(
+        "Stages",
+        enumerate(plan.stages, start=1),
+        {
+            "stage": lambda x: x[0],
+            "nodes": lambda x: " ".join(x[1].nodes),
+            "layers": lambda x: len(x[1].layers),
+            "first layer": lambda x: x[1].layers[0].name,
+            "last layer": lambda x: x[1].layers[-1].name,
+            "S_comm": lambda x: _levels(x[1]),
+        },
     )
 
 
@@ -152,8 +157,14 @@ def _levels(stage: StagePlan) -> Cell:
     return f"{min(levels):.2f} to {max(levels):.2f}" if levels else None
 
 
-def _loss_words(found: ParetoFrontier) -> str:
-    energy = any(point.energy_loss is not None for point in found.points)
+def lost(plan: PlanSummary) -> float | None:
+    """What a plan loses, in points or as a share."""
+    return plan.accuracy_drop if plan.accuracy_drop is not None else plan.energy_loss
+
+
+def loss_words(plans: Iterable[PlanSummary]) -> str:
+    """What losses are counted in."""
+    energy = any(plan.energy_loss is not None for plan in plans)
     return "share of the weights' L1 mass" if energy else "points of the task's metric"
 
 
@@ -164,66 +175,47 @@ def shown_gap(certificate: Certificate) -> float | None:
 
 def frontier_table(found: ParetoFrontier) -> Table:
     """One row per point of a frontier."""
-    return Table(
+    return tabulate(
         f"{found.model} on {found.cluster}: {found.trade} against latency",
-        ("latency (ms)", "rate (1/s)", "loss", "nodes", "strategy", "S_comm (%)", "status", "gap"),
-        tuple(
-            (
-                point.latency_s * 1e3,
-                point.throughput_per_s,
-                point.accuracy_drop if point.accuracy_drop is not None else point.energy_loss,
-                point.nodes,
-                point.strategy,
-                _scaled(point.mean_comm_sparsity, 100),
-                point.certificate.status,
-                shown_gap(point.certificate),
-            )
-            for point in found.points
-        ),
-        footer=(f"rate: throughput; loss: {_loss_words(found)}; no row is beaten in both measures"),
+        found.points,
+        {
+            "latency (ms)": scaled("latency_s", 1e3),
+            "rate (1/s)": attrgetter("throughput_per_s"),
+            "loss": lost,
+            "nodes": attrgetter("nodes"),
+            "strategy": attrgetter("strategy"),
+            "S_comm (%)": scaled("mean_comm_sparsity", 100),
+            "status": attrgetter("certificate.status"),
+            "gap": lambda point: shown_gap(point.certificate),
+        },
+        f"rate: throughput; loss: {loss_words(found.points)}; no row is beaten in both measures",
     )
 
 
 def comparison_table(comparison: Comparison) -> Table:
     """One row per strategy."""
-    return Table(
+    return tabulate(
         f"{comparison.model} on {comparison.cluster}",
-        (
-            "strategy",
-            "nodes",
-            "S",
-            "latency (ms)",
-            "comm. (ms)",
-            "comp. (ms)",
-            "rate (1/s)",
-            "memory (MB)",
-            "S_comm (%)",
-            "S_comp (%)",
-            "accuracy",
-            "drop",
-            "which is",
-            "note",
-        ),
-        tuple(
-            (
-                row.strategy,
-                row.nodes,
-                row.nominal_sparsity,
-                _scaled(row.latency_s, 1e3),
-                _scaled(row.comm_s, 1e3),
-                _scaled(row.compute_s, 1e3),
-                row.throughput_per_s,
-                _scaled(max(row.memory_bytes.values(), default=None), 1e-6),
-                _scaled(row.mean_comm_sparsity, 100),
-                _scaled(row.mean_comp_sparsity, 100),
-                row.accuracy,
-                row.accuracy_drop,
-                row.accuracy_origin,
-                row.note,
-            )
-            for row in comparison.rows
-        ),
-        footer=_comparison_footer(comparison),
+        comparison.rows,
+        {
+            "strategy": attrgetter("strategy"),
+            "nodes": attrgetter("nodes"),
+            "S": attrgetter("nominal_sparsity"),
+            "latency (ms)": scaled("latency_s", 1e3),
+            "comm. (ms)": scaled("comm_s", 1e3),
+            "comp. (ms)": scaled("compute_s", 1e3),
+            "rate (1/s)": attrgetter("throughput_per_s"),
+            "memory (MB)": lambda row: (
+                max(row.memory_bytes.values()) / 1e6 if row.memory_bytes else None
+            ),
+            "S_comm (%)": scaled("mean_comm_sparsity", 100),
+            "S_comp (%)": scaled("mean_comp_sparsity", 100),
+            "accuracy": attrgetter("accuracy"),
+            "drop": attrgetter("accuracy_drop"),
+            "which is": attrgetter("accuracy_origin"),
+            "note": attrgetter("note"),
+        },
+        _comparison_footer(comparison),
     )
 
 
@@ -235,5 +227,11 @@ def _comparison_footer(comparison: Comparison) -> str:
     )
 
 
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
+def scaled(field: str, factor: float) -> Callable[[object], float | None]:
+    """A field in another unit, where it is known."""
+
+    def cell(item: object) -> float | None:
+        value: float | None = getattr(item, field)
+        return None if value is None else value * factor
+
+    return cell

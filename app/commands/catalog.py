@@ -1,14 +1,95 @@
-"""``planner catalog``."""
+"""``planner catalog``: what ships, as tables and as documents."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Annotated, Any
 
 import typer
 
 from app import options
 from app.render import Format, emit
+from app.tables import Table, scaled, tabulate
 from planner.errors import BadInputError
+from profiles.catalog import (
+    cluster_names,
+    curve_names,
+    load_cluster,
+    load_curve,
+    load_model,
+    model_names,
+)
+
+
+def _models() -> Table:
+    return tabulate(
+        "models",
+        map(load_model, model_names()),
+        {
+            "model": attrgetter("name"),
+            "input": lambda x: "×".join(map(str, x.inputs[0].shape)),
+            "MACs": attrgetter("totals.macs"),
+            "parameters": attrgetter("totals.params"),
+            "source": attrgetter("provenance.source"),
+        },
+    )
+
+
+def _clusters() -> Table:
+    memory = scaled("memory_bytes", 1e-6)
+    return tabulate(
+        "clusters",
+        map(load_cluster, cluster_names()),
+        {
+            "cluster": attrgetter("name"),
+            "nodes": lambda x: len(x.nodes),
+            "C (GMAC/s)": lambda x: x.nodes[0].macs_per_s / 1e9,
+            "B (MB/s)": lambda x: x.link.bandwidth_bytes_per_s / 1e6,
+            "memory (MB)": lambda x: memory(x.nodes[0]),
+            "medium": attrgetter("medium"),
+            "description": attrgetter("description"),
+        },
+        "every figure with its source: planner catalog clusters --format json",
+    )
+
+
+def _curves() -> Table:
+    return tabulate(
+        "accuracy",
+        map(load_curve, curve_names()),
+        {
+            "curve": attrgetter("name"),
+            "metric": attrgetter("metric"),
+            "dense": attrgetter("dense"),
+            "S_comm": lambda x: (
+                f"{x.disco[0].sparsity_percent:g} to {x.disco[-1].sparsity_percent:g} %"
+            ),
+            "default for": lambda x: ", ".join(x.models),
+            "source": attrgetter("source"),
+        },
+    )
+
+
+def _model_documents() -> list[Any]:
+    return [
+        {"name": name, "totals": load_model(name).totals.model_dump(mode="json")}
+        for name in model_names()
+    ]
+
+
+CATALOG: dict[str, tuple[Callable[[], Table], Callable[[], list[Any]]]] = {
+    "models": (_models, _model_documents),
+    "clusters": (
+        _clusters,
+        lambda: [load_cluster(name).model_dump(mode="json") for name in cluster_names()],
+    ),
+    "accuracy": (
+        _curves,
+        lambda: [load_curve(name).model_dump(mode="json") for name in curve_names()],
+    ),
+}
+"""What ships: how it is tabulated, and as documents."""
 
 
 def catalog(
@@ -18,14 +99,12 @@ def catalog(
     output: options.Output = Format.table,
 ) -> None:
     """List what ships: models, clusters and published accuracy curves, with their sources."""
-    from app.catalog_tables import CATALOG_TABLES
-
-    if kind is not None and kind not in CATALOG_TABLES:
-        raise BadInputError(f"KIND {kind!r}: give one of {', '.join(CATALOG_TABLES)}")
-    kinds = [kind] if kind else list(CATALOG_TABLES)
+    if kind is not None and kind not in CATALOG:
+        raise BadInputError(f"KIND {kind!r}: give one of {', '.join(CATALOG)}")
+    kinds = [kind] if kind else list(CATALOG)
     if output is Format.json:
-        documents = {name: CATALOG_TABLES[name].document() for name in kinds}
-        emit(output, CATALOG_TABLES[kinds[0]].table(), documents)
+        documents = {name: CATALOG[name][1]() for name in kinds}
+        emit(output, CATALOG[kinds[0]][0](), documents)
         return
     for name in kinds:
-        emit(output, CATALOG_TABLES[name].table(), None)
+        emit(output, CATALOG[name][0](), None)

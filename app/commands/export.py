@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from app import options
-from app.asked import load_profile
+from app.asking import load_profile
 from app.export import export_plan, find_masks, planned_model
 from app.progress import working
 from app.render import Format, emit, say

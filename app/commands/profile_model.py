@@ -9,13 +9,10 @@ from typing import Annotated
 import typer
 
 from app import options
-from app.asked import load_profile
-from app.commands.saying import write_file
-from app.render import Format, View, emit
-from app.tables import (
-    profile_table,
-)
-from app.tree_view import draw_tree
+from app.asking import load_profile
+from app.profile_tree import draw_tree
+from app.render import Format, View, emit, write_file
+from app.tables import profile_table
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.units import format_bytes
@@ -29,8 +26,7 @@ def profile(
     batch: options.Batch = None,
     no_witness: options.NoWitness = False,
     attach: Annotated[
-        Path | None,
-        typer.Option(help="Measured times: .csv (layer,device_type,seconds) or .json."),
+        Path | None, typer.Option(help="Measured times: .csv (layer,device_type,seconds) or .json.")
     ] = None,
     view: Annotated[
         View,

@@ -8,12 +8,10 @@ from typing import Annotated
 import typer
 
 from app import options
-from app.commands.saying import write_file
 from app.progress import working
-from app.render import Format, emit, say
+from app.render import Format, Outcome, show
 from app.scenarios import read_policy, read_scenario
 from app.simulation_tables import simulation_heading, simulation_notes, simulation_table
-from profiles.files import document_text
 
 
 def simulate(
@@ -42,12 +40,5 @@ def simulate(
     policies = [read_policy(name) for name in policy or ()]
     with working(f"simulating {found.name}"):
         result = run(found, policies or None, replications)
-    write_file(output_file, document_text(result))
-    for note in simulation_notes(result):
-        say(f"note: {note}")
-    emit(
-        output,
-        simulation_table(result),
-        result.model_dump(mode="json"),
-        heading=simulation_heading(result),
-    )
+    heading, notes = simulation_heading(result), simulation_notes(result)
+    show(Outcome(result, simulation_table(result), heading, notes), output, output_file)

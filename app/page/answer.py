@@ -6,29 +6,26 @@ from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property, lru_cache
 
+from app.core import compare, frontier
 from app.export import plan_json
-from app.inputs import Accuracy, build_case, default_limits, find_accuracy
-from app.page.question import Question
-from app.page.setting_words import setting_words
+from app.inputs import Accuracy, find_accuracy
+from app.question import Question, request_to_trade, with_usual_loss_limit
+from app.settings import say_settings
 from app.tables import plan_table, to_csv
 from planner.case import Case
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Binding, Plan
 from planner.domain.request import Request
-from planner.domain.settings import CostSettings, Limits
 from planner.reshape import at_input_shapes
-from planner.strategies.compare import Comparison, compare
+from planner.strategies.binding import what_binds
+from planner.strategies.compare import Comparison
 from planner.strategies.optimise import optimise
-from planner.strategies.what_if.binding import what_binds
-from planner.strategies.what_if.frontier import ParetoFrontier, Trade, frontier
+from planner.strategies.pareto import ParetoFrontier, Trade
 from profiles.catalog import load_model
 from profiles.files import document_text
 
 UNIFORM_LEVELS = (0.8, 0.9)
 """S_comm of the uniform rows and views; DISCO's own operating points."""
-
-TIME_LIMIT_S = 3.0
-"""For each problem behind the page: what is not proven by then is shown with its gap."""
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -57,16 +54,7 @@ class Answer:
     @cached_property
     def case(self) -> Case:
         """The model on the tuned cluster."""
-        asked = self.question
-        settings = CostSettings(
-            overlap=asked.overlap,
-            casting=asked.casting,
-            medium=asked.medium,
-            share_inputs=asked.share_inputs,
-            count_input=asked.count_input,
-            count_output=asked.count_output,
-        )
-        case = build_case(self.profile, asked.tuned_cluster, settings, self.accuracy)
+        case = self.question.case(self.profile, self.accuracy)
         while self._known:
             case.take_over(self._known.pop().case)
         return case
@@ -83,33 +71,9 @@ class Answer:
         return find_accuracy(asked, self.profile)
 
     @cached_property
-    def given_limits(self) -> Limits:
-        """The limits as they were asked for."""
-        asked = self.question
-        return Limits(
-            max_accuracy_drop=asked.max_accuracy_drop,
-            max_energy_loss=asked.max_energy_loss,
-            max_latency_s=asked.max_latency_s,
-            min_throughput_per_s=asked.min_throughput_per_s,
-        )
-
-    @cached_property
-    def limits(self) -> Limits:
-        """The limits, with the command line's default on what is lost."""
-        return default_limits(self.given_limits, self.accuracy)
-
-    @cached_property
     def request(self) -> Request:
         """What ``planner plan`` would ask."""
-        asked = self.question
-        return Request(
-            max_nodes=asked.nodes,
-            parallelism=asked.parallelism,
-            objective=asked.objective,
-            limits=self.limits,
-            exactly=asked.exactly,
-            time_limit_s=TIME_LIMIT_S,
-        )
+        return with_usual_loss_limit(self.case, self.question.request)
 
     @cached_property
     def plan(self) -> Plan:
@@ -149,13 +113,12 @@ class Answer:
 
     def _on(self, nodes: int) -> Answer:
         """The same question for another number of nodes."""
-        if nodes == self.question.nodes:
+        if nodes == self.question.request.max_nodes:
             return self
-        asked = replace(self.question, nodes=nodes)
-        return Answer(self.profile, asked, self.own_accuracy, self)
+        return Answer(self.profile, self.question.on_nodes(nodes), self.own_accuracy, self)
 
     def _comparison(self) -> Comparison:
-        return compare(self.case, self.request, (self.question.nodes,))
+        return compare(self.case, self.request, (self.request.max_nodes,), UNIFORM_LEVELS)
 
     def traded(self, trade: Trade) -> Answer:
         """The same question without limits on what is traded, nor an objective of its own."""
@@ -163,24 +126,17 @@ class Answer:
             "accuracy": {"max_accuracy_drop": None, "max_energy_loss": None},
             "throughput": {"min_throughput_per_s": None},
         }[trade]
-        asked = replace(self.question, objective="latency", **free)  # type: ignore[arg-type]
-        return Answer(self.profile, asked, self.own_accuracy, self)
+        asked = self.question.request
+        request = replace(asked, objective="latency", limits=asked.limits.model_copy(update=free))
+        question = replace(self.question, request=request)
+        return Answer(self.profile, question, self.own_accuracy, self)
 
     def frontier(
         self, trade: Trade, points: int, watch: Callable[[int, int], None] | None = None
     ) -> ParetoFrontier:
         """What an accuracy drop or a latency buys, as ``planner pareto`` traces it."""
-        return frontier(
-            self.case,
-            replace(
-                self.request,
-                limits=self.given_limits if trade == "accuracy" else self.limits,
-                exactly=False,
-            ),
-            trade,
-            points=points,
-            watch=watch,
-        )
+        request = request_to_trade(self.case, self.question.request, trade)
+        return frontier(self.case, request, trade, points, watch)
 
     def files(self) -> dict[str, Callable[[], str]]:
         """What makes the texts of the plan's own downloads, by name."""
@@ -194,12 +150,12 @@ class Answer:
     @property
     def title(self) -> str:
         """The model and the cluster."""
-        return f"{self.profile.name} on {self.question.cluster_name}"
+        return f"{self.profile.name} on {self.question.base_cluster.name}"
 
     @cached_property
     def settings(self) -> tuple[str, ...]:
         """Every setting that this answer belongs to, in words."""
-        return setting_words(self.question, self.case.cluster, self.case.settings, self.limits)
+        return say_settings(self.case, self.request)
 
     @property
     def settings_sentence(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 
 from app.page.answer import Answer
-from app.page.quantities import BANDWIDTH, COMPUTE, MEMORY
-from app.page.question import Question
+from app.question import Question
+from app.settings import COST, LIMITS, SOLVER, TUNE, Setting, taken_by
 from planner.domain.settings import Limits
 
 CLUSTER_FILE = "cluster.json"
 PROFILE_FILE = "profile.json"
+_NOT_SAID = ("max_nodes", "exactly", "time_limit_s")  # said otherwise, or the page's own
 
 
 def plan_command(answer: Answer, source: str | None) -> str:
@@ -22,93 +23,41 @@ def plan_command(answer: Answer, source: str | None) -> str:
     source : str, optional
         The catalogue model; without one the downloaded profile is the source.
     """
-    return _line("plan", answer, source, [*_nodes(answer.question), *_goal(answer)])
+    option = "--nodes" if answer.request.exactly else "--max-nodes"
+    return _write("plan", answer.question, source, option)
 
 
 def other_commands(answer: Answer, source: str | None) -> dict[str, str]:
     """What makes the other views' results, by title."""
-    count = ["--nodes", str(answer.question.nodes)]
-    goal = [words for words in _goal(answer) if words]
     return {
-        "Strategies": _line("compare", answer, source, [*count, *_without(goal, "--parallelism")]),
-        "Trade-off": _line(
-            "pareto",
-            answer,
-            source,
-            ["--max-nodes", str(answer.question.nodes), *_without(goal, "--objective")],
-        ),
+        "Strategies": _write("compare", answer.question, source, "--nodes"),
+        "Trade-off": _write("pareto", answer.question, source, "--max-nodes"),
     }
 
 
-def _without(words: list[str], option: str) -> list[str]:
-    if option not in words:
-        return words
-    at = words.index(option)
-    return words[:at] + words[at + 2 :]
-
-
-def needs_cluster_file(asked: Question) -> bool:
+def needs_cluster_file(question: Question) -> bool:
     """Whether no preset and option describe the cluster."""
-    return not isinstance(asked.cluster, str) or asked.nodes > len(asked.base_cluster.nodes)
+    nodes = question.request.max_nodes
+    return not isinstance(question.cluster, str) or nodes > len(question.base_cluster.nodes)
 
 
-def _line(command: str, answer: Answer, source: str | None, options: list[str]) -> str:
-    words = ["planner", command, source or PROFILE_FILE, *_cluster(answer.question), *options]
+def _write(command: str, question: Question, source: str | None, nodes: str) -> str:
+    """A command with every option that is not at its default; a cluster's file is tuned already."""
+    is_file = needs_cluster_file(question)
+    cluster = CLUSTER_FILE if is_file else question.base_cluster.name
+    words = ["planner", command, source or PROFILE_FILE, "--cluster", cluster]
+    tuning: list[str] = []
+    others = [nodes, str(question.request.max_nodes)]
+    for setting in sorted(taken_by(command), key=_place):
+        value = question.value(setting.field)
+        if setting.field not in _NOT_SAID and value not in (None, setting.default, ()):
+            place = tuning if setting.panel == TUNE else others
+            place += setting.kind.write_option(value, setting.flag)
+    words += others if is_file else tuning + others
     return " ".join(shlex.quote(word) for word in words)
 
 
-def _cluster(asked: Question) -> list[str]:
-    """The cluster, and how it is tuned; a file holds both."""
-    if needs_cluster_file(asked):
-        words = ["--cluster", CLUSTER_FILE]
-    else:
-        words = ["--cluster", asked.cluster_name]
-        for option, quantity, value in (
-            ("--bandwidth", BANDWIDTH, asked.bandwidth_bytes_per_s),
-            ("--compute", COMPUTE, asked.macs_per_s),
-            ("--memory", MEMORY, asked.memory_bytes),
-        ):
-            if value is not None:
-                words += [option, quantity.words(value)]
-    for option, name in (("--medium", asked.medium), ("--casting", asked.casting)):
-        if name is not None:
-            words += [option, name]
-    return words
-
-
-def _nodes(asked: Question) -> list[str]:
-    return ["--nodes" if asked.exactly else "--max-nodes", str(asked.nodes)]
-
-
-def _goal(answer: Answer) -> list[str]:
-    """Objective, accuracy model, limits and conventions, where they are not the default."""
-    asked, limits = answer.question, answer.given_limits
-    words: list[str] = []
-    if asked.objective != "latency":
-        words += ["--objective", asked.objective]
-    if asked.parallelism != "hybrid":
-        words += ["--parallelism", asked.parallelism]
-    if asked.accuracy_model is not None:
-        words += ["--accuracy-model", asked.accuracy_model]
-    words += _limits(limits)
-    for option, chosen in (
-        ("--overlap", asked.overlap),
-        ("--share-inputs", asked.share_inputs),
-        ("--count-input", asked.count_input),
-        ("--count-output", asked.count_output),
-    ):
-        words += [option] if chosen else []
-    return words
-
-
-def _limits(limits: Limits) -> list[str]:
-    words: list[str] = []
-    if limits.max_accuracy_drop is not None:
-        words += ["--max-accuracy-drop", f"{limits.max_accuracy_drop:.12g}"]
-    if limits.max_energy_loss is not None:
-        words += ["--max-energy-loss", f"{limits.max_energy_loss:.12g}"]
-    if limits.max_latency_s is not None:
-        words += ["--max-latency", f"{limits.max_latency_s * 1e3:.12g}ms"]
-    if limits.min_throughput_per_s is not None:
-        words += ["--min-throughput", f"{limits.min_throughput_per_s:.12g}"]
-    return words
+def _place(setting: Setting) -> tuple[int, bool]:
+    """The goal first, its limits behind it, then what is counted."""
+    is_limit = setting.field in Limits.model_fields
+    return (None, TUNE, LIMITS, COST, SOLVER).index(setting.panel), is_limit

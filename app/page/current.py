@@ -7,7 +7,7 @@ import streamlit as st
 from app.page import progress, state
 from app.page.answer import Answer
 from app.page.jobs import StoppedError
-from app.page.side_bar import Asked
+from app.page.side_bar import Chosen
 from app.page.store import Moment, store
 from app.page.text import plain
 from planner.errors import PlannerError
@@ -16,12 +16,12 @@ PLAN_PATIENCE_S = 1.5
 """So long a run waits for a plan before it shows how the search goes on."""
 
 
-def current_answer(asked: Asked) -> Answer | None:
+def current_answer(chosen: Chosen) -> Answer | None:
     """The answer to show, its plan found; says what is wrong, and stays at the last good one."""
     kept = store()
-    answer = asked.answer()
+    answer = chosen.answer()
     if answer is None:
-        (st.info if asked.is_missing else st.error)(plain(asked.message))
+        (st.info if chosen.is_missing else st.error)(plain(chosen.message))
         return _last_good()
     if "plan" not in vars(answer):
         job = kept.job("plan", answer, lambda _: answer.plan)

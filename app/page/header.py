@@ -7,14 +7,67 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from app.inputs import accuracy_note
 from app.page.answer import Answer
-from app.page.beside import beside_table, changed_settings
 from app.page.show import ORIGIN_WORDS, table
 from app.page.store import Pinned, store
 from app.page.text import count, plain
+from app.tables import Cell, Table, scaled
 from app.words import fewer_nodes_sentence, headline, warnings
 from planner.domain.cluster import Origin
 from planner.units import format_bytes, format_rate, format_seconds
+
+_BESIDE = (
+    ("latency (ms)", "latency_s", 1e3),
+    ("communication (ms)", "comm_s", 1e3),
+    ("computation (ms)", "compute_s", 1e3),
+    ("throughput (1/s)", "throughput_per_s", 1.0),
+    ("accuracy drop (points)", "accuracy_drop", 1.0),
+    ("energy loss (%)", "energy_loss", 100.0),
+    ("mean S_comm (%)", "mean_comm_sparsity", 100.0),
+    ("mean S_comp (%)", "mean_comp_sparsity", 100.0),
+)
+
+
+def beside_table(a: Answer, b: Answer) -> Table:
+    """Every number of two plans and what B is over A."""
+    rows: list[tuple[Cell, ...]] = []
+    for name, field, scale in _BESIDE:
+        cell = scaled(field, scale)
+        rows.append(_row(name, cell(a.plan.predicted), cell(b.plan.predicted)))
+    memory = [max(x.plan.predicted.memory_bytes.values()) / 1e6 for x in (a, b)]
+    rows.append(_row("memory of the fullest node (MB)", *memory))
+    rows.append(_row("nodes", float(a.plan.node_count), float(b.plan.node_count)))
+    rows.append(_row("stages", float(len(a.plan.stages)), float(len(b.plan.stages))))
+    kept = [row for row in rows if row[1] is not None or row[2] is not None]
+    return Table(
+        "A and B",
+        ("number", "A", "B", "B - A", "B / A"),
+        tuple(kept),
+        footer="A is the pinned plan, B the present one. Predicted by the cost model, as its "
+        "plan file says for each number: measured, derived or assumed.",
+    )
+
+
+def _row(name: str, a: float | None, b: float | None) -> tuple[Cell, ...]:
+    if a is None or b is None:
+        return (name, a, b, None, None)
+    return (name, a, b, b - a, b / a if a else None)
+
+
+def changed_settings(a: Answer, b: Answer) -> str:
+    """What was asked otherwise for B, in one line; empty where nothing was."""
+    changes = []
+    if a.profile.name != b.profile.name:
+        changes.append(f"model {a.profile.name} → {b.profile.name}")
+    if a.case.cluster.name != b.case.cluster.name:
+        changes.append(f"cluster {a.case.cluster.name} → {b.case.cluster.name}")
+    left = [words for words in a.settings if words not in b.settings]
+    right = [words for words in b.settings if words not in a.settings]
+    if left or right:
+        changes.append(f"{', '.join(left) or 'nothing'} → {', '.join(right) or 'nothing'}")
+    return "; ".join(changes)
+
 
 _SHOWN_CHANGE = 0.0005  # relative; less would read as 0.0 %
 
@@ -45,9 +98,9 @@ def header(answer: Answer) -> None:
     if pinned is not None:
         _beside(answer, pinned)
     told = fewer_nodes_sentence(answer.plan)
-    if answer.plan.node_count == 1 and answer.question.nodes > 1:
+    if answer.plan.node_count == 1 and answer.request.max_nodes > 1:
         st.info(f"**Distributing does not pay here.** {plain(told)}")
-    notes = [answer.accuracy.note] if answer.accuracy.note else []
+    notes = [note] if (note := accuracy_note(answer.case)) else []
     unknown = answer.profile.coverage.uncounted
     if unknown:
         notes.append(

@@ -1,17 +1,19 @@
-"""What each layer of a plan exchanges and costs, as the charts show it."""
+"""What each layer of a plan exchanges and costs, and who works when, as the charts show it."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from app.page.answer import Answer
-from app.tables import Cell, Table, plan_summary_table
+from app.tables import Cell, Table, plan_summary_table, tabulate
 from planner.case import Case
-from planner.cost.table import CostTable
+from planner.cost.layers import NodeTimes
+from planner.domain.cost_table import CostTable
 from planner.domain.plan import KeptFeatures, Plan
-from planner.strategies.costed import cost_stages
+from planner.strategies.evaluation import exchanges, times_of_nodes
 
 _COSTS = ("comm. (ms)", "comp. (ms)", "handed over (ms)")
 
@@ -60,8 +62,8 @@ def plan_stages(answer: Answer) -> tuple[StageView, ...]:
 
 def uniform_stage(answer: Answer, sparsity: float) -> StageView:
     """Every exchange at one S_comm on all nodes, without layers that do nothing."""
-    nodes = answer.question.nodes
-    table = answer.case.table(answer.case.names(nodes), (sparsity,))
+    nodes = answer.request.max_nodes
+    table = answer.case.table(nodes, (sparsity,))
     points = (_point(answer.case, table, row, None) for row in range(len(answer.profile.layers)))
     return StageView(answer.case.names(nodes), _busy(points))
 
@@ -91,7 +93,7 @@ def stage_table(answer: Answer) -> Table:
 def _stages(case: Case, plan: Plan) -> Iterator[StageView]:
     start = 0
     before: tuple[str, ...] = ()
-    for stage, exchange in zip(plan.stages, cost_stages(case, plan.stages).stages, strict=True):
+    for stage, exchange in zip(plan.stages, exchanges(case, plan.stages), strict=True):
         received_s = 0.0
         if before:
             received_s, _ = case.handover_s(before, stage.nodes, start)
@@ -132,44 +134,123 @@ def numbered(stages: Sequence[StageView]) -> list[tuple[StageView, int, int]]:
 
 def layer_table(stages: Sequence[StageView]) -> Table:
     """Every layer of the charts with its numbers, as they are drawn."""
-    rows: list[tuple[Cell, ...]] = []
+    found: list[tuple[int, int, LayerPoint, float, float]] = []
     comm_s = compute_s = 0.0
     for number, (stage, first, _) in enumerate(numbered(stages), start=1):
         comm_s += stage.received_s
         for index, point in enumerate(stage.points, start=first):
             comm_s += point.comm_s
             compute_s += point.compute_s
-            kept = point.kept_features
-            rows.append(
-                (
-                    index,
-                    point.name,
-                    point.op,
-                    number,
-                    point.comm_s * 1e3,
-                    point.compute_s * 1e3,
-                    comm_s * 1e3,
-                    compute_s * 1e3,
-                    point.executed_macs,
-                    point.wire_bytes,
-                    point.sparsity,
-                    kept if isinstance(kept, int | None) else str(kept),
-                )
-            )
-    return Table("layers", _COLUMNS, tuple(rows))
+            found.append((index, number, point, comm_s, compute_s))
+    return tabulate(
+        "layers",
+        found,
+        {
+            "number": lambda x: x[0],
+            "layer": lambda x: x[2].name,
+            "op": lambda x: x[2].op,
+            "stage": lambda x: x[1],
+            "comm. (ms)": lambda x: x[2].comm_s * 1e3,
+            "comp. (ms)": lambda x: x[2].compute_s * 1e3,
+            "comm. so far (ms)": lambda x: x[3] * 1e3,
+            "comp. so far (ms)": lambda x: x[4] * 1e3,
+            "MACs of all nodes": lambda x: x[2].executed_macs,
+            "bytes on the wire": lambda x: x[2].wire_bytes,
+            "S_comm": lambda x: x[2].sparsity,
+            "kept features": lambda x: _kept(x[2].kept_features),
+        },
+    )
 
 
-_COLUMNS = (
-    "number",
-    "layer",
-    "op",
-    "stage",
-    "comm. (ms)",
-    "comp. (ms)",
-    "comm. so far (ms)",
-    "comp. so far (ms)",
-    "MACs of all nodes",
-    "bytes on the wire",
-    "S_comm",
-    "kept features",
-)
+def _kept(kept: KeptFeatures | None) -> Cell:
+    return kept if isinstance(kept, int | None) else str(kept)
+
+
+Kind = Literal["computation", "communication", "handed over"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """One node's time on one thing; ``stage`` counts from 1."""
+
+    node: str
+    stage: int
+    kind: Kind
+    what: str
+    start_s: float
+    end_s: float
+
+
+def timeline(answer: Answer) -> tuple[Span, ...]:
+    """Every node's spans for one input, from its arrival to the output.
+
+    A layer exchanges and then computes; with overlap it does both at once and ends with the
+    longer. Nodes of a stage wait for the slowest; what each is busy with is drawn.
+    """
+    return tuple(_spans(answer))
+
+
+def _spans(answer: Answer) -> Iterator[Span]:
+    stages = plan_stages(answer)
+    overlap = answer.case.settings.overlap
+    first = answer.case.ends_s(stages[0].nodes)[0]
+    last = answer.case.ends_s(stages[-1].nodes)[1]
+    times = [_by_layer(answer, found) for found in times_of_nodes(answer.case, answer.plan.stages)]
+    now = 0.0
+    if first:
+        yield from _all(stages[0].nodes, 1, "handed over", "the input", now, now + first)
+        now += first
+    for number, stage in enumerate(stages, start=1):
+        if stage.received_s:
+            nodes = (*stages[number - 2].nodes, *stage.nodes)
+            end = now + stage.received_s
+            yield from _all(nodes, number, "handed over", f"to stage {number}", now, end)
+            now = end
+        yield from _stage(stage, number, now, overlap, times[number - 1])
+        now += sum(_length(p.comm_s, p.compute_s, overlap) for p in stage.points)
+    if last:
+        yield from _all(stages[-1].nodes, len(stages), "handed over", "the output", now, now + last)
+
+
+def _length(comm_s: float, compute_s: float, overlap: bool) -> float:
+    return max(comm_s, compute_s) if overlap else comm_s + compute_s
+
+
+Seconds = dict[str, tuple[list[float], list[float]]]
+"""By layer: for how long each node of a stage communicates, and for how long it computes."""
+
+
+def _by_layer(answer: Answer, times: NodeTimes) -> Seconds:
+    names = (layer.name for layer in answer.profile.layers)
+    rows = zip(times.comm_s.tolist(), times.compute_s.tolist(), strict=True)
+    return dict(zip(names, rows, strict=True))
+
+
+def _stage(
+    stage: StageView, number: int, start_s: float, overlap: bool, seconds: Seconds
+) -> Iterator[Span]:
+    now = start_s
+    for point in stage.points:
+        begin = now if overlap else now + point.comm_s
+        for node, comm_s, compute_s in zip(stage.nodes, *seconds[point.name], strict=True):
+            if comm_s:
+                yield Span(node, number, "communication", point.name, now, now + comm_s)
+            if compute_s:
+                yield Span(node, number, "computation", point.name, begin, begin + compute_s)
+        now += _length(point.comm_s, point.compute_s, overlap)
+
+
+def _all(
+    nodes: tuple[str, ...], stage: int, kind: Kind, what: str, start_s: float, end_s: float
+) -> Iterator[Span]:
+    for node in dict.fromkeys(nodes):
+        yield Span(node, stage, kind, what, start_s, end_s)
+
+
+def timeline_table(spans: tuple[Span, ...]) -> Table:
+    """One row per span."""
+    return Table(
+        "timeline",
+        ("node", "stage", "what", "of", "start (ms)", "end (ms)"),
+        tuple((s.node, s.stage, s.kind, s.what, s.start_s * 1e3, s.end_s * 1e3) for s in spans),
+    )

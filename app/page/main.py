@@ -11,7 +11,7 @@ from app.page import state
 from app.page.answer import Answer
 from app.page.current import current_answer
 from app.page.header import header
-from app.page.side_bar import Asked, side_bar
+from app.page.side_bar import Chosen, side_bar
 from app.page.text import plain
 from app.page.views import (
     export,
@@ -34,7 +34,7 @@ def main() -> None:
         page_title="What if · planner", layout="wide", initial_sidebar_state=_SIDE_BAR_PX
     )
     state.begin()
-    asked: list[Asked] = []
+    asked: list[Chosen] = []
 
     def page(show: Callable[[Answer], None], title: str, path: str = "") -> Page:
         """A view below what all have in common; the first one opens."""

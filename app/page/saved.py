@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.page.parameter_kinds import Value
-from app.page.parameters import CSV_FILE, FILE, Link, read_link, write_link
+from app.kinds import Value
+from app.page.address import Link, read_link, write_link
 from app.page.store import File, Files
+from app.settings import CSV_FILE, FILE
 from planner.domain.arrays import Frozen
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError

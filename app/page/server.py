@@ -9,15 +9,15 @@ from streamlit.web.cli import main as streamlit
 
 def warm_up() -> None:
     """Import what the first view needs, and find its plan."""
+    from app.page.address import defaults
     from app.page.answer import catalogue_answer
-    from app.page.charts.cumulative import cumulative, roofed, roofline
-    from app.page.charts.layers import layer_times
+    from app.page.asking import question_of
+    from app.page.charts.layers import cumulative, layer_times, roofed, roofline
     from app.page.layer_view import layer_table, plan_stages
-    from app.page.parameters import DEFAULT_MODEL, defaults
-    from app.page.question import ask
     from app.page.views import latency  # noqa: F401
 
-    answer = catalogue_answer(DEFAULT_MODEL, ask(defaults({})))
+    usual = defaults({})
+    answer = catalogue_answer(str(usual["model"]), question_of(usual))
     stages = plan_stages(answer)
     for figure in (layer_times(stages), cumulative(stages), roofline(roofed(stages), False)):
         figure.to_json()

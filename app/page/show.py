@@ -85,11 +85,6 @@ def table(shown: Table, *, key: str, height: Literal["auto", "content"] = "auto"
     if any(isinstance(cell, str) for cell in columns[first]):
         settings[first] = st.column_config.TextColumn(width=210)
     st.dataframe(
-        columns,
-        key=key,
-        height=height,
-        hide_index=True,
-        placeholder="–",
-        column_config=settings,
+        columns, key=key, height=height, hide_index=True, placeholder="–", column_config=settings
     )
     _caption(shown.footer, shown, f"{key.removeprefix('table_')}.csv")

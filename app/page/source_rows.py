@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.page.answer import Answer
-from app.page.hardware import Row
+from app.page.sheet import Document, blank_of
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from planner.simulation.scenario import Scenario, Trace
-from planner.strategies.baselines import single_node
+from planner.simulation.scenario import Scenario, SourceSpec, Trace
+from planner.strategies.within_layer import single_node
 from profiles.catalog import cluster_names, load_cluster, load_model, model_names
 from profiles.files import first_problem, one_line, read_document
 
@@ -21,17 +21,19 @@ _USUAL = ((0.5, 200), (1.5, 600))
 """Of the page's first two sources: the rate in parts of what one node can do, and inputs."""
 
 
-def usual_rows(answer: Answer) -> list[Row]:
+def usual_sources(answer: Answer) -> list[Document]:
     """Two sources, one of which brings more than a single node can do."""
     nodes = answer.case.cluster.nodes
     alone_per_s = single_node(answer.case).predicted.throughput_per_s
-    return [
-        {"node": node.name, "rate": float(f"{part * alone_per_s:.3g}"), "inputs": inputs}
-        for node, (part, inputs) in zip(nodes, _USUAL, strict=False)
-    ]
+    sources = []
+    for node, (part, inputs) in zip(nodes, _USUAL, strict=False):
+        source = blank_of(SourceSpec) | {"node": node.name}
+        source["arrivals"] |= {"rate_per_s": float(f"{part * alone_per_s:.3g}"), "total": inputs}
+        sources.append(source)
+    return sources
 
 
-def page_scenario(answer: Answer, rows: Sequence[Row], send: str) -> Scenario:
+def page_scenario(answer: Answer, sources: Sequence[Document], send: str) -> Scenario:
     """Sources on the page's nodes that bring inputs of the page's model.
 
     Raises
@@ -43,13 +45,7 @@ def page_scenario(answer: Answer, rows: Sequence[Row], send: str) -> Scenario:
         "name": "sources",
         "model": answer.profile,
         "cluster": answer.case.cluster,
-        "sources": [
-            {
-                "node": row["node"],
-                "arrivals": {"kind": "poisson", "rate_per_s": row["rate"], "total": row["inputs"]},
-            }
-            for row in rows
-        ],
+        "sources": sources,
         "split": "macs",
         "send": send,
         "medium": answer.case.medium,

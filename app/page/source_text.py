@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
-from app.page.hardware import Row
+from app.page.sheet import Document, blank_of, columns_of
 from planner.errors import BadInputError
-from planner.simulation.scenario import MAX_SOURCES
+from planner.simulation.scenario import MAX_SOURCES, SourceSpec
+
+COLUMNS = columns_of(SourceSpec, ("s",))
+_TYPES = {"string": str, "integer": int, "number": int | float}
+_FEWEST = 3  # that every text has: what came later stands behind, where it is not usual
 
 
-def rows_of(text: str) -> list[Row]:
-    """The rows of a control's text.
+def sources_of(text: str) -> list[Document]:
+    """The sources of a control's text.
 
     Raises
     ------
@@ -21,19 +26,31 @@ def rows_of(text: str) -> list[Row]:
     allowed = f'sources: found {text[:60]!r}; give [["node-1", 5.0, 200], …], 1 to {MAX_SOURCES}'
     try:
         found = json.loads(text)
-        rows = [{"node": node, "rate": rate, "inputs": inputs} for node, rate, inputs in found]
+        if 1 <= len(found) <= MAX_SOURCES:
+            return [_source(values) for values in found]
     except (ValueError, TypeError, RecursionError) as error:
         raise BadInputError(allowed) from error
-    if not 1 <= len(rows) <= MAX_SOURCES or not all(
-        isinstance(row["node"], str)
-        and isinstance(row["rate"], int | float)
-        and isinstance(row["inputs"], int)
-        for row in rows
-    ):
-        raise BadInputError(allowed)
-    return rows
+    raise BadInputError(allowed)
 
 
-def text_of(rows: Sequence[Row]) -> str:
-    """The control's text of rows."""
-    return json.dumps([[row["node"], row["rate"], row["inputs"]] for row in rows])
+def _source(values: Any) -> Document:
+    if not (isinstance(values, list) and _FEWEST <= len(values) <= len(COLUMNS)):
+        raise TypeError
+    document = blank_of(SourceSpec)
+    for column, value in zip(COLUMNS, values, strict=False):
+        if not isinstance(value, _TYPES[column.schema["type"]]):
+            raise TypeError
+        column.put(document, value)
+    return document
+
+
+def text_of(sources: Sequence[Document]) -> str:
+    """The control's text of sources."""
+    return json.dumps([_values(source) for source in sources])
+
+
+def _values(source: Document) -> list[Any]:
+    values = [column.value(source) for column in COLUMNS]
+    while len(values) > _FEWEST and values[-1] == COLUMNS[len(values) - 1].schema["default"]:
+        values.pop()
+    return values

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app.page.parameter_kinds import Value
-from app.page.parameters import KEYS, defaults, read_link, write_link
+from app.kinds import Value
+from app.page.address import CONTROLS, defaults, read_link, write_link
 from app.page.store import Moment, Pinned, store
 
 _BEGUN = "_begun"
@@ -44,12 +44,12 @@ def tell_refused(message: str) -> None:
 
 def values() -> dict[str, Value]:
     """Every control's value."""
-    return {key: st.session_state[key] for key in KEYS}
+    return {key: st.session_state[key] for key in CONTROLS}
 
 
 def put(new: Mapping[str, Value]) -> None:
     """Set controls; before they are drawn, or in a callback."""
-    for key in KEYS:
+    for key in CONTROLS:
         if key in new:
             st.session_state[key] = new[key]
 

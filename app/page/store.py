@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from app.kinds import Value
 from app.page.answer import Answer
 from app.page.jobs import Job, Watch
-from app.page.parameter_kinds import Value
 from planner.domain.model_profile import ModelProfile
 
 _KEY = "_store"
@@ -130,11 +130,6 @@ class Store:
         job = Job(work)
         self.jobs[name] = (key, job)
         return job
-
-    def known_job(self, name: str, key: object) -> Job[Any] | None:
-        """The job of a name, if it is for this key."""
-        known = self.jobs.get(name)
-        return known[1] if known is not None and known[0] == key else None
 
     def forget(self, name: str) -> None:
         """Stop a job and forget it."""

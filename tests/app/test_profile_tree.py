@@ -7,8 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from app.profile_tree import Entry, Sums, profile_tree
-from app.tree_view import draw_tree
+from app.profile_tree import Entry, Sums, draw_tree, profile_tree
 from planner.domain.layer_profile import LayerProfile, TensorSpec
 from planner.domain.model_profile import ModelProfile, Provenance
 from profiles.catalog import load_model

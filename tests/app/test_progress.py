@@ -27,7 +27,7 @@ LEAVES_S = 10.0  # of processor time, from Ctrl-C to the end
 # A market split, six sums to be hit at once: HiGHS needs hours, and Python hears nothing meanwhile.
 ENDLESS = """
 import random
-import app.commands.plan as command
+import app.commands.planning as command
 from app.cli import main
 from planner.solve.milp import Milp
 

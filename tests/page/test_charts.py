@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.page.answer import Answer
+from app.page.asking import ask_on_page
 from app.page.charts import layers as charts
-from app.page.charts.strategies import strategies
+from app.page.charts.plans import strategies
 from app.page.layer_view import (
     LayerPoint,
     StageView,
@@ -21,8 +22,8 @@ from app.page.layer_view import (
     stage_table,
     uniform_stage,
 )
-from app.page.question import Question
 from app.page.text import count, label, plain
+from app.question import Question
 from profiles.catalog import load_model
 
 
@@ -94,11 +95,11 @@ DEIT_CURVE = "curve:deit-s-imagenet/equal"
 @pytest.mark.parametrize(
     ("model", "question", "stages"),
     [
-        ("resnet50-eighth", Question("small-nodes", 2, exactly=True), [2]),
-        ("resnet50-eighth", Question("small-nodes", 3, exactly=True), [3]),
+        ("resnet50-eighth", ask_on_page("small-nodes", 2, exactly=True), [2]),
+        ("resnet50-eighth", ask_on_page("small-nodes", 3, exactly=True), [3]),
         (
             "resnet50",
-            Question(
+            ask_on_page(
                 "head-mounted",
                 2,
                 objective="throughput",
@@ -109,7 +110,7 @@ DEIT_CURVE = "curve:deit-s-imagenet/equal"
         ),
         (
             "resnet50",
-            Question(
+            ask_on_page(
                 "small-nodes",
                 8,
                 objective="throughput",
@@ -120,7 +121,7 @@ DEIT_CURVE = "curve:deit-s-imagenet/equal"
         ),
         (
             "deit-s",
-            Question(
+            ask_on_page(
                 "small-nodes",
                 4,
                 objective="throughput",
@@ -151,7 +152,7 @@ def test_times_of_layers_and_handovers_add_up_to_the_plans(
 
 
 def test_the_table_of_stages_says_who_runs_what_and_for_how_long() -> None:
-    question = Question(
+    question = ask_on_page(
         "small-nodes",
         4,
         objective="throughput",
@@ -174,7 +175,7 @@ def test_the_table_of_stages_says_who_runs_what_and_for_how_long() -> None:
 
 
 def test_a_uniform_view_is_the_baselines_row() -> None:
-    question = Question("small-nodes", 3, exactly=True, accuracy_model="none")
+    question = ask_on_page("small-nodes", 3, exactly=True, accuracy_model="none")
     answer = Answer(load_model("resnet50-eighth"), question)
     rows = answer.comparisons((3,))[3].rows
     dense = next(row for row in rows if row.strategy == "dense")
@@ -185,7 +186,7 @@ def test_a_uniform_view_is_the_baselines_row() -> None:
 
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_strategies_stand_in_order_of_the_objective(objective: str) -> None:
-    question = Question("small-nodes", 4, objective=objective, accuracy_model="none")
+    question = ask_on_page("small-nodes", 4, objective=objective, accuracy_model="none")
     answer = Answer(load_model("resnet50-eighth"), question)
     comparison = answer.comparisons((4,))[4]
     figure = strategies(comparison)
@@ -203,7 +204,7 @@ def test_strategies_stand_in_order_of_the_objective(objective: str) -> None:
 
 
 def test_long_times_are_labelled_in_seconds() -> None:
-    answer = Answer(load_model("resnet50"), Question("esp32-s3", 2, accuracy_model="none"))
+    answer = Answer(load_model("resnet50"), ask_on_page("esp32-s3", 2, accuracy_model="none"))
     figure = strategies(answer.comparisons((2,))[2])
     assert figure.layout.xaxis.title.text == "time per input (s)"
     assert max(figure.data[0].x) < 1000

@@ -7,16 +7,15 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from app.page.answer import Answer
+from app.page.asking import ask_on_page, question_of
 from app.page.command import other_commands, plan_command
-from app.page.hardware import build_cluster, edited, link_rows, node_rows
-from app.page.question import Question, ask, is_uniform
+from app.page.hardware import EditedCluster, edit_cluster
+from app.question import is_uniform
 from planner.domain.cluster import Cluster, PairLink
 from planner.errors import BadInputError
-from profiles.catalog import cluster_names, load_cluster, load_model
+from profiles.catalog import load_cluster, load_model
 from tests.app.command import planner
 from tests.page.driving import go_to, good, opened, shown_headline, texts
 
@@ -36,32 +35,15 @@ def unequal() -> Cluster:
     return small.model_copy(update=changes)
 
 
-@settings(max_examples=30)
-@given(
-    st.sampled_from([*map(load_cluster, cluster_names()), unequal()]),
-    st.sampled_from([("MB/s", "GMAC/s"), ("Mbit/s", "GFLOP/s")]),
-)
-def test_rows_that_nobody_edited_are_the_cluster(cluster: Cluster, units: tuple[str, str]) -> None:
-    nodes, links = node_rows(cluster, units[1]), link_rows(cluster, units[0])
-    built = build_cluster(cluster, nodes, links, units)
-    for ours, theirs in zip(built.nodes, cluster.nodes, strict=True):
-        assert ours.macs_per_s == pytest.approx(theirs.macs_per_s, rel=1e-11)
-        assert ours.memory_bytes == theirs.memory_bytes
-        assert (ours.name, ours.device_type) == (theirs.name, theirs.device_type)
-        assert ours.layer_overhead_s == pytest.approx(theirs.layer_overhead_s)
-    assert (built.link, built.medium) == (cluster.link, cluster.medium)
-    assert [pair.between for pair in built.pair_links] == [p.between for p in cluster.pair_links]
-
-
 def test_edits_additions_and_deletions_reach_the_cluster() -> None:
     cluster = load_cluster("small-nodes").first(3)
     changes = {
-        "edited_rows": {0: {"speed": 7.5}, "1": {"memory": 64, "name": "b"}},
+        "edited_rows": {0: {"macs_per_s": "7.5"}, "1": {"memory_bytes": "64", "name": "b"}},
         "added_rows": [{"name": "new"}, {}],
         "deleted_rows": [2],
     }
-    rows = edited(node_rows(cluster, "GFLOP/s"), changes)
-    built = build_cluster(cluster, rows, [], ("MB/s", "GFLOP/s"), (10.0, 2.0))
+    link = {"bandwidth_bytes_per_s": 10.0, "latency_s": 2.0}
+    built = edit_cluster(cluster, ("MB/s", "GFLOP/s"), nodes=changes, link=link).cluster
     assert [node.name for node in built.nodes] == ["node-1", "b", "new", "node-4"]
     assert built.nodes[0].macs_per_s == 3.75e9
     assert built.nodes[1].memory_bytes == 64_000_000
@@ -72,29 +54,71 @@ def test_edits_additions_and_deletions_reach_the_cluster() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"edited_rows": {0: {"speed": 0}}}, "nodes, row 1: found 0 for Compute C"),
-        ({"edited_rows": {0: {"speed": float("inf")}}}, "row 1: found inf"),
+        ({"edited_rows": {0: {"macs_per_s": "0"}}}, "nodes, row 1: found 0 for Compute C"),
+        ({"edited_rows": {0: {"macs_per_s": "inf"}}}, "row 1: found inf"),
+        ({"edited_rows": {0: {"macs_per_s": "fast"}}}, "row 1: found fast for Compute C"),
+        ({"edited_rows": {0: {"macs_per_s": None}}}, "row 1: found nothing for Compute C"),
         ({"edited_rows": {1: {"name": "node-1"}}}, "two nodes have the same name"),
-        ({"edited_rows": {0: {"overhead": -1}}}, "give 0 or more"),
-        ({"edited_rows": {0: {"memory": -1}}}, "found -1 for Memory"),
+        ({"edited_rows": {0: {"layer_overhead_s": "-1"}}}, "found -1 ms; give 0 or more"),
+        ({"edited_rows": {0: {"memory_bytes": "-1"}}}, "found -1 for Memory"),
         ({"deleted_rows": [0, 1]}, "0 rows; give 1 to 64"),
     ],
 )
 def test_what_no_cluster_can_be_is_one_line(changes: dict[str, object], words: str) -> None:
     cluster = load_cluster("head-mounted")
     with pytest.raises(BadInputError) as caught:
-        build_cluster(cluster, edited(node_rows(cluster, "GMAC/s"), changes), [], UNITS)
+        edit_cluster(cluster, UNITS, nodes=changes)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
+def test_a_cell_keeps_its_sign_and_its_exponent() -> None:
+    cluster = load_cluster("small-nodes").first(2)
+    cells = {"edited_rows": {0: {"macs_per_s": "1e1", "layer_overhead_s": "2.5e-1"}}}
+    node = edit_cluster(cluster, UNITS, nodes=cells).cluster.nodes[0]
+    assert (node.macs_per_s, node.layer_overhead_s) == (1e10, 0.25e-3)
+    with pytest.raises(BadInputError, match="links, row 1: found -5 for Bandwidth B"):
+        row = {"between.0": "node-1", "between.1": "node-2", "bandwidth_bytes_per_s": "-5"}
+        edit_cluster(cluster, UNITS, links={"added_rows": [row]})
+
+
+def test_a_link_that_is_only_begun_stands_in_nobodys_way() -> None:
+    cluster = load_cluster("small-nodes").first(2)
+    clicked = edit_cluster(cluster, UNITS, links={"added_rows": [{}]})
+    assert clicked == EditedCluster(cluster)
+    row = {"between.0": "node-1", "bandwidth_bytes_per_s": "5"}
+    begun = edit_cluster(cluster, UNITS, links={"added_rows": [{}, row]})
+    assert begun == EditedCluster(cluster, (row,))
+    faster = edit_cluster(
+        cluster, UNITS, nodes={"edited_rows": {0: {"macs_per_s": "9"}}}, begun=begun.begun
+    )
+    assert faster.cluster.nodes[0].macs_per_s == 9e9
+    assert faster.begun == (row,)
+    ended = {"edited_rows": {0: {"between.1": "node-2"}}}
+    done = edit_cluster(faster.cluster, UNITS, links=ended, begun=faster.begun)
+    assert done.begun == ()
+    (pair,) = done.cluster.pair_links
+    assert (pair.between, pair.bandwidth_bytes_per_s) == (("node-1", "node-2"), 5e6)
+
+
+def test_links_and_the_source_follow_a_nodes_new_name() -> None:
+    cluster = unequal().model_copy(update={"source_node": "node-3"})
+    new = edit_cluster(cluster, UNITS, nodes={"edited_rows": {2: {"name": "c"}}}).cluster
+    assert new.source_node == "c"
+    assert new.pair_links[0].between == ("node-1", "c")
+    gone = edit_cluster(
+        cluster.model_copy(update={"pair_links": ()}), UNITS, nodes={"deleted_rows": [2]}
+    )
+    assert gone.cluster.source_node is None
+
+
 def test_two_best_of_unequal_nodes_may_work_and_like_ones_are_cut() -> None:
-    question = Question(unequal(), 2, accuracy_model="none")
+    question = ask_on_page(unequal(), 2, accuracy_model="none")
     assert len(question.tuned_cluster.nodes) == 4
     plan = Answer(load_model("resnet50-eighth"), question).plan
     assert "node-2" in plan.predicted.memory_bytes
-    assert len(Question("small-nodes", 2).tuned_cluster.nodes) == 2
-    assert len(Question(unequal(), 6).tuned_cluster.nodes) == 6
+    assert len(ask_on_page("small-nodes", 2).tuned_cluster.nodes) == 2
+    assert len(ask_on_page(unequal(), 6).tuned_cluster.nodes) == 6
     assert is_uniform(load_cluster("small-nodes")) and not is_uniform(unequal())
 
 
@@ -118,10 +142,10 @@ def test_an_edited_table_is_a_cluster_of_ones_own() -> None:
 
 
 CASES = {
-    "preset": Question(
+    "preset": ask_on_page(
         "small-nodes", 3, accuracy_model="curve:resnet50-imagenet/equal", max_accuracy_drop=0.5
     ),
-    "tuned": Question(
+    "tuned": ask_on_page(
         "head-mounted",
         2,
         exactly=True,
@@ -138,14 +162,14 @@ CASES = {
         accuracy_model="none",
         max_latency_s=2.0,
     ),
-    "more nodes": Question(
+    "more nodes": ask_on_page(
         "head-mounted",
         4,
         parallelism="within-layer",
         accuracy_model="none",
         min_throughput_per_s=0.5,
     ),
-    "own": Question(unequal(), 3, accuracy_model="none"),
+    "own": ask_on_page(unequal(), 3, accuracy_model="none"),
 }
 
 
@@ -174,16 +198,17 @@ def test_the_command_makes_the_very_plan(
 
 
 def test_a_question_has_what_the_controls_say() -> None:
-    from app.page.parameters import defaults
+    from app.page.address import defaults
 
     values = defaults({"cluster": "esp32-s3"})
-    assert ask(values) == Question(
+    assert question_of(values) == ask_on_page(
         "esp32-s3",
         4,
         accuracy_model="curve:resnet50-imagenet/equal-squares",
         max_accuracy_drop=0.5,
     )
     values |= {"bandwidth": 1.0, "memory": 4.0, "medium": "full_duplex", "accuracy": "none"}
-    asked = ask(values)
-    assert (asked.bandwidth_bytes_per_s, asked.memory_bytes) == (1e6, 4_000_000)
-    assert (asked.medium, asked.casting, asked.accuracy_model) == ("full_duplex", None, "none")
+    asked = question_of(values)
+    assert [asked.value(x) for x in ("bandwidth_bytes_per_s", "memory_bytes")] == [1e6, 4_000_000]
+    assert (asked.costs.medium, asked.costs.casting) == ("full_duplex", None)
+    assert asked.accuracy_model == "none"

@@ -10,18 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.page.answer import Answer
-from app.page.charts.by_nodes import by_nodes
-from app.page.charts.cumulative import cumulative, roofed, roofline
-from app.page.charts.frontier import POINTS, frontier_chart
+from app.page.asking import ask_on_page
+from app.page.charts.layers import cumulative, roofed, roofline
 from app.page.charts.masks import HELD_BY_ALL, OWN, PRUNED, SENT, blocks, mask_picture
 from app.page.charts.model import graph, work
-from app.page.charts.sweep import sweep_chart
+from app.page.charts.plans import POINTS, by_nodes, frontier_chart, sweep_chart
 from app.page.charts.timeline import gantt, memory
-from app.page.layer_view import layer_table, plan_stages
-from app.page.parameters import MEASURES
-from app.page.question import Question
-from app.page.sweeps import here_value, sweep_values
-from app.page.timeline import timeline
+from app.page.layer_view import layer_table, plan_stages, timeline
+from app.page.views.what_if import here_value, sweep_values
 from planner.domain.cluster import Cluster
 from planner.domain.owners import REPLICATED
 from planner.strategies.what_if.sweep import sweep
@@ -32,7 +28,7 @@ PUBLISHED = "curve:resnet50-imagenet/equal"
 
 
 def answer(model: str = "resnet50-eighth", nodes: int = 3, **asked: object) -> Answer:
-    return Answer(load_model(model), Question("small-nodes", nodes, **asked))
+    return Answer(load_model(model), ask_on_page("small-nodes", nodes, **asked))
 
 
 @pytest.mark.parametrize("overlap", [False, True])
@@ -90,7 +86,7 @@ def test_a_node_with_little_to_do_is_drawn_so() -> None:
     cluster = Cluster.model_validate(
         {"name": "pair", "nodes": [fast, slow], "link": {"bandwidth_bytes_per_s": 1e7}}
     )
-    question = Question(cluster, 2, exactly=True, parallelism="within-layer")
+    question = ask_on_page(cluster, 2, exactly=True, parallelism="within-layer")
     spans = timeline(Answer(load_model("resnet50-eighth"), question))
     busy = {
         node: sum(s.end_s - s.start_s for s in spans if (s.node, s.kind) == (node, "computation"))
@@ -153,7 +149,7 @@ def test_work_shows_macs_and_bytes_of_the_layers_that_have_them() -> None:
 
 def test_lines_over_nodes_are_the_rows_of_the_comparisons() -> None:
     found = answer("resnet50-eighth", 2, accuracy_model="none").comparisons((1, 2, 4))
-    for measure in MEASURES:
+    for measure in ("latency", "throughput", "accuracy drop", "memory"):
         figure = by_nodes(found, measure)
         assert all(trace.x for trace in figure.data)
     figure = by_nodes(found, "latency")

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app.page import answer as answer_module
 from app.page import current
 from app.page.answer import Answer
-from app.page.question import Question
+from app.page.asking import ask_on_page
 from app.words import headline
 from planner.accuracy.spreading import DEFAULT_RULE
 from profiles.catalog import load_cluster, load_model
@@ -41,7 +41,7 @@ def page() -> AppTest:
 
 
 def test_first_page_is_resnet50_on_four_small_nodes_as_the_planner_plans_it(page: AppTest) -> None:
-    question = Question(
+    question = ask_on_page(
         cluster="small-nodes", nodes=4, accuracy_model=PUBLISHED, max_accuracy_drop=0.5
     )
     plan = Answer(load_model("resnet50"), question).plan

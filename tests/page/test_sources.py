@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from app.page.address import defaults, read_link, write_link
 from app.page.answer import Answer
-from app.page.parameters import defaults, read_link, write_link
-from app.page.question import Question
-from app.page.source_rows import page_scenario, uploaded_scenario, usual_rows
-from app.page.source_text import rows_of, text_of
+from app.page.asking import ask_on_page
+from app.page.source_rows import page_scenario, uploaded_scenario, usual_sources
+from app.page.source_text import sources_of, text_of
 from app.scenarios import read_scenario
 from planner.errors import BadInputError
 from planner.simulation.study import simulate
@@ -23,10 +23,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples/scenarios"
 
 def test_rows_travel_in_a_link() -> None:
     rows = [
-        {"node": "node;1 <b>", "rate": 2.5, "inputs": 10},
-        {"node": "b", "rate": 1, "inputs": 2},
+        {"node": name, "arrivals": {"kind": "poisson", "rate_per_s": rate, "total": total}, **more}
+        for name, rate, total, more in (
+            ("node;1 <b>", 2.5, 10, {"start_s": 0.0}),
+            ("b", 1, 2, {"start_s": 0.5}),
+        )
     ]
-    assert rows_of(text_of(rows)) == rows
+    assert sources_of(text_of(rows)) == rows
+    assert text_of(rows) == '[["node;1 <b>", 2.5, 10], ["b", 1, 2, 0.5]]'
     values = {**defaults({}), "sources": text_of(rows), "send": "blocking"}
     assert read_link(write_link(values)).values == values
 
@@ -46,26 +50,26 @@ def test_rows_travel_in_a_link() -> None:
 )
 def test_a_text_that_is_no_list_of_sources_is_refused(text: str) -> None:
     with pytest.raises(BadInputError, match="sources: found"):
-        rows_of(text)
+        sources_of(text)
     link = read_link({"sources": text})
     assert len(link.problems) == 1 and link.values["sources"] == ""
 
 
 def test_the_pages_scenario_is_its_model_on_its_nodes() -> None:
-    answer = Answer(load_model("resnet50-eighth"), Question("small-nodes", 3))
-    scenario = page_scenario(answer, usual_rows(answer), "blocking")
+    answer = Answer(load_model("resnet50-eighth"), ask_on_page("small-nodes", 3))
+    scenario = page_scenario(answer, usual_sources(answer), "blocking")
     assert scenario.model is answer.profile or scenario.model == answer.profile
     result = simulate(scenario, ["local", "balance"])
     assert result.workers == ("node-1", "node-2", "node-3")
     assert result.sources == ("node-1", "node-2")
     assert result.policies[0].inputs == 800
     for row, words in (
-        ({"node": "nobody", "rate": 1.0, "inputs": 1}, "nobody"),
-        ({"node": "node-1", "rate": -1.0, "inputs": 1}, "rate_per_s"),
-        ({"node": "node-1", "rate": 1.0, "inputs": 0}, "total"),
+        (["nobody", 1.0, 1], "nobody"),
+        (["node-1", -1.0, 1], "rate_per_s"),
+        (["node-1", 1.0, 0], "total"),
     ):
         with pytest.raises(BadInputError, match=words):
-            simulate(page_scenario(answer, [row], "overlapped"), ["local"])
+            simulate(page_scenario(answer, sources_of(json.dumps([row])), "overlapped"), ["local"])
 
 
 def test_uploaded_scenarios_name_the_catalogue_and_never_files_or_modules() -> None:

@@ -11,12 +11,12 @@ import pytest
 from safetensors.numpy import save
 from streamlit.testing.v1 import AppTest
 
+from app.page.address import CONTROLS, defaults
 from app.page.answer import Answer
-from app.page.bundle import export_zip, masks_of
-from app.page.parameters import KEYS, defaults
-from app.page.question import Question
+from app.page.asking import ask_on_page
 from app.page.saved import open_page, save_page
 from app.page.store import File, Files
+from app.page.views.export import export_zip, masks_of
 from profiles.catalog import load_cluster, load_model
 from profiles.files import document_text
 from tests.page.driving import (
@@ -163,7 +163,7 @@ def test_weights_give_energy_limits_and_the_masks_of_the_export() -> None:
 
 
 def test_the_zip_holds_what_the_command_line_writes() -> None:
-    question = Question("small-nodes", 2, accuracy_model="none")
+    question = ask_on_page("small-nodes", 2, accuracy_model="none")
     answer = Answer(load_model("resnet50-eighth"), question)
     masks = masks_of(answer, File("w.safetensors", weights_of("resnet50-eighth")))
     with zipfile.ZipFile(io.BytesIO(export_zip(answer, masks))) as archive:
@@ -193,7 +193,7 @@ def test_a_saved_page_brings_back_controls_and_files(page: AppTest, onnx_net) ->
     good(page.number_input(key="bandwidth").set_value(5.0).run())
     before = shown_headline(page)
     files = Files(page.session_state["_store"].files.profile)
-    values = {key: page.session_state[key] for key in KEYS}
+    values = {key: page.session_state[key] for key in CONTROLS}
     text = save_page(values, files.profile, True, files)
     other = opened("export")
     good(upload(other, "page_upload", "mine.json", text.encode()))

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
+from app.page.address import CONTROLS
 from app.page.answer import Answer
-from app.page.parameters import KEYS, TRADES
-from app.page.question import ask
+from app.page.asking import question_of
 from app.page.views.trade_off import limits_of
 from profiles.catalog import load_model
 from tests.page.driving import (
@@ -103,16 +103,16 @@ def test_strategies_stand_side_by_side_on_one_to_eight_nodes() -> None:
     assert page.query_params == {"model": "resnet50-eighth", "bars": "2", "measure": "memory"}
 
 
-@pytest.mark.parametrize("trade", TRADES)
+@pytest.mark.parametrize("trade", ("accuracy", "throughput"))
 def test_every_point_of_a_frontier_is_the_plan_under_its_limits(trade: str) -> None:
     page = opened("trade-off", model="deit-s", points="3", trade=trade, rule="equal", nodes="3")
     drawn = traces(page, "frontier")["best plans"]
-    asked = {key: page.session_state[key] for key in KEYS}
+    asked = {key: page.session_state[key] for key in CONTROLS}
     profile = load_model("deit-s")
-    found = Answer(profile, ask(asked)).traded(trade).frontier(trade, 3)
+    found = Answer(profile, question_of(asked)).traded(trade).frontier(trade, 3)
     assert [point.latency_s * 1e3 for point in found.points] == pytest.approx(drawn["y"])
     for point in found.points:
-        plan = Answer(profile, ask({**asked, **limits_of(found, point)})).plan
+        plan = Answer(profile, question_of({**asked, **limits_of(found, point)})).plan
         assert plan.predicted.latency_s == pytest.approx(point.latency_s)
     assert len(page.dataframe[0].value) == len(found.points)
 

@@ -1,4 +1,4 @@
-"""Charts of a plan's layers: their times, and what they send."""
+"""Charts of a plan's layers: their times, what they send, and where the time goes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from app.page.charts.style import (
     HANDOVER,
     LEGEND,
     MS,
+    NEUTRAL,
     SHADE,
     SPARSITY,
+    finish,
     layer_axis,
+    log_axis,
     ticks,
 )
 from app.page.layer_view import LayerPoint, StageView, numbered
@@ -65,7 +68,8 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
     _mark_stages(figure, stages)
     room = _MARKS_PX if len(stages) > 1 else 0
     shown_ticks = [floor, *ticks(lowest, highest)]
-    figure.update_layout(
+    return finish(
+        figure,
         height=380,
         margin={"l": 0, "r": 0, "t": 36 + room, "b": 0},
         legend=LEGEND | {"y": LEGEND["y"] + room / 280},
@@ -79,7 +83,6 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
             "ticktext": ["0", *(f"{tick:g}" for tick in shown_ticks[1:])],
         },
     )
-    return figure
 
 
 def _handovers(figure: go.Figure, stages: Sequence[StageView]) -> None:
@@ -203,14 +206,14 @@ def layer_sparsity(stages: Sequence[StageView]) -> go.Figure:
         "<br>S_comm %{y:.1f} %<br>%{customdata[2]}<extra></extra>",
     )
     _mark_stages(figure, stages)
-    figure.update_layout(
+    return finish(
+        figure,
         height=260,
         margin={"l": 0, "r": 0, "t": 12 + (_MARKS_PX if len(stages) > 1 else 0), "b": 0},
         showlegend=False,
         xaxis=layer_axis(len(points)),
         yaxis={"title": "S_comm (%)", "range": [0, 102]},
     )
-    return figure
 
 
 def _macs(macs: int) -> str:
@@ -225,3 +228,112 @@ def _kept(kept: KeptFeatures | None) -> str:
         return f"{kept:,} {'feature' if kept == 1 else 'features'} to each other node"
     counts = [c for i, row in enumerate(kept) for j, c in enumerate(row) if i != j]
     return f"{min(counts):,} to {max(counts):,} features to each other node"
+
+
+def cumulative(stages: Sequence[StageView]) -> go.Figure:
+    """Communication (with what is handed over) and computation so far, stacked."""
+    points = [point for stage in stages for point in stage.points]
+    firsts = {id(stage.points[0]): stage.received_s for stage in stages if stage.points}
+    comm, compute = [0.0], [0.0]
+    for point in points:
+        comm.append(comm[-1] + point.comm_s + firsts.get(id(point), 0.0))
+        compute.append(compute[-1] + point.compute_s)
+    names = ["start", *(label(point.name) for point in points)]
+    figure = go.Figure()
+    for name, color, values in (
+        ("computation", COMPUTATION, compute),
+        ("communication", COMMUNICATION, comm),
+    ):
+        figure.add_scatter(
+            name=name,
+            x=list(range(len(values))),
+            y=[value * MS for value in values],
+            mode="lines",
+            line={"color": color, "width": 2, "shape": "hv"},
+            stackgroup="time",
+            customdata=[
+                [text, format_seconds(value)] for text, value in zip(names, values, strict=True)
+            ],
+            hovertemplate="<b>%{customdata[0]}</b><br>"
+            f"{name} so far: %{{customdata[1]}}<extra></extra>",
+        )
+    return finish(
+        figure,
+        height=280,
+        legend=LEGEND | {"traceorder": "reversed"},
+        xaxis=layer_axis(len(points)) | {"range": [0, len(points)]},
+        yaxis={"title": "time so far (ms)", "rangemode": "tozero"},
+    )
+
+
+def roofed(stages: Sequence[StageView]) -> list[LayerPoint]:
+    """Layers that both exchange and compute: no link can hold back the others."""
+    points = [point for stage in stages for point in stage.points]
+    return [p for p in points if p.wire_bytes and p.executed_macs and p.comm_s and p.compute_s]
+
+
+def roofline(points: Sequence[LayerPoint], overlap: bool) -> go.Figure:
+    """What each layer reaches against the roofs of the nodes' links and of their processors.
+
+    The roofs are the best that the cost model grants to any layer: bytes on the wire per second of
+    communication, MACs per second of computation.
+
+    Parameters
+    ----------
+    points : sequence of LayerPoint
+        As `roofed` chooses them, one at least.
+    overlap : bool
+        Whether a layer takes the longer of the two times, or their sum.
+    """
+    x = [p.executed_macs / p.wire_bytes for p in points]
+    y = [
+        p.executed_macs / (max(p.comm_s, p.compute_s) if overlap else p.comm_s + p.compute_s) / 1e9
+        for p in points
+    ]
+    bandwidth = max(p.wire_bytes / p.comm_s for p in points)
+    speed = max(p.executed_macs / p.compute_s for p in points)
+    ridge = speed / bandwidth
+    low, high = min([*x, ridge]) / 2, max([*x, ridge]) * 2
+    figure = go.Figure()
+    figure.add_scatter(
+        name="roof",
+        x=[low, ridge, high],
+        y=[low * bandwidth / 1e9, speed / 1e9, speed / 1e9],
+        mode="lines",
+        line={"color": NEUTRAL, "width": 2},
+        hoverinfo="skip",
+    )
+    for name, color, symbol, chosen in (
+        ("link holds it back", COMMUNICATION, "circle", [p.comm_s > p.compute_s for p in points]),
+        (
+            "processor holds it back",
+            COMPUTATION,
+            "diamond",
+            [p.comm_s <= p.compute_s for p in points],
+        ),
+    ):
+        mine = [index for index, is_mine in enumerate(chosen) if is_mine]
+        figure.add_scatter(
+            name=name,
+            x=[x[index] for index in mine],
+            y=[y[index] for index in mine],
+            mode="markers",
+            marker={"color": color, "size": 8, "symbol": symbol},
+            customdata=[
+                [
+                    label(points[index].name),
+                    format_si(points[index].executed_macs, "MAC"),
+                    format_si(points[index].wire_bytes, "B"),
+                ]
+                for index in mine
+            ],
+            hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}, %{customdata[2]} sent"
+            "<br>%{x:.3g} MAC per byte, %{y:.3g} GMAC/s<extra></extra>",
+        )
+    return finish(
+        figure,
+        height=320,
+        hovermode="closest",
+        xaxis=log_axis([low, high], "MACs per byte on the wire"),
+        yaxis=log_axis([*y, speed / 1e9], "GMAC/s of all nodes"),
+    )

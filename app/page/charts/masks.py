@@ -8,10 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.page.charts.style import COMMUNICATION, NEUTRAL, SPARSITY
+from app.page.charts.style import COMMUNICATION, NEUTRAL, SPARSITY, finish
 from app.page.text import label
 from planner.domain.owners import REPLICATED
-from planner.weights.masks import LayerMask
+from planner.masks import LayerMask
 
 PRUNED, SENT, OWN, HELD_BY_ALL = range(4)
 WORDS = ("pruned", "kept: sent by its owner", "kept: the node's own", "held by all nodes")
@@ -76,7 +76,8 @@ def mask_picture(layer: LayerMask) -> go.Figure:
         )
     _lines(figure, layer, edges, len(order))
     middles = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
-    figure.update_layout(
+    return finish(
+        figure,
         height=480,
         margin={"l": 0, "r": 0, "t": 40, "b": 0},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
@@ -94,7 +95,6 @@ def mask_picture(layer: LayerMask) -> go.Figure:
             "zeroline": False,
         },
     )
-    return figure
 
 
 def _cells(layer: LayerMask, row: NDArray[np.int8]) -> list[tuple[str, int]]:

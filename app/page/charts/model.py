@@ -12,10 +12,9 @@ from app.page.charts.style import (
     COMPUTATION,
     FAINT,
     HANDOVER,
-    LEGEND,
     LIMIT,
-    MARGIN,
     SPARSITY,
+    finish,
     layer_axis,
 )
 from app.page.text import label
@@ -59,16 +58,14 @@ def work(layers: Sequence[tuple[int, LayerProfile]]) -> go.Figure:
         )
     total = max((number for number, _ in layers), default=1)
     axis_style = {"type": "log", "exponentformat": "SI", "dtick": 1, "showgrid": True}
-    figure.update_layout(
+    return finish(
+        figure,
         height=420,
-        margin=MARGIN,
-        legend=LEGEND,
         hovermode="closest",
         xaxis=layer_axis(total, "layer, in order (all are counted)") | {"anchor": "y2"},
         yaxis=axis_style | {"title": "MACs", "domain": [0.54, 1]},
         yaxis2=axis_style | {"title": "bytes", "domain": [0, 0.46], "anchor": "x"},
     )
-    return figure
 
 
 def graph(profile: ModelProfile) -> go.Figure:
@@ -106,15 +103,13 @@ def graph(profile: ModelProfile) -> go.Figure:
         showlegend=False,
     )
     _nodes(figure, profile)
-    figure.update_layout(
+    return finish(
+        figure,
         height=260,
-        margin=MARGIN,
-        legend=LEGEND,
         hovermode="closest",
         xaxis=layer_axis(len(profile.layers)) | {"range": [-0.5, len(profile.layers) + 0.5]},
         yaxis={"visible": False, "range": [-0.12 * highest - 0.4, highest * 1.06]},
     )
-    return figure
 
 
 def _arc(begin: int, end: int, height: float) -> tuple[list[float], list[float]]:

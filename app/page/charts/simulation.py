@@ -10,10 +10,10 @@ from app.page.charts.style import (
     HANDOVER,
     LEGEND,
     LIMIT,
-    MARGIN,
     NEUTRAL,
     PRESENT,
     SPARSITY,
+    finish,
     log_axis,
 )
 from app.page.text import label
@@ -40,14 +40,13 @@ def completed(result: SimulationResult) -> go.Figure:
         figure.add_annotation(
             x=limit, y=1, yref="paper", yanchor="bottom", showarrow=False, text="limit"
         )
-    figure.update_layout(
+    return finish(
+        figure,
         height=360,
-        margin=MARGIN,
         legend=LEGEND | {"y": 1.08},
         xaxis={"title": "time (s)", "rangemode": "tozero"},
         yaxis={"title": "inputs done", "rangemode": "tozero"},
     )
-    return figure
 
 
 def spread(result: SimulationResult) -> go.Figure:
@@ -58,14 +57,12 @@ def spread(result: SimulationResult) -> go.Figure:
         times += [t for t in row.spread.times_s if t > 0]
         shares = [100 * share for share in row.spread.values[0]]
         _line(figure, row, row.spread.times_s, shares)
-    figure.update_layout(
+    return finish(
+        figure,
         height=320,
-        margin=MARGIN,
-        legend=LEGEND,
         xaxis=log_axis(times, "time from its coming to its end (s)"),
         yaxis={"title": "inputs (%)", "range": [0, 102]},
     )
-    return figure
 
 
 def queues(row: PolicyResult) -> go.Figure:
@@ -80,16 +77,14 @@ def queues(row: PolicyResult) -> go.Figure:
                 mode="lines",
                 line={"width": 1.5, "shape": "hv"},
             )
-    figure.update_layout(
+    return finish(
+        figure,
         height=320,
-        margin=MARGIN,
-        legend=LEGEND,
         showlegend=True,
         colorway=[COMMUNICATION, COMPUTATION, SPARSITY, HANDOVER, LIMIT, NEUTRAL],
         xaxis={"title": "time (s)", "rangemode": "tozero"},
         yaxis={"title": "inputs that wait", "rangemode": "tozero"},
     )
-    return figure
 
 
 def _line(figure: go.Figure, row: PolicyResult, x: object, y: object) -> None:

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import plotly.graph_objects as go
+
 COMMUNICATION = "#0072B2"
 COMPUTATION = "#D55E00"
 SPARSITY = "#009E73"
@@ -27,6 +29,24 @@ LEGEND: dict[str, Any] = {
     "yanchor": "bottom",
 }
 MARGIN = {"l": 0, "r": 0, "t": 36, "b": 0}
+
+
+def finish(figure: go.Figure, **layout: Any) -> go.Figure:
+    """The chart with its layout; margins and legend are those of all charts unless it says so."""
+    return figure.update_layout(**{"margin": MARGIN, "legend": LEGEND} | layout)
+
+
+def add_present_plan(figure: go.Figure, x: float | None, latency_s: float) -> None:
+    """A star where the present plan stands; a click on another point leaves it as it is."""
+    figure.add_scatter(
+        name="the present plan",
+        x=[x],
+        y=[latency_s * MS],
+        mode="markers",
+        marker={"size": 18, "symbol": "star-open", "color": LIMIT, "line": {"width": 3}},
+        unselected={"marker": {"opacity": 1}},
+        hovertemplate="the present plan: %{y:.4g} ms<extra></extra>",
+    )
 
 
 def ticks(lowest: float, highest: float) -> list[float]:

@@ -6,17 +6,9 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from app.page.charts.style import (
-    COMMUNICATION,
-    COMPUTATION,
-    FAINT,
-    HANDOVER,
-    LEGEND,
-    MARGIN,
-    MS,
-)
+from app.page.charts.style import COMMUNICATION, COMPUTATION, FAINT, HANDOVER, MS, finish
+from app.page.layer_view import Kind, Span
 from app.page.text import label
-from app.page.timeline import Kind, Span
 from planner.units import format_seconds
 
 _LANES: dict[Kind, tuple[float, str]] = {  # offset in a node's row, and colour
@@ -75,10 +67,9 @@ def gantt(spans: Sequence[Span], nodes: Sequence[str]) -> go.Figure:
             line={"color": FAINT, "width": 1},
         )
     end = max((span.end_s for span in spans), default=1e-3) * MS
-    figure.update_layout(
+    return finish(
+        figure,
         height=90 + _ROW_PX * len(nodes),
-        margin=MARGIN,
-        legend=LEGEND,
         hovermode="closest",
         xaxis={"title": "time since the input arrived (ms)", "range": [0, end * 1.01]},
         yaxis={
@@ -90,7 +81,6 @@ def gantt(spans: Sequence[Span], nodes: Sequence[str]) -> go.Figure:
             "automargin": True,
         },
     )
-    return figure
 
 
 def memory(needed: dict[str, int], limits: dict[str, int | None]) -> go.Figure:
@@ -112,20 +102,14 @@ def memory(needed: dict[str, int], limits: dict[str, int | None]) -> go.Figure:
             mode="markers",
             y=[name for name, _ in known],
             x=[limit / 1e6 for _, limit in known],
-            marker={
-                "symbol": "line-ns",
-                "size": 20,
-                "line": {"width": 4, "color": COMPUTATION},
-            },
+            marker={"symbol": "line-ns", "size": 20, "line": {"width": 4, "color": COMPUTATION}},
             hovertemplate="%{y}: limit %{x:.4g} MB<extra></extra>",
         )
-    figure.update_layout(
+    return finish(
+        figure,
         height=90 + 26 * len(names),
-        margin=MARGIN,
-        legend=LEGEND,
         showlegend=True,
         bargap=0.35,
         xaxis={"title": "memory (MB)", "rangemode": "tozero"},
         yaxis={"type": "category", "autorange": "reversed", "automargin": True, "ticksuffix": " "},
     )
-    return figure

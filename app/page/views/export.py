@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
+import zipfile
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
-from app.export import Masks
+from app.export import Masks, export_plan, find_masks
 from app.page import state
+from app.page.address import LONGEST_HARDWARE, write_link
 from app.page.answer import Answer
-from app.page.bundle import export_zip, masks_of
 from app.page.charts.masks import PRUNED, WORDS, blocks, mask_picture
 from app.page.command import CLUSTER_FILE, PROFILE_FILE, needs_cluster_file, other_commands
 from app.page.command import plan_command as planned_by
-from app.page.parameters import LONGEST_HARDWARE, write_link
 from app.page.progress import finished
 from app.page.saved import SAVED_FILE, open_page, save_page
 from app.page.show import CSV, chart
 from app.page.store import File, Same, store
 from app.page.text import plain
+from app.page.uploads import on_disk
 from app.serve import MAX_UPLOAD_MB
 from app.tables import Table
 from planner.errors import BadInputError
-from planner.weights.masks import LayerMask
+from planner.masks import LayerMask
 from profiles.files import MAX_DOCUMENT_BYTES
 from profiles.weights import WEIGHT_FILES
+
+
+def masks_of(answer: Answer, weights: File) -> Masks:
+    """The masks of an uploaded file of weights, as ``planner export --weights`` finds them.
+
+    Raises
+    ------
+    BadInputError
+        The file does not hold the weights of the model that was planned.
+    """
+    with on_disk(weights) as path:
+        return find_masks(answer.plan, answer.profile, path)
+
+
+def export_zip(answer: Answer, masks: Masks | None) -> bytes:
+    """What ``planner export`` writes, zipped."""
+    out = io.BytesIO()
+    with tempfile.TemporaryDirectory(prefix="planner-") as folder:
+        written = export_plan(answer.plan, Path(folder), masks)
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for path in written:
+                archive.write(path, path.name)
+    return out.getvalue()
+
 
 _JSON = "application/json"
 _PROBLEM = "page_problem"

@@ -8,30 +8,49 @@ from typing import Any
 import streamlit as st
 
 from app.page import state, uploads
-from app.page.hardware import build_cluster, edited, link_rows, node_rows
-from app.page.parameters import OWN_CLUSTER
-from app.page.quantities import BANDWIDTH, COMPUTE
-from app.page.question import Question
+from app.page.hardware import edit_cluster, link_columns, link_sheet, node_sheet
+from app.page.sheet import Row
+from app.page.sheet_view import draw_problem, draw_sheet, tell_problem
 from app.page.show import table
-from app.page.side_cluster import cluster_changed
+from app.page.side_bar import cluster_changed
 from app.page.store import store
-from app.page.text import plain
+from app.question import Question
+from app.settings import OWN_CLUSTER
 from app.tables import Table
 from planner.domain.cluster import Cluster
 from planner.errors import BadInputError
 from profiles.files import document_text, read_document
 
 _SHOWN = "hardware"  # what of the store holds the cluster that the tables show
-_PROBLEM = "hardware_problem"
+_BEGUN = "begun_links"  # and what an edit hands on to the tables that follow it
+_PLACES = ("nodes", "link", "links", "file")
+"""What can be edited, each with a place for its own problem."""
+
+_OF_EVERY_LINK = {
+    "bandwidth_bytes_per_s": "Bandwidth of every link",
+    "latency_s": "Latency of a message",
+}
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The cluster that the tables show, in these units; ``number`` counts tables begun anew."""
+class ShownCluster:
+    """What the tables show.
+
+    Attributes
+    ----------
+    cluster : Cluster
+    units : (str, str)
+        Of bandwidths and of speeds.
+    number : int
+        Counts tables begun anew.
+    begun : tuple of dict
+        Rows of links that do not say enough yet.
+    """
 
     cluster: Cluster
     units: tuple[str, str]
     number: int
+    begun: tuple[Row, ...] = ()
 
 
 def show(question: Question) -> None:
@@ -43,132 +62,116 @@ def show(question: Question) -> None:
         "which the link of this page carries."
     )
     st.subheader("Nodes", anchor=False)
-    st.data_editor(
-        node_rows(cluster, units[1]),
+    draw_sheet(
+        node_sheet(cluster, units[1]),
+        [node.model_dump() for node in cluster.nodes],
+        (),
         key=f"nodes_{number}",
-        num_rows="dynamic",
-        hide_index=True,
-        column_config=_node_columns(units[1]),
-        on_change=_changed,
+        on_change=_edited,
         args=("nodes", number),
     )
     st.subheader("Links", anchor=False)
-    left, middle, right = st.columns(3)
-    for column, label, key, value, step in (
-        (
-            left,
-            f"Bandwidth of every link ({units[0]})",
-            "bandwidth",
-            BANDWIDTH.from_si(cluster.link.bandwidth_bytes_per_s, units[0]),
-            BANDWIDTH.step,
-        ),
-        (middle, "Latency of a message (ms)", "latency", cluster.link.latency_s * 1e3, 0.1),
-    ):
-        column.number_input(
-            label,
+    fields = link_columns(units[0])
+    *places, last = st.columns(len(fields) + 1)
+    for place, column in zip(places, fields, strict=True):
+        place.number_input(
+            f"{_OF_EVERY_LINK.get(column.key, column.key)} ({column.unit})",
             min_value=0.0,
-            value=value,
-            step=step,
+            value=float(column.show(cluster.link.model_dump()) or 0.0),
             format="%.6g",
-            key=f"link_{key}_{number}",
-            on_change=_changed,
-            args=("link", number),
+            key=f"{column.key}_{number}",
+            on_change=_edited,
+            args=("link", number, column.key),
         )
-    right.text_input(
+    draw_problem("link")
+    last.text_input(
         "Name of the cluster",
         value=cluster.name,
         max_chars=80,
         key=f"name_{number}",
-        on_change=_changed,
-        args=("name", number),
+        on_change=_renamed,
+        args=(number,),
     )
     st.markdown("Links between two nodes that differ from these:")
-    st.data_editor(
-        link_rows(cluster, units[0]) or _no_links(),
+    draw_sheet(
+        link_sheet(units[0]),
+        [pair.model_dump() for pair in cluster.pair_links],
+        shown.begun,
         key=f"links_{number}",
-        num_rows="dynamic",
-        hide_index=True,
-        column_config=_link_columns(cluster, units[0]),
-        on_change=_changed,
+        on_change=_edited,
         args=("links", number),
+        choices=[node.name for node in cluster.nodes],
     )
-    if problem := store().read.get(_PROBLEM):
-        st.error(plain(str(problem[1])))
     _files(cluster)
     _figures(cluster)
 
 
-def _begin(question: Question) -> Shown:
+def _begin(question: Question) -> ShownCluster:
     """The cluster that is asked about; its tables begin anew when it is another."""
     cluster = question.tuned_cluster.model_copy(
         update={
-            "medium": question.medium or question.base_cluster.medium,
-            "casting": question.casting or question.base_cluster.casting,
+            "medium": question.costs.medium or question.base_cluster.medium,
+            "casting": question.costs.casting or question.base_cluster.casting,
         }
     )
-    units = (st.session_state[BANDWIDTH.unit_key], st.session_state[COMPUTE.unit_key])
+    units = (st.session_state.bandwidth_unit, st.session_state.compute_unit)
     known = _shown()
     if known is None or (known.cluster, known.units) != (cluster, units):
-        known = Shown(cluster, units, known.number + 1 if known else 0)
+        known = ShownCluster(cluster, units, known.number + 1 if known else 0, _take_begun())
         store().read[_SHOWN] = (None, known)
-        store().read.pop(_PROBLEM, None)
+        for place in _PLACES:
+            tell_problem(place, "")
     return known
 
 
-def _shown() -> Shown | None:
+def _take_begun() -> tuple[Row, ...]:
+    """The rows that the last edit handed on."""
+    found = store().read.pop(_BEGUN, (None, ()))[1]
+    return found if isinstance(found, tuple) else ()
+
+
+def _shown() -> ShownCluster | None:
     found = store().read.get(_SHOWN, (None, None))[1]
-    return found if isinstance(found, Shown) else None
+    return found if isinstance(found, ShownCluster) else None
 
 
-def _no_links() -> dict[str, list[Any]]:
-    return {"from": [], "to": [], "bandwidth": [], "latency": []}
+def _edited(what: str, number: int, key: str = "") -> None:
+    """A cell was edited: the cluster is the visitor's own from here on.
 
-
-def _node_columns(unit: str) -> dict[str, Any]:
-    number = st.column_config.NumberColumn
-    return {
-        "name": st.column_config.TextColumn("name", max_chars=80),
-        "speed": number(f"speed ({unit})", min_value=0.0, format="%.6g"),
-        "memory": number("memory (MB)", min_value=0.0, format="%.6g", help="Empty: no limit."),
-        "memory_bandwidth": number(
-            "memory bandwidth (MB/s)", min_value=0.0, format="%.6g", help="Empty: not counted."
-        ),
-        "overhead": number("overhead per layer (ms)", min_value=0.0, format="%.6g"),
-        "device": st.column_config.TextColumn(
-            "device type", max_chars=80, help="Measured times of this device type apply."
-        ),
-    }
-
-
-def _link_columns(cluster: Cluster, unit: str) -> dict[str, Any]:
-    names = [node.name for node in cluster.nodes]
-    number = st.column_config.NumberColumn
-    return {
-        "from": st.column_config.SelectboxColumn("node", options=names),
-        "to": st.column_config.SelectboxColumn("other node", options=names),
-        "bandwidth": number(f"bandwidth ({unit})", min_value=0.0, format="%.6g"),
-        "latency": number("latency (ms)", min_value=0.0, format="%.6g"),
-    }
-
-
-def _changed(what: str, number: int) -> None:
-    """A cell was edited: the cluster is the visitor's own from here on."""
-    kept, chosen, shown = store(), st.session_state, _shown()
+    What another table still holds was refused, or is a row of links that is only begun.
+    """
+    chosen, shown = st.session_state, _shown()
     if shown is None:
         return
-    cluster, units = shown.cluster, shown.units
+    tell_problem(what, "")
+    changes: dict[str, Any] = {what: chosen.get(f"{key or what}_{number}")}
+    if what == "link":
+        changes = {what: {key: changes[what]}}
+    begun = shown.begun if what == "links" else _begun(shown)
     try:
-        nodes = edited(node_rows(cluster, units[1]), chosen.get(f"nodes_{number}", {}))
-        links = edited(link_rows(cluster, units[0]), chosen.get(f"links_{number}", {}))
-        if any(not (row.get("from") and row.get("to") and row.get("bandwidth")) for row in links):
-            return  # a new row is still being filled in
-        common = (chosen[f"link_bandwidth_{number}"], chosen[f"link_latency_{number}"])
-        new = build_cluster(cluster, nodes, links, units, common if what == "link" else None)
-        named = (chosen[f"name_{number}"] or cluster.name).strip()
-        name = named if named != cluster.name or what == "name" else _own_name(cluster.name)
-        _use(new.model_copy(update={"name": name or cluster.name}))
+        new = edit_cluster(shown.cluster, shown.units, begun=begun, **changes)
     except BadInputError as error:
-        kept.read[_PROBLEM] = (None, str(error))
+        tell_problem(what, str(error))
+        return
+    if new.cluster != shown.cluster:
+        store().read[_BEGUN] = (None, new.begun)
+        _use(new.cluster.model_copy(update={"name": _own_name(shown.cluster.name)}))
+
+
+def _begun(shown: ShownCluster) -> tuple[Row, ...]:
+    """The rows of links that are begun when something else is edited."""
+    links = st.session_state.get(f"links_{shown.number}")
+    try:
+        return edit_cluster(shown.cluster, shown.units, links=links, begun=shown.begun).begun
+    except BadInputError:
+        return shown.begun
+
+
+def _renamed(number: int) -> None:
+    """The cluster has another name."""
+    shown, name = _shown(), st.session_state[f"name_{number}"].strip()
+    if shown is not None and name:
+        _use(shown.cluster.model_copy(update={"name": name}))
 
 
 def _own_name(name: str) -> str:
@@ -179,7 +182,6 @@ def _use(cluster: Cluster) -> None:
     """Make a cluster the one that is asked about."""
     state.put({"hardware": cluster.model_dump_json(exclude_defaults=True), "cluster": OWN_CLUSTER})
     cluster_changed()
-    store().read.pop(_PROBLEM, None)
 
 
 def _files(cluster: Cluster) -> None:
@@ -204,6 +206,7 @@ def _files(cluster: Cluster) -> None:
             max_upload_size=uploads.SMALL_MB,
             on_change=_loaded,
         )
+        draw_problem("file")
 
 
 def _loaded() -> None:
@@ -213,7 +216,7 @@ def _loaded() -> None:
     try:
         _use(read_document(file.getvalue(), Cluster, what=f"cluster {file.name}"))
     except BadInputError as error:
-        store().read[_PROBLEM] = (None, str(error))
+        tell_problem("file", str(error))
 
 
 def _figures(cluster: Cluster) -> None:

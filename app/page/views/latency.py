@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.page.answer import UNIFORM_LEVELS, Answer
-from app.page.charts.cumulative import cumulative, roofed, roofline
-from app.page.charts.layers import has_zeros, layer_times
+from app.page.charts.layers import cumulative, has_zeros, layer_times, roofed, roofline
+from app.page.controls import draw_control
 from app.page.layer_view import StageView, layer_table, plan_stages, uniform_stage
-from app.page.parameters import LAYER_VIEWS
 from app.page.progress import finished
 from app.page.show import chart
 from app.page.text import count, plain
+from app.settings import LAYER_VIEWS
 from app.words import binding_sentences
 from planner.domain.plan import Binding
 
@@ -33,34 +33,27 @@ def show(answer: Answer) -> None:
 
 
 @dataclass(frozen=True)
-class Shown:
+class DrawnStages:
     """The stages that are drawn, and whose they are."""
 
     stages: tuple[StageView, ...]
     whose: str
 
 
-def _chosen(answer: Answer) -> Shown:
+def _chosen(answer: Answer) -> DrawnStages:
     """The plan's layers, or those of a uniform baseline."""
     st.subheader("Communication against computation, layer by layer", anchor=False)
-    nodes = answer.question.nodes
+    nodes = answer.request.max_nodes
     if nodes == 1:
-        return Shown(plan_stages(answer), "the plan")
-    st.segmented_control(
-        "Show the layers of",
-        LAYER_VIEWS,
-        key="layers",
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
+        return DrawnStages(plan_stages(answer), "the plan")
+    draw_control("layers")
     view = st.session_state.layers
     if view == "plan":
-        return Shown(plan_stages(answer), "the plan")
-    return Shown((uniform_stage(answer, _LEVELS[view]),), f"{view} on {count(nodes, 'node')}")
+        return DrawnStages(plan_stages(answer), "the plan")
+    return DrawnStages((uniform_stage(answer, _LEVELS[view]),), f"{view} on {count(nodes, 'node')}")
 
 
-def _layers(answer: Answer, shown: Shown) -> None:
+def _layers(answer: Answer, shown: DrawnStages) -> None:
     points = [point for stage in shown.stages for point in stage.points]
     zeros = ""
     if has_zeros(points):
@@ -75,7 +68,7 @@ def _layers(answer: Answer, shown: Shown) -> None:
     )
 
 
-def _so_far(answer: Answer, shown: Shown) -> None:
+def _so_far(answer: Answer, shown: DrawnStages) -> None:
     """Where the time goes, summed up."""
     st.subheader("Time so far", anchor=False)
     hidden = ""
@@ -91,7 +84,7 @@ def _so_far(answer: Answer, shown: Shown) -> None:
     )
 
 
-def _roofline(answer: Answer, shown: Shown) -> None:
+def _roofline(answer: Answer, shown: DrawnStages) -> None:
     """What holds each layer back."""
     points = roofed(shown.stages)
     if not points:

@@ -7,10 +7,9 @@ import streamlit as st
 from app.page.answer import Answer
 from app.page.charts.layers import layer_sparsity
 from app.page.charts.timeline import gantt, memory
-from app.page.layer_view import layer_table, plan_stages, stage_table
+from app.page.layer_view import layer_table, plan_stages, stage_table, timeline, timeline_table
 from app.page.show import chart, table
 from app.page.text import count, plain
-from app.page.timeline import timeline, timeline_table
 from app.page.views.latency import times_origin
 from app.tables import Table
 from app.words import certificate_sentence, fewer_nodes_sentence

@@ -11,22 +11,24 @@ import streamlit as st
 from app.page import state, uploads
 from app.page.answer import Answer
 from app.page.charts.simulation import completed, queues, spread
-from app.page.hardware import Row, edited
+from app.page.controls import draw_control
 from app.page.jobs import Watch
-from app.page.parameters import SENDS
 from app.page.progress import finished
+from app.page.sheet import Document, Row, Sheet, blank_of
+from app.page.sheet_view import draw_sheet, tell_problem
 from app.page.show import chart, table
-from app.page.source_rows import page_scenario, uploaded_scenario, usual_rows
-from app.page.source_text import rows_of, text_of
+from app.page.source_rows import page_scenario, uploaded_scenario, usual_sources
+from app.page.source_text import COLUMNS, sources_of, text_of
 from app.page.store import store
 from app.page.text import plain
 from app.simulation_tables import simulation_heading, simulation_notes, simulation_table
 from app.tables import Table
 from planner.errors import BadInputError
 from planner.simulation.result import SimulationResult, series_csv
-from planner.simulation.scenario import Scenario
+from planner.simulation.scenario import Scenario, SourceSpec
 from planner.simulation.study import simulate
 
+_SHEET = Sheet("sources", COLUMNS, blank_of(SourceSpec))
 _STEPS = 100  # of the progress bar
 _ORIGIN = "Derived by the cost model and the simulation, none measured."
 
@@ -40,11 +42,7 @@ def show(answer: Answer) -> None:
         st.error(plain(str(error)))
         return
     finished(
-        "simulation",
-        scenario,
-        lambda watch: _simulated(scenario, watch),
-        "Simulating",
-        _drawn,
+        "simulation", scenario, lambda watch: _simulated(scenario, watch), "Simulating", _drawn
     )
 
 
@@ -78,41 +76,33 @@ def _read(name: str, content: bytes) -> Scenario | str:
 def _of_page(answer: Answer) -> Scenario:
     """The page's model and nodes, with the sources of the table."""
     text = str(st.session_state.sources)
-    rows = rows_of(text) if text else usual_rows(answer)
+    sources = sources_of(text) if text else usual_sources(answer)
     names = [node.name for node in answer.case.cluster.nodes]
-    st.data_editor(
-        rows,
-        key=_table_key(rows, names),
-        num_rows="dynamic",
-        hide_index=True,
-        column_config={
-            "node": st.column_config.SelectboxColumn("node", options=names),
-            "rate": st.column_config.NumberColumn(
-                "inputs per second", min_value=0.0, format="%.4g", help="Poisson arrivals."
-            ),
-            "inputs": st.column_config.NumberColumn("inputs", min_value=1, step=1),
-        },
-        on_change=_edited,
-        args=(rows, _table_key(rows, names)),
+    key = f"sources_{hash((text_of(sources), *names))}"
+    begun: tuple[Row, ...] = store().once("begun_sources", None, tuple)
+    draw_sheet(
+        _SHEET, sources, begun, key=key, on_change=_edited, args=(sources, key), choices=names
     )
-    send = st.segmented_control(
-        "Sending", SENDS, key="send", required=True, persist_state="session"
-    )
+    draw_control("send")
     st.caption(
         "Overlapped: a node computes while it sends. The plan above is for one input at a time; "
         "here whole models and parts of them (AR-MDI's) share the nodes."
     )
-    return page_scenario(answer, rows, send or SENDS[0])
+    return page_scenario(answer, sources, st.session_state.send)
 
 
-def _table_key(rows: list[Row], names: list[str]) -> str:
-    return f"sources_{hash((text_of(rows), *names))}"
-
-
-def _edited(rows: list[Row], key: str) -> None:
-    new = edited(rows, st.session_state[key])
-    if new and all(row.get("node") and row.get("rate") and row.get("inputs") for row in new):
-        state.put({"sources": text_of(new)})
+def _edited(sources: list[Document], key: str) -> None:
+    kept = store()
+    tell_problem(_SHEET.what, "")
+    try:
+        begun: tuple[Row, ...] = kept.once("begun_sources", None, tuple)
+        new = _SHEET.edit(sources, st.session_state[key], begun)
+    except BadInputError as error:
+        tell_problem(_SHEET.what, str(error))
+        return
+    if new.documents and new.documents != sources:
+        kept.read["begun_sources"] = (None, tuple(new.begun))
+        state.put({"sources": text_of(new.documents)})
 
 
 def _simulated(scenario: Scenario, watch: Watch) -> SimulationResult:

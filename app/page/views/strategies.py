@@ -8,9 +8,8 @@ import streamlit as st
 
 from app.page import state
 from app.page.answer import Answer
-from app.page.charts.by_nodes import by_nodes
-from app.page.charts.strategies import strategies
-from app.page.parameters import MEASURES
+from app.page.charts.plans import by_nodes, strategies
+from app.page.controls import draw_control
 from app.page.progress import finished
 from app.page.show import chart, table
 from app.page.text import count
@@ -23,7 +22,7 @@ _COUNTS = (1, 2, 4, 8)
 
 def show(answer: Answer) -> None:
     """Draw the view."""
-    counts = tuple(sorted({*_COUNTS, answer.question.nodes}))
+    counts = tuple(sorted({*_COUNTS, answer.request.max_nodes}))
     finished(
         "comparison",
         answer,
@@ -35,19 +34,13 @@ def show(answer: Answer) -> None:
 
 @st.fragment
 def _drawn(answer: Answer, found: dict[int, Comparison]) -> None:
-    asked = answer.question.nodes
+    asked = answer.request.max_nodes
     st.subheader("On more and more nodes", anchor=False)
-    measure = st.segmented_control(
-        "Measure",
-        MEASURES,
-        key="measure",
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
+    draw_control("measure")
+    measure = st.session_state.measure
     together = _together(found)
     chart(
-        by_nodes(found, st.session_state.measure),
+        by_nodes(found, measure),
         together,
         f"{_about(measure)} Each line is a strategy, hollow where it breaks a limit; optimal "
         f"is the best over at most so many nodes, under the limits. {times_origin(answer)}",
@@ -64,7 +57,7 @@ def _drawn(answer: Answer, found: dict[int, Comparison]) -> None:
         persist_state="session",
     )
     chosen = found.get(st.session_state.bars or asked, found[asked])
-    by_rate = answer.question.objective == "throughput"
+    by_rate = answer.request.objective == "throughput"
     lines = [
         f"In brackets: how many nodes; at the bar's end: "
         f"{'inputs per second' if by_rate else 'the latency'}.",
@@ -85,12 +78,12 @@ def _drawn(answer: Answer, found: dict[int, Comparison]) -> None:
     state.write_address()
 
 
-def _about(measure: str | None) -> str:
+def _about(measure: str) -> str:
     return {
         "accuracy drop": "Published where the paper has the very row, else assumed.",
         "memory": "Of the fullest node.",
         "throughput": "1 / the busiest of stages and transfers.",
-    }.get(measure or "", "Time for one input.")
+    }.get(measure, "Time for one input.")
 
 
 def _together(found: dict[int, Comparison]) -> Table:

@@ -6,11 +6,11 @@ from decimal import ROUND_FLOOR, Context
 
 import streamlit as st
 
+from app.kinds import Value
 from app.page import state
 from app.page.answer import Answer
-from app.page.charts.frontier import POINTS, frontier_chart
-from app.page.parameter_kinds import Value
-from app.page.parameters import TRADES
+from app.page.charts.plans import POINTS, frontier_chart
+from app.page.controls import draw_control
 from app.page.progress import finished
 from app.page.show import chart
 from app.page.store import Same, store
@@ -18,8 +18,8 @@ from app.page.text import plain
 from app.page.views.latency import times_origin
 from app.tables import frontier_table
 from app.words import frontier_sentence
-from planner.strategies.what_if.frontier import ParetoFrontier
-from planner.strategies.what_if.summary import PlanSummary
+from planner.strategies.pareto import ParetoFrontier
+from planner.strategies.summary import PlanSummary
 from planner.units import round_up
 
 _CHART = "chart_frontier"
@@ -34,18 +34,8 @@ _WORDS = {
 def show(answer: Answer) -> None:
     """Draw the view."""
     left, right = st.columns((3, 1), vertical_alignment="bottom")
-    left.segmented_control(
-        "What is traded against the latency",
-        TRADES,
-        key="trade",
-        format_func=_WORDS.__getitem__,
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    right.number_input(
-        "Points at most", min_value=2, max_value=40, step=1, key="points", persist_state="session"
-    )
+    draw_control("trade", left, format_func=_WORDS.__getitem__)
+    draw_control("points", right)
     trade, points = st.session_state.trade, st.session_state.points
     if trade == "accuracy" and answer.case.loss_model is None:
         st.info("There is no accuracy model to trade with: choose one in the side bar.")

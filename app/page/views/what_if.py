@@ -7,53 +7,64 @@ from dataclasses import replace
 import streamlit as st
 
 from app.page.answer import Answer
-from app.page.charts.sweep import sweep_chart
+from app.page.charts.plans import sweep_chart
+from app.page.controls import draw_control
 from app.page.jobs import Watch
-from app.page.parameters import NEEDED, REACHES, SMALLEST, SWEPT
 from app.page.progress import finished
 from app.page.show import chart, table
 from app.page.store import Same
-from app.page.sweeps import here_value, sweep_values
 from app.page.text import plain
 from app.page.views.latency import times_origin
-from app.what_if_tables import needed_table, sweep_table
-from app.what_if_words import needed_sentences, sweep_sentences
-from planner.strategies.what_if.needed import Needed, Resource, needed
-from planner.strategies.what_if.quantities import Quantity
-from planner.strategies.what_if.sweep import Sweep, sweep
+from app.what_if import QUANTITIES, needed_sentences, needed_table, sweep_sentences, sweep_table
+from planner.strategies.hardware import Quantity, Value, present_value, spread_values
+from planner.strategies.needed import Needed, Resource, needed
+from planner.strategies.sweep import Sweep, sweep
 
-_WORDS = {
-    "bandwidth": "bandwidth B",
-    "compute": "speed C",
-    "nodes": "nodes N",
-    "link-latency": "delay of a message",
-    "memory": "memory",
-}
+_POINTS = 9
+_FEWEST_NODES = 8
+_USUAL_LATENCY_S = 1e-3  # around which delays are varied where there is none now
+
+
+def here_value(answer: Answer, over: Quantity) -> Value | None:
+    """The quantity's present value; none where nodes or links differ, or without a limit."""
+    if over == "nodes":
+        return answer.request.max_nodes
+    return present_value(answer.case.cluster, over)
+
+
+def sweep_values(answer: Answer, over: Quantity, reach: float) -> tuple[Value, ...]:
+    """Values around the present one, by so much less to so much more.
+
+    Where there is no single present value, those of the fastest node, of the common link or of
+    what the plan needs stand for it.
+    """
+    if over == "nodes":
+        return spread_values("nodes", 1, max(_FEWEST_NODES, answer.request.max_nodes), _POINTS)
+    cluster = answer.case.cluster
+    usual: dict[Quantity, Value] = {
+        "bandwidth": cluster.link.bandwidth_bytes_per_s,
+        "compute": max(node.macs_per_s for node in cluster.nodes),
+        "link-latency": cluster.link.latency_s or _USUAL_LATENCY_S,
+        "memory": max(answer.plan.predicted.memory_bytes.values()),
+    }
+    middle = here_value(answer, over) or usual[over]
+    if over == "memory":
+        return spread_values(over, max(int(middle / reach), 1), int(middle * reach), _POINTS)
+    return spread_values(over, middle / reach, middle * reach, _POINTS)
+
+
+def _say(quantity: Quantity) -> str:
+    return QUANTITIES[quantity].symbol
 
 
 def show(answer: Answer) -> None:
     """Draw the view."""
     st.subheader("What if there were more, or less?", anchor=False)
     left, right = st.columns((3, 1), vertical_alignment="bottom")
-    left.segmented_control(
-        "What is varied",
-        SWEPT,
-        key="over",
-        format_func=_WORDS.__getitem__,
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
+    draw_control("over", left, format_func=_say)
     over: Quantity = st.session_state.over
     if over != "nodes":
-        right.segmented_control(
-            "How far",
-            REACHES,
-            key="reach",
-            required=True,
-            label_visibility="collapsed",
-            persist_state="session",
-        )
+        draw_control("reach", right)
     reach = st.session_state.reach
     values = sweep_values(answer, over, float(reach.rstrip("×")))
     finished(
@@ -77,7 +88,7 @@ def _sweep(answer: Answer, found: Sweep) -> None:
         "Every point is the best plan there, with its certificate in the numbers; all else stays "
         f"as it is. {times_origin(answer)}{missing}",
         key="chart_sweep",
-        alt=f"Time per input of the best plan over {_WORDS[found.over]}",
+        alt=f"Time per input of the best plan over {_say(found.over)}",
     )
 
 
@@ -85,27 +96,8 @@ def _target(answer: Answer) -> None:
     """The least value that meets a target."""
     st.subheader("What would it take?", anchor=False)
     left, right = st.columns((1, 2), vertical_alignment="bottom")
-    left.number_input(
-        "Target latency (ms)",
-        min_value=SMALLEST,
-        max_value=1e9,
-        value=None,
-        step=10.0,
-        format="%.6g",
-        key="target",
-        placeholder="such as 100",
-        help="For one input. The other limits hold as well.",
-        persist_state="session",
-    )
-    right.segmented_control(
-        "Of what",
-        NEEDED,
-        key="needs",
-        format_func=lambda name: f"more {_WORDS[name]}",
-        required=True,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
+    draw_control("target", left)
+    draw_control("needs", right, format_func=lambda name: f"more {_say(name)}")
     target_ms, of = st.session_state.target, st.session_state.needs
     if target_ms is None:
         st.caption("Give a target: the least bandwidth, speed or number of nodes is looked for.")
@@ -121,7 +113,7 @@ def _target(answer: Answer) -> None:
 
 def _needed(answer: Answer, of: Resource, target_s: float, watch: Watch) -> Needed:
     """As ``planner needs`` finds it; the target takes the place of a limit on the latency."""
-    limits = answer.limits.model_copy(update={"max_latency_s": None})
+    limits = answer.request.limits.model_copy(update={"max_latency_s": None})
     request = replace(answer.request, limits=limits, objective="latency", exactly=False)
     return needed(answer.case, request, of, target_s, watch=watch)
 

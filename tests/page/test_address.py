@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.page import parameters as page
-from app.page.question import ask
-from profiles.catalog import cluster_names, load_cluster, model_names
+from app.kinds import Flag, Kind, Number, OneOf, Text
+from app.page import address as page
+from app.page.asking import question_of
+from app.settings import CSV_FILE, ENERGY_FILE, FILE, OWN_CLUSTER
+from profiles.catalog import load_cluster
 
 USUAL = page.defaults({})
 
@@ -19,42 +21,31 @@ def test_an_empty_link_is_the_first_page() -> None:
     link = page.read_link({})
     assert link.message == ""
     assert link.values == USUAL
-    assert set(link.values) == set(page.KEYS)
+    assert set(link.values) == set(page.CONTROLS)
     assert page.write_link(USUAL) == {}
     assert (USUAL["model"], USUAL["cluster"], USUAL["nodes"]) == ("resnet50", "small-nodes", 4)
 
 
-numbers = st.floats(1e-5, 1e11, allow_subnormal=False).map(lambda x: float(f"{x:.9g}"))
+def drawn(kind: Kind) -> st.SearchStrategy[page.Value]:
+    """Values that a control of a kind may have."""
+    if isinstance(kind, Flag):
+        return st.booleans()
+    if isinstance(kind, OneOf):
+        return st.sampled_from([word for word in kind.words if word not in FILES])
+    assert isinstance(kind, Number)
+    if kind.typed is int:
+        values: st.SearchStrategy[page.Value] = st.integers(int(kind.low), int(kind.high))
+    else:
+        low, high = (kind.low * 10, kind.high / 10)
+        values = st.floats(low, high, allow_subnormal=False).map(lambda x: float(f"{x:.9g}"))
+    return st.none() | values if kind.empty else values
+
+
+FILES = (FILE, OWN_CLUSTER, CSV_FILE, ENERGY_FILE)
 changed = st.fixed_dictionaries(
     {},
     optional={
-        "model": st.sampled_from(model_names()),
-        "cluster": st.sampled_from(cluster_names()),
-        "bandwidth_unit": st.sampled_from(("MB/s", "Mbit/s")),
-        "compute_unit": st.sampled_from(("GMAC/s", "GFLOP/s")),
-        "nodes": st.integers(1, page.MOST_NODES),
-        "node_choice": st.sampled_from(page.NODE_CHOICES),
-        "bandwidth": numbers,
-        "compute": numbers,
-        "memory": st.none() | numbers,
-        "medium": st.sampled_from(page.MEDIA),
-        "casting": st.sampled_from(page.CASTINGS),
-        "parallelism": st.sampled_from(page.PARALLELISMS),
-        "objective": st.sampled_from(page.OBJECTIVES),
-        "overlap": st.booleans(),
-        "share_inputs": st.booleans(),
-        "count_input": st.booleans(),
-        "count_output": st.booleans(),
-        "accuracy": st.sampled_from(("none", "resnet50-imagenet", "deit-s-imagenet")),
-        "limit": st.floats(0, 100).map(lambda x: float(f"{x:.9g}")),
-        "max_latency": st.none() | numbers.filter(lambda x: x < 1e9),
-        "min_throughput": st.none() | numbers.filter(lambda x: x < 1e9),
-        "batch": st.none() | st.integers(1, 64),
-        "layers": st.sampled_from(page.LAYER_VIEWS),
-        "trade": st.sampled_from(page.TRADES),
-        "points": st.integers(2, 40),
-        "over": st.sampled_from(page.SWEPT),
-        "target": st.none() | numbers.filter(lambda x: x < 1e9),
+        key: drawn(x.kind) for key, x in page.CONTROLS.items() if not isinstance(x.kind, Text)
     },
 )
 
@@ -66,12 +57,12 @@ def test_a_link_brings_back_every_control(new: dict[str, page.Value]) -> None:
     link = page.read_link(query)
     assert link.problems == ()
     assert link.values == values
-    assert ask(link.values) == ask(values)
+    assert question_of(link.values) == question_of(values)
 
 
 @given(
     st.dictionaries(
-        st.sampled_from(page.KEYS) | st.text(max_size=30),
+        st.sampled_from(list(page.CONTROLS)) | st.text(max_size=30),
         st.text(max_size=50)
         | st.sampled_from(["nan", "inf", "-1", "1e999", "{}", "own", "file"])
         | st.text(string.digits, min_size=1, max_size=400),
@@ -79,13 +70,13 @@ def test_a_link_brings_back_every_control(new: dict[str, page.Value]) -> None:
 )
 def test_no_link_breaks_the_page(query: dict[str, str]) -> None:
     link = page.read_link(query)
-    assert set(link.values) == set(page.KEYS)
+    assert set(link.values) == set(page.CONTROLS)
     assert "\n" not in link.message
     assert len(link.message) < 2000
     again = page.read_link(page.write_link(link.values))
     assert again.problems == ()
     assert again.values == link.values
-    ask(link.values)
+    question_of(link.values)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,286 @@
+"""The commands that take a case and a request: plan, compare, pareto, sweep and needs."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_args
+
+import typer
+
+from app.asking import asks_for_case, node_count, one_of
+from app.core import compare as compare_strategies
+from app.core import frontier
+from app.export import plan_json
+from app.inputs import accuracy_note
+from app.progress import work
+from app.question import request_to_trade, with_usual_loss_limit
+from app.render import Outcome
+from app.tables import comparison_table, frontier_table, plan_summary_table, plan_table
+from app.what_if import needed_sentences, needed_table, parse_value, sweep_sentences, sweep_table
+from app.words import (
+    NO_ACCURACY_MODEL,
+    binding_sentences,
+    certificate_sentence,
+    fewer_nodes_sentence,
+    frontier_sentence,
+    headline,
+    warnings,
+)
+from planner.case import Case
+from planner.domain.cluster import Cluster
+from planner.domain.plan import Plan
+from planner.domain.request import Request
+from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
+from planner.strategies.binding import what_binds as find_what_binds
+from planner.strategies.hardware import Quantity, Value, present_value, spread_values
+from planner.strategies.needed import DEFAULT_TOLERANCE, Resource, needed
+from planner.strategies.optimise import optimise
+from planner.strategies.pareto import Trade
+from planner.strategies.sweep import Sweep
+from planner.strategies.sweep import sweep as sweep_over
+from planner.units import format_bytes, parse_quantity
+
+
+def on_cluster(case: Case) -> str:
+    """The model and the cluster, in words."""
+    return f"{case.profile.name} on {case.cluster.name}"
+
+
+def accuracy_notes(case: Case) -> list[str]:
+    """What is to be known about the accuracy model."""
+    unknown = "" if case.loss_model else NO_ACCURACY_MODEL
+    return [note for note in (accuracy_note(case), unknown) if note]
+
+
+@asks_for_case(before="what_binds")
+def plan(
+    case: Case,
+    request: Request,
+    what_binds: Annotated[
+        bool,
+        typer.Option(
+            "--what-binds", help="Also say which limit or resource binds and what more is worth."
+        ),
+    ] = False,
+) -> Outcome:
+    """Find the best plan for a model on a cluster, with its certificate."""
+    request = with_usual_loss_limit(case, request)
+    best = work(f"planning {on_cluster(case)}", optimise, case, request)
+    if what_binds:
+        doing = f"asking what binds {on_cluster(case)}"
+        binding = work(doing, find_what_binds, case, request)
+        best = best.model_copy(update={"binding": binding})
+    notes = [*filter(None, [accuracy_note(case)]), *warnings(best)]
+    heading = _plan_heading(best)
+    return Outcome(
+        best,
+        plan_table(best),
+        heading,
+        notes,
+        summary=plan_summary_table(best),
+        text=plan_json(best),
+    )
+
+
+def _plan_heading(best: Plan) -> list[str]:
+    needs = max(best.predicted.memory_bytes.values())
+    return [
+        f"{best.model.name} on {best.cluster.name}",
+        headline(best),
+        f"communication {best.predicted.comm_s * 1e3:,.4g} ms, computation "
+        f"{best.predicted.compute_s * 1e3:,.4g} ms, at most {format_bytes(needs)} on a node",
+        certificate_sentence(best),
+        fewer_nodes_sentence(best),
+        *binding_sentences(best),
+    ]
+
+
+@asks_for_case()
+def compare(
+    case: Case,
+    request: Request,
+    nodes: Annotated[
+        list[int] | None, typer.Option(min=1, help="Node counts; repeatable (default: 2).")
+    ] = None,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0.0, max=1.0, help="S_comm of the uniform rows; repeatable (default: 0.8, 0.9)."
+        ),
+    ] = None,
+) -> Outcome:
+    """Show every strategy of the papers and the optimum side by side."""
+    counts = tuple(node_count(count, case.cluster) for count in nodes or [2])
+    comparison = work(
+        f"comparing strategies for {on_cluster(case)}",
+        compare_strategies,
+        case,
+        with_usual_loss_limit(case, request),
+        counts,
+        tuple(sparsity or [0.8, 0.9]),
+    )
+    return Outcome(comparison, comparison_table(comparison), [], accuracy_notes(case))
+
+
+@asks_for_case()
+def pareto(
+    case: Case,
+    request: Request,
+    trade: Annotated[
+        str,
+        typer.Option(
+            help="accuracy (drop against latency) or throughput (latency against throughput)."
+        ),
+    ] = "accuracy",
+    points: Annotated[int, typer.Option(min=2, max=200, help="At most so many points.")] = 12,
+) -> Outcome:
+    """Show what latency an accuracy drop buys, every point an optimum with its certificate."""
+    traded: Trade = one_of("--trade", trade, get_args(Trade))
+    doing = f"tracing the frontier of {on_cluster(case)}"
+    free = request_to_trade(case, request, traded)
+    found = work(doing, frontier, case, free, traded, points)
+    heading = [frontier_sentence(found)]
+    return Outcome(found, frontier_table(found), heading, accuracy_notes(case))
+
+
+_AROUND = 32.0  # by default from so much less than the present value to so much more
+
+
+@asks_for_case()
+def sweep(
+    case: Case,
+    request: Request,
+    over: Annotated[
+        str, typer.Option(help="bandwidth (B), compute (C), nodes (N), link-latency or memory.")
+    ],
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="VALUE",
+            help="Where to begin: 1MB/s, 100MMAC/s, 2, 10us, 8MB "
+            "(default: a 32nd of the present value; 1 node).",
+        ),
+    ] = None,
+    last: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="VALUE",
+            help="Where to end (default: 32 times the present value; all nodes). Nodes beyond "
+            "the cluster's are copies of its last one.",
+        ),
+    ] = None,
+    points: Annotated[
+        int, typer.Option(min=2, max=200, help="At most so many values, spaced by factors.")
+    ] = 20,
+    values: Annotated[
+        str | None,
+        typer.Option(metavar="VALUE,VALUE,...", help="These values instead: 1MB/s,10MB/s."),
+    ] = None,
+    max_nodes: int | None = None,
+) -> Outcome:
+    """Vary bandwidth, speed, nodes, delay or memory: the best plan at every value, certified."""
+    quantity: Quantity = one_of("--over", over, get_args(Quantity))
+    if quantity == "nodes" and max_nodes is not None:
+        raise BadInputError("--over nodes varies the number of nodes: leave --max-nodes out")
+    if values is None:
+        wanted = _range(case.cluster, quantity, first, last, points)
+    elif first is not None or last is not None:
+        raise BadInputError("--values and --from or --to: give one of them")
+    else:
+        wanted = tuple(parse_value(quantity, text, "--values") for text in values.split(","))
+    found = work(
+        f"sweeping {quantity}: {on_cluster(case)}",
+        sweep_over,
+        case,
+        with_usual_loss_limit(case, request),
+        quantity,
+        wanted,
+        counting="of",
+    )
+    _refuse_empty(found)
+    return Outcome(found, sweep_table(found), sweep_sentences(found), accuracy_notes(case))
+
+
+def _range(
+    cluster: Cluster, quantity: Quantity, first: str | None, last: str | None, points: int
+) -> tuple[Value, ...]:
+    """The values of a range; an end that was not given follows from the present value."""
+    ends = [
+        None if text is None else parse_value(quantity, text, option)
+        for option, text in (("--from", first), ("--to", last))
+    ]
+    now = present_value(cluster, quantity)
+    if quantity == "nodes":
+        around: tuple[Value, ...] = (1, len(cluster.nodes))
+    elif now:
+        around = (now / _AROUND, now * _AROUND)
+        if quantity == "memory":
+            around = (max(round(around[0]), 1), round(around[1]))
+    elif None in ends:
+        raise BadInputError(
+            f"--from and --to: give both, {cluster.name} has no single {quantity} to begin with"
+        )
+    else:
+        around = ()
+    begin, end = (given if given is not None else around[index] for index, given in enumerate(ends))
+    return spread_values(quantity, begin, end, points)
+
+
+def _refuse_empty(found: Sweep) -> None:
+    """A sweep without any plan has only a reason to give."""
+    if any(point.best for point in found.points):
+        return
+    last = found.points[-1]
+    error = InfeasibleError if last.failure == "infeasible" else SolverStoppedError
+    raise error(f"at none of {len(found.points)} values of {found.over}: {last.reason}")
+
+
+@asks_for_case()
+def needs(
+    case: Case,
+    request: Request,
+    latency: Annotated[str, typer.Option(help="The target for one input, such as 100ms.")],
+    of: Annotated[
+        str,
+        typer.Option(help="bandwidth (B of every link), compute (C of every node) or nodes (N)."),
+    ] = "bandwidth",
+    tolerance: Annotated[
+        float, typer.Option(help="How near to the smallest value, relative: 0.01 is one percent.")
+    ] = DEFAULT_TOLERANCE,
+    up_to: Annotated[
+        int | None,
+        typer.Option(
+            "--up-to",
+            min=1,
+            help="With --of nodes, the most that are considered (default: 16, or all of a larger "
+            "cluster). Those beyond the cluster's are copies of its last one.",
+        ),
+    ] = None,
+    max_nodes: int | None = None,
+) -> Outcome:
+    """Find the smallest bandwidth, speed or number of nodes that meets a latency, with proof."""
+    resource: Resource = one_of("--of", of, get_args(Resource))
+    if request.limits.max_latency_s is not None:
+        raise BadInputError("--latency is the limit on the latency: leave --max-latency out")
+    if resource != "nodes" and up_to is not None:
+        raise BadInputError("--up-to: only with --of nodes")
+    if resource == "nodes" and max_nodes is not None:
+        raise BadInputError("--of nodes: give --up-to in place of --max-nodes")
+    target_s = parse_quantity(latency, "time", where="--latency")
+    found = work(
+        f"asking what {latency} takes: {on_cluster(case)}",
+        needed,
+        case,
+        with_usual_loss_limit(case, request),
+        resource,
+        target_s,
+        tolerance=tolerance,
+        most_nodes=up_to,
+        counting="of about",
+    )
+    table, sentences = needed_table(found), needed_sentences(found)
+    if found.outcome in ("found", "any"):
+        return Outcome(found, table, sentences, accuracy_notes(case))
+    failure = InfeasibleError if found.outcome == "unreachable" else SolverStoppedError
+    return Outcome(found, table, [], [], failure(" ".join(sentences)))

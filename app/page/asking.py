@@ -1,0 +1,65 @@
+"""What the page's controls ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.kinds import Value
+from app.page.address import chosen_cluster, unit_key
+from app.question import Question, ask
+from app.settings import CSV_FILE, ENERGY_FILE, EXACTLY, NO_MODEL, OWN_CLUSTER, SETTINGS, Setting
+from planner.domain.cluster import Cluster
+
+TIME_LIMIT_S = 3.0
+"""For each answer behind the page: what is not proven by then is shown with its gap."""
+
+_SAME = 1e-9  # relative: what a round trip through a unit may change
+
+
+def ask_on_page(
+    cluster: str | Cluster, nodes: int, time_limit_s: float = TIME_LIMIT_S, **given: Any
+) -> Question:
+    """A question of the page, on so many nodes, copies of the cluster's last one among them."""
+    question = ask(cluster, max_nodes=nodes, time_limit_s=time_limit_s, **given)
+    return question.on_nodes(nodes)
+
+
+def question_of(values: Mapping[str, Value], kind: str | None = None) -> Question:
+    """The question of the controls' values.
+
+    Parameters
+    ----------
+    values : mapping
+        One per control (`app.page.address.CONTROLS`).
+    kind : str, optional
+        Of an accuracy model that a file of the user's holds: ``csv:NAME`` or ``energy:NAME``.
+    """
+    cluster = chosen_cluster(values)
+    given = {x.field: _given(x, values, cluster) for x in SETTINGS if x.label}
+    if len({node.macs_per_s for node in cluster.nodes}) > 1:
+        given["macs_per_s"] = None  # there is no control then
+    chosen = str(values["accuracy"])
+    is_known = chosen != NO_MODEL and (kind or chosen not in (CSV_FILE, ENERGY_FILE))
+    if not is_known or chosen == ENERGY_FILE:
+        given["max_accuracy_drop"] = None
+    if not is_known or chosen != ENERGY_FILE:
+        given["max_energy_loss"] = None
+    return ask_on_page(
+        cluster if values["cluster"] == OWN_CLUSTER else str(values["cluster"]),
+        given.pop("max_nodes"),
+        exactly=values["node_choice"] == EXACTLY,
+        accuracy_model=(kind or f"curve:{chosen}/{values['rule']}") if is_known else NO_MODEL,
+        **given,
+    )
+
+
+def _given(setting: Setting, values: Mapping[str, Value], cluster: Cluster) -> Any:
+    """A control's value in the core; None where it is still the cluster's own."""
+    found = setting.kind.to_core(values[setting.key], str(values.get(unit_key(setting), "")))
+    if setting.preset is None or found is None:
+        return found
+    own = setting.preset(cluster)
+    if isinstance(found, float) and abs(found - own) <= _SAME * own:
+        return None
+    return None if found == own else found

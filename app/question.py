@@ -1,0 +1,143 @@
+"""What is asked about a model, as the command line and the page both put it."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from app.inputs import Accuracy
+from planner.case import Case
+from planner.domain.cluster import Cluster, tuned_cluster
+from planner.domain.model_profile import ModelProfile
+from planner.domain.request import Request
+from planner.domain.settings import (
+    DEFAULT_MAX_ACCURACY_DROP,
+    DEFAULT_MAX_ENERGY_LOSS,
+    CostSettings,
+    Limits,
+)
+from planner.strategies.pareto import Trade
+from profiles.catalog import load_cluster
+
+TUNING = tuple(inspect.signature(tuned_cluster).parameters)[1:]
+_REQUEST = tuple(x.name for x in fields(Request) if x.name != "limits")
+
+
+@dataclass(frozen=True)
+class Question:
+    """Plain values: equal questions about one model have equal answers.
+
+    Attributes
+    ----------
+    cluster : str or Cluster
+        A name of the catalogue, or the cluster itself.
+    request : Request
+        As it was asked: what is lost has no limit but a given one.
+    costs : CostSettings
+    tuning : tuple of (str, float)
+        What `planner.domain.cluster.tuned_cluster` is to replace.
+    accuracy_model : str, optional
+        As `app.inputs.find_accuracy` takes it.
+    split_points : tuple of str
+        First layers of block groups.
+    """
+
+    cluster: str | Cluster
+    request: Request
+    costs: CostSettings = CostSettings()
+    tuning: tuple[tuple[str, float], ...] = ()
+    accuracy_model: str | None = None
+    split_points: tuple[str, ...] = ()
+
+    @cached_property
+    def base_cluster(self) -> Cluster:
+        """The cluster before it is tuned."""
+        return load_cluster(self.cluster) if isinstance(self.cluster, str) else self.cluster
+
+    @cached_property
+    def tuned_cluster(self) -> Cluster:
+        """The cluster with the figures that were given."""
+        return tuned_cluster(self.base_cluster, **dict(self.tuning))  # type: ignore[arg-type]
+
+    def case(self, profile: ModelProfile, accuracy: Accuracy) -> Case:
+        """What is costed when the question is about this model."""
+        return Case(
+            profile=profile,
+            cluster=self.tuned_cluster,
+            settings=self.costs,
+            loss_model=accuracy.model,
+            curve=accuracy.curve,
+            split_points=self.split_points,
+        )
+
+    def value(self, field: str) -> Any:
+        """What was given for a field of the core."""
+        if field in TUNING:
+            return dict(self.tuning).get(field)
+        return core_value(field, self.request, self.costs, self)
+
+    def on_nodes(self, nodes: int) -> Question:
+        """The question for so many nodes.
+
+        Of like nodes the cluster then holds as many as may work, and copies of its last one where
+        it has too few; of others any may work.
+        """
+        cluster = self.base_cluster
+        tuning = {name: value for name, value in self.tuning if name != "nodes"}
+        if is_uniform(cluster) or nodes > len(cluster.nodes):
+            tuning["nodes"] = nodes
+        request = replace(self.request, max_nodes=nodes)
+        return replace(self, request=request, tuning=tuple(tuning.items()))
+
+
+def ask(cluster: str | Cluster, **given: Any) -> Question:
+    """The question of values by their field in the core; what is None stays as it is by default.
+
+    Parameters
+    ----------
+    cluster : str or Cluster
+    **given
+        Fields of `Request`, `Limits`, `CostSettings` and `Question`; what `tuned_cluster` takes.
+    """
+    left = {name: value for name, value in given.items() if value is not None}
+
+    def take(names: Any) -> dict[str, Any]:
+        return {name: left.pop(name) for name in tuple(left) if name in names}
+
+    limits = Limits(**take(Limits.model_fields))
+    costs = CostSettings(**take(CostSettings.model_fields))
+    request = Request(limits=limits, **take(_REQUEST))
+    tuning = tuple(take(TUNING).items())
+    return Question(cluster, request, costs, tuning, **left)
+
+
+def core_value(field: str, request: Request, *others: Any) -> Any:
+    """A field of a request, of its limits, or of the first other that has it."""
+    parts = (request, request.limits, *others)
+    return next((getattr(part, field) for part in parts if hasattr(part, field)), None)
+
+
+def with_usual_loss_limit(case: Case, request: Request) -> Request:
+    """The request with the default limit on what the accuracy model counts in."""
+    limits = request.limits
+    given = (limits.max_accuracy_drop, limits.max_energy_loss)
+    if case.loss_model is None or any(value is not None for value in given):
+        return request
+    field, most = {
+        "energy": ("max_energy_loss", DEFAULT_MAX_ENERGY_LOSS),
+        "accuracy": ("max_accuracy_drop", DEFAULT_MAX_ACCURACY_DROP),
+    }[case.loss_model.kind]
+    return replace(request, limits=limits.model_copy(update={field: most}))
+
+
+def request_to_trade(case: Case, request: Request, trade: Trade) -> Request:
+    """The request of a frontier: what is traded against the latency has no limit by default."""
+    return request if trade == "accuracy" else with_usual_loss_limit(case, request)
+
+
+def is_uniform(cluster: Cluster) -> bool:
+    """Whether all nodes are alike but for their names, and all links."""
+    kinds = {node.model_copy(update={"name": "-"}) for node in cluster.nodes}
+    return len(kinds) == 1 and not cluster.pair_links

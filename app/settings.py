@@ -1,0 +1,466 @@
+"""Every setting that a user has, one row each: the one table that all faces of the planner read.
+
+A row says where its value goes in the core, how it is typed on the command line, which control the
+page has for it (and with that its parameter of the address), and how it is said in words. The
+command line's options (`app.asking`), the page's controls (`app.page.controls`), the address
+(`app.page.address`), the words of an answer (`say_settings`) and the command that it
+shows (`app.page.command`) all follow from here, so that a new setting is one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from app.kinds import LARGEST, SMALLEST, Flag, Kind, Number, OneOf, Text, Texts, Value
+from app.question import core_value
+from app.setting_words import (
+    link_words,
+    loss_words,
+    medium_words,
+    memory_words,
+    node_words,
+    objective_words,
+    overlap_words,
+    speed_words,
+)
+from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES
+from planner.case import Case
+from planner.domain.cluster import Casting, Cluster, Medium
+from planner.domain.request import Request
+from planner.domain.settings import (
+    DEFAULT_MAX_ACCURACY_DROP,
+    DEFAULT_MAX_ENERGY_LOSS,
+    Objective,
+    Parallelism,
+)
+from planner.strategies.hardware import Quantity
+from planner.strategies.needed import Resource
+from planner.strategies.pareto import Trade
+from profiles.catalog import cluster_names, curve_names, model_names
+
+LIMITS, COST, TUNE, SOLVER = (
+    "Objective and limits",
+    "Cost conventions",
+    "Tune the cluster",
+    "Solver",
+)
+PANELS = (None, LIMITS, COST, TUNE, SOLVER)
+"""Of a command's help, in their order."""
+
+MOST_NODES = 16  # on the page
+CATALOGUE, FILE = "catalogue", "file"
+OWN_CLUSTER = "own"
+NO_MODEL = "none"
+CSV_FILE, ENERGY_FILE = "csv", "energy"
+EXACTLY = "exactly"
+LAYER_VIEWS = ("plan", "dense", "uniform 80%", "uniform 90%")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row. It is an option if it has an ``option``, and a control if it has a ``label``.
+
+    Attributes
+    ----------
+    field : str
+        Of the core: of `Request`, `Limits`, `CostSettings`, `Case` or `tuned_cluster`
+        (`app.question.ask` puts it there). A name of its own where the core has none.
+    kind : Kind
+    default : optional
+        Of the option and the control; a flag is off.
+    name : str
+        The option's, where it is not the field.
+    option : str
+        The command line's help.
+    panel : str, optional
+        Of the help, one of `PANELS`.
+    commands : tuple of str
+        Those that have the option; without any all that take a case.
+    bounds : (float or None, float or None)
+        What typer lets through.
+    metavar : str, optional
+    label, help : str
+        Of the control.
+    key : str
+        Of the control and in the address, where it is not the name.
+    look : {"", "segments", "hidden"}
+        For one of some words: a list, a row of buttons, or one without its label.
+    section : str
+        Whose controls are drawn one below the other; others have a place of their own.
+    start : optional
+        Where the control begins if not at the default.
+    placeholder : str, optional
+        In an empty field.
+    preset : callable, optional
+        What a cluster itself has, in the core's form; the control begins there.
+    words : str or callable
+        How it is said of an answer: a format for the control's value, or a function of case and
+        request. Nothing is said of what is empty, off or at its default.
+    """
+
+    field: str
+    kind: Kind
+    default: Any = None
+    name: str = ""
+    option: str = ""
+    panel: str | None = None
+    commands: tuple[str, ...] = ()
+    bounds: tuple[float | None, float | None] = (None, None)
+    metavar: str | None = None
+    label: str = ""
+    help: str | None = None
+    key: str = ""
+    look: Literal["", "segments", "hidden"] = ""
+    section: str = ""
+    start: Value = None
+    placeholder: str | None = None
+    preset: Callable[[Cluster], Any] | None = None
+    words: str | Callable[[Case, Request], str] = ""
+
+    def __post_init__(self) -> None:
+        """Fill in what follows from the field."""
+        if isinstance(self.kind, Flag):
+            object.__setattr__(self, "default", False)
+        object.__setattr__(self, "name", self.name or self.field)
+        object.__setattr__(self, "key", self.key or self.name)
+        object.__setattr__(self, "start", self.default if self.start is None else self.start)
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "exactly",
+        Number(1, MOST_NODES, whole=True),
+        option="Exactly this many nodes.",
+        name="nodes",
+        commands=("plan",),
+        bounds=(1, None),
+    ),
+    Setting(
+        "max_nodes",
+        Number(1, MOST_NODES, whole=True),
+        option="At most this many nodes, any of them (default: all).",
+        commands=("plan", "pareto", "sweep", "needs"),
+        bounds=(1, None),
+        label="Nodes",
+        help="Up to: fewer nodes may work if that is better. Exactly: that many work. More than "
+        "the cluster has are copies of its last one.",
+        key="nodes",
+        words=node_words,
+    ),
+    Setting(
+        "bandwidth_bytes_per_s",
+        Number(SMALLEST, LARGEST, 2.5, quantity="bandwidth", units=("MB/s", "Mbit/s")),
+        option="B of every link: 37.5MB/s, 300Mbit/s.",
+        panel=TUNE,
+        name="bandwidth",
+        label="Bandwidth B",
+        help="Of every node's link, in each direction.",
+        preset=lambda cluster: cluster.link.bandwidth_bytes_per_s,
+        words=link_words,
+    ),
+    Setting(
+        "macs_per_s",
+        Number(SMALLEST, LARGEST, 0.25, quantity="compute", units=("GMAC/s", "GFLOP/s")),
+        option="C of every node: 3.75GMAC/s or 7.5GFLOP/s (1 MAC = 2 FLOP).",
+        panel=TUNE,
+        name="compute",
+        label="Compute C",
+        help="Speed of every node. 1 MAC (a multiply and an add) = 2 FLOP of a data sheet.",
+        preset=lambda cluster: cluster.nodes[0].macs_per_s,
+        words=speed_words,
+    ),
+    Setting(
+        "memory_bytes",
+        Number(SMALLEST, LARGEST, 64.0, True, quantity="memory", units=("MB",), whole=True),
+        option="Memory limit of every node: 64MB, 2GiB.",
+        panel=TUNE,
+        name="memory",
+        label="Memory per node",
+        help="Weights, receive buffers and activations must fit. 1 MB = 10⁶ bytes.",
+        preset=lambda cluster: cluster.nodes[0].memory_bytes,
+        words=memory_words,
+    ),
+    Setting(
+        "overlap",
+        Flag(),
+        option="Hide the shorter of communication and computation.",
+        panel=COST,
+        label="Overlap communication and computation",
+        help="A layer then takes the longer of the two, not their sum.",
+        section="conventions",
+        words=overlap_words,
+    ),
+    Setting(
+        "casting",
+        OneOf(get_args(Casting)),
+        option="unicast or broadcast.",
+        panel=COST,
+        label="Casting",
+        help="Unicast: every receiver gets its own features. Broadcast: all get the same.",
+        preset=lambda cluster: cluster.casting,
+    ),
+    Setting(
+        "medium",
+        OneOf(get_args(Medium)),
+        option="full_duplex, half_duplex or shared.",
+        panel=COST,
+        label="Medium",
+        help="Full duplex: each direction has B. Half duplex: both share it. "
+        "Shared: all nodes share it.",
+        preset=lambda cluster: cluster.medium,
+        words=medium_words,
+    ),
+    Setting(
+        "share_inputs",
+        Flag(),
+        option="Layers that read one tensor share its transmission.",
+        panel=COST,
+        label="Share transmissions",
+        help="Layers that read one tensor share its transmission.",
+        section="conventions",
+        words="shared transmissions",
+    ),
+    Setting(
+        "count_input",
+        Flag(),
+        option="Charge sending the input out.",
+        panel=COST,
+        label="Count the input",
+        help="Charge sending the input to the nodes.",
+        section="conventions",
+        words="input sent out",
+    ),
+    Setting(
+        "count_output",
+        Flag(),
+        option="Charge sending the output back.",
+        panel=COST,
+        label="Count the output",
+        help="Charge sending the output back to the source.",
+        section="conventions",
+        words="output sent back",
+    ),
+    Setting(
+        "split_points",
+        Texts(),
+        option="First layer of a block group, in place of the down-sampling rule; repeatable.",
+        panel=COST,
+        commands=("compare",),
+        metavar="LAYER",
+    ),
+    Setting(
+        "parallelism",
+        OneOf(get_args(Parallelism)),
+        default="hybrid",
+        option="within-layer (one stage), pipeline (one node a stage) or hybrid.",
+        commands=("plan", "pareto", "sweep", "needs"),
+        label="Parallelism",
+        help="Within-layer: one stage on all nodes. Pipeline: one node a stage. Hybrid: anything "
+        "between, the best of all.",
+        words="{} only",
+    ),
+    Setting(
+        "objective",
+        OneOf(get_args(Objective)),
+        default="latency",
+        option="latency or throughput.",
+        panel=LIMITS,
+        commands=("plan", "compare", "sweep"),
+        label="Objective",
+        help="Least time for one input, or most inputs per second in steady state.",
+        look="segments",
+        words=objective_words,
+    ),
+    Setting(
+        "max_accuracy_drop",
+        Number(0.0, 1e6, 0.1),
+        option="Points of the task's metric; 0.5 by default where an accuracy model is known.",
+        panel=LIMITS,
+        bounds=(0.0, None),
+        label="Accuracy limit (points lost)",
+        help="Points of the task's metric.",
+        key="limit",
+        start=DEFAULT_MAX_ACCURACY_DROP,
+        words="at most {:g} points lost",
+    ),
+    Setting(
+        "accuracy_model",
+        Text(),
+        option="What sparsity costs. curve:NAME or curve:NAME/RULE: a published curve spread over "
+        "the layers (by default the catalogue model's own). csv:FILE: measured sensitivities "
+        "(layer,sparsity,loss). energy:FILE: L1 energy of the weights in a .safetensors, .pt "
+        "or .onnx file. none: no model.",
+        panel=LIMITS,
+        metavar="KIND:SOURCE",
+        words=loss_words,
+    ),
+    Setting(
+        "max_energy_loss",
+        Number(0.0, 1.0, 0.05),
+        option="With energy:FILE, the share of the weights' L1 mass that may be pruned; "
+        "0.1 by default.",
+        panel=LIMITS,
+        bounds=(0.0, 1.0),
+        label="Energy limit (share pruned)",
+        help="Share of the weights' L1 mass that may be pruned; it says nothing in points.",
+        key="energy_limit",
+        start=DEFAULT_MAX_ENERGY_LOSS,
+        words="at most {:.3g} of the weights' energy pruned",
+    ),
+    Setting(
+        "max_latency_s",
+        Number(SMALLEST, 1e9, 10.0, True, quantity="time", units=("ms",)),
+        option="Such as 200ms.",
+        panel=LIMITS,
+        name="max_latency",
+        label="Latency limit (ms)",
+        help="Seconds for one input, at most.",
+        section="limits",
+        placeholder="none",
+        words="at most {:g} ms",
+    ),
+    Setting(
+        "min_throughput_per_s",
+        Number(SMALLEST, 1e9, 1.0, True, above="inputs per second"),
+        option="Inputs per second.",
+        panel=LIMITS,
+        name="min_throughput",
+        bounds=(0.0, None),
+        label="Throughput limit (inputs/s)",
+        help="Inputs per second, at least.",
+        section="limits",
+        placeholder="none",
+        words="at least {:g} inputs/s",
+    ),
+    Setting(
+        "solver",
+        OneOf(("auto", "ilp", "exhaustive")),
+        default="auto",
+        option="auto, ilp or exhaustive.",
+        panel=SOLVER,
+        commands=("plan",),
+    ),
+    Setting(
+        "time_limit_s",
+        Number(0.001, LARGEST),
+        default=60.0,
+        option="Seconds for the whole call; then the best plan so far is shown with its gap.",
+        panel=SOLVER,
+        name="time_limit",
+        bounds=(0.001, None),
+    ),
+)
+"""Of the core, in the order of an answer's words; a command's help has them by panel."""
+
+PAGE: tuple[Setting, ...] = (
+    Setting(
+        "source",
+        OneOf((CATALOGUE, FILE)),
+        CATALOGUE,
+        label="Where the model comes from",
+        look="hidden",
+    ),
+    Setting("model", OneOf(model_names()), "resnet50", label="Catalogue model"),
+    Setting(
+        "cluster",
+        OneOf((*cluster_names(), OWN_CLUSTER)),
+        "small-nodes",
+        label="Preset",
+        help="Fills in everything in this section. The view Hardware edits nodes and links one "
+        "by one, and saves and loads presets.",
+    ),
+    Setting(
+        "shapes",
+        Text(),
+        "",
+        label="Input shapes",
+        help="NAME=DIM,DIM,… for inputs with open dimensions, parted by spaces "
+        "(--input-shape on the command line).",
+        placeholder="image=1,3,224,224",
+    ),
+    Setting(
+        "batch",
+        Number(1, 1_000_000, empty=True, whole=True),
+        label="Batch",
+        help="Dimension 0 of every input.",
+        placeholder="as the model has it",
+    ),
+    Setting(
+        "node_choice",
+        OneOf(("up to", EXACTLY)),
+        "up to",
+        label="How many of the nodes work",
+        look="hidden",
+    ),
+    Setting(
+        "accuracy",
+        OneOf((NO_MODEL, *curve_names(), CSV_FILE, ENERGY_FILE)),
+        label="Accuracy model",
+        help="What sparsity costs in accuracy. Without one nothing limits the sparsity.",
+    ),
+    Setting(
+        "rule",
+        OneOf(SPREADING_RULES),
+        DEFAULT_RULE,
+        label="Spread over the layers by",
+        help="An assumption: the curve was measured for the whole network on two nodes.",
+    ),
+    Setting("layers", OneOf(LAYER_VIEWS), "plan", label="Show the layers of", look="hidden"),
+    Setting(
+        "measure",
+        OneOf(("latency", "throughput", "accuracy drop", "memory")),
+        "latency",
+        label="Measure",
+        look="hidden",
+    ),
+    Setting("bars", Number(1, MOST_NODES, empty=True, whole=True), label="On how many nodes"),
+    Setting(
+        "trade",
+        OneOf(get_args(Trade)),
+        "accuracy",
+        label="What is traded against the latency",
+        look="hidden",
+    ),
+    Setting("points", Number(2, 40, whole=True), 12, label="Points at most"),
+    Setting("over", OneOf(get_args(Quantity)), "bandwidth", label="What is varied", look="hidden"),
+    Setting("reach", OneOf(("2×", "8×", "32×")), "8×", label="How far", look="hidden"),
+    Setting("needs", OneOf(get_args(Resource)), "bandwidth", label="Of what", look="hidden"),
+    Setting(
+        "target",
+        Number(SMALLEST, 1e9, 10.0, True),
+        label="Target latency (ms)",
+        help="For one input. The other limits hold as well.",
+        placeholder="such as 100",
+    ),
+    Setting(
+        "send", OneOf(("overlapped", "blocking")), "overlapped", label="Sending", look="segments"
+    ),
+)
+"""What the page alone has: the model, and what its views show."""
+
+
+def taken_by(command: str) -> tuple[Setting, ...]:
+    """The settings that are options of a command, those of few commands first, by panel."""
+    taken = [x for x in SETTINGS if x.option and command in (x.commands or (command,))]
+    return tuple(sorted(taken, key=lambda x: 0 if x.commands else 1 + PANELS.index(x.panel)))
+
+
+def say_settings(case: Case, request: Request) -> tuple[str, ...]:
+    """Every setting of an answer, tuned and with its defaults, in a few words each."""
+    return tuple(filter(None, (_say(setting, case, request) for setting in SETTINGS)))
+
+
+def _say(setting: Setting, case: Case, request: Request) -> str:
+    if callable(setting.words):
+        return setting.words(case, request)
+    value = core_value(setting.field, request, case.settings)
+    if value is None or value == setting.default:
+        return ""
+    return setting.words.format(setting.kind.to_control(value))
