@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from app import options
-from app.inputs import find_accuracy, parse_input_shapes
+from app.inputs import parse_input_shapes
 from app.kinds import OneOf
 from app.progress import working
 from app.question import ask
@@ -19,6 +19,7 @@ from app.settings import Setting, taken_by
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
+from profiles.accuracy import find_accuracy
 from profiles.catalog import resolve_cluster
 from profiles.sources import load_source
 

@@ -18,9 +18,9 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.masks import LayerMask, needed_weights, plan_masks
-from planner.parameters import StoredWeight
-from planner.strategies.planned import check_ties, planned_exchanges, spread_masks
+from planner.weights.masks import LayerMask, needed_weights, plan_masks
+from planner.weights.parameters import StoredWeight
+from planner.weights.planned import check_ties, planned_exchanges, spread_masks
 from profiles.catalog import model_names
 from profiles.files import one_line, write_atomically
 from profiles.weights import read_weights

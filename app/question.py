@@ -7,18 +7,14 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
-from app.inputs import Accuracy
+from planner.accuracy.interface import default_limits
 from planner.case import Case
 from planner.domain.cluster import Cluster, tuned_cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.request import Request
-from planner.domain.settings import (
-    DEFAULT_MAX_ACCURACY_DROP,
-    DEFAULT_MAX_ENERGY_LOSS,
-    CostSettings,
-    Limits,
-)
-from planner.strategies.pareto import Trade
+from planner.domain.settings import CostSettings, Limits
+from planner.strategies.what_if.frontier import Trade
+from profiles.accuracy import Accuracy
 from profiles.catalog import load_cluster
 
 TUNING = tuple(inspect.signature(tuned_cluster).parameters)[1:]
@@ -39,7 +35,7 @@ class Question:
     tuning : tuple of (str, float)
         What `planner.domain.cluster.tuned_cluster` is to replace.
     accuracy_model : str, optional
-        As `app.inputs.find_accuracy` takes it.
+        As `profiles.accuracy.find_accuracy` takes it.
     split_points : tuple of str
         First layers of block groups.
     """
@@ -121,15 +117,7 @@ def core_value(field: str, request: Request, *others: Any) -> Any:
 
 def with_usual_loss_limit(case: Case, request: Request) -> Request:
     """The request with the default limit on what the accuracy model counts in."""
-    limits = request.limits
-    given = (limits.max_accuracy_drop, limits.max_energy_loss)
-    if case.loss_model is None or any(value is not None for value in given):
-        return request
-    field, most = {
-        "energy": ("max_energy_loss", DEFAULT_MAX_ENERGY_LOSS),
-        "accuracy": ("max_accuracy_drop", DEFAULT_MAX_ACCURACY_DROP),
-    }[case.loss_model.kind]
-    return replace(request, limits=limits.model_copy(update={field: most}))
+    return replace(request, limits=default_limits(request.limits, case.loss_model))
 
 
 def request_to_trade(case: Case, request: Request, trade: Trade) -> Request:

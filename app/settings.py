@@ -35,9 +35,9 @@ from planner.domain.settings import (
     Objective,
     Parallelism,
 )
-from planner.strategies.hardware import Quantity
-from planner.strategies.needed import Resource
-from planner.strategies.pareto import Trade
+from planner.strategies.what_if.frontier import Trade
+from planner.strategies.what_if.needed import Resource
+from planner.strategies.what_if.quantities import Quantity
 from profiles.catalog import cluster_names, curve_names, model_names
 
 LIMITS, COST, TUNE, SOLVER = (

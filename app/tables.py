@@ -10,13 +10,13 @@ from operator import attrgetter
 from typing import TypeVar
 
 from app.profile_tree import Sums
+from planner.domain.certificate import Certificate
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import KeptFeatures, Plan, StagePlan
-from planner.domain.problem import Certificate
 from planner.strategies.compare import Comparison
-from planner.strategies.pareto import ParetoFrontier
-from planner.strategies.summary import PlanSummary
+from planner.strategies.what_if.frontier import ParetoFrontier
+from planner.strategies.what_if.summary import PlanSummary
 from planner.units import format_bytes
 
 Cell = str | int | float | None

@@ -9,10 +9,10 @@ from operator import attrgetter
 
 from app.tables import Cell, Table, loss_words, lost, scaled, shown_gap, tabulate
 from planner.errors import BadInputError
-from planner.strategies.hardware import Quantity, Value, check_value
-from planner.strategies.needed import Needed, Trial
-from planner.strategies.summary import PlanSummary
-from planner.strategies.sweep import Sweep, SweepPoint
+from planner.strategies.what_if.needed import Needed, Trial
+from planner.strategies.what_if.quantities import Quantity, Value, check_value
+from planner.strategies.what_if.summary import PlanSummary
+from planner.strategies.what_if.sweep import Sweep, SweepPoint
 from planner.units import format_seconds, format_si, parse_quantity
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.domain.plan import Binding, Plan
-from planner.strategies.pareto import ParetoFrontier
+from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_bytes, format_rate, format_seconds, format_si
 
 NO_ACCURACY_MODEL = (

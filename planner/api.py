@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from planner.accuracy.interface import default_limits
 from planner.case import Case
 from planner.domain.cluster import Cluster
@@ -55,7 +57,7 @@ def load(document: str | Path) -> Cluster | Plan | ModelProfile:
 
     if str(document) in cluster_names():
         return load_cluster(str(document))
-    kinds = {"stages": Plan, "nodes": Cluster, "layers": ModelProfile}
+    kinds: dict[str, type[BaseModel]] = {"stages": Plan, "nodes": Cluster, "layers": ModelProfile}
     found = read_one_of(Path(document), kinds)
     assert isinstance(found, Plan | Cluster | ModelProfile)
     return found
@@ -123,7 +125,6 @@ def make_case(
     BadInputError
     """
     from profiles.accuracy import find_accuracy
-
     from profiles.catalog import resolve_cluster
 
     profiled = model if isinstance(model, ModelProfile) else profile(model)

@@ -7,8 +7,7 @@ import sys
 import numpy as np
 from documents import command, made, ms, table
 
-from app.inputs import build_case
-from app.inputs import find_accuracy as accuracy_of
+import planner
 from planner.accuracy.model import curve_model
 from planner.accuracy.scores import FittedPower, RuleScore, fit_power, score_rules
 from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES
@@ -40,10 +39,7 @@ authors) or assumed, as marked.
 
 def case_on(cluster: str, model: str = "resnet50", *, overlap: bool = False) -> Case:
     """A catalogue model on a catalogue cluster with its default accuracy model."""
-    profile = load_model(model)
-    return build_case(
-        profile, load_cluster(cluster), CostSettings(overlap=overlap), accuracy_of(None, profile)
-    )
+    return planner.make_case(model, cluster, settings=CostSettings(overlap=overlap))
 
 
 def head_mounted() -> str:

@@ -19,10 +19,9 @@ from typing import Any
 import torch
 from training_rows import CLUSTER, NODES, Row, training_rows
 
-from app.inputs import build_case, find_accuracy
+import planner
 from planner.case import Case
 from planner.domain.plan import Plan
-from planner.domain.settings import DEFAULT_SETTINGS
 from planner.training.sensitivity import LEVELS
 from planner.training.tasks.catalogue import TASK_NAMES, load_task
 from planner.training.tasks.loop import prune_and_tune, repeatable, train_dense
@@ -125,9 +124,12 @@ class Run:
             levels=self.levels,
         )
         self.document.setdefault("sensitivity_s", round(time.perf_counter() - began, 1))
-        accuracy = find_accuracy(f"csv:{self.csv}", self.profile)
-        points = self.task.split_points
-        return build_case(self.profile, cluster, DEFAULT_SETTINGS, accuracy, points)
+        return planner.make_case(
+            self.profile,
+            cluster,
+            accuracy_model=f"csv:{self.csv}",
+            split_points=self.task.split_points,
+        )
 
     def train(self, row: Row, dense: torch.nn.Module, case: Case) -> None:
         """Prune and fine-tune one network and write down what it is worth."""

@@ -7,8 +7,6 @@ from typing import Annotated, get_args
 import typer
 
 from app.asking import asks_for_case, node_count, one_of
-from app.core import compare as compare_strategies
-from app.core import frontier
 from app.export import plan_json
 from app.inputs import accuracy_note
 from app.progress import work
@@ -30,13 +28,15 @@ from planner.domain.cluster import Cluster
 from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
-from planner.strategies.binding import what_binds as find_what_binds
-from planner.strategies.hardware import Quantity, Value, present_value, spread_values
-from planner.strategies.needed import DEFAULT_TOLERANCE, Resource, needed
+from planner.strategies.compare import DEFAULT_SPARSITIES
+from planner.strategies.compare import compare as compare_strategies
 from planner.strategies.optimise import optimise
-from planner.strategies.pareto import Trade
-from planner.strategies.sweep import Sweep
-from planner.strategies.sweep import sweep as sweep_over
+from planner.strategies.what_if.binding import what_binds as find_what_binds
+from planner.strategies.what_if.frontier import Trade, frontier
+from planner.strategies.what_if.needed import DEFAULT_TOLERANCE, Resource, needed
+from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
+from planner.strategies.what_if.sweep import Sweep
+from planner.strategies.what_if.sweep import sweep as sweep_over
 from planner.units import format_bytes, parse_quantity
 
 
@@ -116,7 +116,7 @@ def compare(
         case,
         with_usual_loss_limit(case, request),
         counts,
-        tuple(sparsity or [0.8, 0.9]),
+        tuple(sparsity or DEFAULT_SPARSITIES),
     )
     return Outcome(comparison, comparison_table(comparison), [], accuracy_notes(case))
 

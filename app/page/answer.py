@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property, lru_cache
 
-from app.core import compare, frontier
 from app.export import plan_json
-from app.inputs import Accuracy, find_accuracy
+from app.page.asking import LONG_TIME_LIMIT_S
 from app.question import Question, request_to_trade, with_usual_loss_limit
 from app.settings import say_settings
 from app.tables import plan_table, to_csv
@@ -17,15 +16,13 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Binding, Plan
 from planner.domain.request import Request
 from planner.reshape import at_input_shapes
-from planner.strategies.binding import what_binds
-from planner.strategies.compare import Comparison
+from planner.strategies.compare import Comparison, compare
 from planner.strategies.optimise import optimise
-from planner.strategies.pareto import ParetoFrontier, Trade
+from planner.strategies.what_if.binding import what_binds
+from planner.strategies.what_if.frontier import ParetoFrontier, Trade, frontier
+from profiles.accuracy import Accuracy, find_accuracy
 from profiles.catalog import load_model
 from profiles.files import document_text
-
-UNIFORM_LEVELS = (0.8, 0.9)
-"""S_comm of the uniform rows and views; DISCO's own operating points."""
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -76,6 +73,11 @@ class Answer:
         return with_usual_loss_limit(self.case, self.question.request)
 
     @cached_property
+    def long_request(self) -> Request:
+        """The same for what shows its progress and can be stopped."""
+        return replace(self.request, time_limit_s=LONG_TIME_LIMIT_S)
+
+    @cached_property
     def plan(self) -> Plan:
         """The best plan, as ``planner plan`` finds it."""
         return optimise(self.case, self.request)
@@ -83,13 +85,13 @@ class Answer:
     @cached_property
     def binding(self) -> tuple[Binding, ...]:
         """What binds, as ``planner plan --what-binds`` says it."""
-        return what_binds(self.case, self.request)
+        return what_binds(self.case, self.long_request)
 
     def find_binding(self, watch: Callable[[int, int], None]) -> tuple[Binding, ...]:
         """`binding`, with a way to stop before it is found."""
         found = vars(self).get("binding")
         if found is None:
-            found = what_binds(self.case, self.request, lambda: watch(0, 0))
+            found = what_binds(self.case, self.long_request, lambda: watch(0, 0))
             vars(self)["binding"] = found
         return tuple(found)
 
@@ -118,7 +120,7 @@ class Answer:
         return Answer(self.profile, self.question.on_nodes(nodes), self.own_accuracy, self)
 
     def _comparison(self) -> Comparison:
-        return compare(self.case, self.request, (self.request.max_nodes,), UNIFORM_LEVELS)
+        return compare(self.case, self.long_request, (self.request.max_nodes,))
 
     def traded(self, trade: Trade) -> Answer:
         """The same question without limits on what is traded, nor an objective of its own."""
@@ -136,7 +138,8 @@ class Answer:
     ) -> ParetoFrontier:
         """What an accuracy drop or a latency buys, as ``planner pareto`` traces it."""
         request = request_to_trade(self.case, self.question.request, trade)
-        return frontier(self.case, request, trade, points, watch)
+        asked = replace(request, time_limit_s=LONG_TIME_LIMIT_S, exactly=False)
+        return frontier(self.case, asked, trade, points, watch)
 
     def files(self) -> dict[str, Callable[[], str]]:
         """What makes the texts of the plan's own downloads, by name."""

@@ -12,7 +12,10 @@ from app.settings import CSV_FILE, ENERGY_FILE, EXACTLY, NO_MODEL, OWN_CLUSTER, 
 from planner.domain.cluster import Cluster
 
 TIME_LIMIT_S = 3.0
-"""For each answer behind the page: what is not proven by then is shown with its gap."""
+"""For a plan, which every change asks for: what is not proven by then is shown with its gap."""
+
+LONG_TIME_LIMIT_S = 60.0
+"""For what shows its progress and can be stopped."""
 
 _SAME = 1e-9  # relative: what a round trip through a unit may change
 

@@ -10,10 +10,10 @@ from typing import Literal
 from app.page.answer import Answer
 from app.tables import Cell, Table, plan_summary_table, tabulate
 from planner.case import Case
-from planner.cost.layers import NodeTimes
-from planner.domain.cost_table import CostTable
+from planner.cost.stage import StageCosts
+from planner.cost.table import CostTable
 from planner.domain.plan import KeptFeatures, Plan
-from planner.strategies.evaluation import exchanges, times_of_nodes
+from planner.strategies.costed import cost_stages
 
 _COSTS = ("comm. (ms)", "comp. (ms)", "handed over (ms)")
 
@@ -63,7 +63,7 @@ def plan_stages(answer: Answer) -> tuple[StageView, ...]:
 def uniform_stage(answer: Answer, sparsity: float) -> StageView:
     """Every exchange at one S_comm on all nodes, without layers that do nothing."""
     nodes = answer.request.max_nodes
-    table = answer.case.table(nodes, (sparsity,))
+    table = answer.case.table(answer.case.names(nodes), (sparsity,))
     points = (_point(answer.case, table, row, None) for row in range(len(answer.profile.layers)))
     return StageView(answer.case.names(nodes), _busy(points))
 
@@ -91,18 +91,14 @@ def stage_table(answer: Answer) -> Table:
 
 
 def _stages(case: Case, plan: Plan) -> Iterator[StageView]:
-    start = 0
-    before: tuple[str, ...] = ()
-    for stage, exchange in zip(plan.stages, exchanges(case, plan.stages), strict=True):
-        received_s = 0.0
-        if before:
-            received_s, _ = case.handover_s(before, stage.nodes, start)
+    costed = cost_stages(case, plan.stages)
+    received = (0.0, *costed.handovers_s)
+    for stage, costs, received_s in zip(plan.stages, costed.stages, received, strict=True):
         points = (
-            _point(case, exchange.table, row, layer.kept_features)
-            for row, layer in enumerate(stage.layers, start=start)
+            _point(case, costs.table, row, layer.kept_features)
+            for row, layer in enumerate(stage.layers, start=costs.rows.start)
         )
         yield StageView(stage.nodes, _busy(points), received_s)
-        before, start = stage.nodes, start + len(stage.layers)
 
 
 def _point(case: Case, table: CostTable, row: int, kept: KeptFeatures | None) -> LayerPoint:
@@ -195,7 +191,7 @@ def _spans(answer: Answer) -> Iterator[Span]:
     overlap = answer.case.settings.overlap
     first = answer.case.ends_s(stages[0].nodes)[0]
     last = answer.case.ends_s(stages[-1].nodes)[1]
-    times = [_by_layer(answer, found) for found in times_of_nodes(answer.case, answer.plan.stages)]
+    times = [_by_layer(found) for found in cost_stages(answer.case, answer.plan.stages).stages]
     now = 0.0
     if first:
         yield from _all(stages[0].nodes, 1, "handed over", "the input", now, now + first)
@@ -220,10 +216,10 @@ Seconds = dict[str, tuple[list[float], list[float]]]
 """By layer: for how long each node of a stage communicates, and for how long it computes."""
 
 
-def _by_layer(answer: Answer, times: NodeTimes) -> Seconds:
-    names = (layer.name for layer in answer.profile.layers)
-    rows = zip(times.comm_s.tolist(), times.compute_s.tolist(), strict=True)
-    return dict(zip(names, rows, strict=True))
+def _by_layer(stage: StageCosts) -> Seconds:
+    table = stage.table
+    rows = zip(table.node_comm_s[:, 0].tolist(), table.node_compute_s[:, 0].tolist(), strict=True)
+    return dict(zip(table.layer_names, rows, strict=True))
 
 
 def _stage(

@@ -8,7 +8,6 @@ from functools import partial
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from app.inputs import Accuracy
 from app.kinds import Number
 from app.page import state, uploads
 from app.page.address import CONTROLS, chosen_cluster, own_cluster, own_curve, unit_key
@@ -25,6 +24,7 @@ from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.reshape import at_input_shapes
+from profiles.accuracy import Accuracy
 from profiles.catalog import cluster_names
 
 _LABELS = {CATALOGUE: "Catalogue", FILE: "Own file"}

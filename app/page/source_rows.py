@@ -13,7 +13,7 @@ from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.simulation.scenario import Scenario, SourceSpec, Trace
-from planner.strategies.within_layer import single_node
+from planner.strategies.baselines import single_node
 from profiles.catalog import cluster_names, load_cluster, load_model, model_names
 from profiles.files import first_problem, one_line, read_document
 

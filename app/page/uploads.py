@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
-from app.inputs import Accuracy, find_accuracy, parse_input_shapes
+from app.inputs import parse_input_shapes
 from app.page.store import File
 from planner.domain.model_profile import ModelProfile
 from planner.reshape import at_input_shapes
+from profiles.accuracy import Accuracy, find_accuracy
 from profiles.files import read_document
 from profiles.from_hf.config import is_config_file
 from profiles.from_hf.frontend import profile_config

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.inputs import find_accuracy
 from planner.case import Case
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
@@ -19,6 +18,7 @@ from planner.training.sensitivity import (
     measure_sensitivities,
     sensitivity_points,
 )
+from profiles.accuracy import find_accuracy
 from profiles.from_torch.frontend import profile_module
 from profiles.sensitivities import read_sensitivities
 from profiles.sensitivity_file import measure_to_file

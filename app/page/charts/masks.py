@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.page.charts.style import COMMUNICATION, NEUTRAL, SPARSITY, finish
 from app.page.text import label
 from planner.domain.owners import REPLICATED
-from planner.masks import LayerMask
+from planner.weights.masks import LayerMask
 
 PRUNED, SENT, OWN, HELD_BY_ALL = range(4)
 WORDS = ("pruned", "kept: sent by its owner", "kept: the node's own", "held by all nodes")

@@ -25,9 +25,9 @@ from app.page.text import label
 from app.what_if import QUANTITIES, quantity_words
 from planner.domain.plan import Plan
 from planner.strategies.compare import Comparison, ComparisonRow
-from planner.strategies.hardware import Value
-from planner.strategies.pareto import ParetoFrontier
-from planner.strategies.sweep import Sweep
+from planner.strategies.what_if.frontier import ParetoFrontier
+from planner.strategies.what_if.quantities import Value
+from planner.strategies.what_if.sweep import Sweep
 from planner.units import format_rate, format_seconds
 
 _LINES = {  # strategy: colour, marker and dash; also told apart without colours

@@ -26,7 +26,7 @@ from app.page.uploads import on_disk
 from app.serve import MAX_UPLOAD_MB
 from app.tables import Table
 from planner.errors import BadInputError
-from planner.masks import LayerMask
+from planner.weights.masks import LayerMask
 from profiles.files import MAX_DOCUMENT_BYTES
 from profiles.weights import WEIGHT_FILES
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.page.answer import UNIFORM_LEVELS, Answer
+from app.page.answer import Answer
 from app.page.charts.layers import cumulative, has_zeros, layer_times, roofed, roofline
 from app.page.controls import draw_control
 from app.page.layer_view import StageView, layer_table, plan_stages, uniform_stage
@@ -16,8 +16,9 @@ from app.page.text import count, plain
 from app.settings import LAYER_VIEWS
 from app.words import binding_sentences
 from planner.domain.plan import Binding
+from planner.strategies.compare import DEFAULT_SPARSITIES
 
-_LEVELS = dict(zip(LAYER_VIEWS[1:], (0.0, *UNIFORM_LEVELS), strict=True))
+_LEVELS = dict(zip(LAYER_VIEWS[1:], (0.0, *DEFAULT_SPARSITIES), strict=True))
 
 
 def show(answer: Answer) -> None:

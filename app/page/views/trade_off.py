@@ -18,8 +18,8 @@ from app.page.text import plain
 from app.page.views.latency import times_origin
 from app.tables import frontier_table
 from app.words import frontier_sentence
-from planner.strategies.pareto import ParetoFrontier
-from planner.strategies.summary import PlanSummary
+from planner.strategies.what_if.frontier import ParetoFrontier
+from planner.strategies.what_if.summary import PlanSummary
 from planner.units import round_up
 
 _CHART = "chart_frontier"

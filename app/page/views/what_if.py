@@ -16,9 +16,9 @@ from app.page.store import Same
 from app.page.text import plain
 from app.page.views.latency import times_origin
 from app.what_if import QUANTITIES, needed_sentences, needed_table, sweep_sentences, sweep_table
-from planner.strategies.hardware import Quantity, Value, present_value, spread_values
-from planner.strategies.needed import Needed, Resource, needed
-from planner.strategies.sweep import Sweep, sweep
+from planner.strategies.what_if.needed import Needed, Resource, needed
+from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
+from planner.strategies.what_if.sweep import Sweep, sweep
 
 _POINTS = 9
 _FEWEST_NODES = 8
@@ -70,7 +70,7 @@ def show(answer: Answer) -> None:
     finished(
         "sweep",
         (Same(answer), over, values),
-        lambda watch: sweep(answer.case, answer.request, over, values, watch),
+        lambda watch: sweep(answer.case, answer.long_request, over, values, watch),
         "Planning at each value",
         lambda found: _sweep(answer, found),
     )
@@ -114,7 +114,7 @@ def _target(answer: Answer) -> None:
 def _needed(answer: Answer, of: Resource, target_s: float, watch: Watch) -> Needed:
     """As ``planner needs`` finds it; the target takes the place of a limit on the latency."""
     limits = answer.request.limits.model_copy(update={"max_latency_s": None})
-    request = replace(answer.request, limits=limits, objective="latency", exactly=False)
+    request = replace(answer.long_request, limits=limits, objective="latency", exactly=False)
     return needed(answer.case, request, of, target_s, watch=watch)
 
 

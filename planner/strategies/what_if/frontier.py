@@ -20,6 +20,7 @@ from planner.strategies.what_if.summary import PlanSummary, summary_of
 
 Trade = Literal["accuracy", "throughput"]
 
+_POINT_SHARE = 0.2  # of the time that is left, for one optimum: few are hard to prove
 _STEP = 1e-7  # relative: a limit just below what a plan needs asks for another plan
 _LOSS_LIMITS = {"accuracy": ("max_accuracy_drop", 1e6), "energy": ("max_energy_loss", 1.0)}
 """The limit on each kind of loss, and one that nothing exceeds."""
@@ -55,7 +56,7 @@ def frontier(
     case : Case
     request : Request
         Its limits hold at every point; one on the accuracy drop ends the accuracy frontier. Its
-        objective is replaced, and its time limit holds for each point.
+        objective is replaced, and its time limit holds for the whole call.
     trade : {"accuracy", "throughput"}
     points : int
         At most so many.
@@ -79,10 +80,12 @@ def frontier(
             "(--accuracy-model curve:NAME) or trade throughput (--trade throughput)"
         )
 
+    deadline = Deadline(request.time_limit_s)
+
     def best(objective: Objective, **changes: float) -> Plan | None:
         limits = request.limits.model_copy(update=changes)
         asked = replace(request, objective=objective, limits=limits)
-        plan, result = find_plan(case, asked, Deadline(request.time_limit_s))
+        plan, result = find_plan(case, asked, deadline.share(_POINT_SHARE))
         if plan is None and result.certificate.status == "timeout":
             raise SolverStoppedError(
                 f"the solver stopped after {request.time_limit_s:g} s without a plan"

@@ -23,6 +23,7 @@ from planner.domain.request import Request
 from planner.domain.settings import Limits
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.solve.check import exceeds
+from planner.solve.deadline import Deadline
 from planner.strategies.costed import predict
 from planner.strategies.optimise import optimise
 from planner.strategies.what_if.bisection import Bracket, Verdict
@@ -44,6 +45,7 @@ DEFAULT_TOLERANCE = 0.01
 DEFAULT_MOST_NODES = 16
 _TOLERANCES = (1e-6, 0.5)
 _TARGETS_S = (1e-12, 1e12)
+_TRIAL_SHARE = 0.3  # of the time that is left, for one value: few are hard to prove
 _NEGLIGIBLE = 1e-9  # of the target: what as good as unlimited bandwidth or speed may still cost
 
 
@@ -108,7 +110,8 @@ def needed(
     ----------
     case : Case
     request : Request
-        Its limits hold at every value. Its objective is replaced by the latency.
+        Its limits hold at every value, its time limit for the whole call. Its objective is
+        replaced by the latency.
     of : {"bandwidth", "compute", "nodes"}
         B of every link, C of every node, or how many nodes may be used.
     target_latency_s : float
@@ -129,12 +132,13 @@ def needed(
     """
     _check(request, of, target_latency_s, tolerance, most_nodes)
     asked = replace(request, objective="latency", alternatives=False)
+    deadline = Deadline(request.time_limit_s)
     if of == "nodes":
         most = most_nodes or max(DEFAULT_MOST_NODES, len(case.cluster.nodes))
-        search = _Search(with_room(case, most), asked, of, target_latency_s, watch)
+        search = _Search(with_room(case, most), asked, of, target_latency_s, watch, deadline)
         bracket = Bracket(least=1, tolerance=tolerance, whole=True, low=0)
         return search.run(bracket, request.max_nodes, most)
-    search = _Search(case, asked, of, target_latency_s, watch)
+    search = _Search(case, asked, of, target_latency_s, watch, deadline)
     bracket = Bracket(least=_too_little(target_latency_s), tolerance=tolerance)
     current = present_value(case.cluster, of)
     unlimited = _as_good_as_unlimited(case, of, target_latency_s)
@@ -192,6 +196,7 @@ class _Search:
     of: Resource
     target_s: float
     watch: Callable[[int, int], None] | None
+    deadline: Deadline
     trials: list[Trial] = field(default_factory=list)
     plans: dict[Value | None, Plan] = field(default_factory=dict)
     sufficient: Plan | None = None
@@ -222,7 +227,8 @@ class _Search:
             self.sufficient = plan
 
     def _trial(self, value: Value | None) -> tuple[Trial, Plan | None]:
-        case, request = self.case, self.request
+        part = self.deadline.share(_TRIAL_SHARE)
+        case, request = self.case, replace(self.request, time_limit_s=part.limit_s)
         if value is not None:
             case, request = at_value(case, request, self.of, value)
         try:

@@ -13,6 +13,7 @@ from planner.domain.arrays import Frozen
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
+from planner.solve.deadline import Deadline
 from planner.strategies.optimise import optimise
 from planner.strategies.what_if.quantities import (
     UNITS,
@@ -68,7 +69,8 @@ def sweep(
     ----------
     case : Case
     request : Request
-        Holds at every value; its number of nodes is replaced in a sweep over ``nodes``.
+        Holds at every value, its time limit for all of them together; its number of nodes is
+        replaced in a sweep over ``nodes``.
     over : Quantity
         Set on every node or every link alike. Nodes beyond those of the cluster are copies of
         its last one.
@@ -83,7 +85,7 @@ def sweep(
         No value, or one that no cluster may have; a limit that the model cannot keep.
     """
     wanted = rising(over, values)
-    asked = replace(request, alternatives=False)
+    deadline = Deadline(request.time_limit_s)
     if request.exactly and over == "nodes":
         raise BadInputError("nodes are asked for as at most so many, not as exactly")
     roomy = with_room(case, int(wanted[-1])) if over == "nodes" else case
@@ -91,6 +93,8 @@ def sweep(
     for value in wanted:
         if watch:
             watch(len(points), len(wanted))
+        part = deadline.share(1.0 / (len(wanted) - len(points)))
+        asked = replace(request, alternatives=False, time_limit_s=part.limit_s)
         points.append(_point(roomy, asked, over, value))
     return Sweep(
         model=case.profile.name,
