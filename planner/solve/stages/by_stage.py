@@ -23,6 +23,7 @@ from planner.solve.sparsity.multiple_choice import MemoryRow, choose
 _STRICT = 1 / (1 + FEASIBILITY_TOLERANCE)
 _FIRST_STEP = 1e-4  # relative to the bound, where the best is expected
 _ROUNDING = 1e-14
+_ENDS = 1 + 1e-3  # of a width: what rounding leaves of it must not go on for ever
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def close_in_by_stage(
     low = max(known.bound, 0.0)
     best, high = known.choice, min(known.objective, cutoff_s)
     certain, step = True, _FIRST_STEP
-    while certain and high - low > width * high and not deadline.passed:
+    while certain and high - low > width * high * _ENDS and not deadline.passed:
         # from the bound upwards in growing steps, then by halves
         threshold = low * (1 + step) or 1e-9
         if np.isfinite(high):
@@ -84,7 +85,7 @@ def close_in_by_stage(
         elif certain:
             low, step = threshold * (1 - _ROUNDING), step * 8
     objective = high if best is not None else np.inf
-    closed = high - low <= PROVEN_GAP * high * (1 + 1e-3)
+    closed = high - low <= PROVEN_GAP * high * _ENDS
     bound = np.inf if best is None and closed else min(low, objective)
     return Pick(best, objective, bound, closed, known.multipliers)
 
