@@ -51,12 +51,19 @@ def minimise_bottleneck(
         _try(problem, widest.completions.cheapest(), search)
     for structure in known:
         _try(problem, structure, search)
-    _halve(problem, relaxation, search, min(largest, search.objective_s))
-    while not search.must_stop:
-        # one tolerance: what is better by less than the gap is neither looked for nor let pass
+    # one tolerance: what is better by less than the gap is neither looked for nor let pass
+    threshold = min(largest, search.objective_s * (1 - gap))
+    if search.choice is not None and not relaxation.within(threshold).passes:
+        search.bound_s = threshold  # a plan that was known is the best
+    else:
+        _halve(problem, relaxation, search, min(largest, search.objective_s))
+    while True:
         threshold = min(largest, search.objective_s * (1 - gap))
         if search.choice is not None and threshold <= search.bound_s:
             search.closed = True
+            search.bound_s = search.objective_s if gap <= PROVEN_GAP else search.bound_s
+            return
+        if search.must_stop:
             return
         before = search.objective_s
         if relaxation.shares_loss_alone:
