@@ -10,7 +10,7 @@ from planner.domain.cluster import Cluster, Link, Node, PairLink
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.settings import CostSettings, Objective
-from planner.solve.allocation.shares import ar_mdi_workers
+from planner.solve.ring.shares import ar_mdi_workers
 from planner.strategies.optimise import Request, optimise
 from planner.strategies.pipeline import (
     Distance,
@@ -174,20 +174,6 @@ def test_distances_in_words() -> None:
 def test_no_distance_where_no_allocation_fits() -> None:
     study = Study(chain(64, 64), cluster(2, memory_bytes=100))
     assert distance_to_optimum(study, 2, ar_mdi(study, 2)) is None
-
-
-def test_the_best_order_of_nodes() -> None:
-    # the fast node comes last in the ring, but the work is in front
-    net = Net(1, 16)
-    net.conv(net.conv(net.conv("image", 32, kernel=3), 4), 4)
-    study = Study(net.profile(), cluster([1e5, 1e5, 1e6], bandwidth_bytes_per_s=1e9))
-    ring, _ = optimal_allocation(study, 3, "throughput")
-    free, result = optimal_allocation(study, 3, "throughput", any_order=True)
-    assert ring is not None and free is not None and free.certificate is not None
-    assert free.predicted.throughput_per_s > ring.predicted.throughput_per_s
-    assert free.stages[0].nodes == ("c",)
-    assert "in any order" in free.certificate.scope
-    assert result.objective_s == pytest.approx(1 / free.predicted.throughput_per_s, rel=1e-9)
 
 
 @given(networks(), clusters(least=2))

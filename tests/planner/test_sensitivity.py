@@ -7,34 +7,30 @@ from random import Random
 import numpy as np
 from scipy.optimize import linprog
 
-from planner.domain.problem import SparsityProblem, SumLimit
-from planner.solve.sparsity.sensitivity import shadow_prices
-from planner.solve.sparsity.solver import solve_sparsity
+from planner.solve.problem import Choice, Problem
+from planner.solve.solver import solve
+from planner.solve.stages.fixed_stages import price_limits
 from tests.planner.oracle import sparsity_case
+from tests.planner.problems import choice_problem
 
 CASES = 120
 STEP = 1e-6  # of a limit, as a share of the largest value that counts towards it
 
 
-def relaxed(problem: SparsityProblem, choice: np.ndarray, more: float, row: int) -> float:
+def relaxed(problem: Problem, choice: Choice, more: float, row: int) -> float:
     """Optimum of the linear relaxation with the choice's peaks, one limit raised by a share."""
-    layers, options = problem.allowed.shape
+    layers, options = problem.allowed[0].shape
     at = np.arange(layers)
-    allowed = problem.allowed.copy()
-    rows, limits = [], []
-    for limit in problem.sum_limits:
-        rows.append(limit.values.ravel())
-        limits.append(limit.limit)
-    for memory in problem.memory_limits:
-        peak = int(memory.live_bytes[at, choice].max())
-        allowed &= memory.live_bytes <= peak
-        rows.append(memory.weight_bytes.ravel().astype(float))
-        limits.append(float(memory.limit_bytes - peak))
+    live, weights = problem.live_bytes[0, ..., 0], problem.weight_bytes[0, ..., 0]
+    peak = int(live[at, choice.options].max())
+    allowed = problem.allowed[0] & (live <= peak)
+    rows = [problem.loss[0].ravel(), weights.ravel().astype(float)]
+    limits = [problem.max_loss or 0.0, float(problem.memory_limit_bytes[0, 0] - peak)]
     scales = [np.abs(values).max() or 1.0 for values in rows]
     limits[row] += more * scales[row]
-    unit = problem.objective_s.max() or 1.0
+    unit = problem.latency_s.max() or 1.0
     found = linprog(
-        problem.objective_s[0].ravel() / unit,
+        problem.latency_s[0].ravel() / unit,
         A_ub=np.array(rows) / np.array(scales)[:, None],
         b_ub=np.array(limits) / np.array(scales),
         A_eq=np.kron(np.eye(layers), np.ones(options)),
@@ -50,35 +46,31 @@ def test_prices_are_slopes_of_the_relaxation() -> None:
     for seed in range(CASES):
         case = sparsity_case(Random(f"price {seed}"), sums=1, nodes=1)
         problem = case.problem()
-        result = solve_sparsity(problem)
+        result = solve(problem)
         if result.choice is None:
             continue
-        prices = shadow_prices(problem, result.choice)
-        assert [price.name for price in prices] == ["sum 0", "node 0"]
-        for row, price in enumerate(prices):
-            values = (
-                problem.sum_limits[0].values if row == 0 else problem.memory_limits[0].weight_bytes
-            )
+        loss_price, memory_prices = price_limits(problem, result.choice)
+        for row, price in enumerate((loss_price, memory_prices.get((0, 0), 0.0))):
+            values = problem.loss if row == 0 else problem.weight_bytes
             scale = float(np.abs(values).max()) or 1.0
             now, more, less = (
                 relaxed(problem, result.choice, step, row) for step in (0.0, STEP, -STEP)
             )
             saved, paid = (now - more) / (STEP * scale), (less - now) / (STEP * scale)
-            slack = 1e-3 * price.seconds_per_unit
-            slack += 1e-6 * float(problem.objective_s.max()) / scale
-            assert saved - slack <= price.seconds_per_unit <= paid + slack
-            if price.seconds_per_unit > 0:
+            slack = 1e-3 * price
+            slack += 1e-6 * float(problem.latency_s.max()) / scale
+            assert saved - slack <= price <= paid + slack
+            if price > 0:
                 binding += 1
     assert binding > CASES // 10
 
 
 def test_a_limit_that_does_not_bind_has_no_price() -> None:
-    problem = SparsityProblem(
-        objective_s=np.array([[[1.0, 5.0], [2.0, 5.0]]]),
-        allowed=np.ones((2, 2), dtype=np.bool_),
-        sum_limits=(SumLimit(name="loss", values=np.ones((2, 2)), limit=7.0),),
+    problem = choice_problem(
+        np.array([[[1.0, 5.0], [2.0, 5.0]]]),
+        np.ones((2, 2), dtype=np.bool_),
+        [(np.ones((2, 2)), 7.0)],
     )
-    result = solve_sparsity(problem)
+    result = solve(problem)
     assert result.choice is not None
-    (price,) = shadow_prices(problem, result.choice)
-    assert price.seconds_per_unit == 0
+    assert price_limits(problem, result.choice) == (0.0, {})
