@@ -18,8 +18,7 @@ from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.check import PROVEN_GAP, exceeds
 from planner.solve.deadline import Deadline
 from planner.solve.problem import NO_LIMIT, Problem
-from planner.solve.sparsity.multiple_choice import Choice as Pick
-from planner.solve.sparsity.multiple_choice import MemoryRow, choose
+from planner.solve.options.multiple_choice import MemoryRow, Pick, choose
 
 Run = tuple[int, int, int]
 """First unit, the unit behind the last one, and group of a stage."""
@@ -95,7 +94,7 @@ class StageLosses:
             [(values, threshold_s * _STRICT) for values in busy],
             limit_memory(problem, run),
             effort=_THOROUGH if exact else _QUICK,
-            stop_at=deadline.stop_at,
+            deadline=deadline,
         )
         busy_s = 0.0
         if found.choice is not None:

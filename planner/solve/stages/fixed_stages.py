@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from planner.solve.deadline import Deadline
 from planner.solve.problem import Choice, Problem
 from planner.solve.program import Program, is_too_long
-from planner.solve.sparsity.lagrangian import Dual
-from planner.solve.sparsity.layer_groups import LayerGroups
-from planner.solve.sparsity.multiple_choice import EFFORT, MemoryRow, SumRow, choose
-from planner.solve.sparsity.multiple_choice import Choice as Pick
+from planner.solve.options.multiple_choice import EFFORT, MemoryRow, Pick, SumRow, choose
+from planner.solve.options.shadow_prices import shadow_prices
 from planner.solve.stages.by_stage import Run, StageLosses, close_in_by_stage, limit_positions
 from planner.solve.stages.stage_graph import Structure
 
@@ -22,7 +20,6 @@ QUICK = 10_000
 """States of a search that need not find the structure's best."""
 
 _THOROUGH = 400_000  # states after which the integer program is quicker
-_EXACT = 1e-13  # of the dual's optimum, in units of the largest cost
 
 
 class FixedStages:
@@ -147,7 +144,7 @@ class FixedStages:
             memories,
             cutoff=cutoff_s,
             effort=effort,
-            stop_at=deadline.stop_at,
+            deadline=deadline,
         )
         if found.closed or not exact:
             return found
@@ -216,48 +213,22 @@ class FixedStages:
         return limits
 
     def price(self, options: NDArray[np.int64]) -> tuple[float, dict[tuple[int, int], float]]:
-        """What linear programming pays for one unit of the loss budget and for one byte.
-
-        These are the dual values of the linear relaxation in which no position's peak of live
-        bytes exceeds that of the given options: slopes, valid for small changes. Limits that
-        repeat another one share its price between them in no particular way.
-
-        Parameters
-        ----------
-        options : int array, shape (U,)
-            The fastest within all limits.
-
-        Returns
-        -------
-        loss : float
-            Seconds per unit; 0 where the budget does not bind.
-        memory : dict of (group, position) to float
-            Seconds per byte, where memory could bind at all.
-        """
-        units = np.arange(len(options))
+        """As `price_limits`, at options of shape (U,)."""
         times, budget, rows = self._limit_times(), self._limit_loss(), self._limit_memories()
-        allowed = self.allowed.copy()
-        capped = [*times, *budget]
-        for _, (weights, live, limit) in rows:
-            peak = int(live[units, options].max())
-            allowed &= live <= peak
-            capped.append((weights.astype(np.float64), float(limit - peak)))
-        merged = LayerGroups(self.latency_s[None], allowed, capped, ())
-        prices = np.zeros(len(capped))
-        prices[merged.kept] = Dual(merged.rows).improve(_EXACT).multipliers
+        sums, memories = [*times, *budget], [row for _, row in rows]
+        prices = shadow_prices(self.latency_s, self.allowed, sums, memories, options).tolist()
         group_of = {start: group for start, _, group in self.runs}
-        first = len(times) + len(budget)
         memory = {
             (group_of[start], position): float(price)
-            for ((start, position), _), price in zip(rows, prices[first:], strict=True)
+            for ((start, position), _), price in zip(rows, prices[len(sums) :], strict=True)
         }
-        return (float(prices[len(times)]) if budget else 0.0), memory
+        return (prices[len(times)] if budget else 0.0), memory
 
 
 def price_limits(
     problem: Problem, choice: Choice
 ) -> tuple[float, dict[tuple[int, int], float]]:
-    """Seconds per unit of the loss budget, and per byte of each group's positions, at a choice.
+    """What linear programming pays for one unit of the loss budget and for one byte.
 
     Parameters
     ----------
@@ -265,5 +236,12 @@ def price_limits(
         With the latency as its objective.
     choice : Choice
         The fastest within all limits.
+
+    Returns
+    -------
+    loss : float
+        Seconds per unit; 0 where the budget does not bind.
+    memory : dict of (group, position) to float
+        Seconds per byte, where memory could bind at all.
     """
     return FixedStages(problem, (choice.starts, choice.groups)).price(choice.options)

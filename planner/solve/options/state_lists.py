@@ -3,69 +3,51 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from planner.solve.sparsity.choice_rows import Floats, Ints
+from planner.solve.options.knapsack import Floats, Ints
 
-_CELLS = 4  # of the grid, for each state
-_START = 2048  # states for which a list has room at first
+_CELLS = 4  # of the grid, for each state: windows then hold few states that do not fit
+_MOST_CELLS = 4096  # of a strip: its row of the grid stays in the processor's nearest cache
+_START = 2048  # states for which a list has room at first: most never grow
 _FULL = 8  # states that a strip holds at least, if they were spread evenly
 
 
 class Moves(NamedTuple):
-    """Alternatives of which one at most is taken.
+    """Alternatives to the base of which a state takes one at most.
 
     Attributes
     ----------
     which : int array, shape (J,)
         Numbers of the alternatives.
+    times : int array, shape (J,)
+        How many layers of the class take it.
     delta : float array, shape (J, C)
-        What each adds to the columns.
+        What each adds to the columns, all these layers together.
     raised : float array, shape (J, M)
         Live bytes above the floor that each needs.
+    counter : int
+        The column that counts the class's layers off the base; 0 where it is not counted.
     at_base : float array, shape (M,), or None
-        What the layer's base needs, where its options differ in this.
+        What the class's base needs of live bytes, where its options differ in this.
     """
 
     which: Ints
+    times: Ints
     delta: Floats
     raised: Floats
-    at_base: Floats | None = None
-
-
-class Ladder(NamedTuple):
-    """One alternative for 1, 2, ... ``most`` layers of a group.
-
-    ``counter`` is the column that counts the group's layers off the base. The others are as of
-    `Moves`, with the base's live bytes at the last ladder of its group.
-    """
-
-    which: int
-    delta: Floats
-    raised: Floats
-    most: int
-    counter: int
+    counter: int = 0
     at_base: Floats | None = None
 
 
 class _Block(NamedTuple):
-    """States appended together: their parents, and which alternative they took how often."""
+    """States made together: the numbers of their parents, and which of the moves they took."""
 
     parents: Ints
-    which: Ints
-    times: Ints
-
-
-@dataclass(frozen=True)
-class _Level:
-    """Blocks since the list was cut: ``kept`` are the places its first states had before."""
-
-    kept: Ints
-    starts: list[int]
-    blocks: list[_Block]
+    moves: Moves
+    taken: Ints
 
 
 class StateList:
@@ -83,10 +65,13 @@ class StateList:
         self.count = 1
         self._room = room
         self._added = np.zeros((_START, len(room)))
-        self._has_peaks = len(peak) > 0
         self._peak = np.zeros((_START, len(peak)))
         self._peak[0] = peak
-        self._levels = [_Level(np.zeros(1, dtype=np.int64), [], [])]
+        # states are numbered as they are made; a cut leaves the first ones with these numbers
+        self._survivors = np.zeros(1, dtype=np.int64)
+        self._made = 1
+        self._starts: list[int] = []
+        self._blocks: list[_Block] = []
 
     @property
     def added(self) -> Floats:
@@ -98,80 +83,76 @@ class StateList:
         """Shape (count, M)."""
         return self._peak[: self.count]
 
-    def extend(self, stage: Moves | Ladder) -> None:
-        """Append what every alternative makes of every state, as far as its reduced cost allows."""
-        if isinstance(stage, Ladder):
-            self._climb(stage)
-            return
-        before = self.count
-        if before == 1:
-            parents = np.zeros(len(stage.which), dtype=np.int64)
-            self._append(parents, stage.delta, stage.raised, stage.which, _ONCE)
-        else:
-            reduced = self._added[:before, 0].copy()
-            left = (self._room[0] - stage.delta[:, 0]).tolist()
-            for index, (most, delta, raised) in enumerate(
-                zip(left, stage.delta, stage.raised, strict=True)
-            ):
-                parents = (reduced <= most).nonzero()[0]
-                self._append(parents, delta, raised, stage.which[index : index + 1], _ONCE)
-        if stage.at_base is not None:  # for those that stayed at the base
-            mine = self._peak[:before]
-            np.maximum(mine, stage.at_base, out=mine)
+    def extend(self, moves: Moves, most: int) -> None:
+        """Append what the moves make of every state, as far as its reduced cost allows.
 
-    def _climb(self, stage: Ladder) -> None:
-        times = np.arange(1, stage.most + 1)
-        added, room = self.added, self._room
-        fits = added[:, :1] + times * stage.delta[0] <= room[0]
-        fits &= added[:, stage.counter, None] + times <= room[stage.counter]
-        parents, rungs = fits.nonzero()
-        times = times[rungs]
-        self._append(
-            parents, times[:, None] * stage.delta, stage.raised, np.array([stage.which]), times
-        )
-        if stage.at_base is not None:  # for those with a layer left at the base
-            left = self.added[:, stage.counter] < room[stage.counter] - 1.0
-            mine = self._peak[: self.count]
-            np.maximum(mine, np.where(left[:, None], stage.at_base, 0.0), out=mine)
+        Of the new states those of least reduced cost, ``most`` in number, so that no list outgrows
+        the memory before it is cut.
+        """
+        before, counter = self.count, moves.counter
+        added, room = self._added[:before], self._room
+        fits = added[:, :1] + moves.delta[:, 0] <= room[0]
+        if counter:
+            fits &= added[:, counter, None] + moves.delta[:, counter] <= room[counter]
+        parents, taken = fits.nonzero()
+        if len(parents) > most:
+            reduced = added[:, 0].take(parents) + moves.delta[:, 0].take(taken)
+            least = np.argpartition(reduced, most)[:most]
+            parents, taken = parents.take(least), taken.take(least)
+        self._append(parents, moves, taken)
+        if moves.at_base is not None:
+            if counter:  # for those with a layer left at the base
+                stays = self.added[:, counter, None] < room[counter] - 1.0
+                np.maximum(self.peak, np.where(stays, moves.at_base, 0.0), out=self.peak)
+            else:
+                mine = self._peak[:before]
+                np.maximum(mine, moves.at_base, out=mine)
 
-    def _append(
-        self, parents: Ints, delta: Floats, raised: Floats, which: Ints, times: Ints
-    ) -> None:
+    def _append(self, parents: Ints, moves: Moves, taken: Ints) -> None:
+        self._starts.append(self._made)
+        self._blocks.append(_Block(self._numbers(parents), moves, taken))
+        self._made += len(parents)
         start = self.count
         self.count = end = start + len(parents)
         if end > len(self._added):
-            more = max(end, 2 * len(self._added)) - len(self._added)
-            self._added = np.concatenate([self._added, np.zeros((more, len(self._room)))])
-            self._peak = np.concatenate([self._peak, np.zeros((more, self._peak.shape[1]))])
-        np.add(self._added.take(parents, axis=0), delta, out=self._added[start:end])
-        if self._has_peaks:
+            self._added = _grown(self._added, start, end)
+            self._peak = _grown(self._peak, start, end)
+        added = self._added.take(parents, axis=0)
+        np.add(added, moves.delta.take(taken, axis=0), out=self._added[start:end])
+        if self._peak.shape[1]:
+            raised = moves.raised.take(taken, axis=0)
             np.maximum(self._peak.take(parents, axis=0), raised, out=self._peak[start:end])
-        level = self._levels[-1]
-        level.starts.append(start)
-        level.blocks.append(_Block(parents, which, times))
+
+    def _numbers(self, states: Ints) -> Ints:
+        numbers: Ints = states + (self._made - self.count)
+        if len(self._survivors) > 1:
+            old = states < len(self._survivors)
+            numbers[old] = self._survivors[states[old]]
+        return numbers
 
     def cut(self, width: int) -> None:
         """Keep the states of least reduced cost."""
-        kept = np.argsort(self.added[:, 0], kind="stable")[:width]
-        self._added, self._peak = self._added[kept], self._peak[kept]
-        self.count = len(kept)
-        self._levels.append(_Level(kept, [], []))
+        least = np.argsort(self.added[:, 0], kind="stable")[:width]
+        self._survivors = self._numbers(least)
+        self._added, self._peak = self._added[least], self._peak[least]
+        self.count = len(least)
 
     def moves(self, state: int) -> list[tuple[int, int]]:
         """Alternatives that a state took, and how often."""
-        made = []
-        for level in reversed(self._levels):
-            while state >= len(level.kept):
-                place = bisect_right(level.starts, state) - 1
-                block, row = level.blocks[place], state - level.starts[place]
-                which = block.which[row if len(block.which) > 1 else 0]
-                made.append((int(which), int(block.times[row if len(block.times) > 1 else 0])))
-                state = int(block.parents[row])
-            state = int(level.kept[state])
+        made, number = [], int(self._numbers(np.array([state]))[0])
+        while number > 0:
+            place = bisect_right(self._starts, number) - 1
+            block, row = self._blocks[place], number - self._starts[place]
+            taken = block.taken[row]
+            made.append((int(block.moves.which[taken]), int(block.moves.times[taken])))
+            number = int(block.parents[row])
         return made
 
 
-_ONCE = np.ones(1, dtype=np.int64)
+def _grown(array: Floats, used: int, least: int) -> Floats:
+    more = np.empty((max(least, 2 * len(array)), array.shape[1]))
+    more[:used] = array[:used]
+    return more
 
 
 class CellIndex:
@@ -187,7 +168,7 @@ class CellIndex:
             self._width = max(width, spread * _FULL / count)
             strips += int(spread / self._width)
         self._strips = strips
-        self._cells = cells = min(max(_CELLS * count // strips, 16), 4096)
+        self._cells = cells = min(max(_CELLS * count // strips, 16), _MOST_CELLS)
         self._scale = cells / ((float(fine.max()) - self._least) or 1.0)
         place = np.minimum(((fine - self._least) * self._scale).astype(np.int64), cells - 1)
         place += cells  # an empty strip before the first, and one behind the last

@@ -1,0 +1,1 @@
+"""One option per layer: the multiple-choice knapsack problem with peaks (docs/options.md)."""

@@ -1,1 +1,0 @@
-"""One option per layer: Lagrangian dual and exact search, and an integer program."""
