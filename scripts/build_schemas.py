@@ -6,14 +6,13 @@ import json
 import sys
 
 from documents import command, made
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
 from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.domain.problem import Problem, Result
 from planner.simulation.result import SimulationResult
 from planner.simulation.scenario import Scenario
 from planner.strategies.compare import Comparison
@@ -30,7 +29,6 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "needed": Needed,
     "pareto": ParetoFrontier,
     "plan": Plan,
-    "result": Result,
     "scenario": Scenario,
     "simulation": SimulationResult,
     "sweep": Sweep,
@@ -40,7 +38,6 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
 def schemas() -> dict[str, str]:
     """Path below docs/ to the schema of a document as written out (derived fields included)."""
     texts = {name: kind.model_json_schema(mode="serialization") for name, kind in DOCUMENTS.items()}
-    texts["problem"] = TypeAdapter(Problem).json_schema(mode="serialization")
     return {
         f"schemas/{name}.json": json.dumps(text, indent=1) + "\n" for name, text in texts.items()
     }
