@@ -27,7 +27,6 @@ from _machine import header, timed
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.cost_table import CostTable
 from planner.solve.options.multiple_choice import MemoryRow, SumRow, choose
-from planner.solve.verify import memory_bytes
 from planner.strategies.study import Study
 from profiles.catalog import load_model
 
@@ -89,7 +88,10 @@ def drawn(seed: int, layers: int | None = None) -> Instance:
         for costs in (comm_s + compute_s, stored[0].astype(float))
     )
     assert roomy is not None and least is not None
-    top, bottom = (memory_bytes(stored[0], live[0], choice) for choice in (roomy, least))
+    at = np.arange(len(rows))
+    top, bottom = (
+        int(stored[0][at, choice].sum() + live[0][at, choice].max()) for choice in (roomy, least)
+    )
     limit = bottom + int(random.uniform(0.3, 0.8) * (top - bottom))
     memories = [(w, a, limit) for w, a in zip(stored, live, strict=True)]
     return Instance(

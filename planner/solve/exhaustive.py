@@ -121,6 +121,4 @@ def _structures(problem: Problem) -> Iterator[Choice]:
             rows = np.repeat(groups, np.diff([*starts, units]))
             options = [np.flatnonzero(problem.allowed[g, u]) for u, g in enumerate(rows)]
             all_of_them = np.stack(np.meshgrid(*options, indexing="ij"), axis=-1)
-            yield Choice(
-                starts=starts, groups=groups, options=all_of_them.reshape(-1, units)
-            )
+            yield Choice(starts=starts, groups=groups, options=all_of_them.reshape(-1, units))

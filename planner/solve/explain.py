@@ -140,7 +140,9 @@ def _least_bytes(
 
     def lacking_with(extra: int) -> int | None:
         """Bytes that a plan with so many more needs of them; None without a plan."""
-        choice = tried.find(bare.but(memory_limit_bytes=np.where(positions, limits + extra, limits)))
+        choice = tried.find(
+            bare.but(memory_limit_bytes=np.where(positions, limits + extra, limits))
+        )
         if choice is None:
             return None
         needs = needed_bytes(problem, choice)

@@ -361,9 +361,7 @@ class Program:
         )
 
 
-def is_too_long(
-    problem: Problem, deadline: Deadline, structure: Structure | None = None
-) -> bool:
+def is_too_long(problem: Problem, deadline: Deadline, structure: Structure | None = None) -> bool:
     """Whether time, or memory, would be up before the program is even written down."""
     slots = _slots(problem, structure)
     variables = sum(
@@ -419,9 +417,7 @@ def _stacked(problem: Problem) -> NDArray[np.float64]:
     return np.stack(columns, axis=-1).astype(np.float64)
 
 
-def _undominated(
-    features: NDArray[np.float64], allowed: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _undominated(features: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Allowed options that no other allowed one equals or beats everywhere, shape (G, U, K)."""
     options = allowed.shape[2]
     kept = allowed.copy()

@@ -163,12 +163,13 @@ class _Call:
         if not search.closed:
             return self.ask_program(f"{SOLVER_NAME} after {STAGES}")
         solver = f"{STAGES}, {SOLVER_NAME}" if search.by_program else STAGES
-        late = problem.objective == "latency" and exceeds(
-            search.objective_s, problem.max_latency_s
-        )
+        late = problem.objective == "latency" and exceeds(search.objective_s, problem.max_latency_s)
         if search.choice is None or late:
             return self._answer("infeasible", solver)
-        if problem.objective == "bottleneck" and problem.allowed.sum() == problem.allowed[..., 0].size:
+        if (
+            problem.objective == "bottleneck"
+            and problem.allowed.sum() == problem.allowed[..., 0].size
+        ):
             self._take_fastest_of_equals()
         return self._answer("optimal", solver)
 

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from planner.accuracy.published import Published, published_split, published_uniform
 from planner.domain.arrays import Frozen
+from planner.domain.certificate import Status
 from planner.domain.cluster import Origin
 from planner.domain.plan import Plan
-from planner.domain.certificate import Status
 from planner.domain.settings import NO_LIMITS, Limits, Objective
 from planner.errors import InfeasibleError, SolverStoppedError
 from planner.strategies.optimise import Request, optimise

@@ -20,7 +20,7 @@ from planner.domain.arrays import Frozen
 from planner.domain.plan import Plan
 from planner.domain.settings import Limits
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
-from planner.solve.verify import exceeds
+from planner.solve.check import exceeds
 from planner.strategies.bracket import Bracket, Verdict
 from planner.strategies.evaluation import evaluate
 from planner.strategies.hardware import (

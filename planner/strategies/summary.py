@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from planner.domain.arrays import Frozen
+from planner.domain.certificate import Certificate
 from planner.domain.cluster import Origin
 from planner.domain.plan import Plan
-from planner.domain.certificate import Certificate
 
 
 class PlanSummary(Frozen):

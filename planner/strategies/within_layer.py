@@ -18,9 +18,9 @@ from planner.domain.problem import (
     infeasible,
 )
 from planner.domain.settings import NO_LIMITS, Limits, Objective
+from planner.solve.check import exceeds
 from planner.solve.exhaustive import exhaustive_sparsity
 from planner.solve.sparsity.solver import solve_sparsity
-from planner.solve.verify import exceeds
 from planner.strategies.evaluation import evaluated_plan, layer_plans
 from planner.strategies.study import Study, kept_in_study
 from planner.structure import block_groups

@@ -110,9 +110,7 @@ def chain_problem(
 
 def workers_of(choice: Choice) -> np.ndarray:
     """The worker of every unit of a chain, shape (U,)."""
-    workers: np.ndarray = np.repeat(
-        choice.groups, np.diff([*choice.starts, len(choice.options)])
-    )
+    workers: np.ndarray = np.repeat(choice.groups, np.diff([*choice.starts, len(choice.options)]))
     return workers
 
 

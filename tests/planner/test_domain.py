@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
 from planner.domain.cost_table import CostTable
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.solve.problem import Problem
 from planner.domain.settings import CostSettings, Limits
+from planner.solve.problem import Problem
 from planner.strategies.compare import Comparison, compare
 from planner.strategies.pipeline import pipeline_equal
 from planner.strategies.study import Study
-from planner.strategies.within_layer import optimal_sparsity, uniform
+from planner.strategies.within_layer import uniform
 from profiles.catalog import load_curve
 from tests.planner.builders import Net, cluster
-from tests.planner.problems import choice_problem
 from tests.planner.oracle import allocation_case, sparsity_case
+from tests.planner.problems import choice_problem
 
 Path = tuple[str | int, ...]
 NAN, INFINITY = math.nan, math.inf

@@ -13,7 +13,7 @@ from planner.accuracy.model import curve_model
 from planner.domain.cluster import tuned_cluster
 from planner.domain.settings import CostSettings, Limits
 from planner.errors import BadInputError
-from planner.solve.verify import exceeds
+from planner.solve.check import exceeds
 from planner.strategies.hardware import Value, present_value
 from planner.strategies.hybrid import optimal_stages
 from planner.strategies.needed import Needed, Resource, needed

@@ -24,9 +24,7 @@ from tests.planner.oracle import allocation_case
 OBJECTIVES = ("latency", "bottleneck")
 
 
-def shared(
-    seed: int, workers: int, units: int, occupied: float, **fields: object
-) -> Problem:
+def shared(seed: int, workers: int, units: int, occupied: float, **fields: object) -> Problem:
     """A chain on a medium of its own pace, so that its sum and the latency rank cuts unlike."""
     medium_s = np.random.default_rng(seed + 99).uniform(0, occupied, units - 1)
     return drawn_chain(seed, workers, units, shared_medium=True, medium_s=medium_s, **fields)

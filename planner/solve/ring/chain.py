@@ -109,9 +109,7 @@ def ring_of(problem: Problem) -> Ring | None:
     groups = np.ix_(order, order)
     weights, live = problem.weight_bytes[at][row], problem.live_bytes[at][row]
     limits = problem.memory_limit_bytes[order]
-    tight = np.flatnonzero(
-        (weights.sum(axis=1) + live.max(axis=1, initial=0) > limits).any(axis=0)
-    )
+    tight = np.flatnonzero((weights.sum(axis=1) + live.max(axis=1, initial=0) > limits).any(axis=0))
     fits = np.zeros((nodes, options.shape[1] + 1), dtype=np.int64)
     for position in tight:
         mine = weights[..., position], live[..., position]

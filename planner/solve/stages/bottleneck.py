@@ -11,8 +11,8 @@ import numpy as np
 
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.check import PROVEN_GAP, exceeds
-from planner.solve.problem import Problem
 from planner.solve.options.multiple_choice import Pick
+from planner.solve.problem import Problem
 from planner.solve.stages.by_stage import StageLosses
 from planner.solve.stages.fixed_stages import FixedStages
 from planner.solve.stages.relaxation import Relaxation

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.check import PROVEN_GAP, exceeds
 from planner.solve.deadline import Deadline
-from planner.solve.problem import NO_LIMIT, Problem
 from planner.solve.options.multiple_choice import MemoryRow, Pick, choose
+from planner.solve.problem import NO_LIMIT, Problem
 
 Run = tuple[int, int, int]
 """First unit, the unit behind the last one, and group of a stage."""

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.solve.deadline import Deadline
-from planner.solve.problem import Choice, Problem
-from planner.solve.program import Program, is_too_long
 from planner.solve.options.multiple_choice import EFFORT, MemoryRow, Pick, SumRow, choose
 from planner.solve.options.shadow_prices import shadow_prices
+from planner.solve.problem import Choice, Problem
+from planner.solve.program import Program, is_too_long
 from planner.solve.stages.by_stage import Run, StageLosses, close_in_by_stage, limit_positions
 from planner.solve.stages.stage_graph import Structure
 
@@ -118,9 +118,7 @@ class FixedStages:
         found = self._choose(costs, sums, cutoff_s, deadline, exact=False)
         if found.closed:
             return found
-        found = close_in_by_stage(
-            self._losses, self.runs, budget, found, cutoff_s, deadline, exact
-        )
+        found = close_in_by_stage(self._losses, self.runs, budget, found, cutoff_s, deadline, exact)
         if found.closed or not exact:
             return found
         return self._ask_program(costs, min(cutoff_s, found.objective), found, deadline)
@@ -225,9 +223,7 @@ class FixedStages:
         return (prices[len(times)] if budget else 0.0), memory
 
 
-def price_limits(
-    problem: Problem, choice: Choice
-) -> tuple[float, dict[tuple[int, int], float]]:
+def price_limits(problem: Problem, choice: Choice) -> tuple[float, dict[tuple[int, int], float]]:
     """What linear programming pays for one unit of the loss budget and for one byte.
 
     Parameters

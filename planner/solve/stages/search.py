@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from planner.solve.deadline import Deadline
-from planner.solve.problem import Choice, Problem
 from planner.solve.options.multiple_choice import Pick
+from planner.solve.problem import Choice, Problem
 from planner.solve.stages.by_stage import StageLosses
 from planner.solve.stages.fixed_stages import FixedStages
 from planner.solve.stages.stage_graph import Structure
