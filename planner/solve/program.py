@@ -405,7 +405,7 @@ def _comes_again(follows: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _stacked(problem: Problem) -> NDArray[np.float64]:
     """Everything that may tell two options apart, shape (G, U, K, F)."""
-    columns = []
+    columns: list[NDArray[np.generic]] = []
     if problem.objective == "latency" or problem.max_latency_s is not None:
         columns.append(problem.latency_s)
     if problem.objective == "bottleneck" or problem.max_bottleneck_s is not None:

@@ -39,7 +39,7 @@ def minimise_bottleneck(
     gap : float
         Relative distance to the bound at which the search ends.
     """
-    relaxation = Relaxation(problem)
+    relaxation = Relaxation(problem, search.objective_s)
     largest = _largest_bottleneck(problem)
     if problem.max_bottleneck_s is not None:
         largest = min(largest, problem.max_bottleneck_s * (1 + FEASIBILITY_TOLERANCE))

@@ -76,14 +76,28 @@ class Relaxation:
 
     Memory and the bottleneck bind each stage through the least that its units can need; limited
     sums through multipliers.
+
+    Parameters
+    ----------
+    problem : Problem
+    known_s : float
+        Objective of a known plan: what is worse need not be told apart.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, known_s: float = np.inf) -> None:
         self.problem = problem
         self.graph = stage_graph(problem)
         self._fits = _longest_that_fit(problem)
-        self._latency = np.where(problem.allowed, problem.latency_s, np.inf)
-        self._busy = np.where(problem.allowed, problem.busy_s, np.inf)
+        # a unit that alone takes too long ends a stage; its own size would only cost digits
+        least = {"latency": problem.max_latency_s, "bottleneck": problem.max_bottleneck_s}
+        most = {name: 2 * (np.inf if s is None else s) for name, s in least.items()}
+        most[problem.objective] = 2 * known_s
+        latency, busy = (
+            np.minimum(values, most[name] or 1.0)
+            for name, values in (("latency", problem.latency_s), ("bottleneck", problem.busy_s))
+        )
+        self._latency = np.where(problem.allowed, latency, np.inf)
+        self._busy = np.where(problem.allowed, busy, np.inf)
         self._loss = np.where(problem.allowed, problem.loss, np.inf)
         self._priced: list[tuple[float, Floats]] | None = None
         self._stages: tuple[float, Floats] | None = None
