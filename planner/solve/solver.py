@@ -104,7 +104,10 @@ class _Call:
     def __init__(self, problem: Problem, deadline: Deadline) -> None:
         self._problem = problem
         self._deadline = deadline
-        self._search = Search(deadline.share(_SHARE))
+        # where no time would be left to write the program down, the searches have all of it
+        self._search = Search(
+            deadline if is_too_long(problem, deadline) else deadline.share(_SHARE)
+        )
 
     def offer(self, choice: Choice) -> None:
         """Take a plan that keeps all limits, if it is the best."""
