@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from documents import ms, table
 from numpy.typing import NDArray
-from planner.solve.allocation.solver import solve_allocation
 from readings import READINGS, Reading, costs_at
 
 from planner.cost.layers import LayerCosts
 from planner.domain.cluster import Casting, Cluster, Medium
 from planner.domain.model_profile import ModelProfile
 from planner.domain.settings import NO_LIMITS, CostSettings
+from planner.solve.allocation.solver import solve_allocation
 from planner.strategies.pipeline import allocation_problem, pipeline_equal
 from planner.strategies.study import Study
 from planner.strategies.within_layer import single_node

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
+from planner.domain.plan import Binding
+from planner.domain.settings import Limits, Objective
 from planner.solve.joint.fixed_stages import FixedStages
 from planner.solve.joint.solver import solve_joint
 from planner.solve.sparsity.sensitivity import shadow_prices
 from planner.solve.sparsity.solver import solve_sparsity
-
-from planner.domain.plan import Binding
-from planner.domain.settings import Limits, Objective
 from planner.strategies.binding import what_binds
 from planner.strategies.hybrid import JointCosts
 from planner.strategies.optimise import Request, optimise
