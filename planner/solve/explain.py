@@ -217,7 +217,7 @@ def _raise_bottleneck(tried: _Tried) -> str:
     if least is None:
         return ""
     return (
-        f"throughput binds: the limit is {1 / limit:.6g} inputs/s, "
+        f"throughput binds: the limit is {_rate(limit)} inputs/s, "
         f"{_works('largest', tried.sure)} {_rate(least)} inputs/s"
         f"{_or_less(tried.sure).replace('less', 'more')}"
     )

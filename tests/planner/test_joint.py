@@ -196,3 +196,22 @@ def test_no_time_at_all_leaves_the_plan_that_is_seen_at_once() -> None:
     assert result.choice is not None and result.objective_s is not None
     alone = problem.latency_s[:, :, 0].sum(axis=1) + problem.input_s + problem.output_s
     assert result.objective_s <= alone[problem.nodes == 1].min()
+
+
+@pytest.mark.parametrize(
+    "model, cluster, inputs_per_s",
+    [
+        ("esrgan", "arm-wireless", 0.190735),  # a shared medium: its sum counts beside the stages
+        ("deit-s", "arm-wireless", 7.63666),
+        ("gpt2", "small-nodes", 0.759038),  # one layer is the bottleneck: most cuts tie
+    ],
+)
+def test_a_pipeline_whose_cuts_tie_is_proven(model: str, cluster: str, inputs_per_s: float) -> None:
+    group = load_cluster(cluster)
+    nodes = tuple(group.nodes[0].model_copy(update={"name": f"n{index}"}) for index in range(8))
+    study = Study(load_model(model), group.model_copy(update={"nodes": nodes}))
+    costs = JointCosts(study, "pipeline", 8)
+    result = solve(costs.problem("throughput", Limits(), 8, False))
+    assert result.certificate.status == "optimal" and result.certificate.solver == RING
+    assert result.objective_s is not None
+    assert 1 / result.objective_s == pytest.approx(inputs_per_s, rel=1e-5)
