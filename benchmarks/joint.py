@@ -14,17 +14,18 @@ import argparse
 import time
 
 from _machine import header, timed
-from planner.solve.joint.bottleneck import least_bottleneck
-from planner.solve.joint.ilp import JointProgram
-from planner.solve.joint.latency import least_latency
-from planner.solve.joint.solver import solve_joint
 
 from planner.accuracy.model import curve_model
-from planner.case import Case, sparsifiable_layers
 from planner.domain.settings import Limits, Objective
 from planner.solve.deadline import Deadline
-from planner.solve.problem import JointProblem
+from planner.solve.problem import Problem
+from planner.solve.program import Program
+from planner.solve.solver import solve
+from planner.solve.stages.bottleneck import minimise_bottleneck
+from planner.solve.stages.latency import minimise_latency
+from planner.solve.stages.search import Search
 from planner.strategies.problem_of import JointCosts
+from planner.case import Case, sparsifiable_layers
 from profiles.catalog import load_cluster, load_curve, load_model
 
 GAP = 5e-3
@@ -33,7 +34,7 @@ LEVELS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
 MODELS = {"resnet50": "resnet50-imagenet", "deit-s": "deit-s-imagenet", "esrgan": "esrgan-div2k"}
 
 
-def case_of(model: str) -> Case:
+def study_of(model: str) -> Case:
     """A model on the unlike nodes, with its own published curve."""
     profile = load_model(model)
     cluster = load_cluster("small-nodes").first(len(SPEEDS))
@@ -43,20 +44,28 @@ def case_of(model: str) -> Case:
     )
     accuracy = curve_model(load_curve(MODELS[model]), profile, sparsifiable_layers(profile))
     return Case(
-        profile, cluster.model_copy(update={"nodes": nodes}), loss_model=accuracy, levels=LEVELS
+        profile, cluster.model_copy(update={"nodes": nodes}), accuracy=accuracy, levels=LEVELS
     )
 
 
-def problem_of(costs: JointCosts, model: str, objective: Objective) -> JointProblem:
+def problem_of(costs: JointCosts, model: str, objective: Objective) -> Problem:
     """Half a point for classification; a tenth of the curve's range for decibels."""
     drop = 0.05 if model == "esrgan" else 0.5
     return costs.problem(objective, Limits(max_accuracy_drop=drop), len(SPEEDS), False)
 
 
-def by_program(problem: JointProblem, at_most_s: float, limit_s: float) -> str:
+def near(problem: Problem) -> Search:
+    """The search over structures, ended at a proven gap."""
+    search = Search(Deadline())
+    minimise = minimise_latency if problem.objective == "latency" else minimise_bottleneck
+    minimise(problem, search, gap=GAP)
+    return search
+
+
+def by_program(problem: Problem, at_most_s: float, limit_s: float) -> str:
     """What the integer program says of a plan that is known."""
     start = time.perf_counter()
-    program = JointProgram(problem, at_most_s=at_most_s * (1 + 1e-9))
+    program = Program(problem, at_most_s=at_most_s * (1 + 1e-9))
     outcome, _ = program.solve(limit_s)
     seconds = time.perf_counter() - start
     if outcome.objective is None:
@@ -76,16 +85,13 @@ def main() -> None:
     print("model | objective | units | arrays (ms) | to 0.5 % (ms) | to 0 (ms) | value (ms) | ILP")
     print("---|---|---|---|---|---|---|---")
     for model in MODELS:
-        case = case_of(model)
+        case = study_of(model)
         costs_s, costs = timed(lambda case=case: JointCosts(case, "hybrid", len(SPEEDS)), 1)
         for objective in ("latency", "throughput"):
             problem = problem_of(costs, model, objective)
-            minimise = least_latency if objective == "latency" else least_bottleneck
-            near_s, search = timed(
-                lambda p=problem, m=minimise: m(p, Deadline(), 3000, gap=GAP), asked.repeats
-            )
+            near_s, search = timed(lambda p=problem: near(p), asked.repeats)
             assert search.closed and search.bound_s >= search.objective_s * (1 - GAP) * (1 - 1e-9)
-            exact_s, result = timed(lambda p=problem: solve_joint(p), asked.repeats)
+            exact_s, result = timed(lambda p=problem: solve(p), asked.repeats)
             assert result.objective_s is not None
             program = by_program(problem, result.objective_s, asked.ilp_limit)
             print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import ROUND_CEILING, Context
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 from planner.errors import BadInputError
 
@@ -87,6 +87,15 @@ def round_up(value: float, digits: int = 6) -> str:
     if value - float(text) > 1e-9 * abs(value):
         above = Context(prec=digits, rounding=ROUND_CEILING).create_decimal_from_float(value)
         text = f"{float(above):.{digits}g}"
+    return text
+
+
+def round_down(value: float, digits: int = 6) -> str:
+    """Write a number with so many digits, never above it by more than float noise."""
+    text = f"{value:.{digits}g}"
+    if float(text) - value > 1e-9 * abs(value):
+        below = Context(prec=digits, rounding=ROUND_FLOOR).create_decimal_from_float(value)
+        text = f"{float(below):.{digits}g}"
     return text
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 
 from documents import command, made
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.certificate import Problem, Result
@@ -28,7 +28,6 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "needed": Needed,
     "pareto": ParetoFrontier,
     "plan": Plan,
-    "result": Result,
     "scenario": Scenario,
     "simulation": SimulationResult,
     "sweep": Sweep,
@@ -38,7 +37,6 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
 def schemas() -> dict[str, str]:
     """Path below docs/ to the schema of a document as written out (derived fields included)."""
     texts = {name: kind.model_json_schema(mode="serialization") for name, kind in DOCUMENTS.items()}
-    texts["problem"] = TypeAdapter(Problem).json_schema(mode="serialization")
     return {
         f"schemas/{name}.json": json.dumps(text, indent=1) + "\n" for name, text in texts.items()
     }

@@ -12,6 +12,8 @@ from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.errors import InconsistentResultError
 from planner.solve.problem import Choice, Problem
 
+Floats = NDArray[np.float64]
+
 PROVEN_GAP = 1e-9
 """Relative distance to the bound at which a plan counts as optimal: the one of all searches."""
 
@@ -52,42 +54,65 @@ class Evaluation:
 
 def exceeds(value: float, limit: float | None) -> bool:
     """Whether a sum of floats is above its limit, if there is one, by more than the tolerance."""
-    return limit is not None and value > limit + FEASIBILITY_TOLERANCE * abs(limit)
+    return limit is not None and value > cap(limit)
+
+
+def cap(limit: float) -> float:
+    """The most that a sum of floats with a limit may be."""
+    return limit + FEASIBILITY_TOLERANCE * abs(limit)
 
 
 def times_of(problem: Problem, choice: Choice) -> Times:
     """Latency, busiest resource and medium of a choice (docs/model.md, eq. 27 and 28)."""
-    latency, busiest, medium = 0.0, 0.0, 0.0
-    for start, last, group in choice.runs():
+    return Times(*(float(seconds) for seconds in sum_times(problem, choice)))
+
+
+def sum_times(problem: Problem, choice: Choice) -> tuple[Floats, Floats, Floats]:
+    """Seconds as in `Times`, where options of shape (..., U) are many choices of one structure."""
+    options, runs = choice.options, choice.runs()
+    latency, busiest, medium = (np.zeros(options.shape[:-1]) for _ in range(3))
+    for start, last, group in runs:
         units = np.arange(start, last + 1)
-        options = choice.options[units]
-        latency += float(problem.latency_s[group, units, options].sum())
-        busiest = max(busiest, float(problem.busy_s[:, group, units, options].sum(axis=1).max()))
-        medium += float(problem.medium_s[group, units, options].sum())
-    for (_, last, group), (_, _, following) in itertools.pairwise(choice.runs()):
-        transfer = float(problem.transfer_s[group, following, last])
+        mine = group, units, options[..., units]
+        latency += problem.latency_s[mine].sum(axis=-1)
+        for busy in problem.busy_s:
+            busiest = np.maximum(busiest, busy[mine].sum(axis=-1))
+        medium += problem.medium_s[mine].sum(axis=-1)
+    for (_, last, group), (_, _, following) in itertools.pairwise(runs):
+        transfer = problem.transfer_s[group, following, last]
         latency += transfer
-        busiest = max(busiest, transfer)
-        medium += float(problem.transfer_medium_s[group, following, last])
-    ends = float(problem.input_s[choice.groups[0]]), float(problem.output_s[choice.groups[-1]])
-    medium += sum(ends) if problem.shared_medium else 0.0
-    return Times(latency + sum(ends), max(busiest, *ends), medium)
+        busiest = np.maximum(busiest, transfer)
+        medium += problem.transfer_medium_s[group, following, last]
+    for end in (problem.input_s[choice.groups[0]], problem.output_s[choice.groups[-1]]):
+        latency += end
+        busiest = np.maximum(busiest, end)
+        medium += end * problem.shared_medium
+    return latency, busiest, medium
 
 
 def loss_of(problem: Problem, choice: Choice) -> float:
     """The limited loss, summed over the units."""
-    groups = np.repeat(choice.groups, np.diff([*choice.starts, len(choice.options)]))
-    return float(problem.loss[groups, np.arange(len(groups)), choice.options].sum())
+    return float(sum_losses(problem, choice))
+
+
+def sum_losses(problem: Problem, choice: Choice) -> Floats:
+    """The same where options of shape (..., U) are many choices of one structure."""
+    groups = np.repeat(choice.groups, np.diff([*choice.starts, choice.options.shape[-1]]))
+    losses: Floats = problem.loss[groups, np.arange(len(groups)), choice.options].sum(axis=-1)
+    return losses
 
 
 def needed_bytes(problem: Problem, choice: Choice) -> list[tuple[int, NDArray[np.int64]]]:
-    """Group and memory of every stage: stored weights and the largest live bytes, shape (P,)."""
+    """Group and memory of every stage: stored weights and the largest live bytes, shape (P,).
+
+    Shape (..., P) where options of shape (..., U) are many choices of one structure.
+    """
     needed = []
     for start, last, group in choice.runs():
         units = np.arange(start, last + 1)
-        options = choice.options[units]
-        stored = problem.weight_bytes[group, units, options].sum(axis=0)
-        needed.append((group, stored + problem.live_bytes[group, units, options].max(axis=0)))
+        mine = group, units, choice.options[..., units]
+        stored = problem.weight_bytes[mine].sum(axis=-2)
+        needed.append((group, stored + problem.live_bytes[mine].max(axis=-2)))
     return needed
 
 

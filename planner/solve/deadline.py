@@ -19,11 +19,6 @@ class Deadline:
         return time.perf_counter() - self._start
 
     @property
-    def stop_at(self) -> float:
-        """The end as a value of ``time.perf_counter()``."""
-        return float("inf") if self.limit_s is None else self._start + self.limit_s
-
-    @property
     def passed(self) -> bool:
         """Whether the limit is over."""
         return self.limit_s is not None and self.elapsed_s >= self.limit_s

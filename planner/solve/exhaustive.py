@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from math import comb, prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.domain.certificate import Certificate
 from planner.errors import BadInputError
-from planner.solve.check import evaluate, times_of
+from planner.solve.check import Floats, cap, needed_bytes, sum_losses, sum_times
 from planner.solve.deadline import Deadline
 from planner.solve.problem import Choice, Problem, Result
 
@@ -35,13 +36,25 @@ def minimise_exhaustively(problem: Problem) -> Result:
             f"--solver exhaustive: {cases:.3g} combinations; at most {MAX_CASES:,} are tried"
         )
     best: tuple[float, float, Choice] | None = None
-    for choice in _choices(problem):
-        found = evaluate(problem, choice)
-        if found.violations or (best and found.objective_s > best[0] * (1 + _ROUNDING)):
+    for many in _structures(problem):
+        latency_s, busiest_s, medium_s = sum_times(problem, many)
+        bottleneck_s = np.maximum(busiest_s, medium_s)
+        kept = ~(
+            _exceed(latency_s, problem.max_latency_s)
+            | _exceed(bottleneck_s, problem.max_bottleneck_s)
+            | _exceed(sum_losses(problem, many), problem.max_loss)
+        )
+        for group, needed in needed_bytes(problem, many):
+            kept &= (needed <= problem.memory_limit_bytes[group]).all(axis=-1)
+        if not kept.any():
             continue
-        latency_s = times_of(problem, choice).latency_s
-        if best is None or found.objective_s < best[0] * (1 - _ROUNDING) or latency_s < best[1]:
-            best = found.objective_s, latency_s, choice
+        objective_s = latency_s if problem.objective == "latency" else bottleneck_s
+        least_s = objective_s[kept].min()
+        alike = np.flatnonzero(kept & (objective_s <= least_s * (1 + _ROUNDING)))
+        first = int(alike[latency_s[alike].argmin()])
+        found = float(objective_s[first]), float(latency_s[first])
+        if best is None or _is_better(found, best[:2]):
+            best = *found, many.model_copy(update={"options": many.options[first]})
     return Result(
         choice=best[2] if best else None,
         objective_s=best[0] if best else None,
@@ -54,6 +67,17 @@ def minimise_exhaustively(problem: Problem) -> Result:
         ),
         binding="" if best else "no combination fits",
     )
+
+
+def _exceed(values: Floats, limit: float | None) -> NDArray[np.bool_]:
+    return np.zeros(values.shape, dtype=np.bool_) if limit is None else values > cap(limit)
+
+
+def _is_better(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether an objective and a latency are better; objectives may differ by rounding alone."""
+    if one[0] > other[0] * (1 + _ROUNDING):
+        return False
+    return one[0] < other[0] * (1 - _ROUNDING) or one[1] < other[1]
 
 
 def count_choices(problem: Problem) -> int:
@@ -85,14 +109,16 @@ def _sequences(problem: Problem, before: tuple[int, ...] = ()) -> Iterator[tuple
             yield from _sequences(problem, (*before, group))
 
 
-def _choices(problem: Problem) -> Iterator[Choice]:
+def _structures(problem: Problem) -> Iterator[Choice]:
+    """Every structure with all combinations of its options, shape (combinations, U)."""
     units = len(problem.cuttable) + 1
     cuts = [int(cut) + 1 for cut in np.flatnonzero(problem.cuttable)]
     for groups in _sequences(problem):
+        if problem.all_nodes and problem.nodes[list(groups)].sum() < problem.max_nodes:
+            continue
         for chosen in itertools.combinations(cuts, len(groups) - 1):
             starts = (0, *chosen)
             rows = np.repeat(groups, np.diff([*starts, units]))
             options = [np.flatnonzero(problem.allowed[g, u]) for u, g in enumerate(rows)]
-            for picked in itertools.product(*options):
-                # the options are whole numbers already: validating each case costs the most
-                yield Choice.model_construct(starts=starts, groups=groups, options=np.array(picked))
+            all_of_them = np.stack(np.meshgrid(*options, indexing="ij"), axis=-1)
+            yield Choice(starts=starts, groups=groups, options=all_of_them.reshape(-1, units))

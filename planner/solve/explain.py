@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from planner.solve.check import loss_of, needed_bytes
 from planner.solve.deadline import Deadline
 from planner.solve.problem import NO_LIMIT, Choice, Problem, Result
-from planner.units import round_up
+from planner.units import round_down, round_up
 
 Solve = Callable[[Problem, Deadline], Result]
 
@@ -218,7 +218,7 @@ def _raise_bottleneck(tried: _Tried) -> str:
         return ""
     return (
         f"throughput binds: the limit is {_rate(limit)} inputs/s, "
-        f"{_works('largest', tried.sure)} {_rate(least * (1 + 1e-6))} inputs/s"
+        f"{_works('largest', tried.sure)} {_rate(least)} inputs/s"
         f"{_or_less(tried.sure).replace('less', 'more')}"
     )
 
@@ -250,4 +250,4 @@ def _or_less(sure: bool) -> str:
 
 
 def _rate(seconds: float) -> str:
-    return f"{1.0 / seconds:.6g}" if seconds > 0 else "any number of"
+    return round_down(1.0 / seconds) if seconds > 0 else "any number of"

@@ -128,7 +128,7 @@ class Choice(Frozen):
 
     def runs(self) -> list[tuple[int, int, int]]:
         """First unit, last unit and group of every stage."""
-        stops = [*self.starts[1:], len(self.options)]
+        stops = [*self.starts[1:], self.options.shape[-1]]
         return [
             (start, stop - 1, group)
             for start, stop, group in zip(self.starts, stops, self.groups, strict=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.solve.check import needed_bytes
 from planner.solve.deadline import Deadline
 from planner.solve.milp import MEGA, Milp, MilpOutcome, units_per_second
 from planner.solve.problem import NO_LIMIT, Choice, Problem
@@ -100,8 +101,25 @@ class Program:
         The outcome counts in ``units`` per second; a latency is without the transfers and ends of
         a fixed structure.
         """
-        outcome = self.milp.solve(time_limit_s)
-        return outcome, None if outcome.values is None else self._choice(outcome.values)
+        deadline = Deadline(time_limit_s)
+        while True:
+            outcome = self.milp.solve(deadline.left_s)
+            choice = None if outcome.values is None else self._choice(outcome.values)
+            if choice is None or self._merges or self._fits_to_the_byte(choice):
+                return outcome, choice
+            # a whole number may be off by 1e-9, of gigabytes some bytes: look for another choice
+            self.milp.add_row(self._taken(outcome.values), "<=", len(self._problem.cuttable))
+
+    def _fits_to_the_byte(self, choice: Choice) -> bool:
+        limits = self._problem.memory_limit_bytes
+        needs = needed_bytes(self._problem, choice)
+        return all(bool((needed <= limits[group]).all()) for group, needed in needs)
+
+    def _taken(self, values: NDArray[np.float64] | None) -> Terms:
+        """The variable of every unit's option in a solution, one each."""
+        assert values is not None
+        variables = [y for cell in self._cells for y in cell.counts.values()]
+        return [(y, 1.0) for y in variables if values[y] > 0.5]
 
     def _add_cells(self, slot: int) -> list[_Cell]:
         """The cells of one slot, each with an integer count per option."""
@@ -405,7 +423,7 @@ def _comes_again(follows: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _stacked(problem: Problem) -> NDArray[np.float64]:
     """Everything that may tell two options apart, shape (G, U, K, F)."""
-    columns = []
+    columns: list[NDArray[np.generic]] = []
     if problem.objective == "latency" or problem.max_latency_s is not None:
         columns.append(problem.latency_s)
     if problem.objective == "bottleneck" or problem.max_bottleneck_s is not None:

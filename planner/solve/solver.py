@@ -6,6 +6,8 @@ found; and the integer *program* where their proof does not close.
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from planner.domain.certificate import Certificate, Status
@@ -29,6 +31,7 @@ from planner.solve.ring.search import minimise_ring
 from planner.solve.stages.bottleneck import minimise_bottleneck
 from planner.solve.stages.latency import minimise_latency
 from planner.solve.stages.search import Search
+from planner.solve.stages.stage_graph import TooManyStatesError
 
 RING = "dynamic programming"
 STAGES = "Lagrangian dual + dynamic programming"
@@ -101,7 +104,10 @@ class _Call:
     def __init__(self, problem: Problem, deadline: Deadline) -> None:
         self._problem = problem
         self._deadline = deadline
-        self._search = Search(deadline.share(_SHARE))
+        # where no time would be left to write the program down, the searches have all of it
+        self._search = Search(
+            deadline if is_too_long(problem, deadline) else deadline.share(_SHARE)
+        )
 
     def offer(self, choice: Choice) -> None:
         """Take a plan that keeps all limits, if it is the best."""
@@ -154,10 +160,9 @@ class _Call:
         for choice in known:
             if not find_structure_faults(problem, choice):
                 self.offer(choice)
-        if problem.objective == "latency":
-            minimise_latency(problem, search, structures)
-        else:
-            minimise_bottleneck(problem, search, structures)
+        minimise = minimise_latency if problem.objective == "latency" else minimise_bottleneck
+        with contextlib.suppress(TooManyStatesError):  # the program's turn then, from what is known
+            minimise(problem, search, structures)
         if not search.closed:
             return self.ask_program(f"{SOLVER_NAME} after {STAGES}")
         solver = f"{STAGES}, {SOLVER_NAME}" if search.by_program else STAGES

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from planner.solve.allocation.solver import solve_allocation
 
-from planner.domain.certificate import AllocationProblem
-from planner.solve.check import evaluate_allocation
+from planner.solve.check import evaluate
+from planner.solve.problem import Problem
+from planner.solve.solver import solve
+from tests.planner.problems import chain_problem
 
 
-def drawn_chain(seed: int, workers: int, units: int, **fields: Any) -> AllocationProblem:
+def drawn_chain(seed: int, workers: int, units: int, **fields: Any) -> Problem:
     """Unlike workers and links; ``fields`` replace those of the problem."""
     random = np.random.default_rng(seed)
     work = random.integers(1, 1000, units) * 1e-3
@@ -29,29 +30,28 @@ def drawn_chain(seed: int, workers: int, units: int, **fields: Any) -> Allocatio
         "weight_bytes": random.integers(10**5, 10**6, units),
         "live_bytes": random.integers(10**4, 10**6, units),
         "memory_limit_bytes": (None,) * workers,
-        "worker_names": tuple(f"w{index}" for index in range(workers)),
     }
-    return AllocationProblem.model_validate(values | fields)
+    return chain_problem(**(values | fields))
 
 
-def memory_for(problem: AllocationProblem, factor: float) -> AllocationProblem:
+def memory_for(problem: Problem, factor: float) -> Problem:
     """The problem with memory for so much more than an equal share of the weights on each."""
-    workers = len(problem.worker_names)
-    share = int(problem.weight_bytes.sum() * factor / workers) + int(problem.live_bytes.max())
-    return problem.model_copy(update={"memory_limit_bytes": (share,) * workers})
+    weights, live = problem.weight_bytes[0], problem.live_bytes[0]
+    share = int(weights.sum() * factor / int(problem.available.sum())) + int(live.max())
+    return problem.but(memory_limit_bytes=np.full_like(problem.memory_limit_bytes, share))
 
 
-def best_s(problem: AllocationProblem, solver: str = "auto") -> float:
+def best_s(problem: Problem, solver: str = "auto") -> float:
     """The proven optimum, of a plan that keeps every limit."""
-    result = solve_allocation(problem, solver=solver)
+    result = solve(problem, solver)
     assert result.certificate.status == "optimal" and result.objective_s is not None
     assert result.choice is not None
-    assert not evaluate_allocation(problem, result.choice).violations
+    assert not evaluate(problem, result.choice).violations
     return result.objective_s
 
 
-def limited(problem: AllocationProblem, factor: float) -> AllocationProblem:
+def limited(problem: Problem, factor: float) -> Problem:
     """The problem with the other objective limited to so much above its own optimum."""
     other = "bottleneck" if problem.objective == "latency" else "latency"
-    best = best_s(problem.model_copy(update={"objective": other}))
-    return problem.model_copy(update={f"max_{other}_s": best * factor})
+    best = best_s(problem.but(objective=other))
+    return problem.but(**{f"max_{other}_s": best * factor})

@@ -6,8 +6,10 @@ from functools import partial
 
 import pytest
 
-from planner.domain.certificate import Certificate, Result
+from planner.domain.certificate import Certificate
+from planner.solve.problem import Result
 from tests.planner.oracle import AllocationCase, SparsityCase, allocation_case
+from tests.planner.problems import workers_of
 
 Case = SparsityCase | AllocationCase
 
@@ -31,7 +33,10 @@ ALLOCATION = {
 def in_ticks(case: Case, result: Result) -> tuple[tuple[int, ...], int]:
     """The choice, and its value in exact ticks."""
     assert result.choice is not None and result.objective_s is not None
-    choice = tuple(int(k) for k in result.choice)
+    chosen = (
+        workers_of(result.choice) if isinstance(case, AllocationCase) else result.choice.options
+    )
+    choice = tuple(int(k) for k in chosen)
     return choice, case.value(choice)
 
 

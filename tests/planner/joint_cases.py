@@ -11,11 +11,11 @@ from planner.solve.problem import NO_LIMIT, Problem
 TICKS = (1e-9, 1e-6, 1e-3)
 
 
-def random_joint(seed: int) -> Problem:
+def random_joint(seed: int, least_units: int = 1, most_units: int = 5) -> Problem:
     """A joint problem of every kind: objectives, limits, node types, orders, media, ties."""
     rng = Random(seed)
     tick = rng.choice(TICKS)
-    units, options = rng.randint(1, 5), rng.randint(1, 3)
+    units, options = rng.randint(least_units, most_units), rng.randint(1, 3)
     uses, available, follows = _groups(rng)
     groups, positions = len(uses), int(uses.sum(axis=1).max())
     most = rng.choice([3, 30, 1000])

@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from planner.domain.certificate import AllocationProblem, MemoryLimit, SparsityProblem, SumLimit
+from planner.solve.problem import Problem
+from tests.planner.problems import chain_problem, choice_problem
 
 Rows = list[list[int]]
 # seconds per tick; with values up to a million ticks: nanoseconds to seconds
@@ -19,7 +20,7 @@ TICKS = (1e-9, 1e-6, 1e-4)
 
 @dataclass(frozen=True)
 class SparsityCase:
-    """A sparsity problem whose seconds and losses are whole multiples of ``tick``."""
+    """A choice of options whose seconds and losses are whole multiples of ``tick``."""
 
     tick: float
     objective: list[Rows]
@@ -27,28 +28,12 @@ class SparsityCase:
     sums: list[tuple[Rows, int]] = field(default_factory=list)
     memory: list[tuple[Rows, Rows, int]] = field(default_factory=list)
 
-    def problem(self) -> SparsityProblem:
-        return SparsityProblem(
-            objective_s=np.array(self.objective) * self.tick,
-            allowed=np.array(self.allowed),
-            sum_limits=tuple(
-                SumLimit(
-                    name=f"sum {index}",
-                    values=np.array(values) * self.tick,
-                    limit=limit * self.tick,
-                    unit="s",
-                )
-                for index, (values, limit) in enumerate(self.sums)
-            ),
-            memory_limits=tuple(
-                MemoryLimit(
-                    name=f"node {index}",
-                    weight_bytes=np.array(weights),
-                    live_bytes=np.array(live),
-                    limit_bytes=limit,
-                )
-                for index, (weights, live, limit) in enumerate(self.memory)
-            ),
+    def problem(self) -> Problem:
+        return choice_problem(
+            np.array(self.objective) * self.tick,
+            np.array(self.allowed),
+            [(np.array(values) * self.tick, limit * self.tick) for values, limit in self.sums],
+            [(np.array(stored), np.array(live), limit) for stored, live, limit in self.memory],
         )
 
     def choices(self) -> Iterator[tuple[int, ...]]:
@@ -159,7 +144,7 @@ def _in_any_order(units: int, free: frozenset[int]) -> Iterator[tuple[int, ...]]
 
 @dataclass(frozen=True)
 class AllocationCase:
-    """An allocation problem whose seconds are whole multiples of ``tick``."""
+    """A chain over single nodes whose seconds are whole multiples of ``tick``."""
 
     tick: float
     objective: Literal["latency", "bottleneck"]
@@ -176,11 +161,11 @@ class AllocationCase:
     max_bottleneck: int | None = None
     any_order: bool = False
 
-    def problem(self) -> AllocationProblem:
+    def problem(self) -> Problem:
         def seconds(ticks: int | None) -> float | None:
             return None if ticks is None else ticks * self.tick
 
-        return AllocationProblem(
+        return chain_problem(
             objective=self.objective,
             compute_s=np.array(self.compute) * self.tick,
             transfer_s=np.array(self.transfer) * self.tick,
@@ -190,8 +175,7 @@ class AllocationCase:
             shared_medium=self.shared,
             weight_bytes=np.array(self.weights),
             live_bytes=np.array(self.live),
-            memory_limit_bytes=tuple(self.memory),
-            worker_names=tuple(f"worker {n}" for n in range(len(self.compute))),
+            memory_limit_bytes=self.memory,
             all_workers=self.all_workers,
             max_latency_s=seconds(self.max_latency),
             max_bottleneck_s=seconds(self.max_bottleneck),

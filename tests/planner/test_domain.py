@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from planner.case import Case
 from planner.domain.accuracy import AccuracyCurve
-from planner.domain.certificate import AllocationProblem, Problem, Result, SparsityProblem
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
@@ -21,10 +20,11 @@ from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
 from planner.strategies.baselines import pipeline_equal, uniform
 from planner.strategies.compare import Comparison, compare
-from planner.strategies.optimise import optimal_sparsity
+from planner.solve.problem import Problem
 from profiles.catalog import load_curve
 from tests.planner.builders import Net, cluster
 from tests.planner.oracle import allocation_case, sparsity_case
+from tests.planner.problems import choice_problem
 
 Path = tuple[str | int, ...]
 NAN, INFINITY = math.nan, math.inf
@@ -226,57 +226,49 @@ def test_limits_that_mean_nothing_are_refused(values: dict[str, float]) -> None:
 def test_arrays_are_read_only_and_survive_json() -> None:
     problem = sparsity_case(Random(1), sums=1, nodes=1).problem()
     with pytest.raises(ValueError, match="read-only"):
-        problem.objective_s[0, 0, 0] = 1.0
-    adapter: TypeAdapter[Problem] = TypeAdapter(Problem)
-    read = adapter.validate_json(problem.model_dump_json())
-    assert isinstance(read, SparsityProblem)
-    assert np.array_equal(read.objective_s, problem.objective_s)
-    assert np.array_equal(read.allowed, problem.allowed)
-    chain_problem = allocation_case(Random(1), "latency", memory=True).problem()
-    again = adapter.validate_json(chain_problem.model_dump_json())
-    assert isinstance(again, AllocationProblem)
-    assert np.array_equal(again.transfer_s, chain_problem.transfer_s)
+        problem.latency_s[0, 0, 0] = 1.0
+    for each in (problem, allocation_case(Random(1), "latency", memory=True).problem()):
+        read = Problem.model_validate_json(each.model_dump_json())
+        for name in ("latency_s", "allowed", "weight_bytes", "transfer_s"):
+            assert np.array_equal(getattr(read, name), getattr(each, name))
 
 
 @pytest.mark.parametrize(
     "field, value, words",
     [
-        ("objective_s", [[[NAN]]], "holds NaN or infinity"),
-        ("objective_s", [[[INFINITY]]], "holds NaN or infinity"),
-        ("objective_s", [[["fast"]]], "holds something that is no number"),
-        ("objective_s", [[[None]]], "holds something that is no number"),
-        ("allowed", [[2]], "holds a number that is not whole"),
+        ("latency_s", [[[NAN]]], "holds NaN or infinity"),
+        ("latency_s", [[[INFINITY]]], "holds NaN or infinity"),
+        ("latency_s", [[["fast"]]], "holds something that is no number"),
+        ("latency_s", [[[None]]], "holds something that is no number"),
+        ("allowed", [[[2]]], "holds a number that is not whole"),
     ],
 )
 def test_arrays_hold_finite_numbers(field: str, value: Any, words: str) -> None:
-    values = {"objective_s": [[[1.0]]], "allowed": [[True]]} | {field: value}
+    values = choice_problem(np.ones((1, 1, 1)), np.ones((1, 1), dtype=np.bool_)).model_dump()
+    assert Problem(**values).latency_s.shape == (1, 1, 1)
     with pytest.raises(ValidationError, match=words):
-        SparsityProblem(**values)
+        Problem(**(values | {field: value}))
 
 
 def test_integer_arrays_are_not_rounded() -> None:
-    problem = allocation_case(Random(1), "latency").problem()
-    values = problem.model_dump()
-    values["weight_bytes"] = [size + 0.5 for size in values["weight_bytes"]]
+    values = allocation_case(Random(1), "latency").problem().model_dump()
+    values["weight_bytes"] = np.array(values["weight_bytes"]) + 0.5
     with pytest.raises(ValidationError, match="holds a number that is not whole"):
-        AllocationProblem(**values)
+        Problem(**values)
 
 
 def test_every_document_says_its_version() -> None:
     case = Case(small_net(), cluster(2))
-    _, result = optimal_sparsity(case, Request(2))
     found: list[BaseModel] = [
         case.profile,
         case.cluster,
         pipeline_equal(case, 2),
-        result,
         compare(case, Request(2), (2,)),
     ]
     assert [type(document) for document in found] == [
         ModelProfile,
         Cluster,
         Plan,
-        Result,
         Comparison,
     ]
     assert all(document.model_dump()["schema_version"] == 1 for document in found)

@@ -9,30 +9,33 @@ from random import Random
 
 import numpy as np
 import pytest
-from planner.solve.allocation.solver import solve_allocation
-from planner.solve.sparsity.solver import solve_sparsity
 
-from planner.domain.certificate import AllocationProblem, Result, SparsityProblem, SumLimit
+from planner.domain.certificate import Certificate
 from planner.errors import BadInputError
-from planner.solve.check import evaluate_allocation, evaluate_sparsity
-from planner.solve.exhaustive import MAX_CASES, exhaustive_allocation, exhaustive_sparsity
+from planner.solve.check import evaluate
+from planner.solve.deadline import Deadline
+from planner.solve.exhaustive import MAX_CASES, minimise_exhaustively
+from planner.solve.explain import explain
+from planner.solve.problem import Problem, Result
+from planner.solve.solver import solve
 from planner.units import round_up
 from tests.planner.oracle import AllocationCase, SparsityCase, allocation_case, sparsity_case
+from tests.planner.problems import chain_problem, choice_problem, workers_of
 
 EXPLAINED = 150  # infeasible cases of each kind
 
 
-def partition(layers: int, dimensions: int, seed: int) -> SparsityProblem:
+def partition(layers: int, dimensions: int, seed: int) -> Problem:
     """Share vectors out between two options so that every dimension is balanced: hard."""
     random = Random(seed)
     drawn = [[random.randint(1, 10**6) for _ in range(layers)] for _ in range(dimensions)]
     size = np.array([[round(1e6 * x / sum(row)) for x in row] for row in drawn])
     one = np.stack([size, np.zeros_like(size)], axis=2)
     objective = np.concatenate([one, one[:, :, ::-1]]) * 1e-6
-    return SparsityProblem(objective_s=objective, allowed=np.ones((layers, 2), dtype=np.bool_))
+    return choice_problem(objective, np.ones((layers, 2), dtype=np.bool_))
 
 
-def full_ring(workers: int = 8, units: int = 120) -> AllocationProblem:
+def full_ring(workers: int = 8, units: int = 120) -> Problem:
     """A long chain on unlike workers whose memory holds a little more than their share."""
     random = Random(1)
     work = [random.randint(1, 1000) for _ in range(units)]
@@ -42,7 +45,7 @@ def full_ring(workers: int = 8, units: int = 120) -> AllocationProblem:
         for n in range(workers)
     ]
     weights = np.array([random.randint(10**5, 10**6) for _ in range(units)])
-    return AllocationProblem(
+    return chain_problem(
         objective="latency",
         compute_s=np.outer(slow, work) * 1e-3,
         transfer_s=np.array(sent) * 1e-3,
@@ -52,7 +55,6 @@ def full_ring(workers: int = 8, units: int = 120) -> AllocationProblem:
         weight_bytes=weights,
         live_bytes=np.full(units, 1000),
         memory_limit_bytes=(int(weights.sum() * 1.3 / workers),) * workers,
-        worker_names=tuple("abcdefgh"[:workers]),
     )
 
 
@@ -87,42 +89,45 @@ def check_feasible(result: Result, optimum_s: float) -> None:
     assert certificate.gap == pytest.approx(gap, abs=1e-9) and gap > 0
 
 
-def test_a_sparsity_problem_that_is_stopped() -> None:
+def test_a_choice_that_is_stopped() -> None:
     layers = 20
     problem = partition(layers, 5, seed=1)
     codes = np.arange(2**layers)
     first = np.zeros((5, 2**layers))
     for layer in range(layers):
-        first += problem.objective_s[:5, layer, :1] * (codes >> layer & 1)
-    total = problem.objective_s[:5, :, 0].sum(axis=1)[:, None]
+        first += problem.busy_s[:5, 0, layer, :1] * (codes >> layer & 1)
+    total = problem.busy_s[:5, 0, :, 0].sum(axis=1)[:, None]
     optimum_s = float(np.maximum(first, total - first).max(axis=0).min())
-    check_timeout(solve_sparsity(problem, 0.0))
-    result = stopped(lambda limit_s: solve_sparsity(problem, limit_s))
-    check_feasible(result, optimum_s)
-    assert result.choice is not None
-    assert evaluate_sparsity(problem, result.choice).objective_s == result.objective_s
+    check_timeout(solve(problem, "ilp", Deadline(0.0)))
+    # all layers at one option are a plan that needs no time
+    for result in (
+        solve(problem, deadline=Deadline(0.0)),
+        stopped(lambda limit_s: solve(problem, deadline=Deadline(limit_s))),
+    ):
+        check_feasible(result, optimum_s)
+        assert result.choice is not None
+        assert evaluate(problem, result.choice).objective_s == result.objective_s
     # with all the time that it needs it finds what trying everything finds
-    proven = solve_sparsity(problem)
+    proven = solve(problem)
     assert proven.certificate.status == "optimal"
     assert proven.objective_s == pytest.approx(optimum_s, rel=1e-9)
 
 
-@pytest.mark.thorough
 def test_an_allocation_that_is_stopped() -> None:
     problem = full_ring()
-    check_timeout(solve_allocation(problem, 0.0, "ilp"))
-    result = stopped(lambda limit_s: solve_allocation(problem, limit_s, "ilp"))
-    proven = solve_allocation(problem)
+    check_timeout(solve(problem, "ilp", Deadline(0.0)))
+    result = stopped(lambda limit_s: solve(problem, "ilp", Deadline(limit_s)))
+    proven = solve(problem)
     assert proven.certificate.status == "optimal" and proven.objective_s is not None
     check_feasible(result, proven.objective_s)
     assert result.choice is not None
-    assert not evaluate_allocation(problem, result.choice).violations
+    assert not evaluate(problem, result.choice).violations
 
 
 def test_a_time_limit_that_is_long_enough_changes_nothing() -> None:
     case = sparsity_case(Random(3), resources=2, sums=1)
-    assert solve_sparsity(case.problem(), 60.0).objective_s == (
-        solve_sparsity(case.problem()).objective_s
+    assert solve(case.problem(), deadline=Deadline(60.0)).objective_s == (
+        solve(case.problem()).objective_s
     )
 
 
@@ -139,53 +144,96 @@ def infeasible_sparsity(random: Random) -> SparsityCase:
             return case
 
 
-def relaxed_sparsity(
-    case: SparsityCase, name: str, limit: float | None = None, more: int = 0
-) -> SparsityCase:
-    """The case with another limit in seconds, or with more bytes on each node."""
-    if name == "memory":
-        memory = [(weights, live, most + more) for weights, live, most in case.memory]
-        return replace(case, memory=memory)
-    assert limit is not None
+def with_more(case: SparsityCase, nodes: list[int], more: int) -> SparsityCase:
+    """The case with more bytes on some nodes."""
+    memory = [
+        (weights, live, most + more * (node in nodes))
+        for node, (weights, live, most) in enumerate(case.memory)
+    ]
+    return replace(case, memory=memory)
+
+
+def with_limit(case: SparsityCase, index: int, limit: int) -> SparsityCase:
+    """The case with another limit on a sum, in ticks."""
     sums = list(case.sums)
-    index = int(name.removeprefix("sum "))
-    sums[index] = (sums[index][0], whole_ticks(limit, case.tick))
+    sums[index] = (sums[index][0], limit)
     return replace(case, sums=sums)
 
 
 def whole_ticks(limit_s: float, tick: float) -> int:
-    return int(limit_s / tick * (1 + 1e-9))
+    return int(limit_s / tick * (1 + 1e-6))
 
 
-SUM = r"(.+) binds: the limit is (\S+) s, the smallest that works is (\S+) s"
+LOSS = r"loss binds: the limit is (\S+) s, the smallest that works is (\S+) s"
+LATENCY = r"latency binds: the limit is (\S+) s, the smallest that works is (\S+) s"
+RATE = r"throughput binds: the limit is (\S+) inputs/s, the largest that works is (\S+) inputs/s"
 MEMORY = r"memory of (.+) binds: its limit is ([\d,]+) bytes, the smallest that works is ([\d,]+) "
-MEMORY += r"\(([\d,]+) more on each limited node\)"
+MEMORY += r"\(([\d,]+) more on (each limited node|each node of this kind)\)"
+ENDLESS = 10**15
+
+
+def check_memory(
+    found: re.Match[str],
+    limits: dict[str, int],
+    fits: Callable[[list[str], int], bool],
+) -> None:
+    """The node named is the one that helps with the fewest bytes, and no fewer help.
+
+    ``limits`` are those of the limited nodes by name; ``fits`` tells whether a plan is there with
+    so many bytes more on some of them.
+    """
+    name, *numbers, where = found.groups()
+    limit, least, more = (int(number.replace(",", "")) for number in numbers)
+    assert limit == limits[name] and limit + more == least
+    everywhere = list(limits)
+    if where == "each limited node" and len(limits) > 1:
+        assert not any(fits([node], ENDLESS) for node in limits)
+        assert limit == min(limits.values())
+        assert fits(everywhere, more) and not fits(everywhere, more - 1)
+        return
+    assert fits([name], more)
+    assert not any(fits([node], more - 1) for node in limits)
 
 
 @pytest.mark.parametrize("block", range(3))
 def test_why_no_sparsity_fits(block: int) -> None:
     for seed in range(block * EXPLAINED // 3, (block + 1) * EXPLAINED // 3):
         case = infeasible_sparsity(Random(seed))
-        text = solve_sparsity(case.problem()).binding
+        text = solve(case.problem()).binding
+        limits = {f"node {node}": most for node, (*_, most) in enumerate(case.memory)}
+        if len(limits) == 1:  # a group of one node is called by its own name
+            limits = {"all": limits["node 0"]}
+        names = list(limits)
+
+        def fits(
+            nodes: list[str], more: int, case: SparsityCase = case, names: list[str] = names
+        ) -> bool:
+            return with_more(case, [names.index(n) for n in nodes], more).best() is not None
+
         if found := re.fullmatch(MEMORY, text):
-            limit, least, more = (int(number.replace(",", "")) for number in found.groups()[1:])
-            assert limit == min(most for _, _, most in case.memory)
-            assert limit + more == least
-            assert relaxed_sparsity(case, "memory", more=more).best() is not None
-            assert relaxed_sparsity(case, "memory", more=more - 1).best() is None
-        elif found := re.fullmatch(SUM, text):
-            name, least_s = found[1], float(found[3])
-            limit_s = case.sums[int(name.removeprefix("sum "))][1] * case.tick
-            assert float(found[2]) == pytest.approx(limit_s, rel=1e-5)
-            assert relaxed_sparsity(case, name, limit=least_s).best() is not None
-            assert relaxed_sparsity(case, name, limit=least_s * 0.999).best() is None
+            check_memory(found, limits, fits)
+            continue
+        assert not limits or not fits(names, ENDLESS)
+        if text.startswith("several limits exclude each other"):
+            for index in range(len(case.sums)):
+                assert with_limit(case, index, ENDLESS).best() is None
+            continue
+        if found := re.fullmatch(LOSS, text):
+            index, limit_s, least_s = 0, float(found[1]), float(found[2])
+        elif found := re.fullmatch(LATENCY, text):
+            index, limit_s, least_s = 1, float(found[1]), float(found[2])
         else:
-            assert text.startswith("several limits exclude each other")
-            for name in ["memory"] * bool(case.memory) + [
-                f"sum {index}" for index in range(len(case.sums))
-            ]:
-                endless = relaxed_sparsity(case, name, limit=1e9, more=10**15)
-                assert endless.best() is None
+            found = re.fullmatch(RATE, text)
+            assert found is not None, text
+            index = 1
+            limit_s, least_s = (
+                0.0 if number == "any number of" else 1 / float(number) for number in found.groups()
+            )
+        given_s = case.sums[index][1] * case.tick
+        assert limit_s == pytest.approx(given_s, rel=1e-5)
+        for seconds, works in ((least_s, True), (least_s * 0.999, False)):
+            least = with_limit(case, index, whole_ticks(seconds, case.tick)).best()
+            assert (least is not None) == works
 
 
 def infeasible_allocation(random: Random, any_order: bool) -> AllocationCase:
@@ -203,71 +251,109 @@ def infeasible_allocation(random: Random, any_order: bool) -> AllocationCase:
             return case
 
 
-def more_memory(case: AllocationCase, more: int) -> AllocationCase:
-    return replace(case, memory=[most if most is None else most + more for most in case.memory])
+def more_memory(case: AllocationCase, nodes: list[int], more: int) -> AllocationCase:
+    memory = [
+        most if most is None else most + more * (node in nodes)
+        for node, most in enumerate(case.memory)
+    ]
+    return replace(case, memory=memory)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("any_order", [False, True])
 @pytest.mark.parametrize("solver", ["auto", "ilp"])
 def test_why_no_allocation_fits(solver: str, any_order: bool) -> None:
     for seed in range(EXPLAINED):
         case = infeasible_allocation(Random(seed), any_order)
-        text = solve_allocation(case.problem(), solver=solver).binding
+        text = solve(case.problem(), solver).binding
+        limits = {f"worker {n}": most for n, most in enumerate(case.memory) if most is not None}
+
+        def fits(nodes: list[str], more: int, case: AllocationCase = case) -> bool:
+            return more_memory(case, [int(n.split()[1]) for n in nodes], more).best() is not None
+
         if found := re.fullmatch(MEMORY, text):
-            limit, least, more = (int(number.replace(",", "")) for number in found.groups()[1:])
-            assert limit == min(most for most in case.memory if most is not None)
-            assert limit + more == least
-            assert more_memory(case, more).best() is not None
-            assert more_memory(case, more - 1).best() is None
-        elif found := re.fullmatch(SUM, text):
-            field = f"max_{found[1]}"
-            least_s = float(found[3])
-            for limit_s, fits in ((least_s, True), (least_s * 0.999, False)):
-                relaxed = replace(case, **{field: whole_ticks(limit_s, case.tick)})
-                assert (relaxed.best() is not None) == fits
+            check_memory(found, limits, fits)
+        elif found := re.fullmatch(LATENCY, text):
+            for limit_s, works in ((float(found[2]), True), (float(found[2]) * 0.999, False)):
+                relaxed = replace(case, max_latency=whole_ticks(limit_s, case.tick))
+                assert (relaxed.best() is not None) == works
+        elif found := re.fullmatch(RATE, text):
+            for limit_s, works in ((1 / float(found[2]), True), (0.999 / float(found[2]), False)):
+                relaxed = replace(case, max_bottleneck=whole_ticks(limit_s, case.tick))
+                assert (relaxed.best() is not None) == works
         elif "nodes cannot each have one of" in text:
             assert case.all_workers and len(case.compute) > len(case.weights)
         else:
             assert text.startswith("several limits exclude each other")
-            for relaxed in (
-                more_memory(case, 10**15),
-                replace(case, max_latency=None),
-                replace(case, max_bottleneck=None),
-            ):
+            assert not limits or not fits(list(limits), ENDLESS)
+            for relaxed in (replace(case, max_latency=None), replace(case, max_bottleneck=None)):
                 assert relaxed == case or relaxed.best() is None
+
+
+def two_memories(large: int, small: int) -> Problem:
+    """One layer of 30 bytes and three of 1 on two nodes."""
+    weights = np.array([30, 1, 1, 1])
+    return chain_problem(
+        objective="latency",
+        compute_s=np.ones((2, 4)),
+        transfer_s=np.full((2, 2, 3), 0.1),
+        medium_s=np.zeros(3),
+        weight_bytes=weights,
+        live_bytes=np.zeros(4, dtype=np.int64),
+        memory_limit_bytes=(large, small),
+    )
+
+
+def test_the_memory_that_is_named_is_the_one_that_helps() -> None:
+    # the small node holds what is left for it, and with as much more it still does not hold all
+    text = solve(two_memories(24, 8)).binding
+    assert text == (
+        "memory of worker 0 binds: its limit is 24 bytes, the smallest that works is 30 "
+        "(6 more on each node of this kind)"
+    )
+    assert solve(two_memories(24, 8 + 6)).choice is None
+    assert solve(two_memories(30, 8)).choice is not None
+
+
+def test_an_explanation_that_is_stopped_says_so() -> None:
+    problem = two_memories(24, 8)
+    text = explain(problem, lambda relaxed, part: solve(relaxed, deadline=part), Deadline(0.0))
+    assert text == "the search for the limit that binds was stopped: allow more time"
+    asked = []
+
+    def give_up_after_two(relaxed: Problem, part: Deadline) -> Result:
+        asked.append(relaxed)
+        if len(asked) < 3:
+            return solve(relaxed)
+        certificate = Certificate(status="timeout", solver="none", runtime_s=0.0)
+        return Result(choice=None, objective_s=None, certificate=certificate)
+
+    text = explain(problem, give_up_after_two, Deadline())
+    assert text.endswith(", or less: the search was stopped") and "what surely works is" in text
 
 
 def test_a_limit_of_zero_allows_nothing_above_it() -> None:
     values = np.array([[1e-10, 0.0], [2.0, 0.0]])
-    problem = SparsityProblem(
-        objective_s=np.array([[[1.0, 5.0], [1.0, 5.0]]]),
-        allowed=np.ones((2, 2), dtype=np.bool_),
-        sum_limits=(SumLimit(name="loss", values=values, limit=0.0),),
-    )
-    for result in (solve_sparsity(problem), exhaustive_sparsity(problem)):
-        assert result.choice is not None and result.choice.tolist() == [1, 1]
+    costs = np.array([[[1.0, 5.0], [1.0, 5.0]]])
+    problem = choice_problem(costs, np.ones((2, 2), dtype=np.bool_), [(values, 0.0)])
+    for result in (solve(problem), solve(problem, "ilp"), minimise_exhaustively(problem)):
+        assert result.choice is not None and result.choice.options.tolist() == [1, 1]
 
 
 def test_a_problem_without_any_cost() -> None:
-    problem = SparsityProblem(
-        objective_s=np.zeros((1, 2, 2)), allowed=np.ones((2, 2), dtype=np.bool_)
-    )
-    for result in (solve_sparsity(problem), exhaustive_sparsity(problem)):
+    problem = choice_problem(np.zeros((1, 2, 2)), np.ones((2, 2), dtype=np.bool_))
+    for result in (solve(problem), minimise_exhaustively(problem)):
         assert result.certificate.status == "optimal"
         assert result.objective_s == result.certificate.bound == result.certificate.gap == 0
 
 
 def test_what_cannot_be_tried_is_refused() -> None:
     layers = 21
-    wide = SparsityProblem(
-        objective_s=np.ones((1, layers, 2)), allowed=np.ones((layers, 2), dtype=np.bool_)
-    )
+    wide = choice_problem(np.ones((1, layers, 2)), np.ones((layers, 2), dtype=np.bool_))
     assert 2**layers > MAX_CASES
     with pytest.raises(BadInputError, match="combinations; at most 2,000,000"):
-        exhaustive_sparsity(wide)
+        minimise_exhaustively(wide)
     with pytest.raises(BadInputError, match="combinations; at most 2,000,000"):
-        exhaustive_allocation(full_ring(8, 40))
+        minimise_exhaustively(full_ring(8, 40))
 
 
 def test_among_equal_plans_the_first_workers_of_the_ring_are_taken() -> None:
@@ -282,8 +368,8 @@ def test_among_equal_plans_the_first_workers_of_the_ring_are_taken() -> None:
         live=[1, 1],
         memory=[11] * 3,
     )
-    result = solve_allocation(case.problem())
-    assert result.choice is not None and result.choice.tolist() == [0, 1]
+    result = solve(case.problem())
+    assert result.choice is not None and workers_of(result.choice).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

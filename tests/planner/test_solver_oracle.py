@@ -7,10 +7,9 @@ from functools import partial
 from random import Random
 
 import pytest
-from planner.solve.allocation.solver import solve_allocation
-from planner.solve.sparsity.solver import solve_sparsity
 
-from planner.solve.exhaustive import exhaustive_allocation, exhaustive_sparsity
+from planner.solve.exhaustive import minimise_exhaustively
+from planner.solve.solver import solve
 from tests.planner.checks import ALLOCATION, check
 from tests.planner.oracle import AllocationCase, SparsityCase, sparsity_case
 
@@ -37,16 +36,15 @@ def test_sparsity(kind: str, block: int) -> None:
     draw: Callable[[Random], SparsityCase] = SPARSITY[kind]
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
         case = draw(Random(f"{kind} {seed}"))
-        check(case, solve_sparsity(case.problem()))
-        check(case, exhaustive_sparsity(case.problem()))
+        check(case, solve(case.problem()))
+        check(case, minimise_exhaustively(case.problem()))
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("kind", ALLOCATION)
 def test_allocation_by_ilp(kind: str, block: int) -> None:
     draw: Callable[[Random], AllocationCase] = ALLOCATION[kind]
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
         case = draw(Random(f"{kind} {seed}"))
-        check(case, solve_allocation(case.problem(), solver="ilp"))
-        check(case, exhaustive_allocation(case.problem()))
+        check(case, solve(case.problem(), "ilp"))
+        check(case, minimise_exhaustively(case.problem()))

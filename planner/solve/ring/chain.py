@@ -146,5 +146,5 @@ def _order(problem: Problem, single: NDArray[np.int64]) -> tuple[NDArray[np.int6
     if not follows.all() or len(np.unique(types)) < len(types):
         return single[:0], False
     group_of = dict(zip(types.tolist(), single.tolist(), strict=True))
-    order = [group_of[t] for t in problem.types_in_ring.tolist() if t in group_of]
-    return np.array(order, dtype=np.int64), len(single) == 1
+    workers = [group_of[t] for t in problem.types_in_ring.tolist() if t in group_of]
+    return np.array(workers, dtype=np.int64), len(single) == 1

@@ -13,6 +13,7 @@ from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.check import PROVEN_GAP, exceeds
 from planner.solve.options.multiple_choice import Pick
 from planner.solve.problem import Problem
+from planner.solve.stages.by_stage import StageLosses
 from planner.solve.stages.fixed_stages import FixedStages
 from planner.solve.stages.relaxation import Relaxation
 from planner.solve.stages.search import Search
@@ -38,7 +39,7 @@ def minimise_bottleneck(
     gap : float
         Relative distance to the bound at which the search ends.
     """
-    relaxation = Relaxation(problem)
+    relaxation = Relaxation(problem, search.objective_s)
     largest = _largest_bottleneck(problem)
     if problem.max_bottleneck_s is not None:
         largest = min(largest, problem.max_bottleneck_s * (1 + FEASIBILITY_TOLERANCE))
@@ -50,26 +51,79 @@ def minimise_bottleneck(
         _try(problem, widest.completions.cheapest(), search)
     for structure in known:
         _try(problem, structure, search)
-    _halve(problem, relaxation, search, min(largest, search.objective_s))
+    # one tolerance: what is better by less than the gap is neither looked for nor let pass
+    threshold = min(largest, search.objective_s * (1 - gap))
+    if search.choice is not None and not relaxation.within(threshold).passes:
+        search.bound_s = threshold  # a plan that was known is the best
+    else:
+        _halve(problem, relaxation, search, min(largest, search.objective_s))
     while True:
-        # one tolerance: what is better by less than the gap is neither looked for nor let pass
         threshold = min(largest, search.objective_s * (1 - gap))
         if search.choice is not None and threshold <= search.bound_s:
             search.closed = True
+            search.bound_s = search.objective_s if gap <= PROVEN_GAP else search.bound_s
             return
-        before, certain = search.objective_s, True
+        if search.must_stop:
+            return
+        before = search.objective_s
+        if relaxation.shares_loss_alone:
+            certain = _raise_stages(problem, relaxation, search, threshold)
+        else:
+            certain = _complete_all(problem, relaxation, search, threshold)
+        if search.objective_s < before:
+            continue  # a lower threshold lets fewer structures pass
+        search.closed = certain
+        if certain and search.choice is not None:
+            search.bound_s = search.objective_s if gap <= PROVEN_GAP else threshold
+        return
+
+
+def _complete_all(
+    problem: Problem, relaxation: Relaxation, search: Search, threshold: float
+) -> bool:
+    """Complete structures that the relaxation lets pass until one is better.
+
+    Returns whether it is certain that none is.
+    """
+    certain = True
+    before = search.objective_s
+    relaxed = relaxation.within(threshold)
+    for _, structure in by_cost(relaxed.completions, search.deadline, relaxed.largest):
+        if structure is None or search.must_stop:
+            return False
+        certain &= _try(problem, structure, search, exact=True)
+        if search.objective_s < before:
+            return False
+    return certain
+
+
+def _raise_stages(
+    problem: Problem, relaxation: Relaxation, search: Search, threshold: float
+) -> bool:
+    """Work out the losses of the stages of the structure that needs least until one is better.
+
+    Where only the budget ties stages together, a structure that needs least with its stages' own
+    least losses is the best within the threshold. Returns whether it is certain that none is.
+    """
+    search.losses = losses = search.losses or StageLosses(problem)
+    while True:
         relaxed = relaxation.within(threshold)
-        for _, structure in by_cost(relaxed.completions, search.deadline, relaxed.largest):
-            if structure is None or search.must_stop:
-                return
-            certain &= _try(problem, structure, search, exact=True)
-            if search.objective_s < before:
-                break  # a lower threshold lets fewer structures pass
-        if search.objective_s == before:
-            search.closed = certain
-            if certain and search.choice is not None:
-                search.bound_s = search.objective_s if gap <= PROVEN_GAP else threshold
-            return
+        if not relaxed.passes:
+            return True
+        structure = relaxed.completions.cheapest()
+        runs = FixedStages(problem, structure, losses).runs
+        found = [losses.find(run, threshold, search.deadline, exact=True) for run in runs]
+        for (start, stop, group), loss in zip(runs, found, strict=True):
+            relaxation.raise_stage(group, start, stop - 1, loss.least)
+        if search.deadline.passed:
+            return False
+        if not exceeds(sum(loss.least for loss in found), problem.max_loss):
+            # its best is below the threshold, or what is not certain is the program's to settle
+            before = search.objective_s
+            certain = _try(problem, structure, search, exact=True)
+            if search.objective_s < before or not certain:
+                return False
+            return _complete_all(problem, relaxation, search, threshold)
 
 
 def _halve(problem: Problem, relaxation: Relaxation, search: Search, largest: float) -> None:

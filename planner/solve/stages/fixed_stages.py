@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.check import PROVEN_GAP
 from planner.solve.deadline import Deadline
 from planner.solve.options.multiple_choice import EFFORT, MemoryRow, Pick, SumRow, choose
 from planner.solve.options.shadow_prices import shadow_prices
-from planner.solve.problem import NO_LIMIT, Choice, Problem
+from planner.solve.problem import Choice, Problem
 from planner.solve.program import Program, is_too_long
-from planner.solve.stages.by_stage import StageRows, close_in_by_stage
+from planner.solve.stages.by_stage import Run, StageLosses, close_in_by_stage, limit_positions
 from planner.solve.stages.stage_graph import Structure
 
 NOTHING_BELOW = Pick(None, np.inf, np.inf, True, np.zeros(0))
@@ -20,7 +19,6 @@ NOTHING_BELOW = Pick(None, np.inf, np.inf, True, np.zeros(0))
 QUICK = 10_000
 """States of a search that need not find the structure's best."""
 
-_ROUGH = 2e-3  # relative distance to the bound that is near enough for a quick answer
 _THOROUGH = 400_000  # states after which the integer program is quicker
 
 
@@ -31,6 +29,8 @@ class FixedStages:
     ----------
     problem : Problem
     structure : Structure
+    losses : StageLosses, optional
+        Of the problem, shared by its structures.
 
     Attributes
     ----------
@@ -40,14 +40,17 @@ class FixedStages:
         Whether an integer program was asked.
     """
 
-    def __init__(self, problem: Problem, structure: Structure) -> None:
+    def __init__(
+        self, problem: Problem, structure: Structure, losses: StageLosses | None = None
+    ) -> None:
         starts, groups = structure
         units = problem.latency_s.shape[1]
         stops = [*starts[1:], units]
         self.by_program = False
         self._problem = problem
         self._structure = structure
-        self._runs = list(zip(starts, stops, groups, strict=True))
+        self._losses = losses or StageLosses(problem)
+        self.runs: list[Run] = list(zip(starts, stops, groups, strict=True))
         self._rows = np.repeat(groups, np.diff([*starts, units])), np.arange(units)
         self.allowed: NDArray[np.bool_] = problem.allowed[self._rows]
         self.latency_s: NDArray[np.float64] = problem.latency_s[self._rows]
@@ -92,7 +95,7 @@ class FixedStages:
         problem = self._problem
         busy = []
         for values in problem.busy_s:
-            for start, stop, _ in self._runs:
+            for start, stop, _ in self.runs:
                 own = np.zeros_like(self.latency_s)
                 own[start:stop] = values[self._rows][start:stop]
                 busy.append(own)
@@ -109,16 +112,13 @@ class FixedStages:
         costs = np.stack(busy)
         budget = problem.max_loss
         alone = budget is not None and len(sums) == 1 and len(busy) == stages
-        if budget is None or not alone or len(self._runs) == 1:
+        if budget is None or not alone or len(self.runs) == 1:
             return self._choose(costs, sums, cutoff_s, deadline, exact)
         # nothing but the budget ties the stages together
         found = self._choose(costs, sums, cutoff_s, deadline, exact=False)
         if found.closed:
             return found
-        effort, width = (_THOROUGH, PROVEN_GAP) if exact else (QUICK, _ROUGH)
-        found = close_in_by_stage(
-            self._stage_rows(), budget, found, cutoff_s, deadline, effort, width
-        )
+        found = close_in_by_stage(self._losses, self.runs, budget, found, cutoff_s, deadline, exact)
         if found.closed or not exact:
             return found
         return self._ask_program(costs, min(cutoff_s, found.objective), found, deadline)
@@ -185,7 +185,7 @@ class FixedStages:
             return []
         for busy in problem.busy_s:
             chosen = np.where(self.allowed, busy[self._rows], 0.0)
-            for start, stop, _ in self._runs:
+            for start, stop, _ in self.runs:
                 if chosen[start:stop].max(axis=1).sum() > most_s:
                     own = np.zeros_like(chosen)
                     own[start:stop] = chosen[start:stop]
@@ -200,73 +200,31 @@ class FixedStages:
 
         Keys are the stage's first unit and the position.
         """
-        problem = self._problem
         limits: list[tuple[tuple[int, int], MemoryRow]] = []
-        allowed = self.allowed[..., None]
-        weights = np.where(allowed, problem.weight_bytes[self._rows], 0)
-        live = np.where(allowed, problem.live_bytes[self._rows], 0)
-        for start, stop, group in self._runs:
-            most = weights[start:stop].max(axis=1).sum(axis=0) + live[start:stop].max(axis=(0, 1))
-            for position in np.flatnonzero(most > problem.memory_limit_bytes[group]):
-                limit = int(problem.memory_limit_bytes[group, position])
-                if limit == NO_LIMIT:
-                    continue
-                mine = np.zeros_like(weights[..., position]), np.zeros_like(live[..., position])
-                mine[0][start:stop] = weights[start:stop, :, position]
-                mine[1][start:stop] = live[start:stop, :, position]
-                limits.append(((start, int(position)), (*mine, limit)))
+        for start, stop, group in self.runs:
+            for position, (weights, live, limit) in limit_positions(
+                self._problem, (start, stop, group)
+            ):
+                around = ((start, len(self.allowed) - stop), (0, 0))
+                row = np.pad(weights, around), np.pad(live, around), limit
+                limits.append(((start, position), row))
         return limits
 
-    def _stage_rows(self) -> list[StageRows]:
-        """The units of every stage on their own."""
-        memories = self._limit_memories()
-        return [
-            StageRows(
-                busy_s=self._problem.busy_s[:, group, start:stop],
-                loss=self.loss[start:stop],
-                allowed=self.allowed[start:stop],
-                memories=[
-                    (weights[start:stop], live[start:stop], limit)
-                    for at, (weights, live, limit) in memories
-                    if at[0] == start
-                ],
-            )
-            for start, stop, group in self._runs
-        ]
-
     def price(self, options: NDArray[np.int64]) -> tuple[float, dict[tuple[int, int], float]]:
-        """What linear programming pays for one unit of the loss budget and for one byte.
-
-        These are the dual values of the linear relaxation in which no position's peak of live
-        bytes exceeds that of the given options: slopes, valid for small changes. Limits that
-        repeat another one share its price between them in no particular way.
-
-        Parameters
-        ----------
-        options : int array, shape (U,)
-            The fastest within all limits.
-
-        Returns
-        -------
-        loss : float
-            Seconds per unit; 0 where the budget does not bind.
-        memory : dict of (group, position) to float
-            Seconds per byte, where memory could bind at all.
-        """
+        """As `price_limits`, at options of shape (U,)."""
         times, budget, rows = self._limit_times(), self._limit_loss(), self._limit_memories()
-        memories = [row for _, row in rows]
-        prices = shadow_prices(self.latency_s, self.allowed, [*times, *budget], memories, options)
-        group_of = {start: group for start, _, group in self._runs}
-        first = len(times) + len(budget)
+        sums, memories = [*times, *budget], [row for _, row in rows]
+        prices = shadow_prices(self.latency_s, self.allowed, sums, memories, options).tolist()
+        group_of = {start: group for start, _, group in self.runs}
         memory = {
             (group_of[start], position): float(price)
-            for ((start, position), _), price in zip(rows, prices[first:], strict=True)
+            for ((start, position), _), price in zip(rows, prices[len(sums) :], strict=True)
         }
-        return (float(prices[len(times)]) if budget else 0.0), memory
+        return (prices[len(times)] if budget else 0.0), memory
 
 
 def price_limits(problem: Problem, choice: Choice) -> tuple[float, dict[tuple[int, int], float]]:
-    """Seconds per unit of the loss budget, and per byte of each group's positions, at a choice.
+    """What linear programming pays for one unit of the loss budget and for one byte.
 
     Parameters
     ----------
@@ -274,5 +232,12 @@ def price_limits(problem: Problem, choice: Choice) -> tuple[float, dict[tuple[in
         With the latency as its objective.
     choice : Choice
         The fastest within all limits.
+
+    Returns
+    -------
+    loss : float
+        Seconds per unit; 0 where the budget does not bind.
+    memory : dict of (group, position) to float
+        Seconds per byte, where memory could bind at all.
     """
     return FixedStages(problem, (choice.starts, choice.groups)).price(choice.options)

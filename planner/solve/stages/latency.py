@@ -39,9 +39,9 @@ def minimise_latency(
     gap : float
         Relative distance to the bound at which the search ends.
     """
-    relaxation = Relaxation(problem)
-    for structure in known:
-        _try(problem, structure, search, gap)
+    relaxation = Relaxation(problem, search.objective_s)
+    for like in known:
+        _try(problem, like, search, gap)
     multiplier, completions = _best_multiplier(problem, relaxation, search, gap)
     if completions is None:
         search.closed = True  # not even the relaxation has a plan

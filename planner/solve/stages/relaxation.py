@@ -76,16 +76,31 @@ class Relaxation:
 
     Memory and the bottleneck bind each stage through the least that its units can need; limited
     sums through multipliers.
+
+    Parameters
+    ----------
+    problem : Problem
+    known_s : float
+        Objective of a known plan: what is worse need not be told apart.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, known_s: float = np.inf) -> None:
         self.problem = problem
         self.graph = stage_graph(problem)
         self._fits = _longest_that_fit(problem)
-        self._latency = np.where(problem.allowed, problem.latency_s, np.inf)
-        self._busy = np.where(problem.allowed, problem.busy_s, np.inf)
+        # a unit that alone takes too long ends a stage; its own size would only cost digits
+        least = {"latency": problem.max_latency_s, "bottleneck": problem.max_bottleneck_s}
+        most = {name: 2 * (np.inf if s is None else s) for name, s in least.items()}
+        most[problem.objective] = 2 * known_s
+        latency, busy = (
+            np.minimum(values, most[name] or 1.0)
+            for name, values in (("latency", problem.latency_s), ("bottleneck", problem.busy_s))
+        )
+        self._latency = np.where(problem.allowed, latency, np.inf)
+        self._busy = np.where(problem.allowed, busy, np.inf)
         self._loss = np.where(problem.allowed, problem.loss, np.inf)
         self._priced: list[tuple[float, Floats]] | None = None
+        self._stages: tuple[float, Floats] | None = None
         medium = np.where(problem.allowed, problem.medium_s, np.inf).min(axis=2)
         none = np.zeros(len(medium))
         shared = problem.input_s + problem.output_s if problem.shared_medium else none
@@ -175,6 +190,8 @@ class Relaxation:
         For any multiplier the loss of a stage is at least the sum over its units of the least
         loss plus multiplier times busy seconds, less the multiplier times the bottleneck.
         """
+        if self._stages is not None and self._stages[0] == bottleneck_s:
+            return self._stages[1]
         if self._priced is None:
             self._priced = self._price()
         groups, units, _ = self._loss.shape
@@ -183,7 +200,23 @@ class Relaxation:
             off = slope * bottleneck_s + ROUNDING * (prefix[:, -1].max() + slope * bottleneck_s)
             bound = prefix[:, None, 1:] - (prefix[:, :-1, None] + off)
             np.maximum(least, bound, out=least)
+        if self._stages is not None and bottleneck_s <= self._stages[0]:
+            # what was raised within a wider bottleneck is no less within this one
+            np.maximum(least, self._stages[1], out=least)
+        self._stages = bottleneck_s, least
         return least
+
+    def raise_stage(self, group: int, start: int, last: int, loss: float) -> None:
+        """Take a greater least loss of one stage, within the bottleneck that was asked for last."""
+        assert self._stages is not None
+        self._stages[1][group, start, last] = max(loss, self._stages[1][group, start, last])
+
+    @property
+    def shares_loss_alone(self) -> bool:
+        """Whether nothing but the loss budget ties the stages of a structure together."""
+        problem = self.problem
+        alone = problem.max_latency_s is None and self._medium is None
+        return alone and problem.max_loss is not None and bool(problem.loss.any())
 
     def _price(self) -> list[tuple[float, Floats]]:
         """Every multiplier with the running sums of the least priced losses, (G, U + 1)."""

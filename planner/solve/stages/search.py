@@ -10,6 +10,7 @@ import numpy as np
 from planner.solve.deadline import Deadline
 from planner.solve.options.multiple_choice import Pick
 from planner.solve.problem import Choice, Problem
+from planner.solve.stages.by_stage import StageLosses
 from planner.solve.stages.fixed_stages import FixedStages
 from planner.solve.stages.stage_graph import Structure
 
@@ -36,6 +37,8 @@ class Search:
         Structures that were completed as well as time allowed, and whether that is certain.
     looked_at : set of Structure
         Those of which some plan was tried.
+    losses : StageLosses, optional
+        What structures have in common, once one was completed.
     """
 
     deadline: Deadline
@@ -46,6 +49,7 @@ class Search:
     by_program: bool = False
     tried: dict[Structure, bool] = field(default_factory=dict)
     looked_at: set[Structure] = field(default_factory=set)
+    losses: StageLosses | None = None
 
     @property
     def must_stop(self) -> bool:
@@ -75,7 +79,8 @@ class Search:
         if not exact and (structure in self.looked_at or self.deadline.passed):
             return False
         self.looked_at.add(structure)
-        fixed = FixedStages(problem, structure)
+        self.losses = self.losses or StageLosses(problem)
+        fixed = FixedStages(problem, structure, self.losses)
         found, objective_s = complete(fixed)
         self.by_program |= fixed.by_program
         if found.closed or exact:

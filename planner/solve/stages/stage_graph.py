@@ -23,6 +23,9 @@ ROUNDING = 1e-13
 """Relative to the sums of a chain: more than adding and subtracting them in floats can be off."""
 
 
+MAX_EDGES = 1_000_000
+"""Transitions beyond which the dynamic program is not begun."""
+
 Structure = tuple[tuple[int, ...], tuple[int, ...]]
 """First units and groups of the stages."""
 
@@ -56,8 +59,17 @@ class StageGraph:
     first_edge: NDArray[np.int64]
 
 
+class TooManyStatesError(Exception):
+    """The nodes are of so many types that the dynamic program would not end."""
+
+
 def stage_graph(problem: Problem) -> StageGraph:
-    """Every state that can be reached within the nodes that exist and may be used."""
+    """Every state that can be reached within the nodes, and the cuts, that there are.
+
+    Raises
+    ------
+    TooManyStatesError
+    """
     uses = [tuple(int(n) for n in row) for row in problem.uses]
     sizes = [sum(row) for row in uses]
     behind = [np.flatnonzero(row) for row in problem.follows]
@@ -71,19 +83,26 @@ def stage_graph(problem: Problem) -> StageGraph:
             queue.append((row, group))
     begin = len(number)
     edges: list[tuple[int, int]] = []
-    while queue and not problem.single_stage:
+    most = 1 if problem.single_stage else int(problem.cuttable.sum()) + 1
+    stages = [1] * begin
+    while queue:
         used, group = queue.popleft()
-        totals = problem.uses[behind[group]] + np.array(used)
-        fits = (totals <= problem.available).all(axis=1)
-        fits &= totals.sum(axis=1) <= problem.max_nodes
-        for following, total in zip(
-            behind[group][fits].tolist(), map(tuple, totals[fits].tolist()), strict=True
-        ):
-            state = total, following
+        if stages[number[used, group]] == most:
+            continue
+        for following in behind[group]:
+            total = tuple(a + b for a, b in zip(used, uses[following], strict=True))
+            if sum(total) > problem.max_nodes or any(
+                a > b for a, b in zip(total, limit, strict=True)
+            ):
+                continue
+            state = total, int(following)
             if state not in number:
                 number[state] = len(number)
+                stages.append(stages[number[used, group]] + 1)
                 queue.append(state)
             edges.append((number[used, group], number[state]))
+        if len(edges) > MAX_EDGES:
+            raise TooManyStatesError
     count = np.array([sum(used) for used, _ in number], dtype=np.int64)
     pairs = np.array(sorted(edges), dtype=np.int64).reshape(-1, 2)
     return StageGraph(
