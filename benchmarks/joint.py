@@ -16,6 +16,8 @@ import time
 from _machine import header, timed
 
 from planner.accuracy.model import curve_model
+from planner.case import Case, sparsifiable_layers
+from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.solve.deadline import Deadline
 from planner.solve.problem import Problem
@@ -24,8 +26,8 @@ from planner.solve.solver import solve
 from planner.solve.stages.bottleneck import minimise_bottleneck
 from planner.solve.stages.latency import minimise_latency
 from planner.solve.stages.search import Search
-from planner.strategies.problem_of import JointCosts
-from planner.case import Case, sparsifiable_layers
+from planner.strategies.groups import all_groups
+from planner.strategies.problem_of import costs_of, problem_of
 from profiles.catalog import load_cluster, load_curve, load_model
 
 GAP = 5e-3
@@ -34,7 +36,7 @@ LEVELS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99, 1.0)
 MODELS = {"resnet50": "resnet50-imagenet", "deit-s": "deit-s-imagenet", "esrgan": "esrgan-div2k"}
 
 
-def study_of(model: str) -> Case:
+def case_of(model: str) -> Case:
     """A model on the unlike nodes, with its own published curve."""
     profile = load_model(model)
     cluster = load_cluster("small-nodes").first(len(SPEEDS))
@@ -44,14 +46,20 @@ def study_of(model: str) -> Case:
     )
     accuracy = curve_model(load_curve(MODELS[model]), profile, sparsifiable_layers(profile))
     return Case(
-        profile, cluster.model_copy(update={"nodes": nodes}), accuracy=accuracy, levels=LEVELS
+        profile, cluster.model_copy(update={"nodes": nodes}), loss_model=accuracy, levels=LEVELS
     )
 
 
-def problem_of(costs: JointCosts, model: str, objective: Objective) -> Problem:
+def request_of(model: str, objective: Objective) -> Request:
     """Half a point for classification; a tenth of the curve's range for decibels."""
     drop = 0.05 if model == "esrgan" else 0.5
-    return costs.problem(objective, Limits(max_accuracy_drop=drop), len(SPEEDS), False)
+    return Request(len(SPEEDS), objective=objective, limits=Limits(max_accuracy_drop=drop))
+
+
+def arrays(case: Case, request: Request) -> Problem:
+    """The problem's arrays; the costs are made when they are first asked for."""
+    (groups,) = all_groups(case, request.parallelism)
+    return problem_of(case, costs_of(case, groups, request, Deadline()), request)
 
 
 def near(problem: Problem) -> Search:
@@ -85,10 +93,11 @@ def main() -> None:
     print("model | objective | units | arrays (ms) | to 0.5 % (ms) | to 0 (ms) | value (ms) | ILP")
     print("---|---|---|---|---|---|---|---")
     for model in MODELS:
-        case = study_of(model)
-        costs_s, costs = timed(lambda case=case: JointCosts(case, "hybrid", len(SPEEDS)), 1)
+        case = case_of(model)
+        first = request_of(model, "latency")
+        costs_s, _ = timed(lambda case=case, first=first: arrays(case, first), 1)
         for objective in ("latency", "throughput"):
-            problem = problem_of(costs, model, objective)
+            problem = arrays(case, request_of(model, objective))
             near_s, search = timed(lambda p=problem: near(p), asked.repeats)
             assert search.closed and search.bound_s >= search.objective_s * (1 - GAP) * (1 - 1e-9)
             exact_s, result = timed(lambda p=problem: solve(p), asked.repeats)

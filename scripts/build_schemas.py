@@ -9,7 +9,6 @@ from documents import command, made
 from pydantic import BaseModel
 
 from planner.domain.accuracy import AccuracyCurve
-from planner.domain.certificate import Problem, Result
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan

@@ -111,24 +111,31 @@ def _raise_memory(tried: _Tried) -> str:
 
 
 def _kinds_of_nodes(problem: Problem) -> list[_Kind]:
-    """Limited nodes by type and limit, called as a node alone where one may be alone."""
+    """Limited nodes by kind and limit, called as a node alone where one may be alone."""
     limits = problem.memory_limit_bytes
-    types = np.full(limits.shape, -1)
-    for group, row in enumerate(problem.uses):
-        # positions of a group are its types one after another
-        of_group = np.repeat(np.arange(len(row)), row)[: limits.shape[1]]
-        types[group, : len(of_group)] = of_group
-    limited = limits < NO_LIMIT
+    called = problem.node_kinds or _types_of_positions(problem)
+    found: dict[tuple[str, int], NDArray[np.bool_]] = {}
+    for group, row in enumerate(called):
+        for position, kind in enumerate(row):
+            limit = int(limits[group, position])
+            if kind and limit < NO_LIMIT:
+                mine = found.setdefault((kind, limit), np.zeros(limits.shape, dtype=np.bool_))
+                mine[group, position] = True
     kinds = []
-    for node_type, limit in sorted(set(zip(types[limited], limits[limited], strict=True))):
-        mine = limited & (types == node_type) & (limits == limit)
+    for (kind, limit), mine in found.items():
         groups = np.flatnonzero(mine.any(axis=1))
-        first = int(groups[problem.nodes[groups].argmin()])
-        name = problem.group_names[first]
-        if problem.type_names and problem.nodes[first] > 1:
-            name = problem.type_names[node_type]
-        kinds.append(_Kind(name, int(limit), mine))
+        smallest = int(groups[problem.nodes[groups].argmin()])
+        alone = problem.nodes[smallest] == 1
+        kinds.append(_Kind(problem.group_names[smallest] if alone else kind, limit, mine))
     return kinds
+
+
+def _types_of_positions(problem: Problem) -> list[list[str]]:
+    """The type of the node at each position: a group's are its types one after another."""
+    return [
+        [f"node type {kind}" for kind in np.repeat(np.arange(len(row)), row)]
+        for row in problem.uses
+    ]
 
 
 def _least_bytes(

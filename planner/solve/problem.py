@@ -58,8 +58,10 @@ class Problem(Frozen):
         description="(N,) type of every node in ring order from the source; "
         "by default the types one after another",
     )
-    type_names: tuple[str, ...] = Field(
-        default=(), description="what a reader calls a node of each type; else as its groups"
+    node_kinds: tuple[tuple[str, ...], ...] = Field(
+        default=(),
+        description="(G, P) what a reader calls the node at each position, alike for nodes that "
+        "are alike; by default their types' numbers",
     )
     follows: BoolArray = Field(description="(G, G) g, then h")
     max_nodes: int

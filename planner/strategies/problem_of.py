@@ -251,7 +251,7 @@ def problem_of(case: Case, costs: GroupCosts, request: Request) -> Problem:
         available=groups.available,
         follows=groups.follows,
         ring=groups.ring,
-        type_names=tuple(describe(names, devices) for names in groups.types),
+        node_kinds=tuple(map(tuple, name_kinds(case, costs))),
         max_nodes=request.max_nodes,
         all_nodes=request.exactly,
         single_stage=request.parallelism == "within-layer",

@@ -6,10 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from planner.case import Case
+from planner.domain.request import Request
+from planner.solve.deadline import Deadline
 from planner.solve.problem import NO_LIMIT, Choice, Problem
+from planner.strategies.groups import all_groups
+from planner.strategies.problem_of import costs_of, problem_of
 
 Limited = tuple[np.ndarray, float]
 Memory = tuple[np.ndarray, np.ndarray, int]
+
+
+def problem_for(case: Case, request: Request) -> Problem:
+    """The problem of a request whose groups are few enough for one search."""
+    (groups,) = all_groups(case, request.parallelism)
+    return problem_of(case, costs_of(case, groups, request, Deadline()), request)
 
 
 def choice_problem(
@@ -55,7 +66,7 @@ def choice_problem(
         "output_s": np.zeros(1),
         "uses": np.eye(1, dtype=np.int64) if width == 1 else np.ones((1, width), dtype=np.int64),
         "available": np.ones(width, dtype=np.int64),
-        "type_names": tuple(f"node {node}" for node in range(width)),
+        "node_kinds": (tuple(f"node {node}" for node in range(width)),),
         "follows": np.ones((1, 1), dtype=np.bool_),
         "max_nodes": width,
         "single_stage": True,

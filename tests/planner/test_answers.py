@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,7 +95,8 @@ def test_a_tie_between_kinds_of_parallelism_goes_to_fewer_nodes() -> None:
         staged.predicted.throughput_per_s, rel=1e-9
     )
     plan = optimise(case, Request(3, objective="throughput"))
-    assert (plan.strategy, plan.node_count) == ("optimal-allocation", 2)
+    # with one input at a time, two nodes that share every layer are done sooner
+    assert (plan.strategy, plan.node_count) == ("optimal-sparsity", 2)
 
 
 def test_limits_without_an_accuracy_model_are_refused() -> None:
@@ -142,7 +144,7 @@ def test_why_the_latency_does_not_fit_counts_input_and_output() -> None:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_solver_without_time_says_so(objective: Objective) -> None:
+def test_without_any_time_a_simple_plan_is_the_answer(objective: Objective) -> None:
     profile = load_model("resnet50")
     curve = load_curve("resnet50-imagenet")
     case = Case(
@@ -152,9 +154,22 @@ def test_a_solver_without_time_says_so(objective: Objective) -> None:
         loss_model=curve_model(curve, profile, sparsifiable_layers(profile)),
     )
     limits = Limits(max_accuracy_drop=0.5)
-    request = Request(8, "within-layer", objective, limits, solver="ilp", time_limit_s=0.0)
+    for solver in ("auto", "ilp"):
+        request = Request(8, "within-layer", objective, limits, solver=solver, time_limit_s=0.0)
+        plan = optimise(case, request)
+        assert plan.strategy == "single-node"
+        assert plan.certificate is not None and plan.certificate.status == "feasible"
+        assert plan.certificate.bound is None  # nothing is known of groups that were not costed
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_solver_without_time_says_so(objective: Objective) -> None:
+    profile = chain(64, 64, 64, 64)  # more than one node's memory
+    case = Case(profile, cluster(4, memory_bytes=profile.totals.param_bytes // 2))
+    request = Request(4, objective=objective, time_limit_s=0.0)
     with pytest.raises(SolverStoppedError, match="stopped after 0 s without a plan"):
         optimise(case, request)
+    assert optimise(case, replace(request, time_limit_s=None)).node_count > 1
 
 
 def test_input_and_output_share_a_shared_medium() -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from planner.solve.joint.fixed_stages import FixedStages
-from planner.solve.joint.solver import solve_joint
-from planner.solve.sparsity.sensitivity import shadow_prices
-from planner.solve.sparsity.solver import solve_sparsity
 
 from planner.case import Case
 from planner.domain.plan import Binding
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
-from planner.strategies.baselines import sparsity_problem
-from planner.strategies.optimise import optimise
-from planner.strategies.problem_of import JointCosts
+from planner.solve.options.shadow_prices import shadow_prices
+from planner.solve.solver import solve
+from planner.solve.stages.fixed_stages import price_limits
+from planner.strategies.optimise import optimal_sparsity, optimise
 from planner.strategies.what_if.binding import what_binds
 from tests.planner.builders import chain, cluster, linear_loss, with_nodes
+from tests.planner.problems import problem_for
 from tests.planner.test_strategies import OBJECTIVES, seconds
 
 PROFILE = chain(16, 32, 32, 16)
@@ -105,22 +104,45 @@ def test_what_does_not_bind_is_not_named() -> None:
 def test_prices_are_those_of_the_layers_own_problem() -> None:
     limited = case(PROFILE.totals.param_bytes // 3 + 600)
     limits = Limits(max_accuracy_drop=1.0)
-    problem = sparsity_problem(limited, 3, "latency", limits)
-    choice = solve_sparsity(problem).choice
-    assert choice is not None
-    wanted = {price.name: price.seconds_per_unit for price in shadow_prices(problem, choice)}
-    assert wanted["accuracy drop"] > 0 and wanted["b"] > 0
-    joint = JointCosts(limited, "within-layer", 3).problem("latency", limits, 3, True)
-    best = solve_joint(joint).stages
-    assert best is not None and len(best.groups) == 1
-    loss, memory = FixedStages(joint, (best.starts, best.groups)).prices(None, best.options)
-    assert loss == pytest.approx(wanted["accuracy drop"])
-    for position, name in enumerate(limited.names(3)):
-        price = memory.get((best.groups[0], position), 0.0)
-        assert price == pytest.approx(wanted[name], abs=1e-15)
-    found = what_binds(limited, Request(3, "within-layer", limits=limits, exactly=True))
-    (budget,) = by_kind(found, "loss")
-    assert budget.price_s == pytest.approx(wanted["accuracy drop"])
+    # the layers' own problem, by themselves: one option each within the budget and each memory
+    table = limited.table(limited.names(3))
+    best, _ = optimal_sparsity(limited, Request(3, limits=limits))
+    assert best is not None
+    kept = np.array([layer.kept_features or 0 for layer in best.stages[0].layers], dtype=object)
+    options = np.array(
+        [
+            next(
+                option
+                for option in range(len(table.levels))
+                if not table.sparsifiable[row] or is_same(table.counts.of(row)[option], kept[row])
+            )
+            for row in range(len(kept))
+        ]
+    )
+    memories = [
+        (table.weight_bytes[..., node], table.live_bytes[..., node], device.memory_bytes)
+        for node, device in enumerate(limited.cluster.nodes)
+    ]
+    budget = (limited.loss(table), 1.0)
+    wanted = shadow_prices(table.latency_s, table.allowed, [budget], memories, options)
+    assert wanted[0] > 0 and wanted[1:].max() > 0
+    asked = Request(3, "within-layer", limits=limits, exactly=True)
+    problem = problem_for(limited, asked)
+    choice = solve(problem).choice
+    assert choice is not None and len(choice.groups) == 1
+    loss, memory = price_limits(problem, choice)
+    assert loss == pytest.approx(wanted[0])
+    for position in range(3):
+        price = memory.get((choice.groups[0], position), 0.0)
+        assert price == pytest.approx(wanted[1 + position], abs=1e-15)
+    (bound,) = by_kind(what_binds(limited, asked), "loss")
+    assert bound.price_s == pytest.approx(wanted[0])
+
+
+def is_same(matrix: np.ndarray, kept: object) -> bool:
+    """Whether a plan's count, or its counts per pair, are those of a matrix."""
+    pairs = ~np.eye(len(matrix), dtype=np.bool_)
+    return bool(np.array_equal(matrix[pairs], np.broadcast_to(np.array(kept), matrix.shape)[pairs]))
 
 
 def test_the_search_can_be_ended_before_every_problem() -> None:

@@ -18,9 +18,9 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
+from planner.solve.problem import Problem
 from planner.strategies.baselines import pipeline_equal, uniform
 from planner.strategies.compare import Comparison, compare
-from planner.solve.problem import Problem
 from profiles.catalog import load_curve
 from tests.planner.builders import Net, cluster
 from tests.planner.oracle import allocation_case, sparsity_case

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from planner.accuracy.model import curve_model
+from planner.case import Case, sparsifiable_layers
+from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.solve.check import evaluate
 from planner.solve.deadline import Deadline
@@ -15,10 +17,9 @@ from planner.solve.exhaustive import count_choices, minimise_exhaustively
 from planner.solve.problem import NO_LIMIT, Problem, Result
 from planner.solve.program import Program
 from planner.solve.solver import RING, STAGES, solve
-from planner.strategies.problem_of import JointCosts
-from planner.strategies.study import Study, sparsifiable_layers
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.joint_cases import random_joint
+from tests.planner.problems import problem_for
 
 CASES = 1000
 BATCHES = 10
@@ -122,9 +123,9 @@ def wide(objective: Objective) -> Problem:
         for node, factor in zip(nodes.nodes, (1.0, 0.7, 1.6, 0.4), strict=True)
     )
     model = curve_model(load_curve("resnet50-imagenet"), profile, sparsifiable_layers(profile))
-    study = Study(profile, nodes.model_copy(update={"nodes": unlike}), accuracy=model)
-    costs = JointCosts(study, "hybrid", 4)
-    return costs.problem(objective, Limits(max_accuracy_drop=0.5), 4, False)
+    case = Case(profile, nodes.model_copy(update={"nodes": unlike}), loss_model=model)
+    limits = Limits(max_accuracy_drop=0.5)
+    return problem_for(case, Request(4, objective=objective, limits=limits))
 
 
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
@@ -179,8 +180,9 @@ def small_nodes(model: str, objective: Objective, nodes: int) -> Problem:
     profile = load_model(model)
     accuracy = curve_model(load_curve("resnet50-imagenet"), profile, sparsifiable_layers(profile))
     cluster = load_cluster("small-nodes").first(nodes)
-    costs = JointCosts(Study(profile, cluster, accuracy=accuracy), "hybrid", nodes)
-    return costs.problem(objective, Limits(max_accuracy_drop=0.5), nodes, False)
+    case = Case(profile, cluster, loss_model=accuracy)
+    limits = Limits(max_accuracy_drop=0.5)
+    return problem_for(case, Request(nodes, objective=objective, limits=limits))
 
 
 @pytest.mark.parametrize("nodes, inputs_per_s", [(6, 96.0), (8, 130.03)])
@@ -209,9 +211,8 @@ def test_no_time_at_all_leaves_the_plan_that_is_seen_at_once() -> None:
 def test_a_pipeline_whose_cuts_tie_is_proven(model: str, cluster: str, inputs_per_s: float) -> None:
     group = load_cluster(cluster)
     nodes = tuple(group.nodes[0].model_copy(update={"name": f"n{index}"}) for index in range(8))
-    study = Study(load_model(model), group.model_copy(update={"nodes": nodes}))
-    costs = JointCosts(study, "pipeline", 8)
-    result = solve(costs.problem("throughput", Limits(), 8, False))
+    case = Case(load_model(model), group.model_copy(update={"nodes": nodes}))
+    result = solve(problem_for(case, Request(8, "pipeline", "throughput")))
     assert result.certificate.status == "optimal" and result.certificate.solver == RING
     assert result.objective_s is not None
     assert 1 / result.objective_s == pytest.approx(inputs_per_s, rel=1e-5)
