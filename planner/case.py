@@ -128,8 +128,10 @@ class Case:
 
     def shares(self, names: tuple[str, ...]) -> FeatureShares:
         """Ownership of features on a group of nodes."""
-        speeds = {node.name: node.macs_per_s for node in self.cluster.nodes}
-        ratio = speed_ratio(speeds[name] for name in names)
+        ratio = self.once(
+            ("ratio", names),
+            lambda: speed_ratio(node.macs_per_s for node in self.cluster.only(names).nodes),
+        )
         return self.once(("shares", ratio), lambda: feature_shares(self.profile, ratio))
 
     def owners(self, names: tuple[str, ...]) -> LayerOwners:

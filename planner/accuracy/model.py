@@ -66,12 +66,10 @@ class AccuracyModel:
 
     def layer_loss(self, sparsity: NDArray[np.float64]) -> NDArray[np.float64]:
         """Loss of each layer alone in points, at sparsities of shape (L, K)."""
-        return np.stack(
-            [
-                np.interp(row, self.knots, loss)
-                for row, loss in zip(sparsity, self.loss_points, strict=True)
-            ]
-        )
+        loss = np.zeros(sparsity.shape)
+        for row in np.flatnonzero(self.loss_points.any(axis=1)):  # most layers lose nothing
+            loss[row] = np.interp(sparsity[row], self.knots, self.loss_points[row])
+        return loss
 
     def scores(self, stage: StageCosts) -> NDArray[np.float64]:
         """What adds up over layers, (L, K): powers of losses; infinite where nothing is known.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ class CostTable(LayerCosts[np.int64]):
         total: NDArray[np.int64] = self.sent_bytes.sum(axis=2)
         return total
 
-    @property
+    @cached_property
     def sparsifiable(self) -> NDArray[np.bool_]:
         """Layers that exchange features, shape (L,); the reader of the image does not."""
         sent = np.any(self.counts.kept > 0, axis=(1, 2))[self.counts.case[:, 0]]

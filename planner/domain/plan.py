@@ -10,6 +10,7 @@ from planner.domain.arrays import Frozen
 from planner.domain.certificate import Certificate
 from planner.domain.cluster import Cluster, Origin
 from planner.domain.settings import CostSettings, Limits, Objective
+from planner.units import format_rate, format_seconds
 
 KeptCount = Annotated[int, Field(ge=0, lt=2**62)]
 KeptFeatures = KeptCount | tuple[tuple[KeptCount, ...], ...]
@@ -127,6 +128,17 @@ class Plan(Frozen):
                 ):
                     raise ValueError(f"layer {layer.name!r}: kept_features is not square")
         return self
+
+    def __str__(self) -> str:
+        """The plan in one line."""
+        nodes = "1 node" if self.node_count == 1 else f"{self.node_count} nodes"
+        status = f", {self.certificate.status}" if self.certificate else ""
+        return (
+            f"{self.model.name} on {self.cluster.name}: "
+            f"{format_seconds(self.predicted.latency_s)} per input, "
+            f"{format_rate(self.predicted.throughput_per_s)} inputs/s, "
+            f"{self.strategy} on {nodes}{status}"
+        )
 
     @property
     def node_count(self) -> int:
