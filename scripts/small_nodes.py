@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from documents import ms, table
 from numpy.typing import NDArray
-from planner.solve.allocation.solver import solve_allocation
 from readings import READINGS, Reading, costs_at
 
 from planner.case import Case
@@ -16,8 +15,13 @@ from planner.cost.memory import stage_memory_bytes
 from planner.cost.overlap import layer_s
 from planner.domain.cluster import Casting, Cluster, Medium
 from planner.domain.model_profile import ModelProfile
-from planner.domain.settings import NO_LIMITS, CostSettings
-from planner.strategies.baselines import allocation_problem, pipeline_equal, single_node
+from planner.domain.request import Request
+from planner.domain.settings import CostSettings
+from planner.solve.deadline import Deadline
+from planner.solve.solver import solve
+from planner.strategies.baselines import pipeline_equal, single_node
+from planner.strategies.groups import ring_order
+from planner.strategies.problem_of import costs_of, problem_of
 from profiles.catalog import load_cluster, load_model
 
 SPARSITY = 0.99
@@ -176,8 +180,12 @@ def casting_table() -> str:
 
 def layer_bytes(case: Case, with_activations: bool) -> NDArray[np.int64]:
     """What a node needs for each layer alone, the smallest part of a pipeline."""
-    chain = case.chain(1)
-    return chain.weight_bytes + chain.live_bytes * int(with_activations)
+    table = case.table(case.names(1))
+    starts = [unit.start for unit in case.units]
+    stored = np.add.reduceat(table.weight_bytes[:, 0, 0], starts)
+    live = np.maximum.reduceat(table.live_bytes[:, 0, 0], starts)
+    needed: NDArray[np.int64] = stored + live * int(with_activations)
+    return needed
 
 
 @dataclass(frozen=True)
@@ -195,13 +203,14 @@ def pipelines(profile: ModelProfile, limit_bytes: int, with_activations: bool) -
     if layer_bytes(case, with_activations).max() > limit_bytes:
         return None  # however many nodes
     for nodes in range(1, max(NODES) + 1):
-        problem = allocation_problem(case, nodes, "latency", NO_LIMITS, all_workers=False)
-        changed: dict[str, object] = {"memory_limit_bytes": (limit_bytes,) * nodes}
-        if not with_activations:
-            changed["live_bytes"] = np.zeros_like(problem.live_bytes)
-        limited = problem.model_copy(update=changed)
-        soonest = solve_allocation(limited).objective_s
-        busiest = solve_allocation(limited.model_copy(update={"objective": "bottleneck"}))
+        request, ring = Request(nodes, "pipeline"), ring_order(case, nodes)
+        problem = problem_of(case, costs_of(case, ring, request, Deadline()), request)
+        limited = problem.but(
+            memory_limit_bytes=np.full_like(problem.memory_limit_bytes, limit_bytes),
+            live_bytes=problem.live_bytes * int(with_activations),
+        )
+        soonest = solve(limited).objective_s
+        busiest = solve(limited.but(objective="bottleneck"))
         if soonest is not None and busiest.objective_s is not None:
             return Pipelines(nodes, soonest, 1 / busiest.objective_s)
     return None

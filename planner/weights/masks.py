@@ -93,7 +93,7 @@ def plan_masks(
     Parameters
     ----------
     stages : sequence of StageCosts
-        As `planner.strategies.costed.exchanges` has them.
+        As `planner.strategies.costed.cost_stages` has them.
     magnitudes : sequence of float arrays of shape (O, I), or None
         One per layer of the model; known where `needed_weights` says so.
     progress : float
