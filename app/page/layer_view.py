@@ -31,6 +31,7 @@ class LayerPoint:
     macs: int
     comm_s: float
     compute_s: float
+    latency_s: float
     sparsity: float | None = None
     kept_features: KeptFeatures | None = None
     executed_macs: int = 0
@@ -111,6 +112,7 @@ def _point(case: Case, table: CostTable, row: int, kept: KeptFeatures | None) ->
         macs=layer.macs,
         comm_s=float(table.comm_s[row, 0]),
         compute_s=float(table.compute_s[row, 0]),
+        latency_s=float(table.latency_s[row, 0]),
         sparsity=float(table.comm_sparsity[row, 0]) if exchanged else None,
         kept_features=kept,
         executed_macs=int(table.macs[row, 0].sum()),
@@ -203,13 +205,9 @@ def _spans(answer: Answer) -> Iterator[Span]:
             yield from _all(nodes, number, "handed over", f"to stage {number}", now, end)
             now = end
         yield from _stage(stage, number, now, overlap, times[number - 1])
-        now += sum(_length(p.comm_s, p.compute_s, overlap) for p in stage.points)
+        now += sum(point.latency_s for point in stage.points)
     if last:
         yield from _all(stages[-1].nodes, len(stages), "handed over", "the output", now, now + last)
-
-
-def _length(comm_s: float, compute_s: float, overlap: bool) -> float:
-    return max(comm_s, compute_s) if overlap else comm_s + compute_s
 
 
 Seconds = dict[str, tuple[list[float], list[float]]]
@@ -233,7 +231,7 @@ def _stage(
                 yield Span(node, number, "communication", point.name, now, now + comm_s)
             if compute_s:
                 yield Span(node, number, "computation", point.name, begin, begin + compute_s)
-        now += _length(point.comm_s, point.compute_s, overlap)
+        now += point.latency_s
 
 
 def _all(

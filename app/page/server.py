@@ -19,7 +19,7 @@ def warm_up() -> None:
     usual = defaults({})
     answer = catalogue_answer(str(usual["model"]), question_of(usual))
     stages = plan_stages(answer)
-    for figure in (layer_times(stages), cumulative(stages), roofline(roofed(stages), False)):
+    for figure in (layer_times(stages), cumulative(stages), roofline(roofed(stages))):
         figure.to_json()
     layer_table(stages)
     _ = answer.binding

@@ -214,8 +214,8 @@ def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) 
     """The set of plans that a certificate speaks of."""
     what = {
         "within-layer": "one stage",
-        "pipeline": "contiguous stages of one node each",
-        "hybrid": "contiguous stages, each on one node or on several",
+        "pipeline": "contiguous stages of one node each in the model's order of layers",
+        "hybrid": "contiguous stages, each on one node or on several, in the order of the layers",
     }[request.parallelism]
     used = f"{'exactly' if request.exactly else 'at most'} {request.max_nodes}"
     groups = " or ".join(groups.scope for groups in families)
@@ -245,7 +245,10 @@ def optimal_allocation(
 ) -> tuple[Plan | None, Result]:
     """The best cut of the layers over the first ``max_nodes`` nodes in ring order, one a stage."""
     nodes = request.max_nodes
-    scope = f"contiguous cuts before layers with MACs, over the first {nodes} nodes in ring order"
+    scope = (
+        "contiguous cuts in the model's order of layers, over the first "
+        f"{nodes} nodes in ring order"
+    )
     asked = replace(request, parallelism="pipeline")
     found = find_plan(case, asked, deadline, (ring_order(case, nodes),))
     return _named(found, "optimal-allocation", scope)

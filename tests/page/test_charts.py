@@ -28,7 +28,7 @@ from profiles.catalog import load_model
 
 
 def point(comm_s: float, compute_s: float, sparsity: float | None = None) -> LayerPoint:
-    return LayerPoint("layer", "conv", 1000, comm_s, compute_s, sparsity, 3)
+    return LayerPoint("layer", "conv", 1000, comm_s, compute_s, comm_s + compute_s, sparsity, 3)
 
 
 times = st.one_of(st.just(0.0), st.floats(1e-9, 1e4))

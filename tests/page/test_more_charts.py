@@ -116,9 +116,10 @@ def test_time_so_far_ends_with_the_plans_sums() -> None:
 
 @pytest.mark.parametrize("overlap", [False, True])
 def test_no_layer_stands_above_the_roofs_and_sides_are_right(overlap: bool) -> None:
-    found = answer("resnet50", 4, exactly=True, accuracy_model=PUBLISHED, max_accuracy_drop=0.5)
+    asked = {"exactly": True, "accuracy_model": PUBLISHED, "max_accuracy_drop": 0.5}
+    found = answer("resnet50", 4, overlap=overlap, **asked)
     points = roofed(plan_stages(found))
-    roof, link, processor = roofline(points, overlap).data
+    roof, link, processor = roofline(points).data
     assert len(link.x) + len(processor.x) == len(points) == 53
     (_, ridge, _), (_, top, _) = roof.x, roof.y
     for x, y in [*zip(link.x, link.y, strict=True), *zip(processor.x, processor.y, strict=True)]:

@@ -272,7 +272,7 @@ def roofed(stages: Sequence[StageView]) -> list[LayerPoint]:
     return [p for p in points if p.wire_bytes and p.executed_macs and p.comm_s and p.compute_s]
 
 
-def roofline(points: Sequence[LayerPoint], overlap: bool) -> go.Figure:
+def roofline(points: Sequence[LayerPoint]) -> go.Figure:
     """What each layer reaches against the roofs of the nodes' links and of their processors.
 
     The roofs are the best that the cost model grants to any layer: bytes on the wire per second of
@@ -282,14 +282,9 @@ def roofline(points: Sequence[LayerPoint], overlap: bool) -> go.Figure:
     ----------
     points : sequence of LayerPoint
         As `roofed` chooses them, one at least.
-    overlap : bool
-        Whether a layer takes the longer of the two times, or their sum.
     """
     x = [p.executed_macs / p.wire_bytes for p in points]
-    y = [
-        p.executed_macs / (max(p.comm_s, p.compute_s) if overlap else p.comm_s + p.compute_s) / 1e9
-        for p in points
-    ]
+    y = [p.executed_macs / p.latency_s / 1e9 for p in points]
     bandwidth = max(p.wire_bytes / p.comm_s for p in points)
     speed = max(p.executed_macs / p.compute_s for p in points)
     ridge = speed / bandwidth

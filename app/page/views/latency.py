@@ -93,7 +93,7 @@ def _roofline(answer: Answer, shown: DrawnStages) -> None:
     st.subheader("Rooflines of link and processor", anchor=False)
     held = sum(point.comm_s > point.compute_s for point in points)
     chart(
-        roofline(points, answer.case.settings.overlap),
+        roofline(points),
         layer_table(shown.stages),
         f"{held} of {count(len(points), 'layer')} of {shown.whose} that exchange anything are held "
         "back by the link: they stand left of the ridge, where a byte sent brings too few MACs. "
