@@ -1,6 +1,6 @@
 """What a change of group costs: live tensors on their way to the next stage's nodes.
 
-See docs/model.md, eq. 24. A group of one node is a group like any other: between two of them the
+See docs/model.md, eq. 19. A group of one node is a group like any other: between two of them the
 transfer is a single message (eq. 5).
 """
 

@@ -63,7 +63,7 @@ def cap(limit: float) -> float:
 
 
 def times_of(problem: Problem, choice: Choice) -> Times:
-    """Latency, busiest resource and medium of a choice (docs/model.md, eq. 27 and 28)."""
+    """Latency, busiest resource and medium of a choice (docs/model.md, eq. 22 and 23)."""
     return Times(*(float(seconds) for seconds in sum_times(problem, choice)))
 
 

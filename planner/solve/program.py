@@ -1,4 +1,4 @@
-"""The problem as one integer linear program (docs/model.md, eq. 12 to 16 and 25 to 28)."""
+"""The problem as one integer linear program (docs/model.md, eq. 12 to 16 and 20 to 23)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Program:
             self._fill_one_slot()
         else:
             self._steps = self._add_steps()
-            self._flow()  # eq. 25
+            self._flow()  # eq. 20
         self._limit_loss()
         self._limit_memory()
         # the objective's own limit as well: a plan that breaks it is no plan
@@ -185,7 +185,7 @@ class Program:
         }
 
     def _flow(self) -> None:
-        """Eq. 25 and 26: one way through the chain, over nodes that exist."""
+        """Eq. 20 and 21: one way through the chain, over nodes that exist."""
         slots, last = range(len(self._slots)), len(self._problem.cuttable)
         on = {(cell.slot, int(cell.units[0])): cell for cell in self._cells}
         runs = {at: [(y, 1.0) for y in cell.counts.values()] for at, cell in on.items()}
@@ -313,7 +313,7 @@ class Program:
         return found
 
     def _latency(self) -> Terms:
-        """Eq. 27: every unit at its option, every transfer, and the two ends."""
+        """Eq. 22: every unit at its option, every transfer, and the two ends."""
         problem = self._problem
         terms = self._sum(problem.latency_s, scale=self.units)
         if self._steps:
@@ -322,7 +322,7 @@ class Program:
         return [*terms, *(term for end in self._ends() for term in end)]
 
     def _resources(self) -> list[tuple[Terms, float]]:
-        """Eq. 28: each stage's resources, each transfer, the ends and the shared medium.
+        """Eq. 23: each stage's resources, each transfer, the ends and the shared medium.
 
         Each with the seconds of it that are fixed.
         """
@@ -349,7 +349,7 @@ class Program:
         ]
 
     def _minimise(self, at_most_s: float | None) -> None:
-        """Eq. 13 or 27 as a sum, or eq. 28 as the largest of several."""
+        """Eq. 13 or 22 as a sum, or eq. 23 as the largest of several."""
         if self._problem.objective == "latency":
             terms = self._latency()
             for variable, cost in terms:

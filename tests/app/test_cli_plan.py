@@ -56,8 +56,8 @@ def test_a_hybrid_plan_on_the_terminal() -> None:
     table = done.out[done.out.index("Stages") :].splitlines()
     rows = [line.split() for line in table if re.match(r" +\d ", line)]
     assert [row[:6] for row in rows] == [
-        ["1", "node-1", "node-2", "node-3", "247", "vit.embeddings.patch_embeddings.projection"],
-        ["2", "node-4", "50", "vit.layers.10.attention.q_proj", "classifier", "–"],
+        ["1", "node-1", "node-2", "node-3", "246", "vit.embeddings.patch_embeddings.projection"],
+        ["2", "node-4", "51", "vit.layers.10.layernorm_before", "classifier", "–"],
     ]
 
 

@@ -19,11 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from playwright.sync_api import Browser
 
 from app.page import current, progress
-from tests.browser import browser, chromium
 from tests.page.visiting import Visit
 from tests.processor_time import HANG_S
-
-__all__ = ["browser", "chromium"]
 
 REPO = Path(__file__).parents[2]
 OURS = re.compile(r"(?:app/page|app/\w+\.py|planner/|profiles/)")

@@ -63,7 +63,7 @@ def selected(layer: LayerProfile, mask: LayerMask, shared: bool) -> list[Transfe
 
 
 def handed_over(tensor: str, has: Owners, needs: Owners, receivers: int) -> list[Transfer]:
-    """What the nodes of a group send to those of the next one (docs/model.md, eq. 24).
+    """What the nodes of a group send to those of the next one (docs/model.md, eq. 19).
 
     What all senders hold comes from the first of them.
     """

@@ -1,6 +1,6 @@
 """Dynamic programming over contiguous stages in ring order, on plain arrays.
 
-The recurrence is eq. 23b of docs/model.md.
+The recurrence is eq. 17 of docs/model.md.
 
 A stage is a run of units on one worker. Cuts are counted by the units before them, from 0 (none)
 to U (all). ``f[m, u]`` is the best cost of the first u units where m is the last worker with

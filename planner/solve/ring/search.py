@@ -88,7 +88,7 @@ class _Search:
         self._threshold_s = None if most is None else most * _WITHIN
 
     def least_latency(self) -> Answer:
-        """Eq. 27 under the limits."""
+        """Eq. 22 under the limits."""
         workers = self._fastest(self._problem.max_bottleneck_s, _WITHIN)
         if workers is None:
             return Answer("infeasible")
@@ -105,7 +105,7 @@ class _Search:
         return least_within(self._passes, LATENCY, MEDIUM, threshold_s, threshold_s)
 
     def least_bottleneck(self) -> Answer:
-        """Eq. 28 under the limits; among equals the least latency."""
+        """Eq. 23 under the limits; among equals the least latency."""
         problem = self._problem
         at_once = self._at_the_bound()
         if at_once is not None:

@@ -1,7 +1,7 @@
 """The least of one sum over contiguous stages where another sum is limited: exact.
 
 A multiplier on the limited sum gives a bound and a plan in a few passes of dynamic programming
-(docs/model.md, eq. 23c).
+(docs/model.md, eq. 18).
 Where these differ, partial plans are extended in the order of what they must cost at least: the
 costs to go of both sums, and of the two weighed by the multiplier, leave few of them. The first
 complete plan is the best.

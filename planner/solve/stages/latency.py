@@ -1,6 +1,6 @@
 """The exact search for the least latency: a multiplier, a dynamic program, structures by bound.
 
-The loss budget moves into the objective with a multiplier (eq. 30); a dynamic program then finds
+The loss budget moves into the objective with a multiplier (eq. 25); a dynamic program then finds
 the best structure in one pass, and the best multiplier gives a bound on every plan. Structures are
 taken in the order of their bounds, each is completed exactly, and the first bound that reaches the
 best plan found ends the search.

@@ -1,4 +1,4 @@
-"""Relaxations of the problem that a dynamic program solves (docs/model.md, eq. 30, 32)."""
+"""Relaxations of the problem that a dynamic program solves (docs/model.md, eq. 25, 27)."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Relaxation:
             self._medium = LimitedSum(np.inf, medium, problem.transfer_medium_s, *ends)
 
     def latency(self, multiplier: float, most_s: float | None) -> Completions:
-        """Least latency plus ``multiplier`` times the loss over all structures (eq. 30).
+        """Least latency plus ``multiplier`` times the loss over all structures (eq. 25).
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class Relaxation:
         return option, np.take_along_axis(cost, option[..., None], axis=2)[..., 0]
 
     def within(self, most_s: float | None) -> Within:
-        """The limited sums of all structures within a bottleneck (eq. 32).
+        """The limited sums of all structures within a bottleneck (eq. 27).
 
         Several are weighed against each other: any weights give a bound, and those grow whose
         sum the cheapest structure exceeds.

@@ -1,4 +1,4 @@
-"""Which stage may follow which, and the cheapest way through (docs/model.md, eq. 29).
+"""Which stage may follow which, and the cheapest way through (docs/model.md, eq. 24).
 
 A state is a pair: the nodes used so far, by type, and the group that runs the present stage. The
 dynamic program goes backwards from the last unit and keeps, for every state and every unit that
