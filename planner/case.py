@@ -198,7 +198,8 @@ class Case:
         """Seconds of handing the input to a group and of collecting the output from it."""
         member = self._member(names)
         return self.once(
-            ("ends", names), lambda: (self._handovers.first(member), self._handovers.last(member))
+            ("ends", names),
+            lambda: (self._handovers.input_s(member), self._handovers.output_s(member)),
         )
 
     @cached_property

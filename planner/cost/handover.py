@@ -149,7 +149,7 @@ class Handovers:
             medium[rows] = medium_s(NOTHING, moved, links)[cut]
         return Transfers(seconds, medium)
 
-    def first(self, member: Member) -> float:
+    def input_s(self, member: Member) -> float:
         """Seconds to hand the input from the source to all nodes of the first group.
 
         All receive the same bytes: on a broadcast medium they are sent once.
@@ -161,7 +161,7 @@ class Handovers:
         links = self._links.between(np.array([self._source]), np.array(others))
         return float(exchange_s(np.full((1, len(others)), size), NOTHING, links))
 
-    def last(self, member: Member) -> float:
+    def output_s(self, member: Member) -> float:
         """Seconds to collect the outputs of the last group at the source."""
         others = [k for k, position in enumerate(member.positions) if position != self._source]
         if not self._settings.count_output or not others:
