@@ -13,7 +13,7 @@ from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
-from planner.solve.deadline import Deadline
+from planner.solve.deadline import Deadline, OutOfTimeError
 from planner.solve.problem import NO_LIMIT, Choice, Problem
 from planner.strategies.costed import layer_plans
 from planner.strategies.groups import Groups, describe
@@ -81,7 +81,8 @@ def cost_groups(
     single_stage : bool
         No change of group is needed.
     deadline : Deadline
-        Where it passes first, the groups that are costed by then are all that there is.
+        Where it passes first, the groups that are costed by then are all that there is; where it
+        passes before their handovers are, only those of one node follow each other.
     """
     tables = _tables(case, groups, levels, deadline)
     complete = len(tables) == len(groups.uses)
@@ -94,7 +95,12 @@ def cost_groups(
     busy = [busy_s(table.comm_s, table.compute_s, case.settings.overlap) for table in ordered]
     losses = [case.loss(table) for table in ordered]
     memory_limit, weights, live = _memory(case, names, ordered, into)
-    transfer_s, transfer_medium_s = _transfers(case, groups, single_stage)
+    between = groups.without_handovers() if single_stage else groups
+    try:
+        transfer_s, transfer_medium_s = _transfers(case, between, deadline)
+    except OutOfTimeError:
+        complete, groups = False, groups.without_handovers(largest=1)
+        transfer_s, transfer_medium_s = _transfers(case, groups, Deadline())  # quick: all alike
     ends = np.array([case.ends_s(nodes) for nodes in names])
     return GroupCosts(
         groups=groups,
@@ -199,18 +205,22 @@ def _memory(
 
 
 def _transfers(
-    case: Case, groups: Groups, single_stage: bool
+    case: Case, groups: Groups, deadline: Deadline
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Seconds and occupation of a shared medium of every change of group, (G, G, U - 1)."""
+    """Seconds and occupation of a shared medium of every change of group, (G, G, U - 1).
+
+    Raises
+    ------
+    OutOfTimeError
+    """
     count, cuts = len(groups.uses), len(case.units) - 1
     seconds, medium = np.zeros((count, count, cuts)), np.zeros((count, count, cuts))
-    if single_stage or cuts == 0:
-        return seconds, medium
     pairs = np.argwhere(groups.may_follow())
-    members = [groups.members(pair) for pair in pairs.tolist()]
-    found = case.transfers([(sender, receiver) for sender, receiver in members])
-    seconds[pairs[:, 0], pairs[:, 1]] = found.seconds
-    medium[pairs[:, 0], pairs[:, 1]] = found.medium_s
+    if cuts and len(pairs):
+        members = [groups.members(pair) for pair in pairs.tolist()]
+        found = case.transfers([(sender, receiver) for sender, receiver in members], deadline.check)
+        seconds[pairs[:, 0], pairs[:, 1]] = found.seconds
+        medium[pairs[:, 0], pairs[:, 1]] = found.medium_s
     return seconds, medium
 
 
