@@ -177,6 +177,19 @@ def test_a_solver_without_time_says_so(objective: Objective) -> None:
     assert optimise(case, replace(request, time_limit_s=None)).node_count > 1
 
 
+@pytest.mark.parametrize("speeds", [[1e6] * 10, range(1, 11)], ids=["alike", "unlike"])
+@pytest.mark.parametrize("parallelism", ["within-layer", "pipeline", "hybrid"])
+def test_without_any_time_the_one_node_that_holds_everything_is_found(
+    parallelism: Any, speeds: Any
+) -> None:
+    profile = chain(64, 64, 64, 64)
+    half = profile.totals.param_bytes // 2
+    case = Case(profile, cluster(speeds, memory_bytes=[half] * 8 + [8 * half, half]))
+    plan = optimise(case, Request(10, parallelism, time_limit_s=0.0))
+    assert [stage.nodes for stage in plan.stages] == [("i",)]
+    assert plan.certificate is not None and plan.certificate.status == "feasible"
+
+
 def test_input_and_output_share_a_shared_medium() -> None:
     # all bytes / B is the bottleneck once the nodes are fast enough
     profile = chain(8, 8, image=64)
