@@ -203,10 +203,19 @@ class Case:
 
     def ends_s(self, names: tuple[str, ...]) -> tuple[float, float]:
         """Seconds of handing the input to a group and of collecting the output from it."""
+        (input_s, _), (output_s, _) = self._ends(names)
+        return input_s, output_s
+
+    def ends_medium_s(self, names: tuple[str, ...]) -> tuple[float, float]:
+        """Seconds of a shared medium for the input and for the output."""
+        (_, input_s), (_, output_s) = self._ends(names)
+        return input_s, output_s
+
+    def _ends(self, names: tuple[str, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
         member = self._member(names)
         return self.once(
             ("ends", names),
-            lambda: (self._handovers.input_s(member), self._handovers.output_s(member)),
+            lambda: (self._handovers.cost_input(member), self._handovers.cost_output(member)),
         )
 
     @cached_property

@@ -149,23 +149,24 @@ class Handovers:
             medium[rows] = medium_s(NOTHING, moved, links)[cut]
         return Transfers(seconds, medium)
 
-    def input_s(self, member: Member) -> float:
-        """Seconds to hand the input from the source to all nodes of the first group.
+    def cost_input(self, member: Member) -> tuple[float, float]:
+        """Seconds, and seconds of a shared medium, to hand the input to all of the first group.
 
         All receive the same bytes: on a broadcast medium they are sent once.
         """
         others = [position for position in member.positions if position != self._source]
         if not self._settings.count_input or not others:
-            return 0.0
+            return 0.0, 0.0
         size = sum(spec.bytes for spec in self._profile.inputs)
         links = self._links.between(np.array([self._source]), np.array(others))
-        return float(exchange_s(np.full((1, len(others)), size), NOTHING, links))
+        sent = np.full((1, len(others)), size), NOTHING, links
+        return float(exchange_s(*sent)), float(medium_s(*sent))
 
-    def output_s(self, member: Member) -> float:
-        """Seconds to collect the outputs of the last group at the source."""
+    def cost_output(self, member: Member) -> tuple[float, float]:
+        """Seconds, and seconds of a shared medium, to collect the outputs at the source."""
         others = [k for k, position in enumerate(member.positions) if position != self._source]
         if not self._settings.count_output or not others:
-            return 0.0
+            return 0.0, 0.0
         held = np.zeros(len(member.positions), dtype=np.int64)
         for name in self._profile.outputs:
             owners = member.shares.owners[name]
@@ -175,7 +176,8 @@ class Handovers:
             held += alone * (self._bytes[name] // len(owners))
         senders = np.array(member.positions)[others]
         links = self._links.between(senders, np.array([self._source]))
-        return float(exchange_s(NOTHING, held[others][:, None], links))
+        sent = NOTHING, held[others][:, None], links
+        return float(exchange_s(*sent)), float(medium_s(*sent))
 
     def _moved_bytes(
         self, has: FeatureShares, needs: FeatureShares

@@ -86,7 +86,8 @@ def sum_times(problem: Problem, choice: Choice) -> tuple[Floats, Floats, Floats]
     for end in (problem.input_s[choice.groups[0]], problem.output_s[choice.groups[-1]]):
         latency += end
         busiest = np.maximum(busiest, end)
-        medium += end * problem.shared_medium
+    medium += problem.input_medium_s[choice.groups[0]]
+    medium += problem.output_medium_s[choice.groups[-1]]
     return latency, busiest, medium
 
 

@@ -185,7 +185,8 @@ def _without_times(problem: Problem) -> Problem:
         transfer_medium_s=np.zeros_like(problem.transfer_medium_s),
         input_s=np.zeros_like(problem.input_s),
         output_s=np.zeros_like(problem.output_s),
-        shared_medium=False,
+        input_medium_s=np.zeros_like(problem.input_s),
+        output_medium_s=np.zeros_like(problem.output_s),
         max_loss=None,
         max_latency_s=problem.max_loss,
     )

@@ -53,7 +53,8 @@ class Problem(Frozen):
     cuttable: BoolArray = Field(description="(U - 1,) places where a stage may end")
     input_s: FloatArray = Field(description="(G,) if the first stage runs on group g")
     output_s: FloatArray = Field(description="(G,) if the last stage does")
-    shared_medium: bool = Field(default=False, description="input and output occupy it as well")
+    input_medium_s: FloatArray = Field(description="(G,) what that occupies of a shared medium")
+    output_medium_s: FloatArray = Field(description="(G,)")
     uses: IntArray = Field(description="(G, Y) nodes of each type")
     available: IntArray = Field(description="(Y,)")
     ring: IntArray | None = Field(
@@ -89,6 +90,8 @@ class Problem(Frozen):
             "cuttable": (units - 1,),
             "input_s": (groups,),
             "output_s": (groups,),
+            "input_medium_s": (groups,),
+            "output_medium_s": (groups,),
             "uses": (groups, len(self.available)),
             "follows": (groups, groups),
         }

@@ -164,7 +164,8 @@ class Program:
         self._moves = [*problem.transfer_s[between].tolist(), *ends]
         self._fixed_s = sum(self._moves)
         self._fixed_medium_s = float(problem.transfer_medium_s[between].sum())
-        self._fixed_medium_s += sum(ends) if problem.shared_medium else 0.0
+        self._fixed_medium_s += float(problem.input_medium_s[groups[0]])
+        self._fixed_medium_s += float(problem.output_medium_s[groups[-1]])
 
     def _add_steps(self) -> dict[tuple[int, int, int], int]:
         """z[c, d, u]: the step from unit u on slot c to unit u + 1 on slot d."""
@@ -291,14 +292,13 @@ class Program:
             if u == unit and c != d
         ]
 
-    def _ends(self) -> list[Terms]:
-        """Input and output where the first and the last unit are; none of a fixed structure."""
+    def _ends(self, input_s: NDArray[np.float64], output_s: NDArray[np.float64]) -> list[Terms]:
+        """Seconds of both ends, where the first and last unit are; none of a fixed structure."""
         if self._moves:
             return []
-        problem = self._problem
-        first, last = 0, len(problem.cuttable)
+        first, last = 0, len(self._problem.cuttable)
         found: list[Terms] = []
-        for unit, seconds in ((first, problem.input_s), (last, problem.output_s)):
+        for unit, seconds in ((first, input_s), (last, output_s)):
             # a cell of several units is entered as a whole: the share of one of them
             found.append(
                 [
@@ -317,7 +317,8 @@ class Program:
         if self._steps:
             for unit in np.flatnonzero(problem.cuttable):
                 terms += self._transfers(int(unit), problem.transfer_s)
-        return [*terms, *(term for end in self._ends() for term in end)]
+        ends = self._ends(problem.input_s, problem.output_s)
+        return [*terms, *(term for end in ends for term in end)]
 
     def _resources(self) -> list[tuple[Terms, float]]:
         """Eq. 23: each stage's resources, each transfer, the ends and the shared medium.
@@ -335,9 +336,9 @@ class Program:
             for unit in np.flatnonzero(problem.cuttable):
                 found.append(self._transfers(int(unit), problem.transfer_s))
                 medium += self._transfers(int(unit), problem.transfer_medium_s)
-        ends = self._ends()
-        if problem.shared_medium:
-            medium += [term for end in ends for term in end]
+        ends = self._ends(problem.input_s, problem.output_s)
+        for end in self._ends(problem.input_medium_s, problem.output_medium_s):
+            medium += end
         moves = [(list[tuple[int, float]](), seconds) for seconds in self._moves]
         resources = [(terms, 0.0) for terms in (*found, *ends)]
         return [

@@ -29,8 +29,10 @@ class CostedStages:
         Seconds of each change of group, and of a shared medium for it; one fewer than stages.
     input_s, output_s : float
         Seconds of handing the input out and of collecting the output; 0 unless counted.
-    medium_is_shared, overlap : bool
-        Conventions that they were counted under.
+    ends_medium_s : float
+        Seconds of a shared medium for input and output.
+    overlap : bool
+        The convention that they were counted under.
     """
 
     stages: tuple[StageCosts, ...]
@@ -38,7 +40,7 @@ class CostedStages:
     handovers_medium_s: tuple[float, ...]
     input_s: float
     output_s: float
-    medium_is_shared: bool
+    ends_medium_s: float
     overlap: bool
 
     @property
@@ -63,9 +65,7 @@ class CostedStages:
         """Seconds of the busiest stage, transfer or shared medium (eq. 10)."""
         busy = (stage.busy_s(self.overlap) for stage in self.stages)
         medium = sum(stage.sum_of(stage.table.medium_s) for stage in self.stages)
-        medium += sum(self.handovers_medium_s)
-        if self.medium_is_shared:
-            medium += self.input_s + self.output_s
+        medium += sum(self.handovers_medium_s) + self.ends_medium_s
         return max(*busy, *self.handovers_s, medium, self.input_s, self.output_s)
 
     @property
@@ -111,7 +111,8 @@ def _cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
         handovers_medium_s=tuple(medium for _, medium in handovers),
         input_s=case.ends_s(costed[0].nodes)[0],
         output_s=case.ends_s(costed[-1].nodes)[1],
-        medium_is_shared=case.medium == "shared",
+        ends_medium_s=case.ends_medium_s(costed[0].nodes)[0]
+        + case.ends_medium_s(costed[-1].nodes)[1],
         overlap=case.settings.overlap,
     )
 

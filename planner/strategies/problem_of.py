@@ -60,6 +60,8 @@ class GroupCosts:
     transfer_medium_s: NDArray[np.float64]
     input_s: NDArray[np.float64]
     output_s: NDArray[np.float64]
+    input_medium_s: NDArray[np.float64]
+    output_medium_s: NDArray[np.float64]
     complete: bool
 
 
@@ -102,6 +104,7 @@ def cost_groups(
         complete, groups = False, groups.without_handovers(largest=1)
         transfer_s, transfer_medium_s = _transfers(case, groups, Deadline())  # quick: all alike
     ends = np.array([case.ends_s(nodes) for nodes in names])
+    ends_medium = np.array([case.ends_medium_s(nodes) for nodes in names])
     return GroupCosts(
         groups=groups,
         names=names,
@@ -121,6 +124,8 @@ def cost_groups(
         transfer_medium_s=transfer_medium_s,
         input_s=ends[:, 0],
         output_s=ends[:, 1],
+        input_medium_s=ends_medium[:, 0],
+        output_medium_s=ends_medium[:, 1],
         complete=complete,
     )
 
@@ -266,7 +271,8 @@ def problem_of(case: Case, costs: GroupCosts, request: Request) -> Problem:
         cuttable=costs.cuttable,
         input_s=costs.input_s,
         output_s=costs.output_s,
-        shared_medium=case.medium == "shared",
+        input_medium_s=costs.input_medium_s,
+        output_medium_s=costs.output_medium_s,
         uses=groups.uses,
         available=groups.available,
         follows=groups.follows,

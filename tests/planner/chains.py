@@ -30,8 +30,10 @@ def drawn_chain(seed: int, workers: int, units: int, **fields: Any) -> Problem:
         "weight_bytes": random.integers(10**5, 10**6, units),
         "live_bytes": random.integers(10**4, 10**6, units),
         "memory_limit_bytes": (None,) * workers,
-    }
-    return chain_problem(**(values | fields))
+    } | fields
+    if fields.get("shared_medium"):  # without the delays of the two messages
+        values |= {f"{end}_medium_s": 0.6 * values[f"{end}_s"] for end in ("input", "output")}
+    return chain_problem(**values)
 
 
 def memory_for(problem: Problem, factor: float) -> Problem:

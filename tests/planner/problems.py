@@ -64,6 +64,8 @@ def choice_problem(
         "cuttable": np.ones(len(nothing) - 1, dtype=np.bool_),
         "input_s": np.zeros(1),
         "output_s": np.zeros(1),
+        "input_medium_s": np.zeros(1),
+        "output_medium_s": np.zeros(1),
         "uses": np.eye(1, dtype=np.int64) if width == 1 else np.ones((1, width), dtype=np.int64),
         "available": np.ones(width, dtype=np.int64),
         "node_kinds": (tuple(f"node {node}" for node in range(width)),),
@@ -85,11 +87,13 @@ def chain_problem(
     memory_limit_bytes: Sequence[int | None],
     any_order: bool = False,
     all_workers: bool = False,
+    shared_medium: bool = False,
     **fields: object,
 ) -> Problem:
     """Contiguous stages of one node each, in ring order or in any.
 
     Shapes: compute (N, U), transfer (N, N, U - 1), medium (U - 1,), weights and live bytes (U,).
+    A shared medium is occupied as long as input and output take.
     """
     workers, units = compute_s.shape
     limits = [NO_LIMIT if limit is None else limit for limit in memory_limit_bytes]
@@ -115,8 +119,10 @@ def chain_problem(
         "follows": ones if any_order else np.triu(ones, 1),
         "max_nodes": workers,
         "all_nodes": all_workers,
-    }
-    return Problem.model_validate(values | fields)
+    } | fields
+    for end in ("input", "output"):
+        values.setdefault(f"{end}_medium_s", np.asarray(values[f"{end}_s"]) * shared_medium)
+    return Problem.model_validate(values)
 
 
 def workers_of(choice: Choice) -> np.ndarray:

@@ -209,6 +209,17 @@ def test_input_and_output_share_a_shared_medium() -> None:
     assert staged.certificate.bound == pytest.approx(1 / busy)
 
 
+@pytest.mark.parametrize("solver", ["auto", "ilp", "exhaustive"])
+def test_the_delay_of_input_and_output_occupies_no_medium(solver: str) -> None:
+    profile, ends = chain(8, 8, image=64), CostSettings(count_input=True, count_output=True)
+    group = cluster(2, macs_per_s=1e12, latency_s=0.0001, medium="shared", source_node="b")
+    case = Case(profile, group, ends, levels=(0.0,))
+    request = Request(2, "pipeline", objective="throughput", exactly=True, solver=solver)
+    plan = optimise(case, request)
+    sent = (8 + 8) * 4 * 4 / 1e6  # the source has the input already
+    assert plan.predicted.throughput_per_s == pytest.approx(1 / sent)
+
+
 def test_memory_forces_a_plan_onto_more_nodes() -> None:
     profile = chain(64, 64, 64, 64)
     size = profile.totals.param_bytes // 2

@@ -99,6 +99,7 @@ def test_scaling_all_times_scales_the_objective(seed: int) -> None:
     problem = random_joint(seed)
     factor = 2.0**7
     names = "latency_s busy_s medium_s transfer_s transfer_medium_s input_s output_s"
+    names += " input_medium_s output_medium_s"
     times = {name: getattr(problem, name) * factor for name in names.split()}
     limits = {
         name: None if getattr(problem, name) is None else getattr(problem, name) * factor

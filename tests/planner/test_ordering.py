@@ -50,8 +50,9 @@ def merged(problem: Problem, twins: int) -> Problem:
 def renamed(problem: Problem, order: np.ndarray) -> Problem:
     """The same workers in another order."""
     by_group = "latency_s medium_s allowed loss weight_bytes live_bytes memory_limit_bytes"
+    by_end = "input_s output_s input_medium_s output_medium_s"
     changes = {name: getattr(problem, name)[order] for name in by_group.split()}
-    changes |= {name: getattr(problem, name)[order] for name in ("input_s", "output_s")}
+    changes |= {name: getattr(problem, name)[order] for name in by_end.split()}
     return problem.but(
         busy_s=problem.busy_s[:, order],
         transfer_s=problem.transfer_s[np.ix_(order, order)],

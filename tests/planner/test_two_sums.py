@@ -22,6 +22,7 @@ from tests.planner.checks import check, check_fastest
 from tests.planner.oracle import allocation_case
 
 OBJECTIVES = ("latency", "bottleneck")
+MEDIUM = ("input_medium_s", "output_medium_s")
 
 
 def shared(seed: int, workers: int, units: int, occupied: float, **fields: object) -> Problem:
@@ -137,7 +138,7 @@ def test_more_of_anything_never_hurts(objective: str, any_order: bool, shared: b
         known = best_s(problem)
         sent = {
             key: getattr(problem, key) * 0.7
-            for key in ("transfer_s", "transfer_medium_s", "input_s", "output_s")
+            for key in ("transfer_s", "transfer_medium_s", "input_s", "output_s", *MEDIUM)
         }
         for better in (
             memory_for(problem, 1.5),

@@ -36,7 +36,7 @@ class Ring:
     transfer_s, transfer_medium_s : float array, shape (N, N, U - 1)
         From worker to worker behind each unit.
     cuttable : bool array, shape (U - 1,)
-    input_s, output_s : float array, shape (N,)
+    input_s, output_s, input_medium_s, output_medium_s : float array, shape (N,)
     fits : int array, shape (N, U + 1)
         First start of the longest stage that fits the memory, for every end.
     every : bool
@@ -55,6 +55,8 @@ class Ring:
     cuttable: NDArray[np.bool_]
     input_s: NDArray[np.float64]
     output_s: NDArray[np.float64]
+    input_medium_s: NDArray[np.float64]
+    output_medium_s: NDArray[np.float64]
     fits: NDArray[np.int64]
     every: bool
     whole: bool
@@ -62,8 +64,8 @@ class Ring:
     @property
     def is_shared(self) -> bool:
         """Whether the medium's occupation counts beside the transfers."""
-        occupied = self.medium_s.any() or self.transfer_medium_s.any()
-        return self.problem.shared_medium or bool(occupied)
+        inside = self.medium_s, self.transfer_medium_s
+        return any(sent.any() for sent in (*inside, self.input_medium_s, self.output_medium_s))
 
     def choice(self, workers: Workers) -> Choice:
         """The plan of given workers."""
@@ -125,6 +127,8 @@ def ring_of(problem: Problem) -> Ring | None:
         cuttable=problem.cuttable,
         input_s=problem.input_s[order],
         output_s=problem.output_s[order],
+        input_medium_s=problem.input_medium_s[order],
+        output_medium_s=problem.output_medium_s[order],
         fits=fits,
         every=problem.all_nodes,
         whole=only and len(single) == len(problem.uses),

@@ -128,9 +128,9 @@ class Passes:
         cut, first, last = ring.transfer_s, ring.input_s, ring.output_s
         if weights != LATENCY:
             sums = weights[0] * sums + weights[1] * running_sums(ring.medium_s)
-            ends = weights[0] + weights[1] * ring.problem.shared_medium
             cut = weights[0] * cut + weights[1] * ring.transfer_medium_s
-            first, last = ends * first, ends * last
+            first = weights[0] * first + weights[1] * ring.input_medium_s
+            last = weights[0] * last + weights[1] * ring.output_medium_s
         if not ring.cuttable.all():
             cut = np.where(ring.cuttable, cut, np.inf)
         if threshold_s is not None and threshold_s < self._longest_s:

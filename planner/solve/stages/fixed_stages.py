@@ -60,7 +60,8 @@ class FixedStages:
         self.fixed_s = float(moves.sum()) + sum(ends)
         self.slowest_s = max(float(moves.max(initial=0.0)), *ends)
         self._medium_s = float(problem.transfer_medium_s[groups[:-1], groups[1:], cuts].sum())
-        self._medium_s += sum(ends) if problem.shared_medium else 0.0
+        self._medium_s += float(problem.input_medium_s[groups[0]])
+        self._medium_s += float(problem.output_medium_s[groups[-1]])
 
     def choice(self, options: NDArray[np.int64]) -> Choice:
         """The structure with its options."""

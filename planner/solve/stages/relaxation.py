@@ -102,11 +102,9 @@ class Relaxation:
         self._priced: list[tuple[float, Floats]] | None = None
         self._stages: tuple[float, Floats] | None = None
         medium = np.where(problem.allowed, problem.medium_s, np.inf).min(axis=2)
-        none = np.zeros(len(medium))
-        shared = problem.input_s + problem.output_s if problem.shared_medium else none
+        ends = problem.input_medium_s, problem.output_medium_s
         self._medium: LimitedSum | None = None
-        if medium.any() or problem.transfer_medium_s.any() or shared.any():
-            ends = (problem.input_s, problem.output_s) if problem.shared_medium else (none, none)
+        if medium.any() or problem.transfer_medium_s.any() or np.any(ends):
             self._medium = LimitedSum(np.inf, medium, problem.transfer_medium_s, *ends)
 
     def latency(self, multiplier: float, most_s: float | None) -> Completions:
