@@ -143,10 +143,12 @@ class Number(Kind):
         return value
 
     def parse(self, given: Any, option: str) -> Any:
-        """Read the unit; refuse 0 where it must be above."""
+        """Read the unit; refuse infinity, and 0 where it must be above."""
         if self.quantity:
             found = parse_quantity(given, self.quantity, where=option)
             return int(found) if self.whole else found
+        if not self.whole and not math.isfinite(given):
+            raise BadInputError(f"{option}: found {given}; give a finite number")
         if self.above and given <= 0:
             raise BadInputError(f"{option}: found 0; give {self.above} above 0")
         return given

@@ -22,8 +22,16 @@ THEME = {
 }
 
 
-def run_page(port: int, *, headless: bool) -> None:
+def run_page(port: int, *, headless: bool, time_limit_s: float) -> None:
     """Serve the page until the process is told to end.
+
+    Parameters
+    ----------
+    port : int
+    headless : bool
+        Open no browser.
+    time_limit_s : float
+        For a plan.
 
     Raises
     ------
@@ -55,7 +63,10 @@ def run_page(port: int, *, headless: bool) -> None:
     sys.stderr.write(f"The what-if page: http://{HOST}:{port} (Ctrl-C stops it)\n")
     sys.stderr.flush()
     # In this process, which has read the planner already: it is there a second sooner.
+    from app.page.asking import set_time_limit
     from app.page.server import serve
+
+    set_time_limit(time_limit_s)
 
     sys.path[:] = [path for path in sys.path if path]  # nothing of ours lies where the user stands
     serve(["run", str(PAGE), *flags])

@@ -87,8 +87,8 @@ def binding_sentences(plan: Plan) -> list[str]:
     sentences = []
     for found in plan.binding or ():
         most = f"{format_seconds(found.gain_s)}{between}"
-        if found.kind == "compute":
-            sentences.append(f"Twice the computing speed of every node saves {most}.")
+        if found.kind in _RESOURCES:
+            sentences.append(f"{_RESOURCES[found.kind]} saves {most}.")
         elif found.kind == "bandwidth":
             sentences.append(_bandwidth_sentence(found, most, plan))
         elif found.step is not None:
@@ -107,7 +107,17 @@ def _bandwidth_sentence(found: Binding, most: str, plan: Plan) -> str:
     if found.until is not None:
         until = format_si(found.until, "B/s")
         return f"The link binds: communication outweighs computation until B = {until}; {saves}."
+    if plan.predicted.comm_s > plan.predicted.compute_s:
+        return f"Communication outweighs computation at any bandwidth; {saves}."
     return f"Computation outweighs communication; {saves}."
+
+
+_RESOURCES = {
+    "compute": "Twice the computing speed of every node",
+    "delay": "Half the delay of every message",
+    "memory-bandwidth": "Twice the memory bandwidth of every node",
+    "overhead": "Half the time per layer of every node",
+}
 
 
 def _more(found: Binding, step: float) -> str:

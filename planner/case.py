@@ -179,10 +179,17 @@ class Case:
 
     # Costs between groups.
 
-    def transfers(self, pairs: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> Transfers:
-        """Handing all live tensors from one group to another, for P pairs, (P, U - 1) each."""
+    def transfers(
+        self,
+        pairs: Sequence[tuple[tuple[str, ...], tuple[str, ...]]],
+        check: Callable[[], None] = lambda: None,
+    ) -> Transfers:
+        """Handing all live tensors from one group to another, for P pairs, (P, U - 1) each.
+
+        ``check`` is called now and then, and may raise to stop.
+        """
         members = [(self._member(sender), self._member(receiver)) for sender, receiver in pairs]
-        return self._handovers.between_pairs(members)
+        return self._handovers.between_pairs(members, check)
 
     def handover_s(
         self, sender: tuple[str, ...], receiver: tuple[str, ...], layer: int
@@ -207,7 +214,8 @@ class Case:
     def _ends(self, names: tuple[str, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
         member = self._member(names)
         return self.once(
-            ("ends", names), lambda: (self._handovers.first(member), self._handovers.last(member))
+            ("ends", names),
+            lambda: (self._handovers.input_s(member), self._handovers.output_s(member)),
         )
 
     @cached_property

@@ -9,6 +9,7 @@ publication or data sheet or follows from one, and *assumed* is our own choice.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -77,7 +78,7 @@ def resolve_cluster(text: str) -> Cluster:
     if text in cluster_names():
         return load_cluster(text)
     path = Path(text)
-    if path.suffix.lower() == ".json" or len(path.parts) > 1 or path.exists():
+    if path.suffix.lower() == ".json" or len(path.parts) > 1 or os.path.exists(text):
         return read_document(path, Cluster, what="cluster")
     raise BadInputError(
         f"cluster {text!r}: unknown; {allowed_names(text, cluster_names())}; "

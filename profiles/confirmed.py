@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
-from planner.domain.expressions import parse_comparison, parse_expression
+from planner.domain.expressions import parse_expression, parse_requirement
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.domain.reshaping import Reshaping
@@ -81,7 +81,7 @@ def _without_unmet(reshaping: Reshaping, present: list[tuple[int, ...]]) -> Resh
     values = Reshaping(**{**dict(reshaping), "requirements": ()}).values(present)
     kept = []
     for text in reshaping.requirements:
-        comparison = parse_comparison(text)
+        comparison = parse_requirement(text)
         if comparison.is_met(values):
             kept.append(text)
         elif len(comparison.names) != 1 or values[next(iter(comparison.names))] != 1:

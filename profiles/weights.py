@@ -27,8 +27,8 @@ from profiles.weight_message import Weight, decoded
 MAX_PAIRS = 2**27
 """Pairs of an input and an output feature that are kept, four bytes each."""
 
-_CHILD = Limits(memory_bytes=4 * 2**30, cpu_s=60, wall_s=60.0, output_bytes=2**30)
-_WITH_TORCH = Limits(memory_bytes=24 * 2**30, cpu_s=60, wall_s=60.0, output_bytes=2**30)
+_CHILD = Limits(memory_bytes=4 * 2**30, cpu_s=60, wall_s=600.0, output_bytes=2**30)
+_WITH_TORCH = Limits(memory_bytes=24 * 2**30, cpu_s=60, wall_s=600.0, output_bytes=2**30)
 """Room for the libraries of a torch that was built for GPUs; the child then leaves itself less."""
 
 WEIGHT_FILES = (".safetensors", ".onnx", ".pt", ".pth")

@@ -12,19 +12,25 @@ from app.settings import CSV_FILE, ENERGY_FILE, EXACTLY, NO_MODEL, OWN_CLUSTER, 
 from planner.domain.cluster import Cluster
 
 TIME_LIMIT_S = 3.0
-"""For a plan, which every change asks for: what is not proven by then is shown with its gap."""
+"""For a plan, which every change asks for, unless the server was told otherwise: what is not proven
+by then is shown with its gap."""
 
 LONG_TIME_LIMIT_S = 60.0
 """For what shows its progress and can be stopped."""
 
 _SAME = 1e-9  # relative: what a round trip through a unit may change
 
+_served = {"time_limit_s": TIME_LIMIT_S}
 
-def ask_on_page(
-    cluster: str | Cluster, nodes: int, time_limit_s: float = TIME_LIMIT_S, **given: Any
-) -> Question:
+
+def set_time_limit(seconds: float) -> None:
+    """Let every plan of this server's pages take so long."""
+    _served["time_limit_s"] = seconds
+
+
+def ask_on_page(cluster: str | Cluster, nodes: int, **given: Any) -> Question:
     """A question of the page, on so many nodes, copies of the cluster's last one among them."""
-    question = ask(cluster, max_nodes=nodes, time_limit_s=time_limit_s, **given)
+    question = ask(cluster, max_nodes=nodes, **(_served | given))
     return question.on_nodes(nodes)
 
 

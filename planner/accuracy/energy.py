@@ -31,13 +31,13 @@ class EnergyModel:
         Such as ``energy:model.safetensors``.
     magnitudes : tuple of float arrays of shape (O, I), or None
         One per layer; None where a layer has no weights that are known.
-    kept : dict
-        What was computed already.
+    tails : dict
+        Of the layers on each group, computed when first needed.
     """
 
     name: str
     magnitudes: tuple[Magnitudes | None, ...]
-    kept: dict[object, list[Tails | None]] = field(
+    tails: dict[object, list[Tails | None]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -76,8 +76,8 @@ class EnergyModel:
         """Of every layer that exchanges features and whose weights are known."""
         table = stage.table
         key = (stage.owners, stage.casting, table.decisions.tobytes())
-        if key in self.kept:
-            return self.kept[key]
+        if key in self.tails:
+            return self.tails[key]
         norms = [
             None
             if size is None or not table.sparsifiable[row]
@@ -93,7 +93,7 @@ class EnergyModel:
             together = np.flatnonzero(table.decisions == table.decisions[row])
             ranked_by = np.sum([n for other in together if (n := norms[other]) is not None], axis=0)
             found.append(tail_masses(own, ranked_by, stage.owners.inputs[row], stage.casting))
-        self.kept[key] = found
+        self.tails[key] = found
         return found
 
     @property

@@ -149,7 +149,7 @@ class Handovers:
             medium[rows] = medium_s(NOTHING, moved, links)[cut]
         return Transfers(seconds, medium)
 
-    def first(self, member: Member) -> tuple[float, float]:
+    def input_s(self, member: Member) -> tuple[float, float]:
         """Seconds, and seconds of a shared medium, to hand the input to all of the first group.
 
         All receive the same bytes: on a broadcast medium they are sent once.
@@ -162,7 +162,7 @@ class Handovers:
         sent = np.full((1, len(others)), size), NOTHING, links
         return float(exchange_s(*sent)), float(medium_s(*sent))
 
-    def last(self, member: Member) -> tuple[float, float]:
+    def output_s(self, member: Member) -> tuple[float, float]:
         """Seconds, and seconds of a shared medium, to collect the outputs at the source."""
         others = [k for k, position in enumerate(member.positions) if position != self._source]
         if not self._settings.count_output or not others:

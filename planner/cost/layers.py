@@ -58,7 +58,7 @@ def layer_costs(
 ) -> LayerCosts[Count]:
     """Cost feature counts on all nodes of a group (docs/model.md, eq. 3 to 9).
 
-    Every case is costed once: a large language model's blocks are all alike.
+    Every pattern is costed once: a large language model's blocks are all alike.
 
     Parameters
     ----------
@@ -74,29 +74,29 @@ def layer_costs(
         Rows of layers that share one transmission.
     """
     fresh = newly_sent(counts, readers)
-    case = fresh.case
-    kept = counts.kept[counts.case.ravel()[fresh.first]]
+    pattern = fresh.pattern
+    kept = counts.kept[counts.pattern.ravel()[fresh.first]]
     layers = [profile.layers[index] for index in fresh.layer]
-    of_case = shares.kinds.at(shares.kind[fresh.layer])
-    macs = node_macs(layers, of_case, kept)
-    weight_bytes = node_weight_bytes(layers, of_case, kept)
-    node_compute = node_compute_s(layers, group.nodes, of_case, macs, weight_bytes, kept)
+    of_pattern = shares.kinds.at(shares.kind[fresh.layer])
+    macs = node_macs(layers, of_pattern, kept)
+    weight_bytes = node_weight_bytes(layers, of_pattern, kept)
+    node_compute = node_compute_s(layers, group.nodes, of_pattern, macs, weight_bytes, kept)
     links = Links.of(group, settings)
     selected = fresh.kept * column(layers, "input_feature_bytes")[:, None, None]
-    exchanged = selected, of_case.moved_bytes, links
-    sent, received = bytes_on_wire(selected, of_case.moved_bytes, links.casting)
+    exchanged = selected, of_pattern.moved_bytes, links
+    sent, received = bytes_on_wire(selected, of_pattern.moved_bytes, links.casting)
     comm = exchange_s(*exchanged)
     comp = node_compute.max(axis=1)
     held = activation_bytes(profile, shares) + reserved_bytes(profile, shares, readers)
     return LayerCosts(
-        macs=macs[case],
-        weight_bytes=weight_bytes[case],
-        live_bytes=held[:, None, :] + received[case],
-        sent_bytes=sent[case],
-        node_comm_s=node_exchange_s(*exchanged)[case],
-        node_compute_s=node_compute[case],
-        comm_s=comm[case],
-        compute_s=comp[case],
-        latency_s=layer_s(comm, comp, settings.overlap)[case],
-        medium_s=medium_s(*exchanged)[case],
+        macs=macs[pattern],
+        weight_bytes=weight_bytes[pattern],
+        live_bytes=held[:, None, :] + received[pattern],
+        sent_bytes=sent[pattern],
+        node_comm_s=node_exchange_s(*exchanged)[pattern],
+        node_compute_s=node_compute[pattern],
+        comm_s=comm[pattern],
+        compute_s=comp[pattern],
+        latency_s=layer_s(comm, comp, settings.overlap)[pattern],
+        medium_s=medium_s(*exchanged)[pattern],
     )

@@ -36,22 +36,24 @@ def sharing_readers(
 def newly_sent(counts: FeatureCounts[Count], readers: Readers) -> FeatureCounts[Count]:
     """Leave out the features that each layer's readers have from an earlier one.
 
-    A case is parted where its layers follow unlike readers.
+    A pattern is parted where its layers follow unlike readers.
     """
     if not readers:
         return counts
-    layers, options = counts.case.shape
+    layers, options = counts.pattern.shape
     read_by = [[row] for row in range(layers)]  # each layer, and the earlier readers of its input
     for rows in readers:
         for place, row in enumerate(rows):
             read_by[row] += rows[:place]
-    cases = [tuple(of_option) for rows in read_by for of_option in counts.case[rows].T.tolist()]
-    case, first = numbered(cases)
-    kept = counts.kept[[cases[index][0] for index in first]]
+    patterns = [
+        tuple(of_option) for rows in read_by for of_option in counts.pattern[rows].T.tolist()
+    ]
+    pattern, first = numbered(patterns)
+    kept = counts.kept[[patterns[index][0] for index in first]]
     for number, index in enumerate(first):
-        if before := cases[index][1:]:
+        if before := patterns[index][1:]:
             kept[number] = np.maximum(kept[number] - counts.kept[list(before)].max(axis=0), 0)
-    return FeatureCounts(case.reshape(layers, options), first, kept)
+    return FeatureCounts(pattern.reshape(layers, options), first, kept)
 
 
 def shared_decisions(layers: int, readers: Readers) -> NDArray[np.int64]:

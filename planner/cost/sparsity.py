@@ -19,26 +19,26 @@ Count = TypeVar("Count", np.int64, np.float64)
 class FeatureCounts(Generic[Count]):
     """Features that every layer's nodes send each other, at K options.
 
-    Layers of one kind at options with equal counts cost the same: each such case is counted once.
+    Layers of one kind at options with equal counts cost the same: such a pattern is counted once.
 
     Attributes
     ----------
-    case : int array, shape (L, K)
-        The case of every layer at every option, from 0.
+    pattern : int array, shape (L, K)
+        The pattern of every layer at every option, from 0.
     first : int array, shape (C,)
-        Where in the flattened ``case`` each number comes first.
+        Where in the flattened ``pattern`` each number comes first.
     kept : int or float array, shape (C, n, n)
-        Of each case, sender to receiver: k_ij.
+        Of each pattern, sender to receiver: k_ij.
     """
 
-    case: NDArray[np.int64]
+    pattern: NDArray[np.int64]
     first: NDArray[np.int64]
     kept: NDArray[Count]
 
     @property
     def layer(self) -> NDArray[np.int64]:
-        """A layer of each case, shape (C,)."""
-        layers: NDArray[np.int64] = self.first // self.case.shape[1]
+        """A layer of each pattern, shape (C,)."""
+        layers: NDArray[np.int64] = self.first // self.pattern.shape[1]
         return layers
 
     @classmethod
@@ -56,10 +56,10 @@ class FeatureCounts(Generic[Count]):
         has_receivers = receives.sum(axis=1, keepdims=True) > receives  # besides the node itself
         rows = np.where(has_receivers[:, None], sent, 0).reshape(-1, nodes)
         of_kind = np.repeat(np.arange(kinds), options)
-        case, first = numbered(zip(of_kind.tolist(), map(bytes, rows), strict=True))
+        pattern, first = numbered(zip(of_kind.tolist(), map(bytes, rows), strict=True))
         kind, option = np.divmod(first, options)
         kept = to_each_other(rows[first], receives[kind])
-        in_layers = case.reshape(kinds, options)[shares.kind]
+        in_layers = pattern.reshape(kinds, options)[shares.kind]
         return FeatureCounts(in_layers, shares.first[kind] * options + option, kept)
 
     @classmethod
@@ -68,12 +68,14 @@ class FeatureCounts(Generic[Count]):
         layers, options, nodes, _ = kept.shape
         rows = kept.reshape(-1, nodes, nodes)
         of_layer = np.repeat(np.arange(layers), options)
-        case, first = numbered(zip(shares.kind[of_layer].tolist(), map(bytes, rows), strict=True))
-        return FeatureCounts(case.reshape(layers, options), first, rows[first])
+        pattern, first = numbered(
+            zip(shares.kind[of_layer].tolist(), map(bytes, rows), strict=True)
+        )
+        return FeatureCounts(pattern.reshape(layers, options), first, rows[first])
 
     def of(self, layer: int) -> NDArray[Count]:
         """Counts of a layer, shape (K, n, n)."""
-        counts: NDArray[Count] = self.kept[self.case[layer]]
+        counts: NDArray[Count] = self.kept[self.pattern[layer]]
         return counts
 
 

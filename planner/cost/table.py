@@ -64,7 +64,7 @@ class CostTable(LayerCosts[np.int64]):
 
         `FeatureCounts.of` gives those of one layer.
         """
-        return self.counts.kept[self.counts.case]
+        return self.counts.kept[self.counts.pattern]
 
     @property
     def wire_bytes(self) -> NDArray[np.int64]:
@@ -75,7 +75,7 @@ class CostTable(LayerCosts[np.int64]):
     @cached_property
     def sparsifiable(self) -> NDArray[np.bool_]:
         """Layers that exchange features, shape (L,); the reader of the image does not."""
-        sent = np.any(self.counts.kept > 0, axis=(1, 2))[self.counts.case[:, 0]]
+        sent = np.any(self.counts.kept > 0, axis=(1, 2))[self.counts.pattern[:, 0]]
         exchanged: NDArray[np.bool_] = sent | (self.comm_sparsity[:, 0] > 0)  # at S = 1 none is
         return exchanged
 
@@ -139,7 +139,7 @@ def _table(
 ) -> CostTable:
     readers = sharing_readers(profile, shares, settings)
     costs = layer_costs(profile, group, settings, shares, counts, readers)
-    of_case = shares.kinds.at(shares.kind[counts.layer])
+    of_pattern = shares.kinds.at(shares.kind[counts.layer])
     layer_macs = column(profile.layers, "macs").astype(np.float64)
     executed = np.where(shares.mixing[:, None], costs.macs.sum(axis=2), layer_macs[:, None])
     return CostTable(
@@ -147,19 +147,21 @@ def _table(
         layer_names=tuple(layer.name for layer in profile.layers),
         node_names=tuple(node.name for node in group.nodes),
         levels=levels,
-        allowed=_allowed(counts.case),
+        allowed=_allowed(counts.pattern),
         decisions=shared_decisions(len(profile.layers), readers),
         communicates=shares.mixing,
         counts=counts,
-        comm_sparsity=comm_sparsity(counts.kept, of_case.owned, of_case.receives)[counts.case],
+        comm_sparsity=comm_sparsity(counts.kept, of_pattern.owned, of_pattern.receives)[
+            counts.pattern
+        ],
         comp_sparsity=1.0
         - np.where(layer_macs[:, None] > 0, executed, 1.0) / np.maximum(layer_macs, 1)[:, None],
         measured=any_measured(profile, group.nodes),
     )
 
 
-def _allowed(case: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _allowed(pattern: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Options whose counts differ from the option before, shape (L, K)."""
-    allowed = np.ones(case.shape, dtype=np.bool_)
-    allowed[:, 1:] = case[:, 1:] != case[:, :-1]
+    allowed = np.ones(pattern.shape, dtype=np.bool_)
+    allowed[:, 1:] = pattern[:, 1:] != pattern[:, :-1]
     return allowed

@@ -79,7 +79,7 @@ def _extreme(function: Callable[..., int], parts: list[_Worth]) -> _Worth:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Requirement:
     """Two expressions and what must hold between them."""
 
     left: Expression
@@ -110,8 +110,8 @@ def parse_expression(text: str) -> Expression:
     return found
 
 
-def parse_comparison(text: str) -> Comparison:
-    """Read a comparison of two expressions, such as ``h % 32 == 0``.
+def parse_requirement(text: str) -> Requirement:
+    """Read what must hold between two expressions, such as ``h % 32 == 0``.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def parse_comparison(text: str) -> Comparison:
         raise ValueError(f"{_shown(text)}: compares nothing; {' '.join(_COMPARISONS)} do")
     right = parser.expression()
     parser.end()
-    return Comparison(left, holds, right)
+    return Requirement(left, holds, right)
 
 
 class _Parser:

@@ -71,10 +71,22 @@ class Binding(Frozen):
     """
 
     name: str
-    kind: Literal["memory", "loss", "latency", "throughput", "bandwidth", "compute"]
+    kind: Literal[
+        "memory",
+        "loss",
+        "latency",
+        "throughput",
+        "bandwidth",
+        "compute",
+        "delay",
+        "memory-bandwidth",
+        "overhead",
+    ]
     unit: str
     value: float = Field(description="the present limit, or the resource's present size")
-    gain_s: float = Field(ge=0, description="without the limit; of a resource: with twice of it")
+    gain_s: float = Field(
+        ge=0, description="without the limit; with twice of a resource, or half of a time"
+    )
     step: float | None = Field(default=None, description="least value that gains half of that")
     step_gain_s: float | None = None
     price_s: float | None = Field(

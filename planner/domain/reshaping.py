@@ -11,10 +11,10 @@ from pydantic import Field, model_validator
 from planner.domain.arrays import Frozen
 from planner.domain.expressions import (
     MAX_CHARACTERS,
-    Comparison,
     Expression,
-    parse_comparison,
+    Requirement,
     parse_expression,
+    parse_requirement,
 )
 
 SizeName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -68,8 +68,8 @@ class Reshaping(Frozen):
         return {name: parse_expression(text) for name, text in self.sizes.items()}
 
     @cached_property
-    def _requirements(self) -> dict[str, Comparison]:
-        return {text: parse_comparison(text) for text in self.requirements}
+    def _requirements(self) -> dict[str, Requirement]:
+        return {text: parse_requirement(text) for text in self.requirements}
 
     @cached_property
     def _numbers(self) -> dict[str, Expression]:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from planner.simulation.engine import state as s
 from planner.simulation.network import Network
 from planner.simulation.policies import Rule
-from planner.simulation.result import Interval, PolicyResult, Series, Status, WorkerUse
+from planner.simulation.result import Interval, PolicyResult, RunStatus, Series, WorkerUse
 from planner.simulation.run import Record
 
 POINTS = 200  # of a plotted line
-_STATUS: dict[int, Status] = {
+_STATUS: dict[int, RunStatus] = {
     s.FINISHED: "finished",
     s.AT_HORIZON: "stopped at the horizon",
     s.STALLED: "stalled",

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from planner.domain.arrays import Frozen
 
-Status = Literal["finished", "stopped at the horizon", "stalled"]
+RunStatus = Literal["finished", "stopped at the horizon", "stalled"]
 
 
 class Series(Frozen):
@@ -77,7 +77,7 @@ class PolicyResult(Frozen):
     follows: str | None = Field(
         default=None, description="the policy that it chose before the run; null: it is one itself"
     )
-    status: Status
+    status: RunStatus
     makespan_s: float | None = Field(description="when the last input is done; null: it is not")
     mean_s: float | None = Field(description="time per input, from its coming to its end")
     p50_s: float | None

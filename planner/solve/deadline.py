@@ -6,6 +6,10 @@ import time
 from dataclasses import dataclass, field
 
 
+class OutOfTimeError(Exception):
+    """A deadline passed in the middle of something that is of no use in part."""
+
+
 @dataclass(frozen=True)
 class Deadline:
     """A limit in seconds that starts now; None: no limit."""
@@ -22,6 +26,16 @@ class Deadline:
     def passed(self) -> bool:
         """Whether the limit is over."""
         return self.limit_s is not None and self.elapsed_s >= self.limit_s
+
+    def check(self) -> None:
+        """Go on if there is time.
+
+        Raises
+        ------
+        OutOfTimeError
+        """
+        if self.passed:
+            raise OutOfTimeError
 
     @property
     def left_s(self) -> float | None:

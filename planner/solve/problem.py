@@ -11,6 +11,9 @@ from pydantic import Field, model_validator
 from planner.domain.arrays import BoolArray, FloatArray, Frozen, IntArray
 from planner.domain.certificate import Certificate
 
+Structure = tuple[tuple[int, ...], tuple[int, ...]]
+"""First units and groups of the stages of a plan."""
+
 NO_LIMIT = 2**62
 """Memory limit of a position that has none."""
 

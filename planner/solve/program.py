@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from planner.solve.check import needed_bytes
 from planner.solve.deadline import Deadline
 from planner.solve.milp import MEGA, Milp, MilpOutcome, units_per_second
-from planner.solve.problem import NO_LIMIT, Choice, Problem
+from planner.solve.problem import NO_LIMIT, Choice, Problem, Structure
 
 Terms = list[tuple[int, float]]
-Structure = tuple[tuple[int, ...], tuple[int, ...]]
-"""First units and groups of the stages."""
 
 _SECONDS_PER_VARIABLE = 1e-4  # to write a program down and hand it to HiGHS
 _MOST_VARIABLES = 2_000_000  # some gigabytes

@@ -75,6 +75,11 @@ class Groups:
         may: NDArray[np.bool_] = self.follows & (both <= self.available).all(axis=2)
         return may
 
+    def without_handovers(self, largest: int = 0) -> Groups:
+        """The same groups, of which only those of so many nodes at most may follow each other."""
+        small = self.uses.sum(axis=1) <= largest
+        return replace(self, follows=self.follows & small[:, None] & small)
+
     def keep(self, chosen: Sequence[int]) -> Groups:
         """Some of the groups, in the order given."""
         return replace(

@@ -13,7 +13,7 @@ from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
-from planner.solve.deadline import Deadline
+from planner.solve.deadline import Deadline, OutOfTimeError
 from planner.solve.problem import NO_LIMIT, Choice, Problem
 from planner.strategies.costed import layer_plans
 from planner.strategies.groups import Groups, describe
@@ -83,7 +83,8 @@ def cost_groups(
     single_stage : bool
         No change of group is needed.
     deadline : Deadline
-        Where it passes first, the groups that are costed by then are all that there is.
+        Where it passes first, the groups that are costed by then are all that there is; where it
+        passes before their handovers are, only those of one node follow each other.
     """
     tables = _tables(case, groups, levels, deadline)
     complete = len(tables) == len(groups.uses)
@@ -96,7 +97,12 @@ def cost_groups(
     busy = [busy_s(table.comm_s, table.compute_s, case.settings.overlap) for table in ordered]
     losses = [case.loss(table) for table in ordered]
     memory_limit, weights, live = _memory(case, names, ordered, into)
-    transfer_s, transfer_medium_s = _transfers(case, groups, single_stage)
+    between = groups.without_handovers() if single_stage else groups
+    try:
+        transfer_s, transfer_medium_s = _transfers(case, between, deadline)
+    except OutOfTimeError:
+        complete, groups = False, groups.without_handovers(largest=1)
+        transfer_s, transfer_medium_s = _transfers(case, groups, Deadline())  # quick: all alike
     ends = np.array([case.ends_s(nodes) for nodes in names])
     ends_medium = np.array([case.ends_medium_s(nodes) for nodes in names])
     return GroupCosts(
@@ -127,9 +133,19 @@ def cost_groups(
 def _tables(
     case: Case, groups: Groups, levels: tuple[float, ...], deadline: Deadline
 ) -> dict[int, CostTable]:
-    """Tables by group: single nodes first, then the largest groups, as far as time allows."""
-    sizes = groups.uses.sum(axis=1)
-    order = sorted(range(len(sizes)), key=lambda group: (sizes[group] > 1, -sizes[group]))
+    """Tables by group as far as time allows: single nodes first, then the largest groups.
+
+    The node with the most memory begins, the fastest of several: it can run everything if any can.
+    """
+    nodes = {node.name: node for node in case.cluster.nodes}
+
+    def turn(group: int) -> tuple[float, ...]:
+        first, *others = groups.members((group,))[0]
+        if others:
+            return 1, -len(others)
+        return 0, -(nodes[first].memory_bytes or NO_LIMIT), -nodes[first].macs_per_s
+
+    order = sorted(range(len(groups.uses)), key=turn)
     found: dict[int, CostTable] = {}
     for group in order:
         if found and deadline.passed:
@@ -204,18 +220,22 @@ def _memory(
 
 
 def _transfers(
-    case: Case, groups: Groups, single_stage: bool
+    case: Case, groups: Groups, deadline: Deadline
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Seconds and occupation of a shared medium of every change of group, (G, G, U - 1)."""
+    """Seconds and occupation of a shared medium of every change of group, (G, G, U - 1).
+
+    Raises
+    ------
+    OutOfTimeError
+    """
     count, cuts = len(groups.uses), len(case.units) - 1
     seconds, medium = np.zeros((count, count, cuts)), np.zeros((count, count, cuts))
-    if single_stage or cuts == 0:
-        return seconds, medium
     pairs = np.argwhere(groups.may_follow())
-    members = [groups.members(pair) for pair in pairs.tolist()]
-    found = case.transfers([(sender, receiver) for sender, receiver in members])
-    seconds[pairs[:, 0], pairs[:, 1]] = found.seconds
-    medium[pairs[:, 0], pairs[:, 1]] = found.medium_s
+    if cuts and len(pairs):
+        members = [groups.members(pair) for pair in pairs.tolist()]
+        found = case.transfers([(sender, receiver) for sender, receiver in members], deadline.check)
+        seconds[pairs[:, 0], pairs[:, 1]] = found.seconds
+        medium[pairs[:, 0], pairs[:, 1]] = found.medium_s
     return seconds, medium
 
 

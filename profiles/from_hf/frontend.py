@@ -10,7 +10,7 @@ from profiles.from_hf.config import MAX_CONFIG_BYTES
 from profiles.sandbox import Limits
 from profiles.strangers import profile_in_child
 
-CONFIG_LIMITS = Limits(cpu_s=60, wall_s=60.0)
+CONFIG_LIMITS = Limits(cpu_s=60, wall_s=600.0)
 """Importing torch takes seconds, tracing a hundred layers ten; sizes are checked before both."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from planner.domain.expressions import parse_comparison
+from planner.domain.expressions import parse_requirement
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.confirmed import confirmed
@@ -94,7 +94,7 @@ def _conditions(
     for guard in guards:
         for part in str(guard).split(" and "):
             text = _SIZE.sub(lambda found: _name(found, symbols), part)
-            parse_comparison(text)
+            parse_requirement(text)
             found.append(text)
     return tuple(found)
 

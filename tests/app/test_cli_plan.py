@@ -157,3 +157,13 @@ def test_a_throughput_that_no_plan_reaches_is_named_and_the_best_is_enough() -> 
     most = float(found[1]) if found[2] == "inputs/s" else 1 / float(found[1])
     assert planner(*asked, f"{most * 0.9999:.10g}").code == 0
     assert planner(*asked, f"{most * 1.01:.10g}").code == 3
+
+
+def test_what_binds_names_the_delay_where_the_delay_binds() -> None:
+    done = planner("plan", "gpt2", "--cluster", "arm-wireless", "--what-binds")
+    assert done.code == 0
+    delay = done.out.index("Half the delay of every message saves 75 ms.")
+    link = done.out.index(
+        "Communication outweighs computation at any bandwidth; twice the bandwidth"
+    )
+    assert delay < link and "e+" not in done.out[delay:link]

@@ -47,7 +47,8 @@ def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-c", "from app.cli import main; main()", "app", "--headless"]
     with log.open("w") as output:
         server = subprocess.Popen(
-            [*command, "--port", str(port)],
+            # of a busy machine no test may fail: a plan has all the time that it needs
+            [*command, "--port", str(port), "--time-limit", str(HANG_S)],
             cwd=REPO,
             stdin=subprocess.DEVNULL,
             stdout=output,

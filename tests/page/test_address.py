@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from app.settings import CSV_FILE, ENERGY_FILE, FILE, OWN_CLUSTER
 from profiles.catalog import load_cluster
 
 USUAL = page.defaults({})
+DOCUMENT = Path(__file__).parents[2] / "docs" / "page.md"
 
 
 def test_an_empty_link_is_the_first_page() -> None:
@@ -24,6 +27,12 @@ def test_an_empty_link_is_the_first_page() -> None:
     assert set(link.values) == set(page.CONTROLS)
     assert page.write_link(USUAL) == {}
     assert (USUAL["model"], USUAL["cluster"], USUAL["nodes"]) == ("resnet50", "small-nodes", 4)
+
+
+def test_the_document_lists_every_parameter() -> None:
+    table = DOCUMENT.read_text("utf-8").partition("| parameter | values |")[2].partition("\n\n")[0]
+    cells = [line.split(" | ")[0] for line in table.splitlines()]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(page.CONTROLS)
 
 
 def drawn(kind: Kind) -> st.SearchStrategy[page.Value]:

@@ -10,7 +10,6 @@ from playwright.sync_api import expect
 
 from tests.page.visiting import MAIN, NO_TRACEBACK, VIEWS, Visit
 
-DRAWN_MS = 4000  # a canvas does not tell when it is drawn
 MARKS_ARE_ABOVE_THE_DATA = """chart => {
     const top = chart.querySelector('.nsewdrag').getBoundingClientRect().top;
     return [...chart.querySelectorAll('.annotation-text')]
@@ -173,30 +172,17 @@ def test_the_page_works_from_the_keyboard(visit: Callable[..., Visit]) -> None:
 
 def test_hardware_is_edited_as_it_is_typed(visit: Callable[..., Visit]) -> None:
     here = visit("/hardware")
-    grids = here.page.locator(".stDataFrameGlideDataEditor")
-    nodes, links = grids.nth(0), grids.nth(1)
-    # A grid is drawn on a canvas: a row is 35 px high, the head as well.
-    links.click(position={"x": 60, "y": 52})  # a new row, of which nothing is said
-    here.page.keyboard.press("Escape")
-    here.settle()
-    here.page.wait_for_timeout(DRAWN_MS)
-
-    def type_speed(text: str) -> None:
-        """Into the first node's cell."""
-        nodes.dblclick(position={"x": 180, "y": 52})
-        here.page.wait_for_timeout(DRAWN_MS)
-        here.page.keyboard.press("ControlOrMeta+a")
-        here.page.keyboard.type(text)
-        here.page.keyboard.press("Enter")
-
-    type_speed("1e1")
+    nodes, links = here.grid("speed"), here.grid("other node")
+    links.add_row()  # of which nothing is said
+    nodes.type_into(0, "speed", "1e1")
     expect(here.page.get_by_text("C 3.75 GMAC/s to 10 GMAC/s")).to_be_visible()
-    # The old tables are gone.
+    # The old tables are gone, and with them the row of which nothing was said.
     expect(here.page.get_by_label("Name of the cluster")).to_have_count(1)
+    expect(nodes.cell(0, "speed")).to_have_text("10")
+    expect(links.rows).to_have_count(0)
     here.settle()
-    here.page.wait_for_timeout(DRAWN_MS)
-    type_speed("-5")
+    nodes.type_into(0, "speed", "-5")
     expect(here.error).to_have_text("nodes, row 1: found -5 for Compute C; give GMAC/s above 0")
-    table, error = nodes.bounding_box(), here.error.bounding_box()
+    table, error = nodes.place.bounding_box(), here.error.bounding_box()
     assert table and error
     assert 0 <= error["y"] - (table["y"] + table["height"]) < 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,9 @@ VIEWS = (
     "Hardware",
     "Export",
 )
+TRIES = 20
+TRY_MS = 3000  # then what was pressed is pressed again
+ROW_PX = 35  # of a table on a canvas, the head as well
 expect.set_options(timeout=WAIT_MS)
 
 
@@ -95,6 +99,11 @@ class Visit:
         field.fill(value)
         field.press("Enter")
 
+    def grid(self, head: str) -> Grid:
+        """The table with such a column."""
+        tables = self.shown('[data-testid="stDataFrame"]')
+        return Grid(self.page, tables.filter(has=self.page.locator("th", has_text=head)))
+
     def upload(self, name: str, content: bytes, label: str = "Model file") -> None:
         if label == "Model file" and not self.page.get_by_text(label, exact=True).count():
             self.press("radio", "Own file")
@@ -117,3 +126,67 @@ class Visit:
                     .map(element => element.scrollWidth - element.clientWidth))"""
             )
         )
+
+
+class Grid:
+    """A table that is drawn on a canvas, read by what it tells a screen reader."""
+
+    def __init__(self, page: Page, place: Locator) -> None:
+        self.page, self.place = page, place
+        self.editor = page.locator("#portal .gdg-style")
+
+    @property
+    def rows(self) -> Locator:
+        return self.place.locator("tbody tr")
+
+    def cell(self, row: int, head: str) -> Locator:
+        """A cell, counted from 0, in the column of such a head."""
+        return self.place.locator(f"#glide-cell-{self._column(head)}-{row}")
+
+    def add_row(self) -> None:
+        """Click below the last row, and leave the new one as it is."""
+        before = self.rows.count()
+        self._until(lambda: self._click(before), self.rows, before + 1)
+        self._until(self._leave, self.editor, 0)
+
+    def type_into(self, row: int, head: str, text: str) -> None:
+        chosen = self.cell(row, head).and_(self.page.locator('[aria-selected="true"]'))
+
+        def choose() -> None:
+            self._leave()  # a click on a chosen cell would open it
+            self._click(row)
+            for _ in range(self._column(head) - 1):
+                self.page.keyboard.press("ArrowRight")
+
+        self._until(choose, chosen, 1)
+        self.page.keyboard.press("Enter")
+        field = self.editor.locator("textarea")
+        field.fill(text)
+        field.press("Enter")
+        expect(self.editor).to_have_count(0)
+
+    def _column(self, head: str) -> int:
+        column = self.place.locator("th", has_text=head).get_attribute("aria-colindex")
+        assert column is not None
+        return int(column)
+
+    def _leave(self) -> None:
+        """Close what a cell unfolds and the cell, and choose none."""
+        for _ in range(3):
+            self.page.keyboard.press("Escape")
+
+    def _click(self, row: int) -> None:
+        """On the first column."""
+        y_px = ROW_PX * (row + 1.5)
+        self.place.locator(".dvn-scroller").click(position={"x": 2 * ROW_PX, "y": y_px})
+
+    def _until(self, act: Callable[[], None], what: Locator, count: int) -> None:
+        """Act again where a canvas that was just being drawn did not take it."""
+        for _ in range(TRIES):
+            act()
+            try:
+                expect(what).to_have_count(count, timeout=TRY_MS)
+                return
+            except AssertionError:
+                continue
+        raise AssertionError(f"{what} did not become {count}")

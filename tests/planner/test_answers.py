@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from planner.accuracy.model import curve_model
@@ -13,8 +14,12 @@ from planner.case import Case, sparsifiable_layers
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
+from planner.solve.deadline import Deadline
+from planner.solve.solver import solve
 from planner.strategies.baselines import single_node, uniform
+from planner.strategies.groups import all_groups
 from planner.strategies.optimise import optimal_allocation, optimal_sparsity, optimise
+from planner.strategies.problem_of import cost_groups, problem_of
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import Net, best, chain, cluster, linear_loss
 
@@ -172,6 +177,19 @@ def test_a_solver_without_time_says_so(objective: Objective) -> None:
     assert optimise(case, replace(request, time_limit_s=None)).node_count > 1
 
 
+@pytest.mark.parametrize("speeds", [[1e6] * 10, range(1, 11)], ids=["alike", "unlike"])
+@pytest.mark.parametrize("parallelism", ["within-layer", "pipeline", "hybrid"])
+def test_without_any_time_the_one_node_that_holds_everything_is_found(
+    parallelism: Any, speeds: Any
+) -> None:
+    profile = chain(64, 64, 64, 64)
+    half = profile.totals.param_bytes // 2
+    case = Case(profile, cluster(speeds, memory_bytes=[half] * 8 + [8 * half, half]))
+    plan = optimise(case, Request(10, parallelism, time_limit_s=0.0))
+    assert [stage.nodes for stage in plan.stages] == [("i",)]
+    assert plan.certificate is not None and plan.certificate.status == "feasible"
+
+
 def test_input_and_output_share_a_shared_medium() -> None:
     # all bytes / B is the bottleneck once the nodes are fast enough
     profile = chain(8, 8, image=64)
@@ -218,3 +236,32 @@ def test_a_plan_names_its_accuracy_model() -> None:
     plan = uniform(Case(profile, load_cluster("head-mounted"), loss_model=model), 2, 0.9)
     assert plan.accuracy_model == "curve:resnet50-imagenet/equal-squares"
     assert uniform(Case(profile, load_cluster("head-mounted")), 2, 0.9).accuracy_model is None
+
+
+def test_where_time_ends_before_the_handovers_single_nodes_still_follow_each_other() -> None:
+    case = Case(chain(16, 8, 32, 8), cluster([1e6 * (1 + n) for n in range(5)]))
+    (groups,) = all_groups(case, "hybrid")
+    request = Request(5)
+    whole = cost_groups(case, groups, case.levels, False, Deadline())
+    # the costs of layers are known by now, so that only the handovers meet the deadline
+    cut = cost_groups(case, groups, case.levels, False, LateDeadline(looks=len(groups.uses)))
+    assert whole.complete and not cut.complete
+    alone = cut.groups.uses.sum(axis=1) == 1
+    assert np.array_equal(cut.groups.follows, groups.follows & alone[:, None] & alone)
+    assert np.array_equal(cut.latency_s, whole.latency_s)
+    one = cut.groups.may_follow()
+    assert np.array_equal(cut.transfer_s[one], whole.transfer_s[one])
+    assert solve(problem_of(case, cut, request)).choice is not None
+
+
+class LateDeadline(Deadline):
+    """One that passes after so many looks at it."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__(None)
+        object.__setattr__(self, "looks", looks)
+
+    @property
+    def passed(self) -> bool:
+        object.__setattr__(self, "looks", self.looks - 1)  # type: ignore[attr-defined]
+        return self.looks < 0  # type: ignore[attr-defined,no-any-return]

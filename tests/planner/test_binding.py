@@ -85,6 +85,38 @@ def test_twice_the_bandwidth_and_twice_the_speed() -> None:
     assert speed.gain_s == pytest.approx(before - optimise(quick, asked).predicted.latency_s)
 
 
+def test_delay_memory_bandwidth_and_overhead_are_resources_too() -> None:
+    nodes = with_nodes(case().cluster, memory_bytes_per_s=1e6, layer_overhead_s=2e-3)
+    link = nodes.link.model_copy(update={"latency_s": 1e-3})
+    group = nodes.model_copy(update={"link": link})
+    quicker = link.model_copy(update={"latency_s": 0.5e-3})
+    better = {
+        "delay": group.model_copy(update={"link": quicker}),
+        "memory-bandwidth": with_nodes(group, memory_bytes_per_s=2e6),
+        "overhead": with_nodes(group, layer_overhead_s=1e-3),
+    }
+    slow = replace(case(), cluster=group)
+    asked = Request(3, limits=Limits(max_accuracy_drop=0.4))
+    before = optimise(slow, asked).predicted.latency_s
+    found = what_binds(slow, asked)
+    for kind, cluster_then in better.items():
+        (binding,) = by_kind(found, kind)
+        after = optimise(replace(slow, cluster=cluster_then), asked).predicted.latency_s
+        assert binding.gain_s == pytest.approx(before - after, rel=1e-9) and binding.gain_s > 0
+    resources = [b.gain_s for b in found if b.kind in {*better, "bandwidth", "compute"}]
+    assert len(resources) == 5 and resources == sorted(resources, reverse=True)
+
+
+def test_delays_that_outweigh_computation_at_any_bandwidth_are_said() -> None:
+    link = case().cluster.link.model_copy(update={"latency_s": 1.0})
+    late = replace(case(), cluster=case().cluster.model_copy(update={"link": link}))
+    asked = Request(3, "within-layer", limits=Limits(max_accuracy_drop=0.4), exactly=True)
+    (bandwidth,) = by_kind(what_binds(late, asked), "bandwidth")
+    assert bandwidth.until is None
+    predicted = optimise(late, asked).predicted
+    assert predicted.comm_s > predicted.compute_s
+
+
 def test_the_bandwidth_from_which_computation_outweighs_communication() -> None:
     asked = Request(3, "within-layer", limits=Limits(max_accuracy_drop=0.4), exactly=True)
     slow = case(bandwidth=2e4)

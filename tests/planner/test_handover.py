@@ -129,7 +129,7 @@ def test_whoever_reads_an_input_last_pays_for_it_once() -> None:
     plain = Case(profile, cluster(3))
     counted = replace(plain, settings=CostSettings(count_input=True))
     more = [
-        counted.transfers(*pair).seconds - plain.transfers(*pair).seconds
+        counted.transfers([pair]).seconds[0] - plain.transfers([pair]).seconds[0]
         for pair in ((("a",), ("b",)), (("b",), ("c",)))
     ]
     image = 8 * FEATURE / 1e6

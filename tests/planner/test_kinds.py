@@ -42,8 +42,8 @@ def test_merged_layers_cost_what_they_cost_one_by_one(
     costs = layer_costs(profile, group, settings, shares, apart, readers)
     by_sender = FeatureCounts.by_sender(shares, kept_features(shares.kinds.owned, LEVELS))
     for counts in (by_sender, FeatureCounts.by_pair(shares, kept)):
-        assert np.array_equal(counts.kept[counts.case], kept)
-        assert all(counts.case.ravel()[counts.first] == np.arange(len(counts.kept)))
+        assert np.array_equal(counts.kept[counts.pattern], kept)
+        assert all(counts.pattern.ravel()[counts.first] == np.arange(len(counts.kept)))
         merged = layer_costs(profile, group, settings, shares, counts, readers)
         for field in fields(LayerCosts):
             assert np.array_equal(getattr(merged, field.name), getattr(costs, field.name))

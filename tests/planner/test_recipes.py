@@ -63,7 +63,7 @@ for ring in map(Cluster.model_validate, clusters):
     handovers = Handovers(profile, ring, CostSettings(count_output=True))
     between = handovers.between(*alone).seconds
     layers = cost_table(profile, ring, levels=(0.0,)).comm_s[1:, 0]
-    found.append([*layers, *between, handovers.last(alone[1])])
+    found.append([*layers, *between, handovers.output_s(alone[1])])
 print(json.dumps(found))
 """
 

@@ -13,7 +13,7 @@ from planner.solve.milp import SOLVER_NAME
 from planner.solve.problem import Problem
 from planner.solve.ring import two_sums
 from planner.solve.ring.chain import ring_of
-from planner.solve.ring.contiguous import StageCosts
+from planner.solve.ring.contiguous import RunCosts
 from planner.solve.ring.passes import LATENCY, Passes
 from planner.solve.ring.two_sums import costs_to_go
 from planner.solve.solver import RING, solve
@@ -72,7 +72,7 @@ def test_two_limited_sums_on_small_cases(any_order: bool) -> None:
     assert cases > 80
 
 
-def rest_s(costs: StageCosts, worker: int, at: int, every: bool) -> float:
+def rest_s(costs: RunCosts, worker: int, at: int, every: bool) -> float:
     """Least cost behind a stage by trying everything; ``every``: no worker may stay empty."""
     workers, units = costs.sums.shape[0], costs.sums.shape[1] - 1
     if at == units:

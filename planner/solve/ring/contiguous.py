@@ -31,7 +31,7 @@ Combine = Literal["sum", "max"]
 
 
 @dataclass(frozen=True)
-class StageCosts:
+class RunCosts:
     """What stages cost and where they may start.
 
     Attributes
@@ -60,7 +60,7 @@ class RingPass:
 
     Parameters
     ----------
-    costs : StageCosts
+    costs : RunCosts
     combine : {"sum", "max"}
         Whether costs add up (latency) or the largest counts (bottleneck).
     every : bool
@@ -74,7 +74,7 @@ class RingPass:
         h: the best cost of all that comes before a stage of a worker from each cut on.
     """
 
-    def __init__(self, costs: StageCosts, combine: Combine, every: bool) -> None:
+    def __init__(self, costs: RunCosts, combine: Combine, every: bool) -> None:
         workers, cuts = costs.sums.shape
         self._costs = costs
         self._combine: Combine = combine
@@ -149,7 +149,7 @@ def cost_up_to(before: Floats, sums: Floats, start: Ints, combine: Combine) -> F
     before : float array, shape (..., U)
         Best cost of what comes before a stage that starts at each cut.
     sums, start : array, shape (U + 1,)
-        The worker's rows of `StageCosts`.
+        The worker's rows of `RunCosts`.
     combine : {"sum", "max"}
 
     Returns

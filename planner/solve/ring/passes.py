@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from planner.errors import InconsistentResultError
 from planner.solve.deadline import Deadline
 from planner.solve.ring.chain import Ring, Workers
-from planner.solve.ring.contiguous import Combine, RingPass, StageCosts, load_starts
+from planner.solve.ring.contiguous import Combine, RingPass, RunCosts, load_starts
 from planner.solve.ring.stage_bound import least_load
 
 Weights = tuple[float, float]
@@ -114,7 +114,7 @@ class Passes:
         """A bottleneck that no plan goes below."""
         return least_load(running_sums(self.ring.work_s), self.ring.fits)
 
-    def cost_stages(self, weights: Weights, threshold_s: float | None) -> StageCosts:
+    def cost_stages(self, weights: Weights, threshold_s: float | None) -> RunCosts:
         """Costs and windows of all stages."""
         ring, start = self.ring, self.ring.fits
         work_s = ring.work_s
@@ -139,7 +139,7 @@ class Passes:
                 np.where(time_s <= threshold_s, cost, np.inf)
                 for time_s, cost in zip(sent_s, (cut, first, last), strict=True)
             )
-        return StageCosts(sums, cut, first, last, start)
+        return RunCosts(sums, cut, first, last, start)
 
 
 def running_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ _WITHIN = 1 + FEASIBILITY_TOLERANCE / 2  # of a limit: sums in another order kee
 
 
 @dataclass(frozen=True)
-class Answer:
+class RingOutcome:
     """What the passes found.
 
     Attributes
@@ -49,7 +49,7 @@ class Answer:
     bound_s: float | None = None
 
 
-def minimise_ring(ring: Ring, deadline: Deadline) -> Answer:
+def minimise_ring(ring: Ring, deadline: Deadline) -> RingOutcome:
     """The best plan of a ring; among equal bottlenecks the least latency is taken."""
     search = _Search(ring, deadline)
     try:
@@ -58,9 +58,9 @@ def minimise_ring(ring: Ring, deadline: Deadline) -> Answer:
         else:
             answer = search.least_bottleneck()
     except OutOfTimeError:
-        return Answer("timeout")
+        return RingOutcome("timeout")
     except TooManyError:
-        return Answer("undecided")
+        return RingOutcome("undecided")
     if answer.workers is None:
         return answer
     return replace(answer, workers=_towards_source(ring, answer.workers))
@@ -87,15 +87,15 @@ class _Search:
         most = ring.problem.max_bottleneck_s
         self._threshold_s = None if most is None else most * _WITHIN
 
-    def least_latency(self) -> Answer:
+    def least_latency(self) -> RingOutcome:
         """Eq. 22 under the limits."""
         workers = self._fastest(self._problem.max_bottleneck_s, _WITHIN)
         if workers is None:
-            return Answer("infeasible")
+            return RingOutcome("infeasible")
         latency_s = self._passes.sum_s(workers, LATENCY)
         if exceeds(latency_s, self._problem.max_latency_s):
-            return Answer("infeasible")
-        return Answer("optimal", workers, latency_s)
+            return RingOutcome("infeasible")
+        return RingOutcome("optimal", workers, latency_s)
 
     def _fastest(self, bottleneck_s: float | None, slack: float) -> Workers | None:
         """The plan of least latency with at most a given bottleneck."""
@@ -104,7 +104,7 @@ class _Search:
             return self._passes.best(LATENCY, "sum", threshold_s)
         return least_within(self._passes, LATENCY, MEDIUM, threshold_s, threshold_s)
 
-    def least_bottleneck(self) -> Answer:
+    def least_bottleneck(self) -> RingOutcome:
         """Eq. 23 under the limits; among equals the least latency."""
         problem = self._problem
         at_once = self._at_the_bound()
@@ -112,15 +112,15 @@ class _Search:
             return at_once
         busiest = self._passes.best(LATENCY, "max", self._threshold_s)
         if busiest is None:
-            return Answer("infeasible")
+            return RingOutcome("infeasible")
         if self._ring.is_shared or problem.max_latency_s is not None:
             found = self._search(busiest)
         else:
-            found = Answer("optimal", busiest, self._ring.times(busiest).bottleneck_s)
+            found = RingOutcome("optimal", busiest, self._ring.times(busiest).bottleneck_s)
         if found.workers is None or found.bound_s is None:
             return found
         if exceeds(found.bound_s, problem.max_bottleneck_s):
-            return Answer("infeasible")
+            return RingOutcome("infeasible")
         if found.status == "feasible":
             return found
         try:
@@ -131,16 +131,16 @@ class _Search:
         quickest = min(plans, key=lambda workers: self._passes.sum_s(workers, LATENCY))
         return replace(found, workers=quickest)
 
-    def _at_the_bound(self) -> Answer | None:
+    def _at_the_bound(self) -> RingOutcome | None:
         """The answer where the loads alone decide, which is often so and quickly found."""
         limits = self._problem.max_latency_s, self._problem.max_bottleneck_s
         if self._ring.is_shared or limits != (None, None):
             return None
         bound_s = self._passes.least_load_s()
         workers = self._fastest(bound_s, 1 + ROUNDING) if np.isfinite(bound_s) else None
-        return None if workers is None else Answer("optimal", workers, bound_s)
+        return None if workers is None else RingOutcome("optimal", workers, bound_s)
 
-    def _search(self, busiest: Workers) -> Answer:
+    def _search(self, busiest: Workers) -> RingOutcome:
         """The least bottleneck where the medium counts or the latency is limited.
 
         Parameters
@@ -151,7 +151,7 @@ class _Search:
         low = self._ring.times(busiest).busiest_s
         best, high = self._under(self._threshold_s)
         if best is None:
-            return Answer("infeasible")
+            return RingOutcome("infeasible")
         threshold: float | None = low
         try:
             while threshold is not None:
@@ -164,8 +164,8 @@ class _Search:
         except OutOfTimeError:
             assert best is not None
             broken = evaluate(self._problem, self._ring.choice(best)).violations
-            return Answer("timeout") if broken else Answer("feasible", best, low)
-        return Answer("optimal", best, high)
+            return RingOutcome("timeout") if broken else RingOutcome("feasible", best, low)
+        return RingOutcome("optimal", best, high)
 
     def _under(self, threshold_s: float | None) -> tuple[Workers | None, float]:
         """The plan under a threshold that shows most: of least occupation or least latency."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.solve.ring.chain import Workers
-from planner.solve.ring.contiguous import Floats, Ints, RingPass, StageCosts
+from planner.solve.ring.contiguous import Floats, Ints, RingPass, RunCosts
 from planner.solve.ring.passes import Passes, Weights
 
 MAX_EXTENDED = 30_000
@@ -113,7 +113,7 @@ def _weighed(first: Weights, second: Weights, multiplier: float) -> Weights:
 
 
 def _search(
-    passes: Passes, costs: list[StageCosts], multiplier: float, most: float, known: float
+    passes: Passes, costs: list[RunCosts], multiplier: float, most: float, known: float
 ) -> Workers | None:
     """The best plan that is better than a known one, partial plans of least bound first.
 
@@ -158,18 +158,18 @@ def _search(
     raise TooManyError
 
 
-def _entering(costs: StageCosts, partial: _Partial, worker: int) -> float:
+def _entering(costs: RunCosts, partial: _Partial, worker: int) -> float:
     if partial.before is None:
         return float(costs.first[worker])
     return float(costs.cut[partial.worker, worker, partial.end - 1])
 
 
-def _loads(costs: StageCosts, partial: _Partial, worker: int, ends: Ints) -> Floats:
+def _loads(costs: RunCosts, partial: _Partial, worker: int, ends: Ints) -> Floats:
     loads: Floats = costs.sums[worker][ends] - costs.sums[worker, partial.end]
     return loads
 
 
-def costs_to_go(costs: StageCosts, every: bool) -> Floats:
+def costs_to_go(costs: RunCosts, every: bool) -> Floats:
     """Least cost of all behind a stage of each worker that ends at each cut, shape (N, U + 1).
 
     The recurrence from the end: the chain and the ring both turned round. Infinite behind cut 0;
@@ -178,7 +178,7 @@ def costs_to_go(costs: StageCosts, every: bool) -> Floats:
     units = costs.sums.shape[1] - 1
     starts = np.arange(units, -1, -1)
     last = [np.searchsorted(row, starts, side="right") - 1 for row in costs.start[::-1]]
-    turned = StageCosts(
+    turned = RunCosts(
         sums=costs.sums[::-1, -1:] - costs.sums[::-1, ::-1],
         cut=costs.cut.transpose(1, 0, 2)[::-1, ::-1, ::-1],
         first=costs.last[::-1],

@@ -12,12 +12,12 @@ import numpy as np
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.check import PROVEN_GAP, exceeds
 from planner.solve.options.multiple_choice import Pick
-from planner.solve.problem import Problem
+from planner.solve.problem import Problem, Structure
 from planner.solve.stages.by_stage import StageLosses
 from planner.solve.stages.fixed_stages import FixedStages
 from planner.solve.stages.relaxation import Relaxation
 from planner.solve.stages.search import Search
-from planner.solve.stages.stage_graph import Structure, by_cost
+from planner.solve.stages.stage_graph import by_cost
 
 _HALVINGS = 60
 _COARSE = 1e-2  # relative width at which halving gives way to the search for a proof

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from planner.solve.deadline import Deadline
 from planner.solve.options.multiple_choice import EFFORT, MemoryRow, Pick, SumRow, choose
 from planner.solve.options.shadow_prices import shadow_prices
-from planner.solve.problem import Choice, Problem
+from planner.solve.problem import Choice, Problem, Structure
 from planner.solve.program import Program, is_too_long
 from planner.solve.stages.by_stage import Run, StageLosses, close_in_by_stage, limit_positions
-from planner.solve.stages.stage_graph import Structure
 
 NOTHING_BELOW = Pick(None, np.inf, np.inf, True, np.zeros(0))
 """The answer to a cutoff that what a structure fixes reaches already."""

@@ -15,11 +15,11 @@ import numpy as np
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.check import PROVEN_GAP, exceeds
 from planner.solve.options.multiple_choice import Pick
-from planner.solve.problem import Problem
+from planner.solve.problem import Problem, Structure
 from planner.solve.stages.fixed_stages import NOTHING_BELOW, FixedStages
 from planner.solve.stages.relaxation import Relaxation
 from planner.solve.stages.search import Search
-from planner.solve.stages.stage_graph import Completions, Structure, by_cost
+from planner.solve.stages.stage_graph import Completions, by_cost
 
 _MAX_MULTIPLIERS = 60
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
-from planner.solve.problem import NO_LIMIT, Problem
+from planner.solve.problem import NO_LIMIT, Problem, Structure
 from planner.solve.ring.contiguous import load_starts, memory_starts
-from planner.solve.stages.stage_graph import ROUNDING, Chain, Completions, Structure, stage_graph
+from planner.solve.stages.stage_graph import ROUNDING, Chain, Completions, stage_graph
 
 Floats = NDArray[np.float64]
 

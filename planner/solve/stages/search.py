@@ -9,10 +9,9 @@ import numpy as np
 
 from planner.solve.deadline import Deadline
 from planner.solve.options.multiple_choice import Pick
-from planner.solve.problem import Choice, Problem
+from planner.solve.problem import Choice, Problem, Structure
 from planner.solve.stages.by_stage import StageLosses
 from planner.solve.stages.fixed_stages import FixedStages
-from planner.solve.stages.stage_graph import Structure
 
 MAX_STRUCTURES = 3000
 """Structures that are completed exactly before the search gives up."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.solve.deadline import Deadline
-from planner.solve.problem import Problem
+from planner.solve.problem import Problem, Structure
 
 ROUNDING = 1e-13
 """Relative to the sums of a chain: more than adding and subtracting them in floats can be off."""
@@ -25,9 +25,6 @@ ROUNDING = 1e-13
 
 MAX_EDGES = 1_000_000
 """Transitions beyond which the dynamic program is not begun."""
-
-Structure = tuple[tuple[int, ...], tuple[int, ...]]
-"""First units and groups of the stages."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
-from planner.domain.cluster import Cluster
+from planner.domain.cluster import Cluster, Link, Node, PairLink
 from planner.domain.plan import Binding, Plan
 from planner.domain.request import Request
 from planner.errors import SolverStoppedError
@@ -25,6 +26,7 @@ from planner.strategies.problem_of import costs_of, name_kinds, problem_of
 _NEGLIGIBLE = 1e-6  # of the objective
 _CLOSE = 0.01  # relative width at which the search for a step ends
 _MOST_DOUBLINGS = 40
+_AS_GOOD_AS_UNLIMITED = 2.0**30  # times the bandwidth: only delays are left of an exchange
 
 Watch = Callable[[], None]
 
@@ -43,7 +45,7 @@ def what_binds(case: Case, request: Request, watch: Watch = lambda: None) -> tup
     Returns
     -------
     tuple of Binding
-        Limits that bind, the most valuable first, then bandwidth and computing speed.
+        Limits that bind, then the resources that the cluster gives, each the most valuable first.
 
     Raises
     ------
@@ -231,60 +233,98 @@ class _RelaxedLimits:
         return max(self._best_s - result.objective_s, 0.0)
 
 
+@dataclass(frozen=True)
+class _Resource:
+    """A figure of every node or of every link, and the factor that makes it twice as good."""
+
+    name: str
+    kind: Literal["bandwidth", "compute", "delay", "memory-bandwidth", "overhead"]
+    unit: str
+    field: str
+    factor: float
+
+    def present(self, cluster: Cluster) -> float:
+        """The largest there is; 0 where no node or link has it."""
+        holders = (*cluster.nodes, cluster.link, *cluster.pair_links)
+        return max(float(getattr(holder, self.field, 0.0) or 0.0) for holder in holders)
+
+    def scaled(self, cluster: Cluster, factor: float) -> Cluster:
+        """The cluster with so many times as much of it everywhere."""
+
+        def scale(holder: Holder) -> Holder:
+            value = getattr(holder, self.field, None)
+            if value is None:
+                return holder
+            return holder.model_copy(update={self.field: value * factor})
+
+        return cluster.model_copy(
+            update={
+                "link": scale(cluster.link),
+                "pair_links": tuple(map(scale, cluster.pair_links)),
+                "nodes": tuple(map(scale, cluster.nodes)),
+            }
+        )
+
+
+Holder = TypeVar("Holder", Node, Link, PairLink)
+
+_BANDWIDTH = _Resource("bandwidth", "bandwidth", "bytes/s", "bandwidth_bytes_per_s", 2.0)
+_RESOURCES = (
+    _BANDWIDTH,
+    _Resource("computing speed", "compute", "MAC/s", "macs_per_s", 2.0),
+    _Resource("message delay", "delay", "s", "latency_s", 0.5),
+    _Resource("memory bandwidth", "memory-bandwidth", "bytes/s", "memory_bytes_per_s", 2.0),
+    _Resource("time per layer", "overhead", "s", "layer_overhead_s", 0.5),
+)
+
+
 def _resources(
     case: Case, request: Request, best_s: float, deadline: Deadline, watch: Watch
 ) -> list[Binding]:
-    """What twice the bandwidth and twice the computing speed are worth, and until when."""
+    """What each resource that the cluster gives is worth, the most valuable first."""
 
-    def plan_with(bandwidth: float, speed: float) -> Plan:
+    def plan_with(resource: _Resource, factor: float) -> Plan:
         watch()
-        other = case.on(_scaled(case.cluster, bandwidth, speed))
+        other = case.on(resource.scaled(case.cluster, factor))
         plan, _ = find_plan(other, request, deadline.share(0.5))
         if plan is None or deadline.passed:
             raise _stopped(request)
         return plan
 
     def outweighs(factor: float) -> bool:
-        predicted = plan_with(factor, 1.0).predicted
+        predicted = plan_with(_BANDWIDTH, factor).predicted
         return predicted.comm_s > predicted.compute_s
 
-    by_bandwidth = max(best_s - objective_s(plan_with(2.0, 1.0)), 0.0)
-    by_speed = max(best_s - objective_s(plan_with(1.0, 2.0)), 0.0)
-    link = case.cluster.link.bandwidth_bytes_per_s
-    until = None
-    if by_bandwidth > _NEGLIGIBLE * best_s and outweighs(1.0):
-        low, high = 1.0, 2.0
-        while outweighs(high) and high < 2.0**_MOST_DOUBLINGS:
-            low, high = high, high * 2
-        while high - low > _CLOSE * high:
-            middle = (low + high) / 2
-            low, high = (middle, high) if outweighs(middle) else (low, middle)
-        until = high * link
-    fastest = max(node.macs_per_s for node in case.cluster.nodes)
-    return [
-        Binding(
-            name="bandwidth",
-            kind="bandwidth",
-            unit="bytes/s",
-            value=link,
-            gain_s=by_bandwidth,
-            until=until,
-        ),
-        Binding(
-            name="computing speed", kind="compute", unit="MAC/s", value=fastest, gain_s=by_speed
-        ),
-    ]
+    found = []
+    for resource in _RESOURCES:
+        present = resource.present(case.cluster)
+        if not present:
+            continue
+        gain = max(best_s - objective_s(plan_with(resource, resource.factor)), 0.0)
+        until = None
+        if resource is _BANDWIDTH and gain > _NEGLIGIBLE * best_s and outweighs(1.0):
+            until = _bandwidth_until(present, outweighs)
+        found.append(
+            Binding(
+                name=resource.name,
+                kind=resource.kind,
+                unit=resource.unit,
+                value=present,
+                gain_s=gain,
+                until=until,
+            )
+        )
+    return sorted(found, key=lambda binding: -binding.gain_s)
 
 
-def _scaled(cluster: Cluster, bandwidth: float, speed: float) -> Cluster:
-    """All links and all nodes faster by a factor each."""
-    link = cluster.link.bandwidth_bytes_per_s * bandwidth
-    pairs = tuple(
-        pair.model_copy(update={"bandwidth_bytes_per_s": pair.bandwidth_bytes_per_s * bandwidth})
-        for pair in cluster.pair_links
-    )
-    nodes = tuple(
-        node.model_copy(update={"macs_per_s": node.macs_per_s * speed}) for node in cluster.nodes
-    )
-    faster = cluster.link.model_copy(update={"bandwidth_bytes_per_s": link})
-    return cluster.model_copy(update={"link": faster, "pair_links": pairs, "nodes": nodes})
+def _bandwidth_until(present: float, outweighs: Callable[[float], bool]) -> float | None:
+    """Where computation outweighs communication; None where delays alone are longer than that."""
+    if outweighs(_AS_GOOD_AS_UNLIMITED):
+        return None
+    low, high = 1.0, 2.0
+    while outweighs(high):
+        low, high = high, high * 2
+    while high - low > _CLOSE * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if outweighs(middle) else (low, middle)
+    return high * present

@@ -75,7 +75,7 @@ def sweep(
         Set on every node or every link alike. Nodes beyond those of the cluster are copies of
         its last one.
     values : sequence of float
-        In SI units; taken in rising order, each once. `hardware.spread_values` makes a range.
+        In SI units; taken in rising order, each once. `quantities.spread_values` makes a range.
     watch : callable, optional
         Told before each value how many are done, and of how many. What it raises ends the work.
 
