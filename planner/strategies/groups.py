@@ -99,12 +99,14 @@ def all_groups(case: Case, parallelism: Parallelism) -> tuple[Groups, ...]:
     """
     names = case.names(len(case.cluster.nodes))
     largest = 1 if parallelism == "pipeline" else len(names)
-    every = _by_type(case, names, largest, "any nodes in any order")
+    every = _by_type(case, names, largest, "any nodes, stages in any order")
     if every is not None:
         return (every,)
     neighbours = _neighbours(names, largest)
     first = names[:_PREFIX]
-    prefix = _by_type(case, first, min(largest, _PREFIX), f"any of the first {_PREFIX} nodes")
+    prefix = _by_type(
+        case, first, min(largest, _PREFIX), f"any of the first {_PREFIX} nodes, stages in any order"
+    )
     return (neighbours,) if prefix is None else (prefix, neighbours)
 
 

@@ -189,9 +189,13 @@ def test_fewest_nodes_of_a_pipeline_by_filling_one_after_the_other(
     memory = case.Memory.of(case.alone())
     limit = memory.total_bytes if with_activations else memory.weight_bytes
     profile = load_model("resnet50-quarter")
-    chain = Case(profile, load_cluster("small-nodes")).chain(1)
+    alone = Case(profile, load_cluster("small-nodes"))
+    table = alone.table(alone.names(1))
     nodes, weights, live = 1, 0, 0
-    for weight, activations in zip(chain.weight_bytes, chain.live_bytes, strict=True):
+    for unit in alone.units:
+        rows = slice(unit.start, unit.stop)
+        weight = table.weight_bytes[rows, 0, 0].sum()
+        activations = table.live_bytes[rows, 0, 0].max()
         needed = weights + weight + max(live, activations) * with_activations
         if needed > limit:
             nodes, weights, live = nodes + 1, 0, 0
