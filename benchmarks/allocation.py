@@ -55,6 +55,8 @@ def instance(seed: int, nodes: int, layers: int, **fields: Any) -> Problem:
         "cuttable": np.ones(layers - 1, dtype=np.bool_),
         "input_s": np.zeros(nodes),
         "output_s": np.zeros(nodes),
+        "input_medium_s": np.zeros(nodes),
+        "output_medium_s": np.zeros(nodes),
         "uses": np.eye(nodes, dtype=np.int64),
         "available": np.ones(nodes, dtype=np.int64),
         "follows": ones if fields.pop("any_order", False) else np.triu(ones, 1),
