@@ -21,6 +21,8 @@ from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.joint_cases import random_joint
 from tests.planner.problems import problem_for
 
+pytestmark = pytest.mark.thorough  # `make quick` does without
+
 CASES = 1000
 BATCHES = 10
 MOST_PLANS = 1500  # that the oracle tries for one case

@@ -17,6 +17,8 @@ from planner.solve.options.multiple_choice import MemoryRow, Pick, SumRow, choos
 from planner.solve.options.state_lists import CellIndex
 from tests.planner.oracle import SparsityCase, sparsity_case
 
+pytestmark = pytest.mark.thorough  # `make quick` does without
+
 KINDS = {
     "no limit": partial(sparsity_case, sums=0),
     "a sum": partial(sparsity_case, sums=1),

@@ -17,6 +17,8 @@ from planner.solve.stages import stage_graph
 from tests.planner.chains import drawn_chain, memory_for
 from tests.planner.checks import ALLOCATION, check, check_fastest
 
+pytestmark = pytest.mark.thorough  # `make quick` does without
+
 OBJECTIVES = ("latency", "bottleneck")
 CASES = 60  # of each of the eighteen kinds
 BY_ILP = 10

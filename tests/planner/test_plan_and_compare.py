@@ -15,6 +15,8 @@ from planner.strategies.compare import compare
 from planner.strategies.optimise import objective_s, optimise
 from profiles.catalog import cluster_names, load_cluster, load_curve, load_model, model_names
 
+pytestmark = pytest.mark.thorough  # `make quick` does without
+
 ONE_STAGE_EACH = ("pipeline-equal", "ar-mdi", "ar-mdi-macs", "optimal-allocation")
 MOST_NODES = 8
 

@@ -13,6 +13,8 @@ from planner.solve.solver import solve
 from tests.planner.checks import ALLOCATION, check
 from tests.planner.oracle import AllocationCase, SparsityCase, sparsity_case
 
+pytestmark = pytest.mark.thorough  # `make quick` does without
+
 CASES = 300
 BLOCK = 100  # cases in one test
 

@@ -21,6 +21,8 @@ from tests.planner.chains import best_s, drawn_chain, limited, memory_for
 from tests.planner.checks import check, check_fastest
 from tests.planner.oracle import allocation_case
 
+pytestmark = pytest.mark.thorough  # `make quick` does without
+
 OBJECTIVES = ("latency", "bottleneck")
 MEDIUM = ("input_medium_s", "output_medium_s")
 
