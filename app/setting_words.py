@@ -40,8 +40,7 @@ def memory_words(case: Case, request: Request) -> str:
 
 def medium_words(case: Case, request: Request) -> str:
     """Medium and casting, the cluster's own where nothing else was asked for."""
-    casting = case.settings.casting or case.cluster.casting
-    return f"{case.medium.replace('_', ' ')}, {casting}"
+    return f"{case.medium.replace('_', ' ')}, {case.casting}"
 
 
 def overlap_words(case: Case, request: Request) -> str:

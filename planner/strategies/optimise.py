@@ -26,9 +26,8 @@ from planner.strategies.problem_of import costs_of, problem_of, stages_of
 from planner.units import format_seconds
 
 _SAME = 1e-9  # relative difference below which two objectives count as equal
-_FIRST_SHARE = (
-    0.7  # of a time limit for the plan itself; the rest is for what it is weighed against
-)
+# Of a time limit for the plan itself; the rest is for what it is weighed against.
+_FIRST_SHARE = 0.7
 
 
 def optimise(case: Case, request: Request) -> Plan:
@@ -130,12 +129,13 @@ def _find_plan(
         results.append(result)
     costs_s = [float("inf") if r.objective_s is None else r.objective_s for r in results]
     best = costs_s.index(min(costs_s))
-    result = results[best].model_copy(update={"certificate": _certificate_of_all(results, best)})
+    result = results[best]
     if result.choice is None:
         undecided = next((r for r in results if r.certificate.status == "timeout"), None)
         return None, undecided or result
+    certificate = _certificate_of_all(results, best)
+    result = result.model_copy(update={"certificate": certificate})
     plan = cost_plan(case, plans[best], _name_shape(plans[best]))
-    certificate = result.certificate
     bound = certificate.bound
     if bound is not None and request.objective == "throughput":
         bound = 1.0 / bound if bound > 0 else None
@@ -180,7 +180,7 @@ def _without_proof(result: Result) -> Result:
 
 
 def _certificate_of_all(results: list[Result], best: int) -> Certificate:
-    """What the best answer of several searches is worth; the bound is the lowest of theirs."""
+    """What the best plan of several searches is worth; the bound is the lowest of theirs."""
     own = results[best].certificate
     if len(results) == 1:
         return own
@@ -190,9 +190,7 @@ def _certificate_of_all(results: list[Result], best: int) -> Certificate:
     known = [bound for bound in bounds if bound is not None]
     bound = min(known) if known and len(known) == len(bounds) else None
     objective = results[best].objective_s
-    if objective is None:
-        status = "infeasible" if proven else "timeout"
-        return own.model_copy(update={"status": status, "bound": bound, "gap": None})
+    assert objective is not None
     return own.model_copy(
         update={
             "status": "optimal" if proven else "feasible",

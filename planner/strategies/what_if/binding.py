@@ -65,7 +65,7 @@ def what_binds(case: Case, request: Request, watch: Watch = lambda: None) -> tup
     limits.sort(key=lambda found: -found.gain_s)
     unique = {found.name: found for found in reversed(limits)}  # of equal names the best
     ordered = [found for found in limits if unique[found.name] is found]
-    return (*ordered, *_resources(case, request, objective_s(best), deadline, watch))
+    return (*ordered, *_resources(case, request, best, deadline, watch))
 
 
 def _stopped(request: Request) -> SolverStoppedError:
@@ -279,9 +279,10 @@ _RESOURCES = (
 
 
 def _resources(
-    case: Case, request: Request, best_s: float, deadline: Deadline, watch: Watch
+    case: Case, request: Request, best: Plan, deadline: Deadline, watch: Watch
 ) -> list[Binding]:
     """What each resource that the cluster gives is worth, the most valuable first."""
+    best_s = objective_s(best)
 
     def plan_with(resource: _Resource, factor: float) -> Plan:
         watch()
@@ -291,9 +292,8 @@ def _resources(
             raise _stopped(request)
         return plan
 
-    def outweighs(factor: float) -> bool:
-        predicted = plan_with(_BANDWIDTH, factor).predicted
-        return predicted.comm_s > predicted.compute_s
+    def waits(plan: Plan) -> bool:
+        return plan.predicted.comm_s > plan.predicted.compute_s
 
     found = []
     for resource in _RESOURCES:
@@ -302,8 +302,8 @@ def _resources(
             continue
         gain = max(best_s - objective_s(plan_with(resource, resource.factor)), 0.0)
         until = None
-        if resource is _BANDWIDTH and gain > _NEGLIGIBLE * best_s and outweighs(1.0):
-            until = _bandwidth_until(present, outweighs)
+        if resource is _BANDWIDTH and gain > _NEGLIGIBLE * best_s and waits(best):
+            until = _bandwidth_until(present, lambda f: waits(plan_with(_BANDWIDTH, f)))
         found.append(
             Binding(
                 name=resource.name,
