@@ -83,39 +83,6 @@ class Handovers:
         self._links = Links.of(ring, settings)
         self._bytes = tensor_bytes(profile)
 
-    def between(self, sender: Member, receiver: Member) -> Transfers:
-        """Cost the transfer of all live tensors at each cut, arrays of shape (U - 1,)."""
-        found = self.between_pairs([(sender, receiver)])
-        return Transfers(found.seconds[0], found.medium_s[0])
-
-    def between_all(
-        self, members: Sequence[Member], check: Callable[[], None] = lambda: None
-    ) -> Transfers:
-        """Cost the transfers from each group to each other.
-
-        Parameters
-        ----------
-        members : sequence of Member
-            G of them.
-        check : callable
-            Called now and then; may raise to stop.
-
-        Returns
-        -------
-        Transfers
-            Arrays of shape (G, G, U - 1); 0 between groups that have a node in common.
-        """
-        groups = len(members)
-        holds = np.zeros((groups, len(self._links.pair_latency_s)), dtype=np.int64)
-        for group, member in enumerate(members):
-            holds[group, list(member.positions)] = 1
-        pairs = np.argwhere(holds @ holds.T == 0)
-        found = self.between_pairs([(members[g], members[h]) for g, h in pairs], check)
-        seconds, medium = (np.zeros((groups, groups, self._cuts)) for _ in range(2))
-        seconds[pairs[:, 0], pairs[:, 1]] = found.seconds
-        medium[pairs[:, 0], pairs[:, 1]] = found.medium_s
-        return Transfers(seconds, medium)
-
     def between_pairs(
         self, pairs: Sequence[tuple[Member, Member]], check: Callable[[], None] = lambda: None
     ) -> Transfers:

@@ -61,7 +61,7 @@ found = []
 for ring in map(Cluster.model_validate, clusters):
     alone = [Member((k,), group_shares(profile, ring.first(1))) for k in range(2)]
     handovers = Handovers(profile, ring, CostSettings(count_output=True))
-    between = handovers.between(*alone).seconds
+    between = handovers.between_pairs([tuple(alone)]).seconds[0]
     layers = cost_table(profile, ring, levels=(0.0,)).comm_s[1:, 0]
     found.append([*layers, *between, handovers.cost_output(alone[1])[0]])
 print(json.dumps(found))
