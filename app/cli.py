@@ -15,6 +15,7 @@ from app.commands.planning import compare, needs, pareto, plan, sweep
 from app.commands.profile_model import profile
 from app.commands.sensitivity import sensitivity
 from app.commands.simulate import simulate
+from app.kinds import LARGEST, Number
 from planner.errors import PlannerError
 from profiles.files import one_line
 
@@ -59,7 +60,8 @@ def serve(
     """Serve the what-if page on 127.0.0.1."""
     from app.serve import run_page
 
-    run_page(port, headless=headless, time_limit_s=time_limit)
+    time_limit_s = Number(0.1, LARGEST).parse(time_limit, "--time-limit")  # typer lets inf through
+    run_page(port, headless=headless, time_limit_s=time_limit_s)
 
 
 def main() -> None:

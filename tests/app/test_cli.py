@@ -168,6 +168,7 @@ def test_where_one_node_is_enough_the_planner_says_so() -> None:
         (["plan", "resnet50", "--memory", "0.1B"], 2, ["memory_bytes: found 0"]),
         (["plan", "resnet50", "--max-accuracy-drop", "inf"], 2, ["--max-accuracy-drop", "finite"]),
         (["plan", "resnet50", "--min-throughput", "inf"], 2, ["--min-throughput", "finite"]),
+        (["app", "--time-limit", "inf", "--headless"], 2, ["--time-limit", "finite"]),
         (["plan", "resnet50", "--cluster", "a" * 5000], 2, ["unknown", "small-nodes"]),
         (["plan", "resnet50", "--objective", "speed"], 2, ["speed", "latency, throughput"]),
         (["plan", "resnet50", "--medium", "wifi"], 2, ["wifi", "shared"]),
