@@ -9,6 +9,7 @@ from pydantic import Field
 
 from planner.domain.arrays import Frozen
 from planner.domain.flows import FLOWS, FeatureFlow, Flow
+from planner.domain.positions import Geometry
 
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Positive = Annotated[int, Field(ge=1, lt=2**62)]
@@ -47,6 +48,10 @@ class LayerProfile(Frozen):
     )
     input_bytes: Count
     output_bytes: Count
+    positions: Geometry | None = Field(
+        default=None, description="rows of a map or tokens; none: not known to be parted by them"
+    )
+    samples: Geometry | None = Field(default=None, description="samples of a batch, likewise")
     scaling: Count | None = Field(
         default=None, description="which of ``reshaping.numbers`` this layer's follow; none: fixed"
     )
@@ -95,6 +100,13 @@ class LayerProfile(Frozen):
             yield "more weights than parameters"
         if self.output_bytes % self.out_features:
             yield "output bytes are no multiple of output features"
+        for name, geometry in (("positions", self.positions), ("samples", self.samples)):
+            if geometry is None:
+                continue
+            if len(geometry.reads) != len(self.inputs):
+                yield f"{name} do not say of every input which of it are read"
+            if self.output_bytes % (self.out_features * max(geometry.count, 1)):
+                yield f"output bytes are no multiple of output features times {name}"
 
 
 class TensorSpec(Frozen):
@@ -104,6 +116,8 @@ class TensorSpec(Frozen):
     shape: tuple[Positive, ...]
     bytes: Count
     features: Positive
+    positions: Count = Field(default=0, description="rows or tokens; 0 if it has none")
+    samples: Count = Field(default=0, description="of a batch; 0 if there is one alone")
     dtype: Name = "float32"
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from planner.domain.arrays import Frozen
 from planner.domain.certificate import Certificate
 from planner.domain.cluster import Cluster, Origin
+from planner.domain.layouts import Conversion, Layout, Way
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.units import format_rate, format_seconds
 
@@ -20,11 +21,25 @@ class LayerPlan(Frozen):
     """One layer of a stage.
 
     ``kept_features`` is what each node sends to each other one: an integer when all ordered
-    pairs agree, else a matrix (row: sender); null where nothing is exchanged by this layer.
+    pairs agree, else a matrix (row: sender); null where no features are gathered by this layer.
     """
 
     name: str
     nodes: Annotated[int, Field(ge=1)]
+    way: Way | None = Field(
+        default=None, description="how it runs on several nodes; null on one; features in schema 1"
+    )
+    layout: Layout | None = Field(
+        default=None, description="in which its output lies then; null on one node"
+    )
+    conversions: tuple[Conversion, ...] = Field(
+        default=(), description="what is brought to other layouts before it runs, in order"
+    )
+    until: str | None = Field(
+        default=None,
+        description="last layer of the run of fused halos that it is part of: all up to there "
+        "are made on the positions that the last one's need, without another message",
+    )
     kept_features: KeptFeatures | None = None
     sparsity: float | None = Field(default=None, description="S_comm that follows from it")
 
@@ -110,7 +125,7 @@ class Alternative(Frozen):
 class Plan(Frozen):
     """Everything that is needed to run, train and re-evaluate a distribution."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     strategy: str
     model: ModelReference
     cluster: Cluster

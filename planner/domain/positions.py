@@ -1,0 +1,101 @@
+"""Positions of a tensor, and which of them a layer reads to make others (docs/model.md, eq. 31).
+
+A tensor's positions are counted along one dimension: the rows of a map, the tokens of a sequence
+(`LayerProfile.positions`), or the samples of a batch (`LayerProfile.samples`). A node that holds
+some positions holds them for every feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from planner.domain.arrays import Frozen
+
+_SMALL = 2**40  # so that products of two stay whole numbers of 64 bits
+_Step = Annotated[int, Field(ge=1, lt=_SMALL)]
+_Offset = Annotated[int, Field(gt=-_SMALL, lt=_SMALL)]
+
+Mask = NDArray[np.bool_]
+
+
+class Window(Frozen):
+    """The positions of an input that one position of the output is made of.
+
+    Position r reads those from ``(r·step + first) // per`` to ``(r·step + last) // per``, as far
+    as they exist; where it ``wraps``, positions before the first are the last ones. A convolution
+    of kernel k, stride s, dilation d and padding p has step s, per 1, first −p and last
+    −p + d·(k − 1); a transposed one has per s and first and last p − d·(k − 1) + s − 1 and p.
+    """
+
+    step: _Step = 1
+    per: _Step = 1
+    first: _Offset = 0
+    last: _Offset = 0
+    wraps: bool = False
+
+    def reads(self, wanted: Mask, count: int) -> Mask:
+        """Which of an input's positions are needed for some of the output's.
+
+        Parameters
+        ----------
+        wanted : bool array, shape (..., P)
+            Positions of the output.
+        count : int
+            Positions of the input, Q.
+
+        Returns
+        -------
+        bool array, shape (..., Q)
+        """
+        position = np.arange(wanted.shape[-1], dtype=np.int64) * self.step
+        first, last = (position + self.first) // self.per, (position + self.last) // self.per
+        if self.wraps:  # each stretch is shorter than the input: fold it from one period further
+            turns = first // count
+            first, last = first - turns * count, np.minimum(last - turns * count, first + count)
+        span = 2 * count if self.wraps else count
+        begin, end = np.clip(first, 0, span), np.clip(last + 1, 0, span)
+        change = np.zeros((*wanted.shape[:-1], span + 1), dtype=np.int64)
+        some = wanted & (end > begin)
+        for edge, sign in ((begin, 1), (end, -1)):
+            np.add.at(np.moveaxis(change, -1, 0), edge, sign * np.moveaxis(some, -1, 0))
+        needed: Mask = np.cumsum(change, axis=-1)[..., :span] > 0
+        return needed[..., :count] | needed[..., count:] if self.wraps else needed
+
+
+SAME = Window()
+"""Position r reads position r."""
+
+
+class Geometry(Frozen):
+    """How the positions of a layer's output follow from those of its inputs."""
+
+    count: Annotated[int, Field(ge=0, lt=_SMALL)] = Field(
+        description="positions of the output; 0 if it has none to be parted by"
+    )
+    reads: tuple[Window | None, ...] = Field(
+        description="per input; none: every position reads all of it"
+    )
+    sums: bool = Field(
+        default=False,
+        description="the output is the sum of what each position of the first input gives",
+    )
+    statistics_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="what nodes tell each other where positions are parted"
+    )
+
+    @property
+    def parts(self) -> bool:
+        """Whether the output can be made by positions at all."""
+        return self.count > 1
+
+
+def shares_of_positions(shares: Sequence[int] | NDArray[np.int64]) -> Mask:
+    """Positions of every node, one run behind the other, shape (n, P)."""
+    ends = np.cumsum(shares)
+    position = np.arange(int(ends[-1]) if len(ends) else 0)
+    return (position < ends[:, None]) & (position >= (ends - np.asarray(shares))[:, None])
