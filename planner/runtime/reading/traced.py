@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Atoms = tuple[tuple[int, int], ...]
 """Factors of one dimension, the outermost first: size, and the step in which it counts features.
 
-A step of 0 counts something else (positions, tokens).
+A step of 0 counts something else (positions, tokens). Positions and samples are told likewise.
 """
 
 
@@ -27,11 +27,15 @@ class TracedTensor:
     element_bytes : int
     features : tuple of Atoms
         Per dimension; all of them together number every feature once.
+    positions, samples : tuple of Atoms
+        The same of positions and of samples; empty where there are none to be parted by.
     """
 
     shape: tuple[int, ...]
     element_bytes: int
     features: tuple[Atoms, ...]
+    positions: tuple[Atoms, ...] = ()
+    samples: tuple[Atoms, ...] = ()
 
 
 @dataclass(frozen=True)
