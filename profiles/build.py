@@ -11,15 +11,18 @@ from pydantic import ValidationError
 from planner.domain.flows import FLOWS, Alignment
 from planner.domain.layer_profile import LayerProfile, TensorSpec
 from planner.domain.model_profile import Coverage, ModelProfile, Provenance
+from planner.domain.positions import Geometry
 from planner.errors import BadInputError
 from profiles.alignment import alignments
+from profiles.contract_elements import statistic_bytes
 from profiles.contract_parts import Contract, Operand
 from profiles.contracts import contract
 from profiles.files import first_problem
-from profiles.following import followed
-from profiles.graph import Graph, Operator
+from profiles.following import InputCounts, followed
+from profiles.graph import Graph, Operator, Tensor
 from profiles.input_features import input_layouts
 from profiles.macs import FREE_KINDS, MAC_FORMULAS, count_macs
+from profiles.positions import Positions, positions_of, samples_of
 
 
 def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
@@ -55,18 +58,34 @@ def features_followed(graph: Graph) -> tuple[list[Contract], dict[str, Operand]]
     return contracts, operands
 
 
+def positions_followed(graph: Graph, operands: dict[str, Operand]) -> tuple[Positions, Positions]:
+    """Where positions lie and what operators do to them; of samples the same."""
+    samples = samples_of(graph, operands)
+    return positions_of(graph, operands, samples), samples
+
+
 def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
     contracts, operands = features_followed(graph)
+    positions, samples = positions_followed(graph, operands)
     aligned = alignments(graph.operators, contracts, operands)
     fields = [
         _layer_fields(operator, [operands[name] for name in operator.inputs], found, alignment)
-        for operator, found, alignment in zip(graph.operators, contracts, aligned, strict=True)
+        | {"positions": rows, "samples": batch}
+        for operator, found, alignment, rows, batch in zip(
+            graph.operators, contracts, aligned, positions.layers, samples.layers, strict=True
+        )
     ]
-    reshaping, scalings = followed(
-        graph, [operands[tensor.name].count for tensor in graph.inputs], fields
-    )
+    inputs = [
+        InputCounts(
+            features=operands[tensor.name].count,
+            positions=_count(positions, tensor),
+            samples=_count(samples, tensor),
+        )
+        for tensor in graph.inputs
+    ]
+    reshaping, scalings = followed(graph, inputs, fields)
     layers = [
-        LayerProfile(**{**values, "scaling": scaling})
+        LayerProfile(**{**values, **_geometries(values), "scaling": scaling})
         for values, scaling in zip(fields, scalings, strict=True)
     ]
     return ModelProfile(
@@ -77,10 +96,12 @@ def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
                 name=tensor.name,
                 shape=tensor.shape,
                 bytes=tensor.bytes,
-                features=operands[tensor.name].count,
+                features=counts.features,
+                positions=counts.positions,
+                samples=counts.samples,
                 dtype=tensor.dtype,
             )
-            for tensor in graph.inputs
+            for tensor, counts in zip(graph.inputs, inputs, strict=True)
         ),
         outputs=graph.outputs,
         layers=tuple(layers),
@@ -88,6 +109,15 @@ def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
         coverage=coverage(graph.operators),
         reshaping=reshaping,
     )
+
+
+def _count(positions: Positions, tensor: Tensor) -> int:
+    axis = positions.axes.get(tensor.name)
+    return axis.count if axis is not None else 0
+
+
+def _geometries(fields: dict[str, Any]) -> dict[str, Geometry | None]:
+    return {name: (found := fields[name]) and found.geometry() for name in ("positions", "samples")}
 
 
 def _element_bytes(graph: Graph) -> int:
@@ -147,8 +177,5 @@ def _statistics_bytes(operator: Operator, found: Contract) -> int:
     """Of the numbers that a node tells every other: some for each of the layer's sums."""
     if not found.statistics:
         return 0
-    output = operator.output
-    if FLOWS[found.flow].reduces:
-        return found.statistics * output.bytes
-    sizes = (size for axis, size in enumerate(output.shape) if axis not in operator.axes)
-    return found.statistics * prod(sizes) * output.element_bytes
+    reduces = FLOWS[found.flow].reduces
+    return found.statistics * (operator.output.bytes if reduces else statistic_bytes(operator))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import cast
 
 from planner.domain.expressions import parse_expression, parse_requirement
-from planner.domain.layer_profile import LayerProfile
+from planner.domain.layer_profile import LayerProfile, TensorSpec
 from planner.domain.model_profile import ModelProfile
-from planner.domain.reshaping import Reshaping
+from planner.domain.reshaping import GEOMETRIES, Reshaping
 from planner.errors import BadInputError
 from planner.reshape import at_input_shapes
 from profiles.build import build_profile
-from profiles.graph import Graph, Tensor
+from profiles.graph import Graph, Span, Tensor
+from profiles.same_positions import differing, without_positions
 from profiles.size import Size, text_of
 
 Shapes = dict[str, tuple[int, ...]]
@@ -46,31 +48,65 @@ def confirmed(profile: ModelProfile, graph: Graph) -> ModelProfile | None:
     if reshaping is None:
         return None
     opened = opened.model_copy(update={"reshaping": reshaping})
-    if not _agrees(opened, profile) or not _agrees_with_graph(opened, graph, shapes):
+    here, there = _given(opened, profile), _given_at_another(opened, graph, shapes)
+    if here is None or there is None:
         return None
-    layers = tuple(
-        layer.model_copy(update={"scaling": other.scaling})
-        for layer, other in zip(profile.layers, opened.layers, strict=True)
+    # Where an open size is 1, its dimension cannot be told from others in the fixed trace.
+    single = any(
+        isinstance(size, str) and found == 1
+        for sizes, shape in zip(reshaping.inputs, shapes.values(), strict=True)
+        for size, found in zip(sizes, shape, strict=True)
     )
-    return profile.model_copy(update={"layers": layers, "reshaping": reshaping})
+    doubtful = there.doubtful | (set() if single else here.doubtful)
+    layers = tuple(
+        layer.model_copy(
+            update={"scaling": other.scaling, **{name: getattr(at, name) for name in GEOMETRIES}}
+        )
+        for layer, other, at in zip(profile.layers, opened.layers, here.profile.layers, strict=True)
+    )
+    inputs = tuple(
+        spec.model_copy(update={name: getattr(at, name) for name in GEOMETRIES})
+        for spec, at in zip(profile.inputs, here.profile.inputs, strict=True)
+    )
+    return profile.model_copy(
+        update={
+            "inputs": inputs,
+            "layers": without_positions(layers, doubtful),
+            "reshaping": reshaping,
+        }
+    )
 
 
-def _agrees(opened: ModelProfile, fixed: ModelProfile) -> bool:
-    """Whether a profile gives another one at that one's shapes."""
+@dataclass(frozen=True)
+class _Given:
+    """What expressions give, and the layers' positions and samples that another reading lacks."""
+
+    profile: ModelProfile
+    doubtful: set[tuple[str, str]]
+
+
+def _given(opened: ModelProfile, fixed: ModelProfile) -> _Given | None:
+    """The profile at another one's shapes, if it is that one but for positions."""
     try:
         found = at_input_shapes(opened, {spec.name: spec.shape for spec in fixed.inputs})
     except BadInputError:
-        return False
-    return (
-        found.inputs == fixed.inputs
+        return None
+    agrees = (
+        [*map(_plain_input, found.inputs)] == [*map(_plain_input, fixed.inputs)]
         and found.outputs == fixed.outputs
         and found.coverage.counted == fixed.coverage.counted
         and [*map(_plain, found.layers)] == [*map(_plain, fixed.layers)]
     )
+    return _Given(found, set(differing(found, fixed))) if agrees else None
+
+
+def _plain_input(spec: TensorSpec) -> TensorSpec:
+    return spec.model_copy(update=dict.fromkeys(GEOMETRIES, 0))
 
 
 def _plain(layer: LayerProfile) -> LayerProfile:
-    return layer.model_copy(update={"scaling": None, "witness_macs": None})
+    plain = dict.fromkeys(("scaling", "witness_macs", *GEOMETRIES))
+    return layer.model_copy(update=plain)
 
 
 def _without_unmet(reshaping: Reshaping, present: list[tuple[int, ...]]) -> Reshaping | None:
@@ -89,8 +125,8 @@ def _without_unmet(reshaping: Reshaping, present: list[tuple[int, ...]]) -> Resh
     return Reshaping(**{**dict(reshaping), "requirements": tuple(kept)})
 
 
-def _agrees_with_graph(opened: ModelProfile, graph: Graph, shapes: Shapes) -> bool:
-    """Whether the graph gives the same at the first further shape that meets the conditions."""
+def _given_at_another(opened: ModelProfile, graph: Graph, shapes: Shapes) -> _Given | None:
+    """What the graph confirms at the first further shape that meets the conditions."""
     reshaping = cast(Reshaping, opened.reshaping)
     for step in _STEPS:
         grown = {name: number * step for number, name in enumerate(reshaping.open_sizes, 1)}
@@ -105,8 +141,14 @@ def _agrees_with_graph(opened: ModelProfile, graph: Graph, shapes: Shapes) -> bo
             reshaping.number_values(reshaping.values(list(wanted.values())))
         except ValueError:
             continue
-        return _agrees(opened, build_profile(_at(graph, wanted), opened.provenance))
-    return True  # no other shape to compare with
+        return _given(opened, build_profile(_at(graph, wanted), opened.provenance))
+    return _Given(opened, set())  # no other shape to compare with
+
+
+def _plain_span(span: Span, plain: Callable[[int], int]) -> Span:
+    return Span(
+        plain(span.step), plain(span.per), plain(span.first), plain(span.last), wraps=span.wraps
+    )
 
 
 def _at(graph: Graph, shapes: Shapes) -> Graph:
@@ -135,6 +177,10 @@ def _at(graph: Graph, shapes: Shapes) -> Graph:
             operator,
             output=shaped(operator.output),
             start=plain(operator.start),
+            spans=tuple(
+                None if span is None else _plain_span(span, plain) for span in operator.spans
+            ),
+            offsets=tuple(map(plain, operator.offsets)),
             contracted=plain(operator.contracted),
             repeated_macs=plain(operator.repeated_macs),
         )

@@ -67,8 +67,7 @@ def norm_rule(operator: Operator, operands: list[Operand]) -> Contract | None:
         fits = along.layout.is_channel_axis(1) and along.layout.count % operator.groups == 0
         return Contract("grouped", along.layout, groups=operator.groups) if fits else None
     if not outside:
-        told = _TOLD_BY_NORM.get(operator.op, _MEAN_AND_VARIANCE)
-        return Contract("local", along.layout, statistics=told)
+        return Contract("local", along.layout, statistics=told_by_norm(operator))
     if are_major(outside, inside):
         return Contract("grouped", along.layout, groups=prod(a.size for a in outside))
     return None
@@ -78,6 +77,19 @@ _MEAN_AND_VARIANCE = 2
 
 _TOLD_BY_NORM = dict.fromkeys("rms_norm lp_normalization".split(), 1)
 """Norms without a mean: a sum of squares or of magnitudes is told."""
+
+
+def told_by_norm(operator: Operator) -> int:
+    """Numbers that nodes tell each other for each of a norm's statistics."""
+    return _TOLD_BY_NORM.get(operator.op, _MEAN_AND_VARIANCE)
+
+
+def statistic_bytes(operator: Operator) -> int:
+    """Bytes of one number for every place beside the dimensions that a norm goes over."""
+    output = operator.output
+    sizes = (size for axis, size in enumerate(output.shape) if axis not in operator.axes)
+    return prod(sizes) * output.element_bytes
+
 
 # Reductions over all features that nodes finish from each other's numbers: how many per position.
 _TOLD = {

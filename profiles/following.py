@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
 
-from planner.domain.reshaping import Following, Reshaping
+from planner.domain.reshaping import GEOMETRIES, Following, Reshaping
 from profiles.graph import Graph
-from profiles.size import Size
+from profiles.size import Size, text_of
 
 _FIELDS: tuple[Following, ...] = get_args(Following)
 _AXES = {1: "n", 2: "nt", 3: "nct", 4: "nchw", 5: "ncdhw"}
 """Names of an input's dimensions, by their number."""
 _WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
-Row = dict[Following, str]
+
+@dataclass(frozen=True)
+class InputCounts:
+    """What an input has of everything that counts."""
+
+    features: int
+    positions: int
+    samples: int
 
 
 def followed(
-    graph: Graph, features: Sequence[int], layers: list[dict[str, Any]]
+    graph: Graph, inputs: Sequence[InputCounts], layers: list[dict[str, Any]]
 ) -> tuple[Reshaping | None, list[int | None]]:
     """What all layers follow, and which of its ``numbers`` each one does.
 
@@ -28,8 +36,7 @@ def followed(
     Parameters
     ----------
     graph : Graph
-    features : sequence of int
-        How many features each input has.
+    inputs : sequence of InputCounts
     layers : list of dict
         Fields of every layer, with `profiles.size.Size` for what follows from open sizes.
     """
@@ -37,19 +44,19 @@ def followed(
     if not names:
         return None, [None] * len(layers)
     names.update(_bracketed(layers, names))
-    rows: dict[tuple[tuple[Following, str], ...], int] = {}
+    rows: dict[tuple[tuple[str, str], ...], int] = {}
     scalings: list[int | None] = []
     for fields in layers:
         row = tuple(
-            (field, _renamed(fields[field], names))
-            for field in _FIELDS
-            if isinstance(fields[field], Size)
+            (name, _renamed(size, names, exact="." in name)) for name, size in _open_numbers(fields)
         )
         scalings.append(rows.setdefault(row, len(rows)) if row else None)
     symbols = {old: new for old, new in names.items() if not old.startswith("(")}
     reshaping = Reshaping(
         inputs=tuple(_named(tensor.shape, names) for tensor in graph.inputs),
-        features=_named(features, names),
+        features=_named([counts.features for counts in inputs], names),
+        positions=_named([counts.positions for counts in inputs], names),
+        samples=_named([counts.samples for counts in inputs], names),
         sizes={
             new: _with_words(old[1:-1], symbols)
             for old, new in names.items()
@@ -105,9 +112,8 @@ def _bracketed(layers: list[dict[str, Any]], names: dict[str, str]) -> dict[str,
     atoms = dict.fromkeys(
         atom
         for fields in layers
-        for field in _FIELDS
-        if isinstance(fields[field], Size)
-        for term in fields[field].terms
+        for _, size in _open_numbers(fields)
+        for term in size.terms
         for atom in term
         if atom.startswith("(")
     )
@@ -119,10 +125,23 @@ def _bracketed(layers: list[dict[str, Any]], names: dict[str, str]) -> dict[str,
     return found
 
 
-def _renamed(size: Size, names: dict[str, str]) -> str:
-    """Its expression in the document's names."""
+def _open_numbers(fields: dict[str, Any]) -> Iterator[tuple[str, Size]]:
+    """A layer's numbers that follow from open sizes, by the names that a document has for them."""
+    for field in _FIELDS:
+        if isinstance(fields[field], Size):
+            yield field, fields[field]
+    for name in GEOMETRIES:
+        if fields[name] is not None:
+            for number, size in fields[name].numbers():
+                if isinstance(size, Size):
+                    yield f"{name}.{number}", size
+
+
+def _renamed(size: Size, names: dict[str, str], *, exact: bool) -> str:
+    """Its expression in the document's names; ``exact``: with the factor of all its terms."""
     terms = {tuple(names[atom] for atom in term): times for term, times in size.terms.items()}
-    return Size(int(size), terms).text
+    renamed = Size(int(size), terms)
+    return text_of(renamed) if exact else renamed.text
 
 
 def _with_words(text: str, names: dict[str, str]) -> str:

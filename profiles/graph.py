@@ -56,6 +56,25 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Span:
+    """The entries of a dimension of its input that entry r of an operator's output is made of.
+
+    From ``(r·step + first) // per`` to ``(r·step + last) // per``, as
+    `planner.domain.positions.Window` has it; numbers may follow from open sizes.
+    """
+
+    step: int = 1
+    per: int = 1
+    first: int = 0
+    last: int = 0
+    wraps: bool = False
+
+
+Spans = tuple[Span | None, ...]
+"""Per dimension of an operator's first input; None: every entry is made of all of them."""
+
+
+@dataclass(frozen=True)
 class Operator:
     """One operator of the traced graph.
 
@@ -72,6 +91,9 @@ class Operator:
     contracted : size that a product sums over, where it is not the first input's last dimension
     repeated_macs : of all iterations of a loop, counted by the front end
     start : first index of a slice
+    spans : which entries of every dimension of its first input it reads; empty: each reads its
+        own, but for dimensions that ``axes`` name or that have another size
+    offsets : of a concat, where each input begins; empty if that is not known
     module : path of the module that owns it, where there is one
     """
 
@@ -88,6 +110,8 @@ class Operator:
     axes: tuple[int, ...] = ()
     permutation: tuple[int, ...] = ()
     start: int = 0
+    spans: Spans = ()
+    offsets: tuple[int, ...] = ()
     contracted: int = 0
     repeated_macs: int = 0
     module: str = ""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from math import prod
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 from pydantic import Field, computed_field, model_validator
 
 from planner.domain.arrays import Frozen
 from planner.domain.layer_profile import Count, LayerProfile, Name, Positive, TensorSpec
-from planner.domain.reshaping import Reshaping
+from planner.domain.positions import Geometry
+from planner.domain.reshaping import GEOMETRIES, Reshaping
 
 
 class Provenance(Frozen):
@@ -109,9 +111,10 @@ class ModelProfile(Frozen):
             rows = reshaping.number_values(values)
         except ValueError as error:
             raise ValueError(f"reshaping: at the present shape, {error}") from error
-        for spec, size in zip(self.inputs, reshaping.features, strict=True):
-            if spec.features != (values[size] if isinstance(size, str) else size):
-                raise ValueError(f"reshaping: input {spec.name!r} has {spec.features} features")
+        for spec, counts in zip(self.inputs, reshaping.counts(values), strict=True):
+            for name, count in counts.items():
+                if (found := getattr(spec, name)) != count:
+                    raise ValueError(f"reshaping: input {spec.name!r} has {found} {name}")
             if spec.bytes % prod(spec.shape):
                 raise ValueError(f"inputs: bytes of {spec.name!r} are no multiple of its elements")
         return tuple(_factors(layer, rows) for layer in self.layers)
@@ -147,6 +150,7 @@ class ModelProfile(Frozen):
                 raise ValueError(f"layer {layer.name!r}: the name is there twice")
             layer.check(known)
             known[layer.name] = layer.out_features
+        self._check_positions()
         for output in self.outputs:
             if output not in known:
                 raise ValueError(f"outputs: {output!r} is no layer and no input")
@@ -159,15 +163,37 @@ class ModelProfile(Frozen):
             raise ValueError(f"totals: the layers add up to {self.totals}")
         return self
 
+    def _check_positions(self) -> None:
+        """Parts are read of inputs alone that have them."""
+        for name in GEOMETRIES:
+            having = {spec.name for spec in self.inputs if getattr(spec, name)}
+            for layer in self.layers:
+                geometry: Geometry | None = getattr(layer, name)
+                if geometry is None:
+                    continue
+                for source, window in zip(layer.inputs, geometry.reads, strict=True):
+                    if window is not None and source not in having:
+                        raise ValueError(f"layer {layer.name!r}: input {source!r} has no {name}")
+                if geometry.count:
+                    having.add(layer.name)
+
     def _check_every_shape(self, known: dict[str, int]) -> None:
         """Contracts hold wherever they hold for what is multiplied by expressions.
 
-        Layers whose features change are left to `check_changed`.
+        Layers whose features change are left to `check_changed`, positions to
+        `changed_geometries`.
         """
+        reshaping = cast(Reshaping, self.reshaping)
         changing = set(self.changing_features)
+        unparted: dict[str, None] = dict.fromkeys(GEOMETRIES)
+        geometries = reshaping.geometry_values(reshaping.values([s.shape for s in self.inputs]))
         for index, (layer, factors) in enumerate(zip(self.layers, self.factors, strict=True)):
             if factors and index not in changing:
-                layer.model_copy(update=factors).check(known)
+                layer.model_copy(update={**factors, **unparted}).check(known)
+            if layer.scaling is not None:
+                for name, found in changed_geometries(layer, geometries[layer.scaling]).items():
+                    if found != getattr(layer, name):
+                        raise ValueError(f"layer {layer.name!r}: {name} differ from its scaling's")
 
 
 _FEATURES = {"in_features", "out_features"}
@@ -184,6 +210,23 @@ def _factors(layer: LayerProfile, rows: tuple[dict[str, int], ...]) -> dict[str,
         if rest:
             raise ValueError(f"layer {layer.name!r}: {field} is no multiple of {value}")
     return factors
+
+
+def changed_geometries(layer: LayerProfile, numbers: Mapping[str, int]) -> dict[str, Geometry]:
+    """A layer's positions and samples with other numbers, as far as it has any.
+
+    Raises
+    ------
+    ValueError
+        A number is out of all bounds.
+    """
+    found: dict[str, Geometry] = {}
+    for name in GEOMETRIES:
+        geometry: Geometry | None = getattr(layer, name)
+        if geometry is not None:
+            own = {key.partition(".")[2]: n for key, n in numbers.items() if key.startswith(name)}
+            found[name] = geometry.changed(own)
+    return found
 
 
 def check_changed(

@@ -7,12 +7,12 @@ some positions holds them for every feature.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from planner.domain.arrays import Frozen
 
@@ -23,7 +23,16 @@ _Offset = Annotated[int, Field(gt=-_SMALL, lt=_SMALL)]
 Mask = NDArray[np.bool_]
 
 
-class Window(Frozen):
+class _Brief(Frozen):
+    """Writes down what is not at its default: there are several of these in every layer."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {key: found for key, found in write(self).items() if found != fields[key].default}
+
+
+class Window(_Brief):
     """The positions of an input that one position of the output is made of.
 
     Position r reads those from ``(r·step + first) // per`` to ``(r·step + last) // per``, as far
@@ -64,14 +73,17 @@ class Window(Frozen):
         for edge, sign in ((begin, 1), (end, -1)):
             np.add.at(np.moveaxis(change, -1, 0), edge, sign * np.moveaxis(some, -1, 0))
         needed: Mask = np.cumsum(change, axis=-1)[..., :span] > 0
-        return needed[..., :count] | needed[..., count:] if self.wraps else needed
+        if self.wraps:
+            needed[..., :count] |= needed[..., count:]
+        held: Mask = needed[..., :count]
+        return held
 
 
 SAME = Window()
 """Position r reads position r."""
 
 
-class Geometry(Frozen):
+class Geometry(_Brief):
     """How the positions of a layer's output follow from those of its inputs."""
 
     count: Annotated[int, Field(ge=0, lt=_SMALL)] = Field(
@@ -88,10 +100,45 @@ class Geometry(Frozen):
         default=0, description="what nodes tell each other where positions are parted"
     )
 
+    def changed(self, numbers: Mapping[str, int]) -> Geometry:
+        """With other numbers, by name: ``count``, ``statistics_bytes``, ``0.first``.
+
+        Names of windows that are not there are left aside; one whose step is gone reads all.
+
+        Raises
+        ------
+        ValueError
+            A number is out of all bounds.
+        """
+        if not numbers:
+            return self
+        if any(abs(number) >= _SMALL for number in numbers.values()):
+            raise ValueError("positions are too many")
+        reads = tuple(
+            window and _changed(window, index, numbers) for index, window in enumerate(self.reads)
+        )
+        made: dict[str, Any] = {
+            name: numbers.get(name, getattr(self, name)) for name in ("count", "statistics_bytes")
+        }
+        if min(made.values()) < 0:
+            raise ValueError("positions are fewer than none")
+        return self.model_copy(update={**made, "reads": reads})
+
     @property
     def parts(self) -> bool:
         """Whether the output can be made by positions at all."""
         return self.count > 1
+
+
+def _changed(window: Window, index: int, numbers: Mapping[str, int]) -> Window | None:
+    parts = {
+        part: found
+        for part in ("step", "per", "first", "last")
+        if (found := numbers.get(f"{index}.{part}")) is not None
+    }
+    if min(parts.get("step", 1), parts.get("per", 1)) < 1:
+        return None
+    return window.model_copy(update=parts) if parts else window
 
 
 def shares_of_positions(shares: Sequence[int] | NDArray[np.int64]) -> Mask:

@@ -54,6 +54,11 @@ class Call(meanings.Call):
         """The values of a small integer constant at an input, if they are known."""
         return self.emitter.integers(self._name(position))
 
+    def numbers(self, position: int) -> tuple[float, ...] | None:
+        """The values of a small constant at an input, whatever their type, if they are known."""
+        values = self.emitter.inferred.values.get(self._name(position))
+        return None if values is None else tuple(float(value) for value in values.reshape(-1))
+
     def has_input(self, position: int) -> bool:
         """Whether an optional input is there."""
         return bool(self._name(position))

@@ -25,9 +25,11 @@ from profiles.from_onnx.rearranged import (
     transpose,
 )
 from profiles.from_onnx.shape_rules import ASSUMED
+from profiles.from_onnx.spans import spans_of
 from profiles.meanings import elements, layers
 from profiles.meanings.call import UnknownFormError, require, stored_only
 from profiles.meanings.moves import reshaped, turned
+from profiles.meanings.spans import across
 
 Handler = Callable[[Call], None]
 
@@ -56,12 +58,15 @@ def simple(call: Call) -> None:
         kind = "elementwise"
     elif kind != "elementwise":
         inputs = inputs[:1]  # computed settings, such as a size, are no data
-    call.add(kind, inputs, weights=[] if call.op_type in WEIGHTLESS else call.weights)
+    weights = [] if call.op_type in WEIGHTLESS else call.weights
+    call.add(kind, inputs, weights=weights, spans=spans_of(call))
 
 
 def _batch_norm(call: Call) -> None:
     x, constants = call.data(0), [call.weight(position) for position in range(1, 5)]
-    call.add("batch_norm", [x], weights=[*constants[:2], *stored_only(constants[2:])])
+    weights = [*constants[:2], *stored_only(constants[2:])]
+    spans = across(len(x.shape)) if call.integer("training_mode", 0) else ()
+    call.add("batch_norm", [x], weights=weights, spans=spans)
 
 
 def _norm(call: Call) -> None:
@@ -122,9 +127,9 @@ def _sampled(call: Call) -> None:
 
 def _max_pool(call: Call) -> None:
     """A maximum, and where it stood if that is asked for."""
-    x = call.data(0)
+    x, spans = call.data(0), spans_of(call)
     for position in call.used:
-        call.add("pool", [x], position=position)
+        call.add("pool", [x], position=position, spans=spans)
 
 
 def _along(call: Call) -> None:
@@ -171,7 +176,7 @@ def _quantised(handler: Callable[..., None], *settings: int, **positions: int) -
 def _dynamic_quantize(call: Call) -> None:
     """The same numbers as bytes, and their scale and zero point, which all of them decide."""
     x = call.data(0)
-    call.add("identity", [x])
+    call.add("identity", [x], spans=(None,) * len(x.shape))
     axes = tuple(range(len(x.shape)))
     for position, name in enumerate(call.outputs):
         if position and name:
@@ -201,6 +206,7 @@ def _recurrent(call: Call) -> None:
         matrices,
         call.op_type.rpartition(".")[2].removeprefix("DynamicQuantize").lower(),
         shape=(*x.shape[:2], directions * hidden),
+        sequences=0 if call.integer("layout", 0) else 1,
         weights=[*trained, *stored_only(call.constants)],
     )
     batch_first = bool(call.integer("layout", 0))

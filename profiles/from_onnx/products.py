@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from profiles.from_onnx.call import Call
+from profiles.from_onnx.spans import convolved
 from profiles.meanings import einsum as meaning
 from profiles.meanings import layers
 from profiles.meanings.call import require, stored_only
@@ -38,12 +39,14 @@ def conv(
 ) -> None:
     """A convolution whose operands stand at the given positions; ``places``: computed offsets."""
     require(call.tensor(bias) is None)
+    data, filters = call.data(x), call.weight(weight)
     layers.convolution(
         call,
-        call.data(x),
-        call.weight(weight),
+        data,
+        filters,
         groups=call.integer("group", 1),
         transposed=call.op_type == "ConvTranspose",
         weights=[*call.constants_at((weight, bias)), *stored_only(call.constants)],
         places=call.tensors(places),
+        windows=convolved(call, data.shape, filters.shape[2:]),
     )

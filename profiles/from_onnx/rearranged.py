@@ -5,15 +5,18 @@ from __future__ import annotations
 from itertools import accumulate
 
 from profiles.from_onnx.call import Call
-from profiles.graph import Tensor
+from profiles.graph import Span, Tensor
 from profiles.meanings import layers, moves
 from profiles.meanings.call import require
+from profiles.meanings.spans import SAME, sliced
 
 
 def concat(call: Call) -> None:
     """Tensors one behind the other; constants among them belong to nobody."""
-    inputs = call.tensors(range(len(call.inputs)))
-    moves.concat(call, inputs, call.integer("axis", 1), call.weights)
+    parts = [
+        call.tensor(position) or call.constant(position) for position in range(len(call.inputs))
+    ]
+    moves.concat(call, parts, call.integer("axis", 1), call.weights)
 
 
 def split(call: Call) -> None:
@@ -53,7 +56,12 @@ def slice_(call: Call) -> None:
         (axis,) = cut
         begin = dict(zip(named, starts or (), strict=False)).get(axis, 0)
         start = moves.first_index(begin, x.shape[axis])
-    call.add("slice", [x], axes=tuple(sorted(cut)), start=start)
+    spans: list[Span | None] = [None if axis in cut else SAME for axis in range(rank)]
+    for number, axis in enumerate(named):
+        step = 1 if plain else steps[number] if steps and len(steps) == len(named) else 0
+        if axis in cut and step > 0 and starts is not None and len(starts) == len(named):
+            spans[axis] = sliced(moves.first_index(starts[number], x.shape[axis]), step)
+    call.add("slice", [x], axes=tuple(sorted(cut)), start=start, spans=tuple(spans))
 
 
 def gather(call: Call) -> None:

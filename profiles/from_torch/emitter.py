@@ -16,7 +16,7 @@ from profiles.from_torch.program import (
     Value,
     references,
 )
-from profiles.graph import Kind, Tensor
+from profiles.graph import Kind, Spans, Tensor
 from profiles.meanings import call as meanings
 from profiles.meanings.call import Constant, Operand, roots_of
 
@@ -156,15 +156,16 @@ class Call(meanings.Call):
         found = [index for index, name in enumerate(self.node.outputs) if name in self.emitter.used]
         return found or [0]
 
-    def add_all(self, kind: Kind, op: str = "") -> None:
+    def add_all(self, kind: Kind, op: str = "", *, spans: Spans = ()) -> None:
         """Add an operator on all that it reads for every output that is used.
 
         The first owns the constants.
         """
         first, *others = self.used
-        self.add(kind, self.activations, op, position=first, weights=self.constants)
+        inputs, weights = self.activations, self.constants
+        self.add(kind, inputs, op, position=first, weights=weights, spans=spans)
         for position in others:
-            self.add(kind, self.activations, op, position=position, step=op or self.op)
+            self.add(kind, inputs, op, position=position, step=op or self.op, spans=spans)
 
     def output(self, position: int = 0) -> Tensor:
         """An output's shape and type."""

@@ -25,9 +25,11 @@ from profiles.from_torch.movements import (
 )
 from profiles.from_torch.ops import CREATED, ELEMENTWISE, GATHERS, REDUCTIONS, UNARY
 from profiles.from_torch.products import attention, conv, einsum, linear, matmul, recurrent
+from profiles.from_torch.spans import spans_of
 from profiles.meanings import elements, layers
 from profiles.meanings.call import require
 from profiles.meanings.moves import part
+from profiles.meanings.spans import across
 
 Handler = Callable[[Call], None]
 
@@ -43,10 +45,10 @@ def simple(call: Call) -> None:
     if call.base in ELEMENTWISE or (call.base in UNARY and len(inputs) > 1):
         call.add("elementwise", inputs, weights=call.constants)
     elif call.base in UNARY or call.base in GATHERS:
-        call.add_all(UNARY.get(call.base, "gather"))
+        call.add_all(UNARY.get(call.base, "gather"), spans=spans_of(call))
     else:
         require("upsample_" in call.base)
-        call.add("pool", inputs[:1], weights=call.constants)
+        call.add("pool", inputs[:1], weights=call.constants, spans=spans_of(call))
 
 
 def _embedding(call: Call) -> None:
@@ -57,7 +59,8 @@ def _embedding(call: Call) -> None:
 def _batch_norm(call: Call) -> None:
     x = call.data("input")
     require(len(call.activations) == 1)
-    call.add("batch_norm", [x], weights=call.constants)
+    spans = across(len(x.shape)) if call.value("training") is True else ()
+    call.add("batch_norm", [x], weights=call.constants, spans=spans)
 
 
 def _norm(call: Call) -> None:

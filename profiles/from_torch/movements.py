@@ -5,19 +5,26 @@ from __future__ import annotations
 from itertools import accumulate
 
 from profiles.from_torch.emitter import Call
-from profiles.graph import Kind
+from profiles.from_torch.program import Ref
+from profiles.graph import Kind, Span
 from profiles.meanings import layers, moves
-from profiles.meanings.call import require
+from profiles.meanings.call import Operand, require
+from profiles.meanings.spans import SAME, rolled, sliced
 
 
 def concat(call: Call) -> None:
     """Join along a dimension; constants that take part have no owner."""
-    moves.concat(call, call.activations, call.integer("dim", 0), call.constants)
+    moves.concat(call, _parts(call), call.integer("dim", 0), call.constants)
 
 
 def stack(call: Call) -> None:
     """Join along a new dimension."""
-    moves.stack(call, call.activations, call.integer("dim", 0), call.constants)
+    moves.stack(call, _parts(call), call.integer("dim", 0), call.constants)
+
+
+def _parts(call: Call) -> list[Operand | None]:
+    """What is joined, in order."""
+    return [call.tensor(name) or call.constant(name) for name in map(Ref, call.reads)]
 
 
 def pieces(call: Call) -> None:
@@ -43,11 +50,15 @@ def cut(call: Call) -> None:
     axis = call.integer("dim", 0) % len(x.shape)
     size = x.shape[axis]
     given = call.value("index" if call.base.startswith("select") else "start", 0)
-    start = -1
-    if isinstance(given, int) and call.value("step", 1) == 1:
-        start = moves.first_index(given, size)
+    start, step = -1, call.value("step", 1)
+    read: Span | None = None
+    if isinstance(given, int) and isinstance(step, int) and step > 0:
+        begin = moves.first_index(given, size)
+        start = begin if step == 1 else -1
+        read = sliced(begin, step)
     op = "select" if call.base.startswith("select") else "slice"
-    call.add("slice", [x], op, axes=(axis,), start=start)
+    spans = tuple(read if other == axis else SAME for other in range(len(x.shape)))
+    call.add("slice", [x], op, axes=(axis,), start=start, spans=spans)
 
 
 def picked(call: Call) -> None:
@@ -123,8 +134,14 @@ def moved(call: Call) -> None:
     """``roll`` and ``flip``: positions change places along dimensions, features elsewhere stay."""
     x = call.data("self")
     rank = max(len(x.shape), 1)
-    dims = call.integers("dims")
-    call.add("identity", [x], axes=tuple(d % rank for d in dims or range(rank)))
+    dims = tuple(d % rank for d in call.integers("dims") or range(rank))
+    shifts = call.integers("shifts") or ()
+    known = call.base == "roll" and len(shifts) == len(set(dims)) == len(dims)
+    by = dict(zip(dims, shifts, strict=True)) if known and call.value("dims") else {}
+    spans = tuple(
+        rolled(by[axis]) if axis in by else None if axis in dims else SAME for axis in range(rank)
+    )
+    call.add("identity", [x], axes=dims, spans=spans)
 
 
 def repeat_interleave(call: Call) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from profiles.from_torch.emitter import Call
+from profiles.from_torch.spans import convolved
 from profiles.meanings import attention as heads
 from profiles.meanings import einsum as meaning
 from profiles.meanings import layers
@@ -44,13 +45,16 @@ def einsum(call: Call) -> None:
 def conv(call: Call) -> None:
     """A convolution, transposed or not."""
     require(call.tensor("bias") is None)
+    filters = call.weight("weight")
+    transposed = call.value("transposed") is True or call.base.startswith("conv_transpose")
     layers.convolution(
         call,
         call.data("input"),
-        call.weight("weight"),
+        filters,
         groups=call.integer("groups", 1),
-        transposed=call.value("transposed") is True or call.base.startswith("conv_transpose"),
+        transposed=transposed,
         weights=call.constants,
+        windows=convolved(call, filters.shape[2:], transposed),
     )
 
 
@@ -71,7 +75,12 @@ def recurrent(call: Call) -> None:
     matrices = [weight.shape for weight in weights if len(weight.shape) == 2]
     require(bool(x.shape and matrices) and all(isinstance(item, Constant) for item in weights))
     states = [tensor for tensor in call.activations if tensor != x]
-    made = layers.recurrent(call, x, states, matrices, call.base, weights=call.constants)
+    sequences: int | None = 0 if call.value("batch_first") is True else 1
+    if cell or len(x.shape) < 3 or call.tensor("data") is not None:
+        sequences = 0 if cell and len(x.shape) == 2 else None
+    made = layers.recurrent(
+        call, x, states, matrices, call.base, sequences=sequences, weights=call.constants
+    )
     for position in call.used:
         if position:  # the last states, which the same node holds
             call.add("gather", [made], "final_state", position=position, step="final_state")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from planner.domain.model_profile import Provenance
 from planner.errors import BadInputError
-from profiles.build import build_profile, features_followed
+from profiles.axis import factors
+from profiles.build import build_profile, features_followed, positions_followed
 from profiles.from_torch.export import export_module
 from profiles.from_torch.hygiene import (
     attention_written_out,
@@ -20,12 +21,11 @@ from profiles.from_torch.live import read_program
 from profiles.from_torch.translate import translated_calls
 from profiles.from_torch.witness import without_witness
 from profiles.graph import Tensor
-from profiles.layout import Layout
 
 if TYPE_CHECKING:
     import torch
 
-    from planner.runtime.reading.traced import TracedModel, TracedTensor
+    from planner.runtime.reading.traced import TracedModel
 
 
 def traced_model(
@@ -52,7 +52,7 @@ def traced_model(
         Torch cannot export the module: control flow that depends on values, for example.
     """
     torch = import_torch()
-    from planner.runtime.reading.traced import TracedCall, TracedLayer, TracedModel
+    from planner.runtime.reading.traced import TracedCall, TracedLayer, TracedModel, TracedTensor
 
     name = name or type(module).__name__
     types = input_types(module, input_shapes, name=name, dtypes=dtypes)
@@ -76,6 +76,21 @@ def traced_model(
     except BadInputError as error:
         raise BadInputError(f"{name}: {error}") from error
     _, operands = features_followed(graph)
+    followed = positions_followed(graph, operands)
+
+    def traced(tensor: Tensor) -> TracedTensor:
+        positions, samples = (found.axes.get(tensor.name) for found in followed)
+        return TracedTensor(
+            shape=tuple(tensor.shape),
+            element_bytes=tensor.element_bytes,
+            features=tuple(
+                tuple((atom.size, atom.stride) for atom in dimension)
+                for dimension in operands[tensor.name].layout.dimensions
+            ),
+            positions=factors(positions, tensor.shape),
+            samples=factors(samples, tensor.shape),
+        )
+
     return TracedModel(
         module=module,
         program=exported,
@@ -83,11 +98,11 @@ def traced_model(
         calls=tuple(
             TracedCall(call.node, call.reads, call.operators, call.outputs) for call in calls
         ),
-        inputs={t.name: _traced(t, operands[t.name].layout) for t in graph.inputs},
+        inputs={t.name: traced(t) for t in graph.inputs},
         layers={
             operator.name: TracedLayer(
                 kind=operator.kind,
-                output=_traced(operator.output, operands[operator.name].layout),
+                output=traced(operator.output),
                 permutation=operator.permutation,
                 axes=operator.axes,
                 start=operator.start,
@@ -95,10 +110,3 @@ def traced_model(
             for operator in graph.operators
         },
     )
-
-
-def _traced(tensor: Tensor, layout: Layout) -> TracedTensor:
-    from planner.runtime.reading.traced import TracedTensor
-
-    features = tuple(tuple((a.size, a.stride) for a in d) for d in layout.dimensions)
-    return TracedTensor(tuple(tensor.shape), tensor.element_bytes, features)

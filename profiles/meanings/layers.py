@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 
-from profiles.graph import Kind, Tensor
+from profiles.graph import Kind, Span, Tensor
 from profiles.meanings.call import Call, Constant, MisfitError, Shape
 from profiles.meanings.moves import reshaped
+from profiles.meanings.spans import SAME, behind
 
 
 def convolution(
@@ -19,6 +20,7 @@ def convolution(
     transposed: bool,
     weights: Iterable[Constant],
     places: Sequence[Tensor] = (),
+    windows: Sequence[Span | None] = (),
 ) -> None:
     """A convolution, with or without a batch dimension.
 
@@ -30,6 +32,8 @@ def convolution(
         (O, I/groups, *kernel), transposed (I, O/groups, *kernel).
     places : sequence of Tensor
         Computed offsets of the positions that are read.
+    windows : sequence of (Span or None)
+        What is read along the dimensions of the kernel.
 
     Raises
     ------
@@ -53,6 +57,7 @@ def convolution(
         weights=weights,
         weight_shape=filters.shape,
         groups=groups,
+        spans=() if places else behind(len(data), windows, mixes=True),
     )
     if alone:
         reshaped(call, result, output, last=True)
@@ -74,9 +79,14 @@ def recurrent(
     op: str,
     *,
     shape: Shape | None = None,
+    sequences: int | None = None,
     weights: Iterable[Constant],
 ) -> Tensor:
-    """LSTM, GRU or RNN, whole or one cell: every step reads all weight matrices."""
+    """LSTM, GRU or RNN, whole or one cell: every step reads all weight matrices.
+
+    ``sequences``: the dimension of those that are independent of each other.
+    """
+    spans = tuple(SAME if axis == sequences else None for axis in range(len(x.shape)))
     return call.add(
         "recurrent",
         [x, *states],
@@ -85,6 +95,7 @@ def recurrent(
         beside="",
         weights=weights,
         contracted=sum(prod(matrix) for matrix in matrices),
+        spans=() if sequences is None else spans,
     )
 
 

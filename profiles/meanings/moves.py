@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from profiles.graph import Tensor
-from profiles.meanings.call import Call, Constant, Shape, require
+from profiles.meanings.call import Call, Constant, Operand, Shape, require
 
 
 def swapped(shape: Shape) -> Shape:
@@ -51,7 +52,15 @@ def part(call: Call, x: Tensor, axis: int, start: int, size: int) -> Tensor:
 def joined(call: Call, first: Tensor, second: Tensor, axis: int) -> Tensor:
     """Two tensors, one behind the other."""
     shape = resized(first.shape, axis, first.shape[axis] + second.shape[axis])
-    return call.add("concat", [first, second], "concat", shape=shape, step="concat", axes=(axis,))
+    return call.add(
+        "concat",
+        [first, second],
+        "concat",
+        shape=shape,
+        step="concat",
+        axes=(axis,),
+        offsets=(0, first.shape[axis]),
+    )
 
 
 def repeated(call: Call, x: Tensor, axis: int, times: int) -> Tensor:
@@ -66,21 +75,44 @@ def repeated(call: Call, x: Tensor, axis: int, times: int) -> Tensor:
 
 
 def concat(
-    call: Call, inputs: Sequence[Tensor], axis: int, weights: Iterable[Constant] = ()
+    call: Call, parts: Sequence[Operand | None], axis: int, weights: Iterable[Constant] = ()
 ) -> None:
-    """Join along a dimension; constants that take part have no owner."""
+    """Join along a dimension; constants that take part have no owner.
+
+    Parameters
+    ----------
+    parts : sequence of (Operand or None)
+        In order; None for a constant that is not known.
+    """
     rank = len(call.output().shape)
+    inputs = [part for part in parts if isinstance(part, Tensor)]
     require(all(len(item.shape) == rank for item in inputs))
-    call.add("concat", inputs, "concat", axes=(axis % max(rank, 1),), weights=weights)
+    axis %= max(rank, 1)
+    offsets: list[int] = []
+    begin = 0
+    for part in parts:
+        if part is None or len(part.shape) != rank:
+            offsets = []
+            break
+        if isinstance(part, Tensor):
+            offsets.append(begin)
+        begin = begin + part.shape[axis]
+    call.add("concat", inputs, "concat", axes=(axis,), weights=weights, offsets=tuple(offsets))
 
 
 def stack(
-    call: Call, inputs: Sequence[Tensor], axis: int, weights: Iterable[Constant] = ()
+    call: Call, parts: Sequence[Operand | None], axis: int, weights: Iterable[Constant] = ()
 ) -> None:
     """Join along a new dimension: reshapes, then a concat."""
     shape = call.output().shape
     apart = resized(shape, axis % max(len(shape), 1), 1)
-    concat(call, [reshaped(call, item, apart) for item in inputs], axis, weights)
+    formed = [
+        reshaped(call, part, apart)
+        if isinstance(part, Tensor)
+        else part and replace(part, shape=apart)
+        for part in parts
+    ]
+    concat(call, formed, axis, weights)
 
 
 def transpose(call: Call, x: Tensor, order: Shape, op: str = "transpose") -> None:
