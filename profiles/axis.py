@@ -39,11 +39,15 @@ class Axis:
 
 
 def factors(axis: Axis | None, shape: Shape) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Every dimension as sizes and the steps in which these count positions, 0 for all else."""
+    """Every dimension as sizes and the steps in which these count positions, 0 for all else.
+
+    Empty where there are none to be parted by.
+    """
+    if axis is None or axis.count < 2:
+        return ()
     parts: list[tuple[tuple[int, int], ...]] = [((int(size), 0),) for size in shape]
-    if axis is not None:
-        sizes = (axis.outer, axis.count, axis.inner)
-        parts[axis.dimension] = tuple(zip(map(int, sizes), (0, 1, 0), strict=True))
+    sizes = (axis.outer, axis.count, axis.inner)
+    parts[axis.dimension] = tuple(zip(map(int, sizes), (0, 1, 0), strict=True))
     return tuple(tuple(part for part in found if part[0] > 1) for found in parts)
 
 

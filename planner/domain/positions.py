@@ -64,8 +64,8 @@ class Window(_Brief):
         position = np.arange(wanted.shape[-1], dtype=np.int64) * self.step
         first, last = (position + self.first) // self.per, (position + self.last) // self.per
         if self.wraps:  # each stretch is shorter than the input: fold it from one period further
-            turns = first // count
-            first, last = first - turns * count, np.minimum(last - turns * count, first + count)
+            begins = first % count
+            first, last = begins, np.minimum(last - first + begins, begins + count - 1)
         span = 2 * count if self.wraps else count
         begin, end = np.clip(first, 0, span), np.clip(last + 1, 0, span)
         change = np.zeros((*wanted.shape[:-1], span + 1), dtype=np.int64)

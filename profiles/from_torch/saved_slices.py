@@ -44,7 +44,7 @@ class OutputDocument(Frozen):
 
 
 class StretchDocument(Frozen):
-    """A layer, or a part of a change of group, and who takes part."""
+    """A layer, a conversion, or a part of a change of group, and who takes part."""
 
     name: str
     nodes: tuple[str, ...]
@@ -62,7 +62,7 @@ class TrafficDocument(Frozen):
 class SlicesDocument(Frozen):
     """Everything but the nodes' own parts."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     model: str
     inputs: tuple[InputDocument, ...]
     outputs: tuple[OutputDocument, ...]
