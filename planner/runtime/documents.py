@@ -14,12 +14,13 @@ from pydantic import Field
 from planner.domain.arrays import Frozen
 from planner.errors import BadInputError
 from planner.runtime.reading.template import aten
+from planner.runtime.running.extents import Extent
 from planner.runtime.running.node import KERNELS, Node
 from planner.runtime.running.records import Operand, Receive, Ref, Send, Step
 
 Tensors = dict[str, torch.Tensor]
 Runs = tuple[tuple[int, int], ...]
-"""Features, as pairs: the first, and the one behind the last."""
+"""Features, positions or samples, as pairs: the first, and the one behind the last."""
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -35,15 +36,18 @@ class OperandDocument(Frozen):
     sources: tuple[str, ...]
     index: str | None
     shape: tuple[int, ...]
+    fill: Any = Field(default=None, description="stands where the index is −1; null: nowhere")
 
 
 class SendDocument(Frozen):
-    """See `planner.runtime.running.records.Send`."""
+    """See `planner.runtime.running.records.Send`; null: all features, positions or samples."""
 
     receiver: str
     message: str
     tensor: str
-    features: Runs
+    features: Runs | None
+    positions: Runs | None = None
+    samples: Runs | None = None
     content: OperandDocument
     shared: bool
 
@@ -54,7 +58,9 @@ class ReceiveDocument(Frozen):
     sender: str
     message: str
     tensor: str
-    features: Runs
+    features: Runs | None
+    positions: Runs | None = None
+    samples: Runs | None = None
 
 
 class StepDocument(Frozen):
@@ -68,10 +74,15 @@ class StepDocument(Frozen):
     position: int
     operands: tuple[OperandDocument, ...]
     weights: tuple[str, ...] = Field(description="tensors of the node's file, LAYER/ before them")
+    picks: str | None = Field(
+        default=None, description="tensor: which elements of what the operator makes are kept"
+    )
     shape: tuple[int, ...]
+    macs: int | None = None
     sends: tuple[SendDocument, ...]
     receives: tuple[ReceiveDocument, ...]
     tells: tuple[str, ...]
+    tells_at_once: bool = False
     told: dict[str, int]
     frees: tuple[str, ...]
 
@@ -79,7 +90,7 @@ class StepDocument(Frozen):
 class NodeDocument(Frozen):
     """What one node does, in order."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     node: str
     steps: tuple[StepDocument, ...]
 
@@ -104,13 +115,18 @@ def node_from(document: NodeDocument, tensors: Mapping[str, torch.Tensor]) -> No
 
 def _written(name: str, step: Step, tensors: Tensors) -> StepDocument:
     def operand(item: Operand, label: str) -> OperandDocument:
-        if item.index is not None:
-            tensors[label] = item.index.to(torch.int32 if _fits(item.index) else torch.int64)
         return OperandDocument(
             sources=item.sources,
-            index=None if item.index is None else label,
+            index=index(item.index, label),
             shape=tuple(item.shape),
+            fill=_encoded(item.fill),
         )
+
+    def index(item: torch.Tensor | None, label: str) -> str | None:
+        if item is None:
+            return None
+        tensors[label] = item.to(torch.int32 if _fits(item) else torch.int64)
+        return label
 
     tensors.update({f"{step.layer}/{key}": value for key, value in step.weights.items()})
     return StepDocument(
@@ -124,13 +140,15 @@ def _written(name: str, step: Step, tensors: Tensors) -> StepDocument:
             operand(item, f"{name}/#operand{n}") for n, item in enumerate(step.operands)
         ),
         weights=tuple(step.weights),
+        picks=index(step.picks, f"{name}/#picks"),
         shape=tuple(step.shape),
+        macs=step.macs,
         sends=tuple(
             SendDocument(
                 receiver=item.receiver,
                 message=item.message,
                 tensor=item.tensor,
-                features=_runs(item.features),
+                **_limits(item.extent),
                 content=operand(item.content, f"{name}/#send{n}"),
                 shared=item.shared,
             )
@@ -141,11 +159,12 @@ def _written(name: str, step: Step, tensors: Tensors) -> StepDocument:
                 sender=item.sender,
                 message=item.message,
                 tensor=item.tensor,
-                features=_runs(item.features),
+                **_limits(item.extent),
             )
             for item in step.receives
         ),
         tells=step.tells,
+        tells_at_once=step.tells_at_once,
         told=step.told,
         frees=step.frees,
     )
@@ -160,8 +179,13 @@ def _read(step: StepDocument, tensors: Mapping[str, torch.Tensor]) -> Step:
         return tensors[name]
 
     def operand(item: OperandDocument) -> Operand:
-        index = None if item.index is None else tensor(item.index).long()
-        return Operand(item.sources, index, item.shape)
+        fill = _decoded(item.fill, where)
+        if fill is not None and (isinstance(fill, bool) or not isinstance(fill, (int, float))):
+            raise BadInputError(f"{where}: {str(item.fill)[:60]} fills nothing")
+        return Operand(item.sources, index(item.index), item.shape, fill)
+
+    def index(name: str | None) -> torch.Tensor | None:
+        return None if name is None else tensor(name).long()
 
     if step.kernel not in KERNELS:
         raise BadInputError(f"{where}: {step.kernel!r} is no kernel")
@@ -175,23 +199,25 @@ def _read(step: StepDocument, tensors: Mapping[str, torch.Tensor]) -> Step:
         position=step.position,
         operands=tuple(operand(item) for item in step.operands),
         weights={key: tensor(f"{step.layer}/{key}") for key in step.weights},
+        picks=index(step.picks),
         shape=step.shape,
+        macs=step.macs,
         sends=tuple(
             Send(
                 item.receiver,
                 item.message,
                 item.tensor,
-                _features(item.features),
+                _extent(item),
                 operand(item.content),
                 item.shared,
             )
             for item in step.sends
         ),
         receives=tuple(
-            Receive(item.sender, item.message, item.tensor, _features(item.features))
-            for item in step.receives
+            Receive(item.sender, item.message, item.tensor, _extent(item)) for item in step.receives
         ),
         tells=step.tells,
+        tells_at_once=step.tells_at_once,
         told=step.told,
         frees=step.frees,
     )
@@ -244,14 +270,27 @@ def _decoded(value: Any, where: str) -> Any:
     raise BadInputError(f"{where}: {str(value)[:60]} is no argument")
 
 
-def _runs(features: NDArray[np.int64]) -> Runs:
-    if not len(features):
+def _limits(extent: Extent) -> dict[str, Runs | None]:
+    axes = extent.axes
+    return {
+        name: _runs(axes[name]) if name in axes else None
+        for name in ("features", "positions", "samples")
+    }
+
+
+def _extent(item: SendDocument | ReceiveDocument) -> Extent:
+    axes = {"features": item.features, "positions": item.positions, "samples": item.samples}
+    return Extent(**{name: _numbers(runs) for name, runs in axes.items() if runs is not None})
+
+
+def _runs(numbers: NDArray[np.int64]) -> Runs:
+    if not len(numbers):
         return ()
-    breaks = np.flatnonzero(np.diff(features) != 1) + 1
-    runs = np.split(features, breaks)
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    runs = np.split(numbers, breaks)
     return tuple((int(run[0]), int(run[-1]) + 1) for run in runs)
 
 
-def _features(runs: Runs) -> NDArray[np.int64]:
+def _numbers(runs: Runs) -> NDArray[np.int64]:
     found = [np.arange(start, stop, dtype=np.int64) for start, stop in runs]
     return np.concatenate(found) if found else np.array([], dtype=np.int64)

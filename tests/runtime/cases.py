@@ -22,7 +22,9 @@ from planner.weights.parameters import stored_weights
 from profiles.from_torch.runnable import traced_model
 
 
-def traced(module: torch.nn.Module, *shape: int, seed: int = 0) -> TracedModel:
+def traced(
+    module: torch.nn.Module, *shape: int, seed: int = 0, dtype: str | None = None
+) -> TracedModel:
     torch.manual_seed(seed)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.5 / max(parameter[0].numel(), 1) ** 0.5)
@@ -31,7 +33,7 @@ def traced(module: torch.nn.Module, *shape: int, seed: int = 0) -> TracedModel:
             torch.nn.init.normal_(buffer, std=0.1)
         elif name.endswith("running_var"):
             torch.nn.init.uniform_(buffer, 0.5, 1.5)
-    return traced_model(module.eval(), {"x": tuple(shape)})
+    return traced_model(module.eval(), {"x": tuple(shape)}, dtypes={"x": dtype} if dtype else None)
 
 
 def cluster(speeds: Sequence[float], casting: str = "unicast") -> Cluster:
@@ -128,11 +130,11 @@ def check(model: TracedModel, plan: Plan) -> Slices:
     with torch.no_grad():
         expected = masked(model, slices.masks)(*inputs)
     result = slices.run(*inputs)
-    found = result.outputs[0]
     assert result.traffic == slices.predicted
     expected = getattr(expected, "logits", expected)
-    expected = expected[0] if isinstance(expected, tuple) else expected
-    assert found.shape == expected.shape
-    assert torch.isfinite(expected).all() and expected.abs().max() > 1e-3
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    wanted = expected if isinstance(expected, tuple) else (expected,)
+    for found, item in zip(result.outputs, wanted, strict=True):
+        assert found.shape == item.shape
+        assert torch.isfinite(item).all() and item.abs().max() > 1e-3
+        torch.testing.assert_close(found, item, rtol=1e-5, atol=1e-5)
     return slices

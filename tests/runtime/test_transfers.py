@@ -8,6 +8,7 @@ import pytest
 from planner.cost.ownership import feature_shares
 from planner.domain.owners import count_owned
 from planner.runtime.cutting.transfers import Transfer, handed_over, moves, without_known
+from planner.runtime.running.extents import Extent
 from profiles.catalog import load_model
 
 
@@ -21,7 +22,7 @@ def test_moves_are_the_bytes_that_the_cost_model_counts(name: str) -> None:
         counted = np.zeros((3, 3), dtype=np.int64)
         for item in moves(layer, shares, row):
             feature_bytes = sizes[item.tensor] // len(shares.owners[item.tensor])
-            counted[item.sender, item.receiver] += len(item.features) * feature_bytes
+            counted[item.sender, item.receiver] += len(features_of(item)) * feature_bytes
         if layer.statistics_bytes:
             tells = count_owned(shares.owners[layer.inputs[0]], 3) > 0
             told = np.outer(tells, shares.outputs[row] > 0) & ~np.eye(3, dtype=np.bool_)
@@ -29,21 +30,36 @@ def test_moves_are_the_bytes_that_the_cost_model_counts(name: str) -> None:
         assert np.array_equal(counted, shares.moved_bytes[row]), layer.name
 
 
-def test_what_all_senders_hold_comes_from_the_first() -> None:
-    has, needs = np.array([-1, 0, 1, 1], dtype=np.int16), np.array([0, 1, 0, -1], dtype=np.int16)
+def extent(*features: int) -> Extent:
+    return Extent(features=np.array(features, dtype=np.int64))
+
+
+def features_of(item: Transfer) -> list[int]:
+    assert item.extent.features is not None
+    return item.extent.features.tolist()
+
+
+def test_what_is_handed_over_is_what_one_has_and_another_needs() -> None:
+    has, needs = [extent(0, 1), extent(2, 3)], [extent(0, 2, 3), extent(1, 3)]
     found = {
-        (item.sender, item.receiver): item.features.tolist()
-        for item in handed_over("x", has, needs, 2)
+        (item.sender, item.receiver): features_of(item) for item in handed_over("x", has, needs)
     }
     assert found == {(0, 0): [0], (1, 0): [2, 3], (0, 1): [1], (1, 1): [3]}
+
+
+def test_features_and_positions_cross() -> None:
+    rows = Extent(positions=np.array([4, 5]))
+    (item,) = handed_over("x", [extent(1, 2)], [rows])
+    assert features_of(item) == [1, 2] and item.extent.positions is rows.positions
+    assert not handed_over("x", [rows], [Extent(positions=np.array([3]))])
 
 
 def test_what_a_receiver_knows_is_not_sent_again() -> None:
     known: dict[tuple[str, int, int], np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
 
     def sent(features: list[int]) -> list[list[int]]:
-        item = Transfer("x", 0, 1, np.array(features, dtype=np.int64))
-        return [left.features.tolist() for left in without_known([item], known)]
+        item = Transfer("x", 0, 1, extent(*features))
+        return [features_of(left) for left in without_known([item], known)]
 
     assert sent([1, 2]) == [[1, 2]]
     assert sent([2, 4]) == [[4]]

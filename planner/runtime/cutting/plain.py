@@ -35,12 +35,21 @@ _ELEMENTWISE = frozenset(
 _INDICES = frozenset({"index", "indices", "repeats"})
 
 
-def whole(work: Work) -> Finding:
-    """Everything at once, for a node that can read all operands and makes all outputs."""
+def whole(work: Work, fill: float | None = None) -> Finding:
+    """Everything at once, for a node that can read all operands and makes all outputs.
+
+    Parameters
+    ----------
+    work : Work
+    fill : float, optional
+        What stands in place of elements that the node cannot read.
+    """
 
     def change(name: str) -> Callable[[object], object]:
         def leaf(item: object) -> object:
             if isinstance(item, Slot):
+                if fill is not None:
+                    return work.take_known(item.tensor, fill)
                 return work.take(item.tensor)
             if isinstance(item, Constant):
                 known = name in work.weights
@@ -52,6 +61,14 @@ def whole(work: Work) -> Finding:
 
     arguments = {k: replaced(v, change(k)) for k, v in work.template.arguments.items()}
     return "aten", work.template.target, arguments
+
+
+def picked(work: Work) -> Finding:
+    """Everything at once, of which the node keeps its part."""
+    if not work.reads_all():
+        raise work.view.unknown("its result does not follow from a part of its operands")
+    work.picks = work.out.positions
+    return whole(work)
 
 
 def is_move(template: Template) -> bool:
@@ -108,6 +125,32 @@ def moved(work: Work) -> Finding:
     return "take", None, {"self": ref}
 
 
+def is_padding(template: Template) -> bool:
+    """Whether the layer puts more elements around a tensor."""
+    return template.base in ("constant_pad_nd", "pad") or template.base.startswith(
+        ("reflection_pad", "replication_pad")
+    )
+
+
+def padded(work: Work) -> Finding:
+    """Padding: elements found as those that move, a constant around them."""
+    template, view = work.template, work.view
+    name = template.slot("self") or template.slot("input")
+    if name is None:
+        raise view.unknown("its operand is of another form")
+    key = "self" if "self" in template.arguments else "input"
+    # mirrored as torch mirrors numbers with a fraction; they are whole far beyond any size
+    numbers = torch.arange(prod(view.shape(name)), dtype=torch.float64)
+    arguments = {**template.arguments, key: numbers.reshape(view.shape(name))}
+    constant = template.base == "constant_pad_nd" or template.value("mode") == "constant"
+    if constant:
+        arguments["value"] = -1.0
+    made = template.target(**arguments).to(torch.int64)
+    positions = made.reshape(-1).numpy()[work.out.positions]
+    fill = float(template.value("value", 0.0) or 0.0) if constant else None
+    return "take", None, {"self": work.gather([name], positions, work.out.local_shape, fill=fill)}
+
+
 def is_elementwise(template: Template) -> bool:
     """Whether every output element follows from the operands' elements at its place."""
     tagged = torch.Tag.pointwise in template.target.tags
@@ -156,13 +199,10 @@ def batch_like(template: Template, rank: int) -> tuple[int, ...] | None:
     if base in _PER_CHANNEL:
         return tuple(range(rank))
     if base == "instance_norm":
-        return (0, 1)
-    if "pool" in base or base.startswith(("upsample_", "reflection_pad", "replication_pad")):
+        return (0, 1) if template.value("use_input_stats") else tuple(range(rank))
+    if "pool" in base or base.startswith("upsample_"):
         digits = [int(c) for c in base if c in "123"]
         return tuple(range(rank - digits[0])) if digits else None
-    if base in ("constant_pad_nd", "pad"):
-        pads = template.value("pad")
-        return tuple(a for a in range(rank) if not any(pads[2 * (rank - 1 - a) :][:2]))
     if base in ("softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum"):
         return tuple(a for a in range(rank) if a != template.value("dim") % rank)
     if base in ("layer_norm", "rms_norm"):

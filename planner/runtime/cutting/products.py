@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 
-from planner.runtime.cutting.regions import everything
+from planner.runtime.cutting.regions import Sets, box_positions, everything
+from planner.runtime.cutting.spatial import (
+    Sliding,
+    is_cut,
+    per_dimension,
+    reading,
+    reading_transposed,
+    same_padding,
+)
 from planner.runtime.cutting.work import Finding, Work, broadcast_sets, cut
 from planner.runtime.reading.template import Template, aten
 
@@ -44,8 +54,6 @@ def convolution(work: Work) -> Finding:
     shape, groups = view.shape(name), template.value("groups", 1)
     box = work.box
     made = box[1]
-    if any(len(s) != size for s, size in zip(box[2:], view.out_shape[2:], strict=True)):
-        raise view.unknown("its maps are not whole")
     transposed = is_transposed(template.base)
     if groups == 1:
         read, local_groups = work.features(name), 1
@@ -67,14 +75,85 @@ def convolution(work: Work) -> Finding:
     else:
         local = weight.index_select(0, rows)
         local = local.index_select(1, columns) if groups == 1 else local
-    bias = template.constant("bias")
+    bias = template.constant("bias") if work.adds_bias else None
     arguments = dict(template.arguments)
     arguments |= {
-        "input": work.take(name, (box[0], read, *everything(shape)[2:])),
         "weight": work.weight("weight", local),
         "bias": work.weight("bias", None if bias is None else bias[rows]),
         "groups": local_groups,
     }
+    if not work.makes_part_of(range(2, len(shape))):
+        arguments["input"] = work.take(name, (box[0], read, *everything(shape)[2:]))
+        return "aten", template.target, arguments
+    along = _sliding(template, weight.shape[2:])
+    if transposed:
+        return _part_of_transposed_maps(work, arguments, along, local, (box[0], read))
+    found = [reading(*item) for item in zip(box[2:], shape[2:], along, strict=True)]
+    sets = (box[0], read, *(item.entries for item in found))
+    arguments |= {
+        "input": work.take(name, sets, fill=0.0),
+        "stride": [item.stride for item in found],
+        "padding": [0] * len(found),
+        "dilation": [item.dilation for item in found],
+    }
+    return "aten", aten(f"{template.base}.default"), arguments
+
+
+def _sliding(template: Template, kernel: Sequence[int]) -> list[Sliding]:
+    """A convolution's kernel along every dimension of its maps."""
+    count = len(kernel)
+    strides = per_dimension(template.value("stride"), count, 1)
+    dilations = per_dimension(template.value("dilation"), count, 1)
+    padding = template.value("padding", 0)
+    if padding == "same":
+        paddings = same_padding(kernel, dilations)
+    else:
+        paddings = per_dimension(0 if padding == "valid" else padding, count, 0)
+    return list(map(Sliding, kernel, strides, paddings, dilations))
+
+
+def _part_of_transposed_maps(
+    work: Work,
+    arguments: dict[str, Any],
+    along: Sequence[Sliding],
+    local: torch.Tensor,
+    outer: Sets,
+) -> Finding:
+    """A transposed convolution of what some rows need; of what it makes these rows are picked.
+
+    Its MACs count its input's elements, of which neighbours' share some: the node's count as its
+    rows' share of the whole.
+    """
+    template, view = work.template, work.view
+    name = template.slot("input")
+    assert name is not None
+    shape, maps = view.shape(name)[2:], work.box[2:]
+    extra = per_dimension(template.value("output_padding"), len(along), 0)
+    sets, picked, padding, output_padding, sizes = [], [], [], [], []
+    for axis, (made, size, out, item) in enumerate(
+        zip(maps, shape, view.out_shape[2:], along, strict=True)
+    ):
+        if is_cut(made, out) or view.way == "positions":
+            entries, places = reading_transposed(made, size, item)
+            length = (len(entries) - 1) * item.stride + item.dilation * (item.kernel - 1) + 1
+            padding.append(0)
+            output_padding.append(0)
+        else:
+            entries, places, length = np.arange(size, dtype=np.int64), made, out
+            padding.append(item.padding)
+            output_padding.append(extra[axis])
+        sets.append(entries)
+        picked.append(places)
+        sizes.append(length)
+    arguments |= {
+        "input": work.take(name, (*outer, *sets), fill=0.0),
+        "padding": padding,
+        "output_padding": output_padding,
+    }
+    made_shape = (*(len(s) for s in work.box[:2]), *sizes)
+    work.picks = box_positions(made_shape, (*everything(made_shape)[:2], *picked))
+    of_all = len(outer[0]) * local.numel() * prod(shape)
+    work.macs = -(-of_all * prod(map(len, maps)) // prod(view.out_shape[2:]))
     return "aten", template.target, arguments
 
 
@@ -87,11 +166,13 @@ def product(work: Work) -> Finding:
     if name is None or weight is None:
         return activations(work)
     bias = template.constant("bias" if base == "linear" else "self")
+    known = bias is not None
+    bias = bias if work.adds_bias else None
     scale = float(template.value("alpha", 1)) if base == "addmm" else 1.0
     if base == "addmm":
-        if bias is None:
+        if not known:
             raise view.unknown("what it adds is no constant")
-        bias = bias * template.value("beta", 1)
+        bias = None if bias is None else bias * template.value("beta", 1)
     box, shape = work.box, view.shape(name)
     read = work.features(name)
     if len(view.holdings.owners[name]) != shape[-1]:
@@ -113,6 +194,7 @@ def product(work: Work) -> Finding:
 def _bias_alone(work: Work, bias: torch.Tensor | None, weight: torch.Tensor, axis: int) -> Finding:
     """Outputs of a node that reads no features at all."""
     made = torch.from_numpy(work.box[axis])
+    bias = bias if work.adds_bias else None
     values = weight.new_zeros(len(made)) if bias is None else bias[made]
     shape = [1] * len(work.box)
     shape[axis] = len(made)
@@ -152,8 +234,6 @@ def attention(work: Work) -> Finding:
     q, k, v = (view.shape(name) for name in (query, key, value))
     if k[:-2] != q[:-2] or v[:-2] != q[:-2]:
         raise view.unknown("its operands have unlike heads")
-    if template.value("is_causal", False) and len(rows) != q[-2]:
-        raise view.unknown("a causal mask needs all queries")
     depth, keys = np.arange(q[-1], dtype=np.int64), np.arange(k[-2], dtype=np.int64)
     arguments = {name: item for name, item in template.arguments.items() if name != "enable_gqa"}
     arguments |= {
@@ -167,6 +247,10 @@ def attention(work: Work) -> Finding:
         arguments["attn_mask"] = work.take(mask, broadcast_sets(view.shape(mask), over))
     elif fixed is not None:
         arguments["attn_mask"] = work.weight("attn_mask", cut(fixed, over))
+    elif template.value("is_causal", False) and len(rows) != q[-2]:
+        # torch counts the queries that it is given: of some alone, which keys they see is told
+        seen = torch.from_numpy(keys[None, :] <= rows[:, None])
+        arguments |= {"attn_mask": work.weight("attn_mask", seen), "is_causal": False}
     return "aten", template.target, arguments
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.owners import REPLICATED, Owners
-from planner.runtime.reading.traced import TracedTensor
+from planner.runtime.reading.traced import Atoms
 
 Positions = NDArray[np.int64]
 Sets = tuple[Positions, ...]
@@ -50,18 +50,18 @@ class Region:
         return (len(self.positions),) if self.box is None else tuple(len(s) for s in self.box)
 
 
-def feature_numbers(tensor: TracedTensor) -> Positions:
-    """The feature of every element, in the tensor's shape."""
-    numbers = np.zeros(tensor.shape, dtype=np.int64)
-    for axis, atoms in enumerate(tensor.features):
-        size = tensor.shape[axis]
+def axis_numbers(shape: tuple[int, ...], atoms: Sequence[Atoms]) -> Positions:
+    """The feature, position or sample of every element, in the tensor's shape."""
+    numbers = np.zeros(shape, dtype=np.int64)
+    for axis, factors in enumerate(atoms):
+        size = shape[axis]
         index = np.arange(size)
         along = np.zeros(size, dtype=np.int64)
-        inner = prod(atom_size for atom_size, _ in atoms)
-        for atom_size, stride in atoms:
+        inner = prod(atom_size for atom_size, _ in factors)
+        for atom_size, stride in factors:
             inner //= atom_size
             along += stride * (index // inner % atom_size)
-        rest = [1] * len(tensor.shape)
+        rest = [1] * len(shape)
         rest[axis] = size
         numbers += along.reshape(rest)
     return numbers
@@ -90,49 +90,3 @@ def box_positions(shape: tuple[int, ...], sets: Sets) -> Positions:
 def everything(shape: tuple[int, ...]) -> Sets:
     """The index sets of a whole tensor."""
     return tuple(np.arange(size, dtype=np.int64) for size in shape)
-
-
-class Holdings:
-    """What every node of a group holds of every tensor, worked out once each.
-
-    Parameters
-    ----------
-    nodes : int
-    owners : dict of str to int array
-        As `planner.cost.ownership.FeatureShares` has them.
-    tensors : dict of str to TracedTensor
-    """
-
-    def __init__(
-        self, nodes: int, owners: dict[str, Owners], tensors: dict[str, TracedTensor]
-    ) -> None:
-        self.nodes = nodes
-        self.owners = owners
-        self.tensors = tensors
-        self._numbers: dict[TracedTensor, Positions] = {}
-        self._regions: dict[tuple[TracedTensor, bytes], list[Region]] = {}
-
-    def numbers(self, name: str) -> Positions:
-        """The feature of every element of a tensor."""
-        tensor = self.tensors[name]
-        if tensor not in self._numbers:
-            self._numbers[tensor] = feature_numbers(tensor)
-        return self._numbers[tensor]
-
-    def held(self, name: str, node: int) -> Region:
-        """What a node holds."""
-        owners = self.owners[name]
-        key = self.tensors[name], owners.tobytes()
-        if key not in self._regions:
-            element_owners = owners[self.numbers(name)]
-            self._regions[key] = [
-                region_of((element_owners == n) | (element_owners == REPLICATED))
-                for n in range(self.nodes)
-            ]
-        return self._regions[key][node]
-
-    def features_at(self, name: str, features: Positions) -> Positions:
-        """Positions of all elements of these features, ascending."""
-        chosen = np.zeros(len(self.owners[name]), dtype=np.bool_)
-        chosen[features] = True
-        return np.flatnonzero(chosen[self.numbers(name)]).astype(np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -13,23 +13,18 @@ import torch
 from numpy.typing import NDArray
 
 from planner.domain.layer_profile import LayerProfile
+from planner.domain.layouts import Layout, Way
 from planner.domain.owners import REPLICATED
 from planner.errors import BadInputError, InconsistentResultError
-from planner.runtime.cutting.regions import (
-    Holdings,
-    Positions,
-    Region,
-    Sets,
-    box_positions,
-    everything,
-)
+from planner.runtime.cutting.gathering import Source, gathered
+from planner.runtime.cutting.holdings import Holdings
+from planner.runtime.cutting.regions import Positions, Region, Sets, box_positions, everything
+from planner.runtime.cutting.stock import Stored
 from planner.runtime.cutting.transfers import Transfer
 from planner.runtime.reading.template import Template
+from planner.runtime.running.extents import Extent
 from planner.runtime.running.records import Operand, Ref
 from planner.weights.masks import LayerMask
-
-Source = tuple[str, Positions]
-"""A stored tensor or message and the positions of its elements."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +38,11 @@ class LayerOnGroup:
     holdings : Holdings
     group : tuple of str
         Names of the nodes.
+    way : Way
+    reads : mapping of str to (Stored, Layout)
+        Each input: as it is stored, and as the way reads it.
+    makes : tuple of Extent
+        What every node makes of the output.
     received : dict of tuple to list of tuple
         (tensor, node): messages that the node can read when the layer runs, with the transfer
         that each of them is.
@@ -54,6 +54,9 @@ class LayerOnGroup:
     template: Template
     holdings: Holdings
     group: tuple[str, ...]
+    way: Way
+    reads: Mapping[str, tuple[Stored, Layout]]
+    makes: tuple[Extent, ...]
     received: dict[tuple[str, int], list[tuple[str, Transfer]]]
     mask: LayerMask | None
 
@@ -87,17 +90,21 @@ class Work:
     view : LayerOnGroup
     node : int
         Position in the group.
+    picks, macs
+        As a `planner.runtime.running.records.Step` has them.
     """
 
     view: LayerOnGroup
     node: int
     operands: list[Operand] = field(default_factory=list)
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    picks: Positions | None = None
+    macs: int | None = None
 
     @cached_property
     def out(self) -> Region:
         """What the node makes."""
-        return self.view.holdings.held(self.view.layer.name, self.node)
+        return self.view.holdings.region(self.view.layer.name, self.view.makes[self.node])
 
     @property
     def box(self) -> Sets:
@@ -122,32 +129,92 @@ class Work:
         holdings = self.view.holdings
         if name not in self.view.layer.inputs:
             return []
-        held = [(name, holdings.held(name, self.node).positions)]
-        return held + [
-            (message, holdings.features_at(name, item.features))
+        stored, layout = self.view.reads[name]
+        places = holdings.region(name, stored.extents[self.node]).positions
+        if stored.layout == "whole" and (layout == "features" or self.view.way == "sums"):
+            # its own alone: others are sent, as the cost model counts, or added by other nodes
+            mine = holdings.region(name, holdings.held(name, layout, self.node)).positions
+            if len(mine) != len(places):
+                places = np.where(np.isin(places, mine), places, -1)
+        return [(stored.key, places)] + [
+            (message, holdings.region(name, item.extent).positions)
             for message, item in self.view.received.get((name, self.node), [])
         ]
 
     def features(self, name: str) -> NDArray[np.int64]:
         """Features of a mixing layer's input that the node's outputs read, ascending."""
         owners, mask = self.view.holdings.owners[name], self.view.mask
+        if self.view.way == "sums":
+            mine = (owners == self.node) | ((owners == REPLICATED) & (self.node == 0))
+            return np.flatnonzero(mine).astype(np.int64)
+        if self.view.way != "features":
+            return np.arange(len(owners), dtype=np.int64)
         reads = (owners == self.node) | (owners == REPLICATED)
         for of_sender in mask.sent if mask else ():
             reads[of_sender[self.node]] = True
         return np.flatnonzero(reads).astype(np.int64)
 
+    @property
+    def adds_bias(self) -> bool:
+        """Whether the node's part is the one with the bias."""
+        return self.view.way != "sums" or self.node == 0
+
+    def makes_part_of(self, axes: Iterable[int]) -> bool:
+        """Whether these dimensions are made in parts, of what some of the input's entries give.
+
+        Also a node with all of an output's positions has no more of the input than these need.
+        """
+        cut = (len(self.box[axis]) != self.view.out_shape[axis] for axis in axes)
+        return self.view.way == "positions" or any(cut)
+
     def reads_all(self) -> bool:
         """Whether it can read all elements of all operands."""
-        return all(
-            sum(len(p) for _, p in self.sources(name)) >= prod(self.view.shape(name))
-            for name in self.template.slots
-        )
+        return all(self._reads_all_of(name) for name in self.template.slots)
 
-    def take(self, name: str, sets: Sets | None = None) -> Ref:
-        """The box of a tensor with these indices; the whole tensor by default."""
+    def _reads_all_of(self, name: str) -> bool:
+        there = np.zeros(prod(self.view.shape(name)), dtype=np.bool_)
+        for _, places in self.sources(name):
+            there[places[places >= 0]] = True
+        return bool(there.all())
+
+    def take(
+        self,
+        name: str,
+        sets: Sets | None = None,
+        shape: tuple[int, ...] | None = None,
+        fill: float | None = None,
+    ) -> Ref:
+        """The box of a tensor with these indices; the whole tensor by default.
+
+        Parameters
+        ----------
+        name : str
+        sets : Sets, optional
+            Indices of −1 stand for padding.
+        shape : tuple of int, optional
+            Another shape for the box.
+        fill : float, optional
+            What padding is.
+        """
+        whole = self.view.shape(name)
+        sets = everything(whole) if sets is None else sets
+        positions = box_positions(whole, tuple(np.maximum(s, 0) for s in sets))
+        shape = tuple(len(s) for s in sets) if shape is None else shape
+        if fill is not None:
+            padded = np.zeros((), dtype=np.bool_)
+            for indices in sets:
+                padded = padded[..., None] | (indices < 0)
+            positions = np.where(padded.reshape(-1), -1, positions)
+        return self.gather([name], positions, shape, fill=fill)
+
+    def take_known(self, name: str, fill: float) -> Ref:
+        """A whole tensor with ``fill`` in place of what the node cannot read."""
         shape = self.view.shape(name)
-        sets = everything(shape) if sets is None else sets
-        return self.gather([name], box_positions(shape, sets), tuple(len(s) for s in sets))
+        places = np.full(prod(shape), -1, dtype=np.int64)
+        for _, found in self.sources(name):
+            known = found[found >= 0]
+            places[known] = known
+        return self.gather([name], places, shape, fill=fill)
 
     def gather(
         self,
@@ -155,6 +222,7 @@ class Work:
         positions: Positions,
         shape: tuple[int, ...],
         constants: dict[str, torch.Tensor] | None = None,
+        fill: float | None = None,
     ) -> Ref:
         """Elements of tensors whose flattened elements are numbered one behind the other.
 
@@ -163,17 +231,19 @@ class Work:
         names : sequence of str
             Of the tensors, and of the constants, in the order of the numbers.
         positions : int array
-            Numbers of the elements, in the order of the result.
+            Numbers of the elements, in the order of the result; −1 where ``fill`` stands.
         shape : tuple of int
         constants : dict of str to tensor, optional
             By name; they become weights of the node, cut to what it takes of them.
+        fill : float, optional
 
         Raises
         ------
         InconsistentResultError
             The node neither holds nor receives one of them: cost model and graph disagree.
         """
-        numbers, keys, start = [], [], 0
+        sources: list[Source] = []
+        start = 0
         for name in names:
             if constants and name in constants:
                 size = constants[name].numel()
@@ -181,36 +251,27 @@ class Work:
                 if len(used):
                     flat = constants[name].reshape(-1)
                     self.weights[name] = flat[torch.from_numpy(used - start)].clone()
-                    numbers.append(used)
-                    keys.append(self.own(name))
+                    sources.append((self.own(name), used))
             else:
                 size = prod(self.view.shape(name))
-                used = positions[(positions >= start) & (positions < start + size)]
-                for key, found in self.sources(name) if len(used) else []:
-                    if len(found):
-                        numbers.append(found + start)
-                        keys.append(key)
+                sources += [
+                    (key, np.where(found < 0, -1, found + start))
+                    for key, found in self.sources(name)
+                ]
             start += size
-        stored = np.concatenate(numbers) if numbers else np.array([], dtype=np.int64)
-        index = None
-        if not np.array_equal(stored, positions):
-            index = torch.from_numpy(self._places(stored, positions, names[0]))
-        self.operands.append(Operand(tuple(keys), index, shape))
-        return Ref(operand=len(self.operands) - 1)
-
-    def _places(self, stored: Positions, wanted: Positions, name: str) -> Positions:
-        order = np.argsort(stored, kind="stable")
-        places = np.searchsorted(stored, wanted, sorter=order)
-        inside = places < len(stored)
-        found = np.zeros(len(wanted), dtype=np.bool_)
-        found[inside] = stored[order[places[inside]]] == wanted[inside]
-        if not found.all():
+        if fill is not None and (positions < 0).all():
+            nothing = self.template.constant_of(np.full(1, fill))
+            self.weight("padding", nothing)
+            sources = [(self.own("padding"), np.zeros(1, dtype=np.int64))]
+            positions = np.zeros_like(positions)
+        operand = gathered(sources, positions, shape, fill)
+        if operand is None:
             raise InconsistentResultError(
                 f"{self.view.where}: node {self.view.group[self.node]!r} needs elements of "
-                f"{name!r} that the cost model neither leaves there nor sends there"
+                f"{names[0]!r} that the cost model neither leaves there nor sends there"
             )
-        taken: Positions = order[places]
-        return taken
+        self.operands.append(operand)
+        return Ref(operand=len(self.operands) - 1)
 
     def own(self, name: str) -> str:
         """What a weight is called among the node's tensors."""

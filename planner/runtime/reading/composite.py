@@ -30,7 +30,7 @@ def expanded(layer: LayerProfile, traced: TracedLayer, call: Template) -> Templa
     shape = list(traced.output.shape)
 
     def made(target: str, **arguments: Any) -> Template:
-        return Template(aten(target), arguments)
+        return Template(aten(target), arguments, dtype=call.dtype)
 
     if traced.kind == "reshape":
         return made("reshape.default", self=slots[0], shape=shape)

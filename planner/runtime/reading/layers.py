@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -166,10 +166,11 @@ class _Reader:
             arguments = {"self": arguments["self"], "dtype": node.meta["val"].dtype}
         arguments = {k: v for k, v in arguments.items() if k not in _ELSEWHERE}
         arguments = {key: _mapped(item, value) for key, item in arguments.items()}
-        template = Template(target, arguments)
+        made = _activation(node)
+        template = Template(target, arguments, dtype=made.dtype if made else torch.float32)
         if set(record.outputs) == set(record.layers):
             for label, position in record.outputs.items():
-                self.found[label] = Template(target, arguments, position)
+                self.found[label] = replace(template, position=position)
             return
         for label in record.layers:
             layer = next(item for item in self._profile.layers if item.name == label)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from planner.errors import BadInputError
 
@@ -39,11 +41,18 @@ class Template:
         By the names of the operator's schema; `Slot` and `Constant` stand for tensors.
     position : int
         Of the output that is the layer's.
+    dtype : torch.dtype
+        Of what the call makes.
     """
 
     target: Target
     arguments: dict[str, Any]
     position: int = 0
+    dtype: torch.dtype = torch.float32
+
+    def constant_of(self, numbers: NDArray[np.float64]) -> torch.Tensor:
+        """Numbers as a tensor of the type that the call makes."""
+        return torch.from_numpy(numbers).to(self.dtype)
 
     @property
     def base(self) -> str:

@@ -11,9 +11,10 @@ import torch
 from planner.runtime.reading.template import aten, replaced
 from planner.runtime.running.partial import NUMBERS, begin, finish
 from planner.runtime.running.records import Operand, Ref, Step
+from planner.runtime.running.resampling import resampled
 from planner.runtime.running.transport import Transport
 
-KERNELS = frozenset({"none", "take", "aten", *NUMBERS})
+KERNELS = frozenset({"none", "take", "add", "aten", "resample", *NUMBERS})
 """What a step can be (`planner.runtime.running.records.Step`)."""
 
 
@@ -68,7 +69,9 @@ class Node:
             self.values[_part(layer, self.name)] = part
             for receiver in step.tells:
                 message = _part(layer, self.name)
-                transport.send(layer, (self.name, receiver), message, part.reshape(-1))
+                pair = self.name, receiver
+                content = part.reshape(-1)
+                transport.send(layer, pair, message, content, shared=step.tells_at_once)
 
     def finish(self, layer: str, transport: Transport) -> None:
         """Work the node's part of a layer out and keep it."""
@@ -77,6 +80,11 @@ class Node:
             return
         if step.kernel == "take":
             self._keep(step, self._own[0])
+        elif step.kernel == "add":
+            self._keep(step, torch.stack(self._own).sum(0))
+        elif step.kernel == "resample":
+            resolved = self._resolved(step)
+            self._keep(step, resampled(resolved["self"], resolved["matrices"]))
         elif step.kernel == "aten":
             self._keep(step, self._called(step))
         elif step.kernel != "none":
@@ -109,8 +117,11 @@ class Node:
         if isinstance(made, (list, tuple)):
             made = made[step.position]
         assert isinstance(made, torch.Tensor)
-        self.macs[step.layer] = executed_macs(step.target, arguments, made)
-        return made
+        counted = step.macs
+        if counted is None:
+            counted = executed_macs(step.target, arguments, made)
+        self.macs[step.layer] = counted
+        return made if step.picks is None else made.reshape(-1)[step.picks.long()]
 
     def _resolved(self, step: Step) -> dict[str, Any]:
         def leaf(item: Any) -> Any:
@@ -130,6 +141,8 @@ class Node:
         if len(found) == 1 and operand.index is None:
             return found[0].reshape(operand.shape)
         flat = [item.reshape(-1) for item in found]
+        if operand.fill is not None:
+            flat.append(flat[0].new_full((1,), operand.fill))  # the last one, where −1 leads to
         whole = flat[0] if len(flat) == 1 else torch.cat(flat)
         whole = whole if operand.index is None else whole[operand.index.long()]
         return whole.reshape(operand.shape)

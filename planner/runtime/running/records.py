@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+
+from planner.runtime.running.extents import Extent
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,14 @@ class Operand:
     index : int tensor or None
         Which of these elements it takes, flattened; None: all of them.
     shape : tuple of int
+    fill : float or None
+        What stands where the index is −1: padding.
     """
 
     sources: tuple[str, ...]
     index: torch.Tensor | None
     shape: tuple[int, ...]
+    fill: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +46,9 @@ class Send:
     Attributes
     ----------
     receiver, message, tensor : str
-        The receiving node, what the message is called there, whose features it carries.
-    features : int array
-        Ascending.
+        The receiving node, what the message is called there, of which tensor it carries a part.
+    extent : Extent
+        Which part that is.
     content : Operand
     shared : bool
         Part of one transmission that all receivers hear (broadcast).
@@ -54,7 +57,7 @@ class Send:
     receiver: str
     message: str
     tensor: str
-    features: NDArray[np.int64]
+    extent: Extent
     content: Operand
     shared: bool = False
 
@@ -66,21 +69,23 @@ class Receive:
     sender: str
     message: str
     tensor: str
-    features: NDArray[np.int64]
+    extent: Extent
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A node's part of one layer, or of the change of group before a stage.
+    """A node's part of one layer, of a conversion, or of the change of group before a stage.
 
     Attributes
     ----------
     layer : str
-        What it makes; at a change of group the tensor that is taken over.
+        What it makes, and is stored under; at a change of group the tensor that is taken over.
     kernel : str
-        ``none`` (it only sends), ``take`` (its operand is the result), ``aten`` (it calls an
-        operator on its operands and weights), or a name of `planner.runtime.running.partial`,
-        where the nodes finish a layer from each other's partial results.
+        ``none`` (it only sends), ``take`` (its operand is the result), ``add`` (the sum of its
+        operands is), ``aten`` (it calls an operator on its operands and weights), ``resample``
+        (its operand times a matrix along some dimensions), or a name of
+        `planner.runtime.running.partial`, where the nodes finish a layer from each other's partial
+        results.
     target : str
         Operator of ATen with its overload, such as ``conv2d.default``.
     arguments : dict of str to value
@@ -89,13 +94,20 @@ class Step:
         Of the output that is the layer's.
     operands : tuple of Operand
     weights : dict of str to tensor
+    picks : int tensor or None
+        Which elements of what the operator makes it stores, flattened; None: all of them.
     shape : tuple of int
         Of what it stores.
+    macs : int or None
+        Multiply-accumulates that count as its part of the layer; None: those of the operator on
+        the shapes that it ran on.
     sends, receives : tuples of Send and Receive
     tells : tuple of str
         Nodes that its partial result goes to.
+    tells_at_once : bool
+        In one transmission that all of them hear (broadcast).
     told : dict of str to int
-        Nodes whose partial results it takes in, in this order, with the number of features that
+        Nodes whose partial results it takes in, in this order, with the number of elements that
         each result is of; its own among them.
     frees : tuple of str
         Tensors and messages that no later step reads.
@@ -108,9 +120,12 @@ class Step:
     position: int = 0
     operands: tuple[Operand, ...] = ()
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    picks: torch.Tensor | None = None
     shape: tuple[int, ...] = ()
+    macs: int | None = None
     sends: tuple[Send, ...] = ()
     receives: tuple[Receive, ...] = ()
     tells: tuple[str, ...] = ()
+    tells_at_once: bool = False
     told: dict[str, int] = field(default_factory=dict)
     frees: tuple[str, ...] = ()
