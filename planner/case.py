@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar, cast
@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.accuracy.interface import LossModel
-from planner.cost.handover import Handovers, Member, Transfers, positions_of
+from planner.cost.handover import Crossings, Handovers, Laid, Member, Transfers, positions_of
+from planner.cost.layouts import GroupLayouts
 from planner.cost.ownership import FeatureShares, feature_shares
 from planner.cost.stage import StageCosts
 from planner.cost.table import DEFAULT_LEVELS, CostTable, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Casting, Cluster, Medium
+from planner.domain.layouts import Layout
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import LayerOwners, speed_ratio
 from planner.domain.plan import ModelReference
@@ -146,6 +148,11 @@ class Case:
 
         return self.once(("owners", names), make)
 
+    def layouts(self, names: tuple[str, ...]) -> GroupLayouts:
+        """How tensors can lie on a group of nodes."""
+        shares = self.shares(names)
+        return self.once(("layouts", shares.ratio), lambda: GroupLayouts(self.profile, shares))
+
     # Costs of layers on a group.
 
     def table(self, names: tuple[str, ...], levels: tuple[float, ...] | None = None) -> CostTable:
@@ -200,6 +207,30 @@ class Case:
             ("transfers", sender, receiver), lambda: self.transfers([(sender, receiver)])
         )
         return float(found.seconds[0, cut]), float(found.medium_s[0, cut])
+
+    def handover_in_layouts_s(
+        self,
+        sender: tuple[str, ...],
+        receiver: tuple[str, ...],
+        tensors: Sequence[tuple[str, Layout, Layout]],
+    ) -> tuple[float, float]:
+        """The same of tensors that lie, and will lie, in given layouts."""
+        return self._handovers.in_layouts(self._laid(sender), self._laid(receiver), tensors)
+
+    def crossings(self) -> Crossings:
+        """The same for many pairs of groups."""
+        return Crossings(self._handovers, self._laid)
+
+    def crossing(self, cut: int) -> list[str]:
+        """The tensors that are handed over at a cut between two units."""
+        return self._handovers.crossing(cut)
+
+    def collect_s(self, names: tuple[str, ...], lies: Mapping[str, Layout]) -> tuple[float, float]:
+        """Seconds, and seconds of a shared medium, of collecting outputs that lie so."""
+        return self._handovers.collect(self._laid(names), lies)
+
+    def _laid(self, names: tuple[str, ...]) -> Laid:
+        return Laid(positions_of(self.cluster, names), self.layouts(names))
 
     def ends_s(self, names: tuple[str, ...]) -> tuple[float, float]:
         """Seconds of handing the input to a group and of collecting the output from it."""

@@ -6,16 +6,18 @@ transfer is a single message (eq. 5).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.exchange import NOTHING, Links, exchange_s, medium_s
+from planner.cost.layouts import GroupLayouts, crossing_bytes
 from planner.cost.ownership import FeatureShares
 from planner.cost.sparsity import numbered
 from planner.domain.cluster import Cluster
+from planner.domain.layouts import Layout
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED, count_handed_over, count_owned
 from planner.domain.settings import CostSettings
@@ -52,6 +54,57 @@ class Member:
 
     positions: tuple[int, ...]
     shares: FeatureShares
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A group of nodes with all layouts that tensors can lie in there.
+
+    Attributes
+    ----------
+    positions : tuple of int
+        Its nodes' positions in the ring, in the group's order.
+    layouts : GroupLayouts
+    """
+
+    positions: tuple[int, ...]
+    layouts: GroupLayouts
+
+
+class Crossings:
+    """Seconds of tensors in given layouts between many pairs of groups.
+
+    What crosses is counted once for all groups that part tensors alike.
+
+    Parameters
+    ----------
+    handovers : Handovers
+    laid : callable
+        A group by the names of its nodes.
+    """
+
+    def __init__(
+        self, handovers: Handovers, laid: Callable[[tuple[str, ...]], Laid]
+    ) -> None:
+        self._handovers, self._laid = handovers, laid
+        self._known: dict[tuple[int, int, str, Layout, Layout], NDArray[np.int64]] = {}
+
+    def cost(
+        self,
+        sender: tuple[str, ...],
+        receiver: tuple[str, ...],
+        cases: Sequence[Sequence[tuple[str, Layout, Layout]]],
+    ) -> tuple[Array, Array]:
+        """Seconds, and seconds of a shared medium, of each case, shape (C,)."""
+        one, other = self._laid(sender), self._laid(receiver)
+        moved = np.zeros((len(cases), len(sender), len(receiver)), dtype=np.int64)
+        for index, tensors in enumerate(cases):
+            for name, lies, arrives in tensors:
+                key = id(one.layouts), id(other.layouts), name, lies, arrives
+                if key not in self._known:
+                    self._known[key] = self._handovers.crossing_of(one, other, name, lies, arrives)
+                moved[index] += self._known[key]
+        return self._handovers.time_moved(one, other, moved)
 
 
 class Handovers:
@@ -115,6 +168,60 @@ class Handovers:
             seconds[rows] = exchange_s(NOTHING, moved, links)[pair][:, cut]
             medium[rows] = medium_s(NOTHING, moved, links)[cut]
         return Transfers(seconds, medium)
+
+    def in_layouts(
+        self, sender: Laid, receiver: Laid, tensors: Sequence[tuple[str, Layout, Layout]]
+    ) -> tuple[float, float]:
+        """Seconds, and seconds of a shared medium, of tensors that lie in given layouts (eq. 37).
+
+        Parameters
+        ----------
+        sender, receiver : Laid
+            Two groups without a common node.
+        tensors : sequence of (str, Layout, Layout)
+            Name, and how it lies on the sender and will lie on the receiver.
+        """
+        moved = np.zeros((len(sender.positions), len(receiver.positions)), dtype=np.int64)
+        for name, lies, arrives in tensors:
+            moved += self.crossing_of(sender, receiver, name, lies, arrives)
+        seconds, medium = self.time_moved(sender, receiver, moved[None])
+        return float(seconds[0]), float(medium[0])
+
+    def crossing_of(
+        self, sender: Laid, receiver: Laid, name: str, lies: Layout, arrives: Layout
+    ) -> NDArray[np.int64]:
+        """Bytes of one tensor from each sender to each receiver, shape (s, r)."""
+        has, needs = sender.layouts.has(name, lies), receiver.layouts.needs(name, arrives)
+        return crossing_bytes(self._bytes[name], has, needs)
+
+    def time_moved(
+        self, sender: Laid, receiver: Laid, moved: NDArray[np.int64]
+    ) -> tuple[Array, Array]:
+        """Seconds, and seconds of a shared medium, of so many bytes, shape (C, s, r) to (C,)."""
+        links = self._links.between(np.array(sender.positions), np.array(receiver.positions))
+        return exchange_s(NOTHING, moved, links), medium_s(NOTHING, moved, links)
+
+    def collect(self, group: Laid, lies: Mapping[str, Layout]) -> tuple[float, float]:
+        """Seconds, and seconds of a shared medium, to collect outputs that lie in given layouts."""
+        others = [k for k, position in enumerate(group.positions) if position != self._source]
+        if not self._settings.count_output or not others:
+            return 0.0, 0.0
+        inside = len(others) < len(group.positions)
+        first = group.positions.index(self._source) if inside else 0
+        source = {"whole": np.ones((1, 1), dtype=np.bool_)}
+        held = np.zeros((len(group.positions), 1), dtype=np.int64)
+        for name in self._profile.outputs:
+            # what lies on one node alone is not at the source, even where that is in the group
+            at = 0 if lies[name] == "one-node" else first
+            has = group.layouts.has(name, lies[name], at)
+            held += crossing_bytes(self._bytes[name], has, source)
+        links = self._links.between(np.array(group.positions)[others], np.array([self._source]))
+        sent = NOTHING, held[others], links
+        return float(exchange_s(*sent)), float(medium_s(*sent))
+
+    def crossing(self, cut: int) -> list[str]:
+        """The tensors that are handed over at a cut between two units."""
+        return [self._tensors[row] for row in self._crossing[self._cut == cut]]
 
     def cost_input(self, member: Member) -> tuple[float, float]:
         """Seconds, and seconds of a shared medium, to hand the input to all of the first group.

@@ -26,9 +26,9 @@ class LayerCosts(Generic[Count]):
 
     Attributes
     ----------
-    macs, weight_bytes, live_bytes, sent_bytes : array, shape (L, K, n)
+    macs, weight_bytes, live_bytes, sent_bytes, received_bytes : array, shape (L, K, n)
         MACs that each node executes, parameters that it stores, activations and receive buffers
-        that it holds while the layer runs, bytes that it puts on the wire.
+        that it holds while the layer runs, bytes that it puts on the wire and takes from it.
     node_comm_s, node_compute_s : float array, shape (L, K, n)
         Seconds for which each node sends or receives, and for which it computes.
     comm_s, compute_s, latency_s, medium_s : float array, shape (L, K)
@@ -40,6 +40,7 @@ class LayerCosts(Generic[Count]):
     weight_bytes: NDArray[Count]
     live_bytes: NDArray[Count]
     sent_bytes: NDArray[Count]
+    received_bytes: NDArray[Count]
     node_comm_s: NDArray[np.float64]
     node_compute_s: NDArray[np.float64]
     comm_s: NDArray[np.float64]
@@ -93,6 +94,7 @@ def layer_costs(
         weight_bytes=weight_bytes[pattern],
         live_bytes=held[:, None, :] + received[pattern],
         sent_bytes=sent[pattern],
+        received_bytes=received[pattern],
         node_comm_s=node_exchange_s(*exchanged)[pattern],
         node_compute_s=node_compute[pattern],
         comm_s=comm[pattern],

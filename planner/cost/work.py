@@ -88,6 +88,33 @@ def node_compute_s(
         input_bytes[:, None] * output_share,
     )
     touched = weight_bytes + read + output_bytes[:, None] * output_share
+    return work_s(layers, nodes, macs, touched, output_share)
+
+
+def work_s(
+    layers: Sequence[LayerProfile],
+    nodes: tuple[Node, ...],
+    macs: NDArray[Count],
+    touched: NDArray[np.float64],
+    share: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Seconds of every node for so many MACs and bytes of a layer (eq. 8).
+
+    Parameters
+    ----------
+    layers : sequence of LayerProfile
+        C of them.
+    nodes : tuple of Node
+    macs : int or float array, shape (C, n)
+    touched : int or float array, shape (C, n)
+        Bytes of weights, inputs and outputs.
+    share : float array, shape (C, n)
+        Of the whole layer's work, where it has no MACs to say so.
+
+    Returns
+    -------
+    float array, shape (C, n)
+    """
     works = macs > 0
     seconds = np.zeros(macs.shape)
     for index, node in enumerate(nodes):
@@ -96,7 +123,7 @@ def node_compute_s(
             memory = touched[..., index] / node.memory_bytes_per_s
             arithmetic = np.where(works[..., index], np.maximum(arithmetic, memory), 0.0)
         seconds[..., index] = arithmetic + np.where(works[..., index], node.layer_overhead_s, 0.0)
-        _override_measured(layers, node, macs, output_share, seconds, index)
+        _override_measured(layers, node, macs, share, seconds, index)
     return seconds
 
 

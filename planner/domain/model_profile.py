@@ -120,6 +120,19 @@ class ModelProfile(Frozen):
         return tuple(_factors(layer, rows) for layer in self.layers)
 
     @cached_property
+    def geometries(self) -> tuple[tuple[tuple[str, Geometry], ...], ...]:
+        """Per layer, its positions and samples as far as known; equal ones are one object."""
+        kinds: dict[Geometry, Geometry] = {}
+        return tuple(
+            tuple(
+                (name, kinds.setdefault(geometry, geometry))
+                for name in GEOMETRIES
+                if (geometry := getattr(layer, name)) is not None
+            )
+            for layer in self.layers
+        )
+
+    @cached_property
     def changing_features(self) -> tuple[int, ...]:
         """Layers that read or make a number of features that follows from the inputs."""
         if self.reshaping is None:
@@ -186,14 +199,41 @@ class ModelProfile(Frozen):
         reshaping = cast(Reshaping, self.reshaping)
         changing = set(self.changing_features)
         unparted: dict[str, None] = dict.fromkeys(GEOMETRIES)
-        geometries = reshaping.geometry_values(reshaping.values([s.shape for s in self.inputs]))
+        changed = self.changed_geometries(reshaping.values([spec.shape for spec in self.inputs]))
         for index, (layer, factors) in enumerate(zip(self.layers, self.factors, strict=True)):
             if factors and index not in changing:
                 layer.model_copy(update={**factors, **unparted}).check(known)
-            if layer.scaling is not None:
-                for name, found in changed_geometries(layer, geometries[layer.scaling]).items():
-                    if found != getattr(layer, name):
-                        raise ValueError(f"layer {layer.name!r}: {name} differ from its scaling's")
+            for name, found in changed[index].items():
+                if found != getattr(layer, name):
+                    raise ValueError(f"layer {layer.name!r}: {name} differ from its scaling's")
+
+    def changed_geometries(self, values: Mapping[str, int]) -> tuple[dict[str, Geometry], ...]:
+        """Per layer, its positions and samples at these values of the reshaping's names.
+
+        Raises
+        ------
+        ValueError
+            A number is out of all bounds.
+        """
+        rows = cast(Reshaping, self.reshaping).geometry_values(values)
+        parts = [
+            {
+                name: {key.partition(".")[2]: n for key, n in row.items() if key.startswith(name)}
+                for name in GEOMETRIES
+            }
+            for row in rows
+        ]
+        made: dict[tuple[int, str, int], Geometry] = {}
+        found: list[dict[str, Geometry]] = []
+        for layer, given in zip(self.layers, self.geometries, strict=True):
+            here: dict[str, Geometry] = {}
+            for name, geometry in given if layer.scaling is not None else ():
+                key = (cast(int, layer.scaling), name, id(geometry))
+                if key not in made:
+                    made[key] = geometry.changed(parts[key[0]][name])
+                here[name] = made[key]
+            found.append(here)
+        return tuple(found)
 
 
 _FEATURES = {"in_features", "out_features"}
@@ -210,23 +250,6 @@ def _factors(layer: LayerProfile, rows: tuple[dict[str, int], ...]) -> dict[str,
         if rest:
             raise ValueError(f"layer {layer.name!r}: {field} is no multiple of {value}")
     return factors
-
-
-def changed_geometries(layer: LayerProfile, numbers: Mapping[str, int]) -> dict[str, Geometry]:
-    """A layer's positions and samples with other numbers, as far as it has any.
-
-    Raises
-    ------
-    ValueError
-        A number is out of all bounds.
-    """
-    found: dict[str, Geometry] = {}
-    for name in GEOMETRIES:
-        geometry: Geometry | None = getattr(layer, name)
-        if geometry is not None:
-            own = {key.partition(".")[2]: n for key, n in numbers.items() if key.startswith(name)}
-            found[name] = geometry.changed(own)
-    return found
 
 
 def check_changed(

@@ -49,6 +49,11 @@ class StagePlan(Frozen):
 
     nodes: tuple[str, ...] = Field(min_length=1)
     layers: tuple[LayerPlan, ...] = Field(min_length=1)
+    arrives: tuple[tuple[str, Layout], ...] = Field(
+        default=(),
+        description="layout in which each tensor arrives that the stage before hands over; by "
+        "features where it is not said",
+    )
 
 
 class Predicted(Frozen):

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AliasChoices, Field, SerializerFunctionWrapHandler, model_serializer
 
 from planner.domain.arrays import Frozen
 
@@ -92,9 +92,10 @@ class Geometry(_Brief):
     reads: tuple[Window | None, ...] = Field(
         description="per input; none: every position reads all of it"
     )
-    sums: bool = Field(
+    adds: bool = Field(
         default=False,
-        description="the output is the sum of what each position of the first input gives",
+        validation_alias=AliasChoices("adds", "sums"),
+        description="a position of the output is the sum of what those that it reads give",
     )
     statistics_bytes: Annotated[int, Field(ge=0)] = Field(
         default=0, description="what nodes tell each other where positions are parted"
@@ -125,6 +126,11 @@ class Geometry(_Brief):
         return self.model_copy(update={**made, "reads": reads})
 
     @property
+    def sums(self) -> bool:
+        """Whether the whole output is the sum of what each position of the first input gives."""
+        return self.adds and not self.parts
+
+    @property
     def parts(self) -> bool:
         """Whether the output can be made by positions at all."""
         return self.count > 1
@@ -145,4 +151,5 @@ def shares_of_positions(shares: Sequence[int] | NDArray[np.int64]) -> Mask:
     """Positions of every node, one run behind the other, shape (n, P)."""
     ends = np.cumsum(shares)
     position = np.arange(int(ends[-1]) if len(ends) else 0)
-    return (position < ends[:, None]) & (position >= (ends - np.asarray(shares))[:, None])
+    held: Mask = (position < ends[:, None]) & (position >= (ends - np.asarray(shares))[:, None])
+    return held

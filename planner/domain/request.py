@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.domain.layouts import WAYS, Way
 from planner.domain.settings import NO_LIMITS, Limits, Objective, Parallelism
 
 
@@ -23,6 +24,12 @@ class Request:
     solver : {"auto", "ilp", "exhaustive"}
     time_limit_s : float, optional
         For the whole call, the making of costs included; the best plan so far is the answer then.
+    ways : tuple of Way
+        In which a layer may run on several nodes; *features* alone is DISCO. A layer that can run
+        in none of them gathers features.
+    max_sparsity : float, optional
+        S_comm that layers may have without any limit on a loss (``--sparsity``). Without it,
+        features are dropped only where a limit on a loss is given.
     alternatives : bool
         Whether the best plans of other shapes, and why they are not the answer, are asked for.
     """
@@ -34,4 +41,13 @@ class Request:
     exactly: bool = False
     solver: str = "auto"
     time_limit_s: float | None = None
+    ways: tuple[Way, ...] = WAYS
+    max_sparsity: float | None = None
     alternatives: bool = True
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether features may be dropped at all, so that the model must be trained."""
+        limits = self.limits
+        limited = limits.max_accuracy_drop is not None or limits.max_energy_loss is not None
+        return limited or self.max_sparsity is not None

@@ -1,7 +1,8 @@
 """The one door to all solvers: which engine answers a problem, and what its answer is worth.
 
 *Ring* first, where the problem holds stages of one node in ring order; *stages* with what that
-found; and the integer *program* where their proof does not close.
+found; and the integer *program* where their proof does not close. Where layers may run in several
+ways, *layouts* answers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from planner.solve.check import (
 from planner.solve.deadline import Deadline
 from planner.solve.exhaustive import minimise_exhaustively
 from planner.solve.explain import explain
+from planner.solve.layouts.door import minimise_in_layouts
+from planner.solve.layouts.problem import LayoutProblem
 from planner.solve.milp import SOLVER_NAME
 from planner.solve.problem import NO_LIMIT, Choice, Problem, Result
 from planner.solve.program import Program, is_too_long
@@ -42,7 +45,7 @@ _EQUAL = 1e-12  # relative: bottlenecks that differ by rounding
 
 
 def solve(
-    problem: Problem,
+    problem: Problem | LayoutProblem,
     solver: str = "auto",
     deadline: Deadline | None = None,
     known: tuple[Choice, ...] = (),
@@ -75,15 +78,20 @@ def solve(
     if result.certificate.status != "infeasible" or solver == "exhaustive":
         return result
 
-    def solve_relaxed(relaxed: Problem, part: Deadline) -> Result:
+    def solve_relaxed(relaxed: Problem | LayoutProblem, part: Deadline) -> Result:
         return _minimise(relaxed, solver, part)
 
     return result.model_copy(update={"binding": explain(problem, solve_relaxed, deadline)})
 
 
 def _minimise(
-    problem: Problem, solver: str, deadline: Deadline, known: tuple[Choice, ...] = ()
+    problem: Problem | LayoutProblem,
+    solver: str,
+    deadline: Deadline,
+    known: tuple[Choice, ...] = (),
 ) -> Result:
+    if isinstance(problem, LayoutProblem):
+        return minimise_in_layouts(problem, solver, deadline, known)
     if solver == "exhaustive":
         return minimise_exhaustively(problem)
     call = _Call(_drop_idle_positions(problem), deadline)

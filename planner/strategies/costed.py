@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import NOTHING_KNOWN, PredictedLoss
 from planner.case import Case
+from planner.cost.sparsity import to_each_other
 from planner.cost.stage import StageCosts
+from planner.cost.steps import cost_steps, follow_steps, in_ways
 from planner.cost.table import CostTable
 from planner.domain.cluster import Origin
+from planner.domain.layouts import LAYOUTS, Holding, Layout
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
 from planner.errors import BadInputError
 
@@ -97,24 +100,62 @@ def cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
 
 
 def _cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
-    costed = tuple(
-        case.stage(case.table_of(stage.nodes, _kept_matrix(case, stage, rows)), rows)
-        for stage, rows in _check(case, stages)
-    )
+    found = [_cost_stage(case, stage, rows) for stage, rows in _check(case, stages)]
+    costed = tuple(stage for stage, _ in found)
     handovers = [
-        case.handover_s(before.nodes, after.nodes, after.rows.start)
-        for before, after in itertools.pairwise(costed)
+        _handover_s(case, before, after, stage)
+        for (before, after), stage in zip(itertools.pairwise(found), stages[1:], strict=True)
     ]
+    last, lies = found[-1]
+    output_s, output_medium_s = case.ends_s(last.nodes)[1], case.ends_medium_s(last.nodes)[1]
+    if lies:
+        outputs = {name: _main_layout(lies[name]) for name in case.profile.outputs}
+        output_s, output_medium_s = case.collect_s(last.nodes, outputs)
     return CostedStages(
         stages=costed,
         handovers_s=tuple(seconds for seconds, _ in handovers),
         handovers_medium_s=tuple(medium for _, medium in handovers),
         input_s=case.ends_s(costed[0].nodes)[0],
-        output_s=case.ends_s(costed[-1].nodes)[1],
-        ends_medium_s=case.ends_medium_s(costed[0].nodes)[0]
-        + case.ends_medium_s(costed[-1].nodes)[1],
+        output_s=output_s,
+        ends_medium_s=case.ends_medium_s(costed[0].nodes)[0] + output_medium_s,
         overlap=case.settings.overlap,
     )
+
+
+_Found = tuple[StageCosts, dict[str, Holding]]
+"""A stage, and how its live tensors lie behind it; nothing where all layers gather features."""
+
+
+def _cost_stage(case: Case, stage: StagePlan, rows: slice) -> _Found:
+    table = case.table_of(stage.nodes, _kept_matrix(case, stage, rows))
+    if not in_ways(stage):
+        return case.stage(table, rows), {}
+    on = case.layouts(stage.nodes)
+    steps, lies = follow_steps(on, stage.layers, rows.start, dict(stage.arrives))
+    group = case.cluster.only(stage.nodes)
+    return case.stage(cost_steps(on, group, case.settings, table, steps), rows), lies
+
+
+def _handover_s(case: Case, before: _Found, after: _Found, stage: StagePlan) -> tuple[float, float]:
+    """Seconds, and seconds of a shared medium, of the change of group before a stage."""
+    (sender, lies), (receiver, _), first = before, after, after[0].rows.start
+    arrives = dict(stage.arrives)
+    if not lies and not arrives:
+        return case.handover_s(sender.nodes, receiver.nodes, first)
+    cut = [unit.start for unit in case.units].index(first) - 1
+    alone = len(receiver.nodes) == 1
+    tensors: list[tuple[str, Layout, Layout]] = []
+    for name in case.crossing(cut):
+        has = _main_layout(lies[name]) if lies else "features"
+        if has == "sums":
+            raise BadInputError(f"stages: {name!r} is handed over before its parts are added up")
+        tensors.append((name, has, "whole" if alone else arrives.get(name, "features")))
+    return case.handover_in_layouts_s(sender.nodes, receiver.nodes, tensors)
+
+
+def _main_layout(holding: Holding) -> Layout:
+    """The layout in which a tensor is handed on."""
+    return next(layout for layout in LAYOUTS if layout in holding)
 
 
 def predict(case: Case, stages: tuple[StagePlan, ...]) -> Predicted:
@@ -217,6 +258,13 @@ def _kept_matrix(case: Case, stage: StagePlan, rows: slice) -> NDArray[np.int64]
     kept = np.zeros((len(case.profile.layers), nodes, nodes), dtype=np.int64)
     off_diagonal = ~np.eye(nodes, dtype=np.bool_)
     for row, layer in enumerate(stage.layers, start=rows.start):
+        if layer.way not in (None, "features"):  # nothing is dropped of what it reads
+            kept[row] = to_each_other(shares.owned[row], receives[row])
+            if layer.kept_features is not None:
+                raise BadInputError(
+                    f"layer {layer.name!r}: kept_features: the way {layer.way!r} drops none"
+                )
+            continue
         if layer.kept_features is None:
             continue
         counts = np.array(layer.kept_features, dtype=np.int64)

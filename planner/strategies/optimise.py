@@ -17,12 +17,14 @@ from planner.errors import (
     SolverStoppedError,
 )
 from planner.solve.deadline import Deadline
-from planner.solve.problem import Choice, Result
+from planner.solve.layouts.problem import LayoutProblem
+from planner.solve.problem import Choice, Problem, Result
 from planner.solve.solver import solve
 from planner.strategies.costed import cost_plan
 from planner.strategies.groups import Groups, all_groups, first_nodes, ring_order
 from planner.strategies.limits import SLACK, find_broken_limits
 from planner.strategies.problem_of import costs_of, problem_of, stages_of
+from planner.strategies.ways.problem import LayoutCosts, layout_problem_of, layout_stages_of
 from planner.units import format_seconds
 
 _SAME = 1e-9  # relative difference below which two objectives count as equal
@@ -159,14 +161,20 @@ def _solve_on(
     # Structures that answered other requests of this case are tried first.
     known: list[Choice] = []
     if costs.complete:
-        known = case.once(("known", groups.scope, request.parallelism), list[Choice])
-    problem = problem_of(case, costs, request)
+        known = case.once(("known", groups.scope, request.parallelism, request.ways), list[Choice])
+    problem: Problem | LayoutProblem
+    if isinstance(costs, LayoutCosts):
+        problem = layout_problem_of(case, costs, request)
+    else:
+        problem = problem_of(case, costs, request)
     result = solve(problem, request.solver, deadline, tuple(known))
     if not costs.complete:
         result = _without_proof(result)
     if result.choice is None:
         return (), result
     known.append(result.choice)
+    if isinstance(costs, LayoutCosts):
+        return layout_stages_of(case, costs, result.choice), result
     return stages_of(case, costs, result.choice), result
 
 

@@ -11,12 +11,14 @@ from planner.accuracy.interface import loss_limit
 from planner.case import Case
 from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
+from planner.domain.layouts import Way
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.solve.deadline import Deadline, OutOfTimeError
 from planner.solve.problem import NO_LIMIT, Choice, Problem
 from planner.strategies.costed import layer_plans
 from planner.strategies.groups import Groups, describe
+from planner.strategies.ways.problem import LayoutCosts, cost_in_layouts
 
 _COSTING_SHARE = 0.4  # of a time limit: groups that are not costed by then are left out
 
@@ -306,7 +308,7 @@ def _has_option(table: CostTable, picked: NDArray[np.int64]) -> NDArray[np.bool_
     return has
 
 
-def name_kinds(case: Case, costs: GroupCosts) -> list[list[str]]:
+def name_kinds(case: Case, costs: GroupCosts | LayoutCosts) -> list[list[str]]:
     """For every group and position the kind of node there, in words; "" beyond the group."""
     devices = {node.name: node.device_type for node in case.cluster.nodes}
     words: dict[str, str] = {}
@@ -319,12 +321,39 @@ def name_kinds(case: Case, costs: GroupCosts) -> list[list[str]]:
     ]
 
 
-def costs_of(case: Case, groups: Groups, request: Request, deadline: Deadline) -> GroupCosts:
+def costs_of(
+    case: Case, groups: Groups, request: Request, deadline: Deadline
+) -> GroupCosts | LayoutCosts:
     """The costs of a family of groups for a request, kept in the case where all are known."""
-    levels = case.levels[:1] if request.parallelism == "pipeline" else case.levels
+    levels = levels_of(case, request)
     single = request.parallelism == "within-layer"
+    several = bool((groups.uses.sum(axis=1) > 1).any())
+    ways = _ways_of(case, request) if several else ("features",)
+
+    def make() -> GroupCosts | LayoutCosts:
+        part = deadline.share(_COSTING_SHARE)
+        if ways == ("features",):
+            return cost_groups(case, groups, levels, single, part)
+        tables = _tables(case, groups, levels, part)
+        if all(len(table.node_names) == 1 for table in tables.values()):
+            return cost_groups(case, groups, levels, single, part)
+        return cost_in_layouts(case, groups, tables, ways, single, part)
+
     return case.once(
-        ("group costs", groups.scope, request.parallelism, levels),
-        lambda: cost_groups(case, groups, levels, single, deadline.share(_COSTING_SHARE)),
+        ("group costs", groups.scope, request.parallelism, levels, ways),
+        make,
         keep=lambda costs: costs.complete,
     )
+
+
+def levels_of(case: Case, request: Request) -> tuple[float, ...]:
+    """S_comm that layers may choose from: 0 alone where nothing may be dropped."""
+    if request.parallelism == "pipeline" or not request.may_drop:
+        return case.levels[:1]
+    most = request.max_sparsity
+    return case.levels if most is None else tuple(s for s in case.levels if s <= most)
+
+
+def _ways_of(case: Case, request: Request) -> tuple[Way, ...]:
+    """Layers that share a transmission gather features: conversions are shared anyway."""
+    return ("features",) if case.settings.share_inputs else request.ways

@@ -1,0 +1,285 @@
+"""Layers whose options lead from one state of the live tensors to the next, as bare arrays.
+
+Beside `planner.solve.problem.Problem` the costs of a layer hang on what the layers before it
+chose: an option is an *arc* from a state to a state, and a plan is a way through a layered graph.
+Layers that are alike share their arcs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.solve.check import Evaluation, Times, cap, exceeds
+from planner.solve.problem import Choice
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ALONE = 0
+"""The state of a group of one node, between any two layers."""
+START = 1
+"""The state of a larger group before the first layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerArcs:
+    """The options of one kind of layer: A arcs over G groups, P positions and R resources.
+
+    Attributes
+    ----------
+    before, after : int array, shape (A,)
+        States; ``before`` rises.
+    latency_s, medium_s, loss : float array, shape (G, A)
+    busy_s : float array, shape (R, G, A)
+        What each resource of a stage does.
+    allowed : bool array, shape (G, A)
+    weight_bytes, live_bytes : int array, shape (G, A, P)
+        P is 0 where no limit on memory can bind.
+    """
+
+    before: Ints
+    after: Ints
+    latency_s: Floats
+    busy_s: Floats
+    medium_s: Floats
+    loss: Floats
+    allowed: NDArray[np.bool_]
+    weight_bytes: Ints
+    live_bytes: Ints
+
+    @cached_property
+    def begins(self) -> tuple[Ints, Ints]:
+        """States that any arc leaves, and the first arc of each."""
+        states, first = np.unique(self.before, return_index=True)
+        return states, first.astype(np.int64)
+
+    @cached_property
+    def stops(self) -> Ints:
+        """One behind the last arc of each state in `begins`."""
+        return np.append(self.begins[1][1:], len(self.before))
+
+
+@dataclass(frozen=True, eq=False)
+class CutCosts:
+    """What a change of group between two layers costs, for M ways in which tensors can lie.
+
+    Attributes
+    ----------
+    main : int array, shape (S,)
+        How the tensors of each state lie when they are handed over, from 0; below 0: not at all.
+    arrival : int array, shape (M,)
+        The state of a larger group in which they arrive like that; below 0: there is none.
+    seconds, medium_s : float array, shape (G, G, M)
+        Between larger groups they arrive as they lay; a node alone holds everything.
+    """
+
+    main: Ints
+    arrival: Ints
+    seconds: Floats
+    medium_s: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class LayoutProblem:
+    """Cut a chain of L layers into stages, give each a group of nodes and each layer an arc.
+
+    Groups, nodes and limits are those of `planner.solve.problem.Problem`, whose fields have the
+    same names.
+
+    Attributes
+    ----------
+    arcs : tuple of LayerArcs
+        Of every kind of layer.
+    kind : int array, shape (L,)
+    states : int array, shape (L + 1,)
+        How many there are before every layer and behind the last one, `ALONE` included.
+    cut_costs : tuple of CutCosts
+    cut_kind : int array, shape (L - 1,)
+        Which of them a change of group behind a layer costs; below 0 where none is allowed.
+    input_s, input_medium_s : float array, shape (G,)
+    output_s, output_medium_s : float array, shape (G, S)
+        By the state behind the last layer; infinite where a plan must not end.
+    """
+
+    objective: Literal["latency", "bottleneck"]
+    group_names: tuple[str, ...]
+    arcs: tuple[LayerArcs, ...]
+    kind: Ints
+    states: Ints
+    cut_costs: tuple[CutCosts, ...]
+    cut_kind: Ints
+    memory_limit_bytes: Ints
+    input_s: Floats
+    output_s: Floats
+    input_medium_s: Floats
+    output_medium_s: Floats
+    uses: Ints
+    available: Ints
+    follows: NDArray[np.bool_]
+    max_nodes: int
+    all_nodes: bool = False
+    single_stage: bool = False
+    max_loss: float | None = None
+    loss_name: str = "accuracy drop"
+    loss_unit: str = "points"
+    loss_exponent: int = 1
+    max_latency_s: float | None = None
+    max_bottleneck_s: float | None = None
+    node_kinds: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def cuttable(self) -> NDArray[np.bool_]:
+        """Places where a stage may end, shape (L - 1,)."""
+        cuttable: NDArray[np.bool_] = self.cut_kind >= 0
+        return cuttable
+
+    @property
+    def nodes(self) -> Ints:
+        """Nodes that each group uses, shape (G,)."""
+        total: Ints = self.uses.sum(axis=1)
+        return total
+
+    @property
+    def layers(self) -> int:
+        """Number of layers, L."""
+        return len(self.kind)
+
+    def but(self, **changes: object) -> LayoutProblem:
+        """The same problem with some fields changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def arc(self, layer: int) -> LayerArcs:
+        """The arcs of a layer."""
+        return self.arcs[int(self.kind[layer])]
+
+    def arrival(self, group: int, costs: CutCosts, main: int) -> int:
+        """The state in which a group begins behind a cut."""
+        return ALONE if self.nodes[group] == 1 else int(costs.arrival[main])
+
+
+def find_faults(problem: LayoutProblem, choice: Choice) -> list[str]:
+    """What is wrong with the cuts, the groups or the states, whatever they cost."""
+    found = []
+    groups = np.array(choice.groups)
+    if choice.starts[0] != 0 or any(b <= a for a, b in itertools.pairwise(choice.starts)):
+        found.append("stages are out of order")
+    if problem.single_stage and len(groups) > 1:
+        found.append("more than one stage")
+    if not problem.follows[groups[:-1], groups[1:]].all():
+        found.append("a group behind one that it may not follow")
+    if np.any(problem.uses[groups].sum(axis=0) > problem.available):
+        found.append("a node in two stages")
+    nodes = int(problem.nodes[groups].sum())
+    if nodes > problem.max_nodes or (problem.all_nodes and nodes < problem.max_nodes):
+        found.append(f"{nodes} nodes of {problem.max_nodes}")
+    if any(problem.cut_kind[start - 1] < 0 for start in choice.starts[1:]):
+        found.append("a cut between layers that stay together")
+    for start, last, group in choice.runs():
+        for layer in range(start, last + 1):
+            arcs, arc = problem.arc(layer), int(choice.options[layer])
+            if not problem.arcs[problem.kind[layer]].allowed[group, arc]:
+                found.append("an option that is not allowed")
+            if layer > start and arcs.before[arc] != behind:
+                found.append("an option that does not begin where the one before ends")
+            behind = arcs.after[arc]
+    return found
+
+
+def begins_in(problem: LayoutProblem, choice: Choice) -> list[int]:
+    """The state in which every stage begins."""
+    return [int(problem.arc(start).before[choice.options[start]]) for start in choice.starts]
+
+
+def times_of(problem: LayoutProblem, choice: Choice) -> Times:
+    """Latency, busiest resource and medium of a choice; infinite where stages do not join."""
+    latency = busiest = medium = 0.0
+    first = choice.groups[0]
+    begun = begins_in(problem, choice)
+    if begun[0] != (ALONE if problem.nodes[first] == 1 else START):
+        return Times(np.inf, np.inf, np.inf)
+    for start, last, group in choice.runs():
+        busy = np.zeros(len(problem.arcs[0].busy_s))
+        for layer in range(start, last + 1):
+            arcs, arc = problem.arc(layer), int(choice.options[layer])
+            latency += arcs.latency_s[group, arc]
+            medium += arcs.medium_s[group, arc]
+            busy += arcs.busy_s[:, group, arc]
+        busiest = max(busiest, float(busy.max()))
+    for (_, last, group), (start, _, following) in itertools.pairwise(choice.runs()):
+        costs = problem.cut_costs[problem.cut_kind[last]]
+        lies = int(costs.main[problem.arc(last).after[choice.options[last]]])
+        state = begun[choice.starts.index(start)]
+        if problem.nodes[group] == 1:  # a node alone holds everything, however it arrives
+            fits = np.flatnonzero(costs.arrival == state)
+            lies = 0 if problem.nodes[following] == 1 else int(fits[0]) if len(fits) else -1
+        if lies < 0 or state != problem.arrival(following, costs, lies):
+            return Times(np.inf, np.inf, np.inf)
+        latency += costs.seconds[group, following, lies]
+        busiest = max(busiest, float(costs.seconds[group, following, lies]))
+        medium += costs.medium_s[group, following, lies]
+    end = int(problem.arc(problem.layers - 1).after[choice.options[-1]])
+    last_group = choice.groups[-1]
+    for seconds in (problem.input_s[first], problem.output_s[last_group, end]):
+        latency += seconds
+        busiest = max(busiest, float(seconds))
+    medium += problem.input_medium_s[first] + problem.output_medium_s[last_group, end]
+    return Times(float(latency), busiest, float(medium))
+
+
+def loss_of(problem: LayoutProblem, choice: Choice) -> float:
+    """The limited loss, summed over the layers."""
+    return float(
+        sum(
+            problem.arc(layer).loss[group, choice.options[layer]]
+            for start, last, group in choice.runs()
+            for layer in range(start, last + 1)
+        )
+    )
+
+
+def needed_bytes(problem: LayoutProblem, choice: Choice) -> list[tuple[int, Ints]]:
+    """Group and memory of every stage: stored weights and the largest live bytes, shape (P,)."""
+    needed = []
+    for start, last, group in choice.runs():
+        layers = range(start, last + 1)
+        stored = [problem.arc(n).weight_bytes[group, choice.options[n]] for n in layers]
+        live = [problem.arc(n).live_bytes[group, choice.options[n]] for n in layers]
+        needed.append((group, np.sum(stored, axis=0) + np.max(live, axis=0)))
+    return needed
+
+
+def evaluate(problem: LayoutProblem, choice: Choice) -> Evaluation:
+    """Objective of a choice, and every limit that it breaks in words."""
+    violations = find_faults(problem, choice)
+    for group, needed in needed_bytes(problem, choice):
+        limits = problem.memory_limit_bytes[group, : len(needed)]
+        for position in np.flatnonzero(needed > limits):
+            violations.append(
+                f"memory of {problem.group_names[group]}: {needed[position]} > "
+                f"{limits[position]} bytes"
+            )
+    loss = loss_of(problem, choice)
+    if exceeds(loss, problem.max_loss):
+        violations.append(f"{problem.loss_name}: {loss:.9g} > {problem.max_loss:.9g}")
+    times = times_of(problem, choice)
+    if not np.isfinite(times.latency_s):
+        violations.append("stages that do not join")
+    for name, value, most in (
+        ("latency", times.latency_s, problem.max_latency_s),
+        ("bottleneck", times.bottleneck_s, problem.max_bottleneck_s),
+    ):
+        if exceeds(value, most):
+            violations.append(f"{name}: {value:.9g} > {most:.9g} s")
+    objective = times.latency_s if problem.objective == "latency" else times.bottleneck_s
+    return Evaluation(objective, tuple(violations))
+
+
+def most(limit: float | None) -> float:
+    """The most that a limited sum may be; infinite without a limit."""
+    return np.inf if limit is None else cap(limit)

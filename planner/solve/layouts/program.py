@@ -1,0 +1,270 @@
+"""The layered problem as one integer linear program: a flow through layers, groups and layouts.
+
+Whoever runs, on which pair of used nodes and group, in which state: one unit of flow goes from
+the first layer to the last (docs/model.md, eq. 42). Without limits every vertex of the program
+is whole; what is limited are sums over the flow, per stage or over all of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.solve.deadline import Deadline
+from planner.solve.layouts.bounds import Network, arrivals
+from planner.solve.layouts.problem import LayoutProblem
+from planner.solve.milp import MEGA, Milp, MilpOutcome, units_per_second
+from planner.solve.problem import NO_LIMIT, Choice
+
+Terms = list[tuple[int, float]]
+
+_SECONDS_PER_VARIABLE = 1e-4  # to write a program down and hand it to HiGHS
+_MOST_VARIABLES = 1_000_000  # some gigabytes
+
+
+def count_variables(problem: LayoutProblem) -> int:
+    """How many arcs over all layers and groups there are at least."""
+    allowed = np.array([int(arcs.allowed.sum()) for arcs in problem.arcs])
+    return int(allowed[problem.kind].sum())
+
+
+def is_too_long(problem: LayoutProblem, deadline: Deadline) -> bool:
+    """Whether the program could not be written down in memory, or in the time that is left."""
+    variables = count_variables(problem)
+    left_s = deadline.left_s
+    return variables > _MOST_VARIABLES or (
+        left_s is not None and variables * _SECONDS_PER_VARIABLE > left_s
+    )
+
+
+class LayoutProgram:
+    """A binary variable for every arc of every pair, every change of group and every beginning.
+
+    Parameters
+    ----------
+    problem : LayoutProblem
+    """
+
+    def __init__(self, problem: LayoutProblem) -> None:
+        self._problem = problem
+        self._network = network = Network.of(problem)
+        self.units = units_per_second(_longest_s(problem))
+        self.milp = Milp()
+        # flow into and out of every (layer, pair, state)
+        self._into: dict[tuple[int, int, int], Terms] = {}
+        self._out: dict[tuple[int, int, int], Terms] = {}
+        self._arcs: dict[int, tuple[int, int, int]] = {}  # variable: layer, pair, arc
+        self._cuts: dict[int, tuple[int, int, int, int]] = {}  # layer, edge, main, state before
+        self._begins: dict[int, int] = {}
+        self._ends: dict[int, tuple[int, int]] = {}
+        self._add_ends()
+        for layer in range(problem.layers):
+            if layer and problem.cut_kind[layer - 1] >= 0:
+                self._add_cuts(layer)
+            self._add_arcs(layer)
+        self._balance()
+        if problem.max_loss is not None:
+            terms = [(v, float(self._of(v, "loss"))) for v in self._arcs]
+            self.milp.add_row([t for t in terms if t[1]], "<=", problem.max_loss)
+        self._limit_memory()
+        if problem.max_latency_s is not None:
+            self._limit(self._latency(), problem.max_latency_s)
+        if problem.max_bottleneck_s is not None:
+            for terms in self._resources():
+                self._limit(terms, problem.max_bottleneck_s)
+        self._minimise()
+        assert network.problem is problem
+
+    def solve(self, time_limit_s: float | None = None) -> tuple[MilpOutcome, Choice | None]:
+        """Minimise to gap 0; the outcome counts in ``units`` per second."""
+        outcome = self.milp.solve(time_limit_s)
+        return outcome, None if outcome.values is None else self._choice(outcome.values)
+
+    def _of(self, variable: int, field: str) -> float:
+        layer, q, arc = self._arcs[variable]
+        group = int(self._network.group[q])
+        return float(getattr(self._problem.arc(layer), field)[group, arc])
+
+    def _add_ends(self) -> None:
+        problem, network = self._problem, self._network
+        choose: Terms = []
+        for q in network.graph.starts.tolist():
+            variable = self.milp.add_variable(integer=True, upper=1)
+            self._begins[variable] = q
+            state = int(network.begin(np.array(q)))
+            self._into.setdefault((0, q, state), []).append((variable, 1.0))
+            choose.append((variable, 1.0))
+        self.milp.add_row(choose, "==", 1)
+        last = problem.layers
+        for q in np.flatnonzero(network.graph.final).tolist():
+            for state in range(int(problem.states[-1])):
+                if np.isfinite(problem.output_s[network.group[q], state]):
+                    variable = self.milp.add_variable(integer=True, upper=1)
+                    self._ends[variable] = q, state
+                    self._out.setdefault((last, q, state), []).append((variable, 1.0))
+
+    def _add_arcs(self, layer: int) -> None:
+        """Behind a change of group at the same place no other may come: ``stays`` states."""
+        problem, network = self._problem, self._network
+        arcs = problem.arc(layer)
+        for q, group in enumerate(network.group.tolist()):
+            for arc in np.flatnonzero(arcs.allowed[group]).tolist():
+                variable = self.milp.add_variable(integer=True, upper=1)
+                self._arcs[variable] = layer, q, arc
+                before, after = int(arcs.before[arc]), int(arcs.after[arc])
+                self._out.setdefault((layer, q, before), []).append((variable, 1.0))
+                self._into.setdefault((layer + 1, q, after), []).append((variable, 1.0))
+
+    def _add_cuts(self, layer: int) -> None:
+        problem, network, graph = self._problem, self._network, self._network.graph
+        costs = problem.cut_costs[int(problem.cut_kind[layer - 1])]
+        arrival = arrivals(network, costs, graph.targets)
+        for edge, (q, to) in enumerate(zip(graph.sources, graph.targets, strict=True)):
+            for main in range(len(costs.arrival)):
+                if arrival[edge, main] < 0:
+                    continue
+                states = [0] if network.alone[q] else np.flatnonzero(costs.main == main).tolist()
+                if network.alone[q] and network.alone[to] and main:
+                    continue
+                for state in states:
+                    variable = self.milp.add_variable(integer=True, upper=1)
+                    self._cuts[variable] = layer, edge, main, int(state)
+                    self._out.setdefault((layer, int(q), int(state)), []).append((variable, 1.0))
+                    key = (layer, int(to), int(arrival[edge, main]))
+                    self._into.setdefault(key, []).append((variable, 1.0))
+        # an empty stage: what comes by a change of group goes on by an arc
+        for q in range(len(network.group)):
+            coming = [
+                (v, 1.0) for v, (at, edge, _, _) in self._cuts.items()
+                if at == layer and graph.targets[edge] == q
+            ]  # fmt: skip
+            going = [
+                (v, 1.0) for v, (at, edge, _, _) in self._cuts.items()
+                if at == layer and graph.sources[edge] == q
+            ]  # fmt: skip
+            if coming and going:
+                self.milp.add_row([*coming, *going], "<=", 1)
+
+    def _balance(self) -> None:
+        for key in {**self._into, **self._out}:
+            terms = self._into.get(key, []) + [(v, -c) for v, c in self._out.get(key, [])]
+            self.milp.add_row(terms, "==", 0)
+
+    def _by_pair(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for variable, (_, q, _) in self._arcs.items():
+            found.setdefault(q, []).append(variable)
+        return found
+
+    def _limit_memory(self) -> None:
+        """Weights of a stage and its fullest layer; a pair of used nodes and group is one stage."""
+        problem, network = self._problem, self._network
+        positions = problem.arcs[0].weight_bytes.shape[2]
+        for q, variables in self._by_pair().items() if positions else ():
+            group = int(network.group[q])
+            by_layer: dict[int, list[int]] = {}
+            for variable in variables:
+                by_layer.setdefault(self._arcs[variable][0], []).append(variable)
+            for position in range(positions):
+                limit = int(problem.memory_limit_bytes[group, position])
+                if limit >= NO_LIMIT:
+                    continue
+                peak = self.milp.add_variable()
+                stored: Terms = [(peak, 1.0)]
+                for layer, mine in by_layer.items():
+                    arcs = problem.arc(layer)
+                    live: Terms = [(peak, -1.0)]
+                    for variable in mine:
+                        arc = self._arcs[variable][2]
+                        stored.append((variable, arcs.weight_bytes[group, arc, position] / MEGA))
+                        live.append((variable, arcs.live_bytes[group, arc, position] / MEGA))
+                    self.milp.add_row(live, "<=", 0)
+                self.milp.add_row(stored, "<=", limit / MEGA)
+
+    def _latency(self) -> Terms:
+        problem, network, graph = self._problem, self._network, self._network.graph
+        terms: Terms = [(v, self._of(v, "latency_s")) for v in self._arcs]
+        for variable, (layer, edge, main, _) in self._cuts.items():
+            terms.append((variable, self._cut_s(layer, edge, main)[0]))
+        for variable, q in self._begins.items():
+            terms.append((variable, float(problem.input_s[network.group[q]])))
+        for variable, (q, state) in self._ends.items():
+            terms.append((variable, float(problem.output_s[network.group[q], state])))
+        assert graph is network.graph
+        return terms
+
+    def _cut_s(self, layer: int, edge: int, main: int) -> tuple[float, float]:
+        problem, network, graph = self._problem, self._network, self._network.graph
+        costs = problem.cut_costs[int(problem.cut_kind[layer - 1])]
+        pair = network.group[graph.sources[edge]], network.group[graph.targets[edge]], main
+        return float(costs.seconds[pair]), float(costs.medium_s[pair])
+
+    def _resources(self) -> list[Terms]:
+        """Everything that can be the bottleneck: stages' resources, transfers, ends, the medium."""
+        problem, network = self._problem, self._network
+        found: list[Terms] = []
+        for variables in self._by_pair().values():
+            for resource in range(len(problem.arcs[0].busy_s)):
+                found.append(
+                    [
+                        (
+                            v,
+                            float(
+                                problem.arc(self._arcs[v][0]).busy_s[
+                                    resource, network.group[self._arcs[v][1]], self._arcs[v][2]
+                                ]
+                            ),
+                        )
+                        for v in variables
+                    ]
+                )
+        medium: Terms = [(v, self._of(v, "medium_s")) for v in self._arcs]
+        for variable, (layer, edge, main, _) in self._cuts.items():
+            seconds, occupied = self._cut_s(layer, edge, main)
+            found.append([(variable, seconds)])
+            medium.append((variable, occupied))
+        for variable, q in self._begins.items():
+            found.append([(variable, float(problem.input_s[network.group[q]]))])
+            medium.append((variable, float(problem.input_medium_s[network.group[q]])))
+        for variable, (q, state) in self._ends.items():
+            found.append([(variable, float(problem.output_s[network.group[q], state]))])
+            occupied = float(problem.output_medium_s[network.group[q], state])
+            medium.append((variable, occupied))
+        return [terms for terms in [*found, medium] if any(c for _, c in terms)]
+
+    def _limit(self, terms: Terms, most_s: float) -> None:
+        self.milp.add_row([(v, c * self.units) for v, c in terms], "<=", most_s * self.units)
+
+    def _minimise(self) -> None:
+        if self._problem.objective == "latency":
+            for variable, seconds in self._latency():
+                self.milp.costs[variable] += seconds * self.units
+            return
+        bottleneck = self.milp.add_variable(cost=1.0)
+        for terms in self._resources():
+            scaled = [(v, c * self.units) for v, c in terms]
+            self.milp.add_row([*scaled, (bottleneck, -1.0)], "<=", 0)
+
+    def _choice(self, values: np.ndarray) -> Choice:
+        network, graph = self._network, self._network.graph
+        chosen = sorted((at for v, at in self._arcs.items() if values[v] > 0.5))
+        pairs = [q for _, q, _ in chosen]
+        starts = [0, *(n for n in range(1, len(pairs)) if pairs[n] != pairs[n - 1])]
+        assert graph is network.graph
+        return Choice(
+            starts=tuple(starts),
+            groups=tuple(int(network.group[pairs[start]]) for start in starts),
+            options=np.array([arc for _, _, arc in chosen]),
+        )
+
+
+def _longest_s(problem: LayoutProblem) -> float:
+    """No plan takes longer than each layer's slowest arc and all transfers."""
+    total = sum(
+        float(arcs.latency_s[arcs.allowed].max(initial=0.0)) * int((problem.kind == kind).sum())
+        for kind, arcs in enumerate(problem.arcs)
+    )
+    for kind, costs in enumerate(problem.cut_costs):
+        finite = costs.seconds[np.isfinite(costs.seconds)]
+        total += float(finite.max(initial=0.0)) * int((problem.cut_kind == kind).sum())
+    ends = problem.output_s[np.isfinite(problem.output_s)]
+    return total + float(problem.input_s.max()) + float(ends.max(initial=0.0))

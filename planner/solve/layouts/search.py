@@ -1,0 +1,326 @@
+"""The exact search over layouts: a multiplier, a dynamic program, labels within the gap.
+
+Without a limit that binds, the dynamic program's cheapest way is the answer. With one, the best
+multipliers give a bound on every plan, and the labels between that bound and a little above it
+are searched completely; where none of them is a plan, a little more is allowed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planner.errors import InconsistentResultError
+from planner.solve.check import PROVEN_GAP, Evaluation
+from planner.solve.deadline import Deadline
+from planner.solve.layouts.bounds import Charges, Completions, Network, charges_of
+from planner.solve.layouts.labels import Bound, Caps, LabelSearch, TooManyLabelsError
+from planner.solve.layouts.problem import (
+    Floats,
+    Ints,
+    LayoutProblem,
+    evaluate,
+    loss_of,
+    most,
+    times_of,
+)
+from planner.solve.problem import NO_LIMIT, Choice
+
+_MULTIPLIERS = 40
+_FIRST = 1e-2  # of a known bottleneck: where the search for a smaller one begins
+_CLOSE = 1e-3  # relative: nearer than this, only the next smaller one is asked for
+_ROUNDING = 1e-12
+_GAPS = (1e-7, 1e-4, 1e-3, 4e-3, 1.6e-2, 6.4e-2, 0.25, 1.0, np.inf)
+"""Relative to the bound, how far above it plans are looked for, one after the other."""
+
+
+@dataclass(eq=False)
+class Found:
+    """The best plan so far, and what is known of all others.
+
+    Attributes
+    ----------
+    choice : Choice, optional
+    objective_s, bound_s : float
+    closed : bool
+        Nothing is better than the best; without one, there is none.
+    """
+
+    problem: LayoutProblem
+    deadline: Deadline
+    choice: Choice | None = None
+    objective_s: float = np.inf
+    bound_s: float = 0.0
+    closed: bool = False
+
+    def offer(self, choice: Choice) -> Evaluation:
+        """Take a plan if it keeps all limits and is the best; what it is worth."""
+        found = evaluate(self.problem, choice)
+        if not found.violations and found.objective_s < self.objective_s:
+            self.choice, self.objective_s = choice, found.objective_s
+        return found
+
+    def close(self) -> None:
+        """Nothing better exists."""
+        self.closed = True
+        self.bound_s = self.objective_s
+
+
+def minimise(problem: LayoutProblem, found: Found) -> None:
+    """Minimise the latency or the bottleneck of a problem.
+
+    Parameters
+    ----------
+    problem : LayoutProblem
+    found : Found
+        May hold a plan already; takes what is found. Open where time was up.
+    """
+    network = Network.of(problem)
+    try:
+        if problem.objective == "latency":
+            _minimise_latency(network, found)
+        else:
+            _minimise_bottleneck(network, found)
+    except TooManyLabelsError:
+        return
+
+
+def _minimise_latency(network: Network, found: Found) -> None:
+    problem = network.problem
+    free = Completions(network, _charges(problem, 0.0, None))
+    if not np.isfinite(free.least):
+        found.close()
+        return
+    found.bound_s = max(found.bound_s, free.least * (1 - _ROUNDING))
+    if not found.offer(free.cheapest()).violations:
+        found.close()
+        return
+    caps = _caps(problem)
+    bounds = [Bound(free, 1.0, 0.0, None, np.inf)]
+    least = Completions(network, charges_of(problem, 0.0, 1.0, _nothing(problem)))
+    if np.isfinite(caps.loss):
+        if least.least > caps.loss:
+            found.close()
+            return
+        bounds.append(Bound(least, 0.0, 1.0, None, caps.loss * (1 + _ROUNDING) + 1e-300))
+    priced = _Priced(network, found, free)
+    priced.improve()
+    bounds.append(priced.best)
+    found.bound_s = max(found.bound_s, min(priced.bound_s * (1 - _ROUNDING), found.objective_s))
+    for gap in _GAPS:
+        level_s = min(max(priced.bound_s, free.least) * (1 + gap), found.objective_s)
+        level_s = min(level_s, caps.latency_s)
+        here = [
+            Bound(b.completions, b.latency, b.loss, b.memory, min(b.most, cap))
+            for b, cap in zip(bounds, _mosts(bounds, level_s, priced), strict=True)
+        ]
+        search = LabelSearch(network, Caps(level_s * (1 + _ROUNDING), caps.bottleneck_s, caps.loss),
+                             here, found.deadline)
+        choice = search.best()
+        if choice is not None:
+            found.offer(choice)
+        elif np.isfinite(level_s):
+            found.bound_s = min(max(found.bound_s, level_s), found.objective_s)
+        if choice is not None or level_s >= min(found.objective_s, caps.latency_s) or gap == np.inf:
+            found.close()
+            return
+
+
+def _mosts(bounds: list[Bound], level_s: float, priced: _Priced) -> list[float]:
+    """What every bound's sum may be at most for plans of at most a latency."""
+    slack = level_s * (1 + _ROUNDING)
+    mosts = []
+    for bound in bounds:
+        if bound is priced.best:
+            mosts.append(slack + priced.allowance + abs(slack) * 1e-12)
+        else:
+            mosts.append(slack if bound.latency else np.inf)
+    return mosts
+
+
+def _minimise_bottleneck(network: Network, found: Found) -> None:
+    """Smaller and smaller bottlenecks until there is no plan below the last."""
+    problem = network.problem
+    free = Completions(network, _charges(problem, 0.0, None))
+    if not np.isfinite(free.least):
+        found.close()
+        return
+    found.offer(free.cheapest())
+    low_s = found.bound_s
+    caps = _caps(problem)
+    bounds = [Bound(free, 1.0, 0.0, None, caps.latency_s)]
+    if np.isfinite(caps.loss):
+        least = Completions(network, charges_of(problem, 0.0, 1.0, _nothing(problem)))
+        if least.least > caps.loss:
+            found.close()
+            return
+        bounds.append(Bound(least, 0.0, 1.0, None, caps.loss * (1 + _ROUNDING) + 1e-300))
+    high_s = min(found.objective_s, caps.bottleneck_s)
+    while True:
+        if found.choice is None:  # is there any plan at all?
+            asked_s = min(high_s, float(np.finfo(np.float64).max))
+        elif low_s >= high_s * (1 - _CLOSE):
+            asked_s = high_s * (1 - PROVEN_GAP)
+        else:
+            asked_s = float(np.sqrt(max(low_s, high_s * _FIRST) * high_s))
+        search = LabelSearch(
+            network, Caps(caps.latency_s, asked_s, caps.loss), bounds, found.deadline
+        )
+        choice = search.best()
+        if choice is None:
+            low_s = max(low_s, asked_s)
+            found.bound_s = min(max(found.bound_s, asked_s), found.objective_s)
+            if found.choice is None or asked_s >= high_s * (1 - 2 * PROVEN_GAP):
+                found.close()
+                return
+        else:
+            value = found.offer(choice)
+            if value.violations or value.objective_s > asked_s * (1 + _ROUNDING):
+                raise InconsistentResultError(f"labels below {asked_s:.9g} s end in {value}")
+            high_s = found.objective_s
+
+
+def take_fastest_of_equals(problem: LayoutProblem, found: Found, deadline: Deadline) -> None:
+    """Among plans of the best bottleneck the one of least latency, as far as time allows."""
+    if found.choice is None:
+        return
+    most_s = times_of(problem, found.choice).bottleneck_s
+    second = problem.but(objective="latency", max_bottleneck_s=most_s)
+    other = Found(second, deadline)
+    other.offer(found.choice)
+    minimise(second, other)
+    if other.choice is not None:
+        found.choice = other.choice
+
+
+def _charges(problem: LayoutProblem, loss: float, entry: Floats | None) -> Charges:
+    return charges_of(problem, 1.0, loss, _nothing(problem) if entry is None else entry)
+
+
+def _nothing(problem: LayoutProblem) -> Floats:
+    return np.zeros(len(problem.uses))
+
+
+def _caps(problem: LayoutProblem) -> Caps:
+    return Caps(
+        most(problem.max_latency_s), most(problem.max_bottleneck_s), most(problem.max_loss)
+    )
+
+
+class _Priced:
+    """Prices of loss and of stored bytes whose bound is the highest that was found."""
+
+    def __init__(self, network: Network, found: Found, free: Completions) -> None:
+        self._network, self._found = network, found
+        self._problem = problem = network.problem
+        positions = problem.arcs[0].weight_bytes.shape[2]
+        limits = problem.memory_limit_bytes[:, :positions]
+        limited = limits < NO_LIMIT
+        # what weights alone may take, and a unit in which all limited nodes count alike
+        room = np.maximum(limits - self._least_live(), 0)
+        self._room = np.where(limited, room, 0).astype(np.float64)
+        self._unit = np.where(limited, 1.0 / np.maximum(limits, 1), 0.0)
+        self.bound_s = free.least
+        self.best = Bound(free, 1.0, 0.0, None, np.inf)
+        self.allowance = 0.0
+        self._prices = [0.0, 0.0]
+
+    def _least_live(self) -> Ints:
+        """The least that each node holds beside weights at the fullest layer."""
+        live = [
+            np.where(arcs.allowed[..., None], arcs.live_bytes, NO_LIMIT).min(axis=1)
+            for arcs in self._problem.arcs
+        ]
+        # a stage need not have every layer: only what any layer needs is certain
+        least: Ints = np.min(live, axis=0)
+        return np.where(least >= NO_LIMIT, 0, least)
+
+    def improve(self) -> None:
+        """Raise the bound by the price of loss, then by that of memory, and both once more."""
+        limited = [self._problem.max_loss is not None, bool((self._unit > 0).any())]
+        for _ in range(2 if all(limited) else 1):
+            for which in np.flatnonzero(limited):
+                self._raise(int(which))
+
+    def _raise(self, which: int) -> None:
+        """The best of one price: where the lines of two plans meet lies the next to try."""
+        prices = list(self._prices)
+
+        def line_at(price: float) -> _Line | None:
+            prices[which] = price
+            return self._line(prices[0], prices[1], which)
+
+        low, high = line_at(0.0), None
+        if low is None or low.excess <= 0:
+            return
+        best, best_price = low.value, 0.0
+        price = self._prices[which] or low.base / low.excess * 1e-2
+        for _ in range(_MULTIPLIERS):
+            line = None if self._found.deadline.passed else line_at(price)
+            if line is None:
+                break
+            if line.value > best:
+                best, best_price = line.value, price
+            if line.excess <= 0:
+                high = line
+            else:
+                low = line
+            if high is None:
+                price *= 8
+                if price > low.base * 1e30:  # nothing keeps this limit
+                    break
+                continue
+            if low.excess <= high.excess:
+                break
+            price = (high.base - low.base) / (low.excess - high.excess)
+            if low.base + price * low.excess <= best * (1 + 1e-9):
+                break
+        self._prices[which] = best_price
+
+    def _line(self, loss: float, memory: float, which: int) -> _Line | None:
+        """The bound at some prices, and its cheapest way as a line over one of them."""
+        problem = self._problem
+        prices = memory * self._unit
+        charges = _charges(problem, loss, -(prices * self._room).sum(axis=1))
+        if memory:
+            stored = [
+                np.einsum("gp,gap->ga", prices, arcs.weight_bytes.astype(np.float64))
+                for arcs in problem.arcs
+            ]
+            arcs = tuple(a + b for a, b in zip(charges.arcs, stored, strict=True))
+            charges = replace(charges, arcs=arcs)
+        completions = Completions(self._network, charges)
+        if not np.isfinite(completions.least):
+            return None
+        allowance = loss * (problem.max_loss or 0.0)
+        value = completions.least - allowance
+        choice = completions.cheapest()
+        self._found.offer(choice)
+        if value > self.bound_s:
+            self.bound_s, self.allowance = value, allowance
+            self.best = Bound(completions, 1.0, loss, prices if memory else None, np.inf)
+        price, excess = (
+            (loss, loss_of(problem, choice) - (problem.max_loss or 0.0)),
+            (memory, self._stored_too_much(choice)),
+        )[which]
+        return _Line(value, excess, value - price * excess)
+
+    def _stored_too_much(self, choice: Choice) -> float:
+        """How far the weights of all stages are above their room, in the common unit."""
+        problem, total = self._problem, 0.0
+        for start, last, group in choice.runs():
+            stored = np.zeros(self._unit.shape[1])
+            for layer in range(start, last + 1):
+                stored += problem.arc(layer).weight_bytes[group, choice.options[layer]]
+            total += float((self._unit[group] * (stored - self._room[group])).sum())
+        return total
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A bound, and that of its plan at other prices: ``base + price · excess``."""
+
+    value: float
+    excess: float
+    base: float
