@@ -31,13 +31,14 @@ class Course:
         Of the output.
     reads : tuple of (Span or None)
         Per input; None: a position reads all of it.
-    sums : bool
-        The output has no positions: it adds up what each of the first input's gives.
+    adds : bool
+        Every position adds up what those of the first input give that it reads; one alone, or an
+        output without positions, all of them.
     """
 
     axis: Axis | None
     reads: tuple[Span | None, ...]
-    sums: bool = False
+    adds: bool = False
 
 
 def course(operator: Operator, inputs: Sequence[Placed]) -> Course | None:
@@ -67,12 +68,15 @@ def _spanned(operator: Operator, inputs: Sequence[Placed]) -> Course | None:
         return None
     here = axis.dimension
     span = _span(operator, here, before[here], shape[here])
+    averages = operator.kind == "pool" and operator.op in _AVERAGES
     if span is None:
-        adds = operator.op in _AVERAGES and shape[here] == 1 and axis.is_whole
-        return Course(None, (None,) * len(inputs), sums=True) if adds else None
+        adds = averages and shape[here] == 1 and axis.is_whole
+        return Course(None, (None,) * len(inputs), adds=True) if adds else None
     if span == SAME and before[here] == shape[here]:
         return _alone(axis, SAME, len(inputs))
-    return _alone(along(shape, here), span, len(inputs)) if axis.is_whole else None
+    if not axis.is_whole:
+        return None
+    return Course(along(shape, here), (span, *(None,) * (len(inputs) - 1)), averages)
 
 
 def _span(operator: Operator, dimension: int, before: int, after: int) -> Span | None:
@@ -89,7 +93,7 @@ _MOVING = frozenset({"conv", "conv_transpose", "pool", "recurrent"})
 _AVERAGES = frozenset(
     (
         "_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
-        "adaptive_avg_pool3d global_average_pool"
+        "adaptive_avg_pool3d average_pool avg_pool1d avg_pool2d avg_pool3d global_average_pool"
     ).split()
 )
 
@@ -166,7 +170,7 @@ def _reduce(operator: Operator, inputs: Sequence[Placed]) -> Course | None:
         return None
     if axis.dimension in operator.axes:
         adds = operator.op in ("mean", "sum")
-        return Course(None, (None,) * len(inputs), sums=True) if adds else None
+        return Course(None, (None,) * len(inputs), adds=True) if adds else None
     kept = len(operator.output.shape) == len(before)
     gone = 0 if kept else sum(other < axis.dimension for other in operator.axes)
     return _alone(axis.moved(-gone), SAME, len(inputs))

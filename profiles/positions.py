@@ -31,7 +31,7 @@ class Followed:
 
     count: int
     reads: tuple[Span | None, ...]
-    sums: bool = False
+    adds: bool = False
     statistics_bytes: int = 0
 
     def numbers(self) -> Iterator[tuple[str, int]]:
@@ -48,7 +48,7 @@ class Followed:
         return Geometry(
             count=int(self.count),
             reads=tuple(None if span is None else _window(span) for span in self.reads),
-            sums=self.sums,
+            adds=self.adds,
             statistics_bytes=int(self.statistics_bytes),
         )
 
@@ -79,7 +79,7 @@ class Positions:
 
     def note(self, operator: Operator, found: Course | None) -> None:
         """Keep what becomes of them."""
-        if found is None or (found.axis is None and not found.sums):
+        if found is None or (found.axis is None and not found.adds):
             self.layers.append(None)
             return
         told = 0
@@ -88,14 +88,18 @@ class Positions:
             if operator.kind == "norm" and found.axis.dimension in operator.axes:
                 told = told_by_norm(operator) * operator.groups * statistic_bytes(operator)
         count = found.axis.count if found.axis is not None else 0
-        self.layers.append(Followed(count, found.reads, found.sums, told))
+        self.layers.append(Followed(count, found.reads, found.adds, told))
 
 
 def samples_of(graph: Graph, operands: Operands) -> Positions:
     """Samples of the batch: dimension 0 of the inputs, where as long as that of the first."""
     batched = [tensor for tensor in graph.inputs if len(tensor.shape) > 1]
     batch = batched[0].shape[0] if batched else 0
-    found = Positions({t.name: along(t.shape, 0) for t in batched if t.shape[0] == batch}, [])
+    found = Positions({}, [])
+    for tensor in batched:
+        first = along(tensor.shape, 0)
+        if first.count == batch and not meets(first, operands[tensor.name].layout):
+            found.axes[tensor.name] = first
     for operator in graph.operators:
         went, shape = found.take(operator, operands), operator.output.shape
         if went is None and operator.kind not in _WHOLE and len(shape) > 1 and shape[0] == batch:

@@ -117,7 +117,7 @@ class TensorSpec(Frozen):
     bytes: Count
     features: Positive
     positions: Count = Field(default=0, description="rows or tokens; 0 if it has none")
-    samples: Count = Field(default=0, description="of a batch; 0 if there is one alone")
+    samples: Count = Field(default=0, description="of a batch; 0 if it has none that are followed")
     dtype: Name = "float32"
 
     def check(self) -> None:

@@ -122,11 +122,14 @@ def _one_resized(
     scale: float | None,
     given: dict[str, object],
 ) -> Span | None:
+    if places == "align_corners" and scale is not None and scale * before != after:
+        return None  # where the last entry lies is told in two ways
     if mode in (b"linear", b"cubic"):
         return spans.resized(before, after, places, (0, 1) if mode == b"linear" else (-1, 2), scale)
     if mode != b"nearest":
         return None
-    down = given.get("nearest_mode") == b"floor"  # else up to the next
+    # Rounded down from the entry's own place on; else up to the next, or up to the first.
+    down = given.get("nearest_mode") == b"floor" and places == "asymmetric"
     return spans.resized(before, after, places, (0, 0) if down else (0, 1), scale)
 
 

@@ -98,13 +98,11 @@ def _scales(call: Call, count: int) -> Sequence[float | None]:
 
 
 def _padded(call: Call, rank: int) -> Spans:
-    mode = call.value("mode", "constant")
-    if not isinstance(mode, str):
-        return ()
+    mode = str(call.value("mode", "constant"))
     mode = "reflect" if "reflection" in call.base else mode
     mode = "replicate" if "replication" in call.base else mode
     amounts = call.integers("pad") or call.integers("padding")
     if amounts is None or len(amounts) % 2 or len(amounts) > 2 * rank:
-        return ()
+        return (None,) * rank  # a shifted dimension may keep its size
     pairs = list(zip_longest(amounts[::2], amounts[1::2]))
     return spans.behind(rank, [spans.padded(*pair, mode) for pair in reversed(pairs)])

@@ -208,7 +208,7 @@ def test_models_say_where_they_come_from(name: str) -> None:
 
 @pytest.mark.parametrize("name", model_names())
 def test_files_stay_small(name: str) -> None:
-    assert (LIBRARY / "models" / f"{name}.json").stat().st_size < 1.5e6
+    assert (LIBRARY / "models" / f"{name}.json").stat().st_size < 1.7e6
 
 
 # Clusters

@@ -366,3 +366,50 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...]]] = {
 def test_networks(name: str) -> None:
     make, inputs = NETWORKS[name]
     check(make(), *inputs)
+
+
+ADDING: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
+    "mean": (lambda x: x.mean((2, 3)), True),
+    "sum": (lambda x: x.sum(2), True),
+    "adaptive": (lambda x: functional.adaptive_avg_pool2d(x, 1), True),
+    "pooling of all": (lambda x: functional.avg_pool2d(x, (6, 4)), True),
+    "pooling of most": (lambda x: functional.avg_pool2d(x, (4, 2), 3), True),
+    "pooling of some": (lambda x: functional.avg_pool2d(x, 2), False),
+    "maximum": (lambda x: x.amax((2, 3)), False),
+    "pooled maximum": (lambda x: functional.adaptive_max_pool2d(x, 1), False),
+    "variance": (lambda x: x.var((2, 3)), False),
+    "beside rows": (lambda x: x.mean(3), False),
+}
+
+
+@pytest.mark.parametrize("name", ADDING)
+def test_what_adds_up_over_positions(name: str) -> None:
+    function, adds = ADDING[name]
+    network = Network(Apply(lambda _, x: function(x)), x := image(2, 3, 6, 4))
+    geometry = network.traced.profile.layers[0].positions
+    assert bool(geometry and geometry.sums) is adds
+    if adds:
+        assert geometry is not None
+        parts = torch.stack(
+            [function(x * (torch.arange(6)[:, None] == row)) for row in range(x.shape[2])]
+        )
+        assert torch.allclose(parts.sum(0), function(x))
+        assert geometry.count < 2
+
+
+def test_statistics_that_nodes_tell_each_other() -> None:
+    told = {
+        nn.LayerNorm((4, 6, 5)): 2 * 2,  # mean and variance of both samples
+        nn.InstanceNorm2d(4): 2 * 2 * 4,
+        nn.GroupNorm(2, 4): 2 * 2 * 2,
+        nn.RMSNorm((4, 6, 5)): 2,
+        nn.LayerNorm(5): 0,
+        nn.BatchNorm2d(4): 0,
+    }
+    for module, numbers in told.items():
+        network = check(module, image(2, 4, 6, 5))
+        (layer,) = network.traced.profile.layers
+        assert layer.positions is not None
+        assert layer.positions.statistics_bytes == 8 * numbers, module
+        assert layer.samples is not None
+        assert layer.samples.statistics_bytes == 0
