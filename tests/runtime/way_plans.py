@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Walk:
             found.append((name, layout))
         return tuple(found)
 
-    def plans(self, wanted: dict[str, Way] | None = None) -> tuple[LayerPlan, ...]:
+    def plans(self, wanted: Mapping[str, Way] | None = None) -> tuple[LayerPlan, ...]:
         found: list[LayerPlan] = []
         row = self.rows.start
         while row < self.rows.stop:
@@ -71,12 +71,11 @@ class Walk:
         layer = self.layers[row]
         if self.nodes == 1:
             return LayerPlan(name=layer.name, nodes=1)
-        for number in self.rng.permutation(len(WAYS)):
-            way = WAYS[number] if wanted is None else wanted
+        ways = [WAYS[number] for number in self.rng.permutation(len(WAYS))]
+        for way in ways if wanted is None else [wanted, *ways]:
             conversions = self.conversions([layer], way)
             if conversions is not None:
                 break
-            assert wanted is None, (layer.name, wanted)
         for item in conversions or ():
             self.holdings[item.tensor] = joined(self.holdings[item.tensor], item.target)
         self.holdings[layer.name] = frozenset((MADE_IN[way],))
@@ -116,6 +115,8 @@ class Walk:
             for name, layout in zip(layer.inputs, reads, strict=True):
                 if name in made:
                     continue
+                if way == "sums" and not self.on.can_lie(name, layout):
+                    return None
                 wanted: Layout = layout if self.on.can_lie(name, layout) else "whole"
                 steps = self._path(name, holdings[name], wanted)
                 if steps is None:
@@ -126,8 +127,7 @@ class Walk:
         return found
 
     def _unread(self, name: str) -> bool:
-        readers = [layer for layer in self.layers if name in layer.inputs]
-        return not readers
+        return not any(name in layer.inputs for layer in self.layers)
 
     def _path(self, name: str, holding: Holding, wanted: Layout) -> list[Conversion] | None:
         if holds(holding, wanted):
@@ -194,10 +194,10 @@ def way_plan(
     rng: np.random.Generator,
     *,
     casting: str = "unicast",
-    wanted: dict[str, Way] | None = None,
+    wanted: Mapping[str, Way] | None = None,
     settings: CostSettings | None = None,
 ) -> Plan:
-    """Stages at random cuts; on every layer any way that is possible, or the one that is wanted."""
+    """Stages at random cuts; on every layer any way that is possible, the wanted one first."""
     speeds = [speed for group in groups for speed in group]
     case = Case(model.profile, cluster(speeds, casting), settings or CostSettings())
     starts = [unit.start for unit in allocation_units(model.profile)][1:]
