@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from planner.domain.positions import Geometry, Window
+from planner.domain.positions import LARGEST, Geometry, Window
 from profiles.axis import SAME, Axis, along, meets, refined
 from profiles.axis_rules import Course, Placed, course
 from profiles.contract_elements import statistic_bytes, told_by_norm
@@ -73,21 +73,27 @@ class Positions:
     def take(self, operator: Operator, operands: Operands) -> Course | None:
         """Where an operator takes them; None where that is not known, or among features."""
         placed = [Placed(operands[name].tensor, self.axes.get(name)) for name in operator.inputs]
-        found = course(operator, placed)
-        amid = found and found.axis and meets(found.axis, operands[operator.name].layout)
-        return None if amid else found
+        try:
+            found = course(operator, placed)
+        except OverflowError:  # an expression beyond what a document holds
+            return None
+        if found is None or found.axis is None:
+            return found
+        amid = meets(found.axis, operands[operator.name].layout)
+        return None if amid or not all(map(_is_sane, found.reads)) else found
 
     def note(self, operator: Operator, found: Course | None) -> None:
         """Keep what becomes of them."""
-        if found is None or (found.axis is None and not found.adds):
+        axis = found.axis if found is not None else None
+        count = axis.count if axis is not None else 0
+        if found is None or count >= LARGEST or not (count or found.adds):
             self.layers.append(None)
             return
         told = 0
-        if found.axis is not None:
-            self.axes[operator.name] = found.axis
-            if operator.kind == "norm" and found.axis.dimension in operator.axes:
+        if axis is not None:
+            self.axes[operator.name] = axis
+            if operator.kind == "norm" and axis.dimension in operator.axes:
                 told = told_by_norm(operator) * operator.groups * statistic_bytes(operator)
-        count = found.axis.count if found.axis is not None else 0
         self.layers.append(Followed(count, found.reads, found.adds, told))
 
 
@@ -98,7 +104,7 @@ def samples_of(graph: Graph, operands: Operands) -> Positions:
     found = Positions({}, [])
     for tensor in batched:
         first = along(tensor.shape, 0)
-        if first.count == batch and not meets(first, operands[tensor.name].layout):
+        if first.count == batch < LARGEST and not meets(first, operands[tensor.name].layout):
             found.axes[tensor.name] = first
     for operator in graph.operators:
         went, shape = found.take(operator, operands), operator.output.shape
@@ -115,7 +121,7 @@ def positions_of(graph: Graph, operands: Operands, samples: Positions) -> Positi
     found = Positions({}, [])
     for tensor in graph.inputs:
         first = _first_free(tensor, operands[tensor.name].layout)
-        if first is not None:
+        if first is not None and tensor.shape[first] < LARGEST:
             found.axes[tensor.name] = along(tensor.shape, first)
     for operator in graph.operators:
         layout, batch = operands[operator.name].layout, samples.axes.get(operator.name)
@@ -126,6 +132,14 @@ def positions_of(graph: Graph, operands: Operands, samples: Positions) -> Positi
             went = _afresh(operator, layout, batch)
         found.note(operator, went)
     return found
+
+
+def _is_sane(span: Span | None) -> bool:
+    """Whether a window's numbers are of an order that a document may have."""
+    if span is None:
+        return True
+    numbers = (span.step, span.per, span.first, span.last)
+    return min(span.step, span.per) > 0 and max(map(abs, numbers)) < LARGEST
 
 
 def _first_free(tensor: Tensor, layout: Layout) -> int | None:
@@ -141,7 +155,10 @@ def _first_free(tensor: Tensor, layout: Layout) -> int | None:
 
 def _with_insides(went: Course, axis: Axis, layout: Layout, batch: Axis | None) -> Course:
     """What a reshape puts inside of each position as positions too, if it is nothing else."""
-    finer, span = refined(axis)
+    try:
+        finer, span = refined(axis)
+    except OverflowError:
+        return went
     shared = batch is not None and batch.dimension == axis.dimension and batch.inner < axis.inner
     if axis.inner == 1 or shared or meets(finer, layout) or went.reads[0] != SAME:
         return went

@@ -16,9 +16,10 @@ from pydantic import AliasChoices, Field, SerializerFunctionWrapHandler, model_s
 
 from planner.domain.arrays import Frozen
 
-_SMALL = 2**40  # so that products of two stay whole numbers of 64 bits
-_Step = Annotated[int, Field(ge=1, lt=_SMALL)]
-_Offset = Annotated[int, Field(gt=-_SMALL, lt=_SMALL)]
+LARGEST = 2**40
+"""Bound of all numbers of positions; products of a few stay whole numbers of 64 bits."""
+_Step = Annotated[int, Field(ge=1, lt=LARGEST)]
+_Offset = Annotated[int, Field(gt=-LARGEST, lt=LARGEST)]
 
 Mask = NDArray[np.bool_]
 
@@ -86,7 +87,7 @@ SAME = Window()
 class Geometry(_Brief):
     """How the positions of a layer's output follow from those of its inputs."""
 
-    count: Annotated[int, Field(ge=0, lt=_SMALL)] = Field(
+    count: Annotated[int, Field(ge=0, lt=LARGEST)] = Field(
         description="positions of the output; 0 if it has none to be parted by"
     )
     reads: tuple[Window | None, ...] = Field(
@@ -113,7 +114,7 @@ class Geometry(_Brief):
         """
         if not numbers:
             return self
-        if any(abs(number) >= _SMALL for number in numbers.values()):
+        if any(abs(number) >= LARGEST for number in numbers.values()):
             raise ValueError("positions are too many")
         reads = tuple(
             window and _changed(window, index, numbers) for index, window in enumerate(self.reads)

@@ -55,6 +55,8 @@ class Network:
         for node in self.traced.program.graph.nodes:
             if node.op == "placeholder":
                 self.values[node.name] = self._held(node.name, signature, given)
+            elif node.op == "get_attr":
+                self.values[node.name] = getattr(self.traced.program.graph_module, node.target)
             elif node.op == "call_function":
                 self.values[node.name] = self._run(node, self.values)
 
@@ -73,9 +75,11 @@ class Network:
         return given[name]
 
     def _run(self, node: Any, values: dict[str, Any]) -> Any:
-        arguments, options = torch.fx.node.map_arg(
-            (node.args, node.kwargs), lambda other: values[other.name]
-        )
+        def own(other: Any) -> Any:
+            value = values[other.name]
+            return value.clone() if isinstance(value, Tensor) else value  # some write in place
+
+        arguments, options = torch.fx.node.map_arg((node.args, node.kwargs), own)
         if "device" in options:
             options = {**options, "device": torch.device("cpu")}
         with torch.no_grad():
@@ -84,6 +88,8 @@ class Network:
     def readings(self, axis: str) -> Iterator[Reading]:
         """Of all calls whose input and output both have positions (``axis``) to be parted by."""
         for call in self.traced.calls:
+            if call.node not in self.nodes:
+                continue  # inside of a graph that another one runs
             for value, source in call.reads.items():
                 for output, place in call.outputs.items():
                     found = self._reading(call, value, source, output, place, axis)

@@ -213,3 +213,20 @@ def test_a_quantised_tensor_depends_on_all_of_it() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     (layer, *_) = from_onnx(model.SerializeToString()).layers
     assert layer.positions == Geometry(count=11, reads=(None,))
+
+
+@pytest.mark.parametrize("options", [{"strides": [2**50, 1]}, {"dilations": [2**50, 1]}])
+def test_windows_beyond_all_bounds_are_not_followed(options: dict[str, list[int]]) -> None:
+    filters = np.ones((2, 2, 1, 3), dtype=np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], **options)],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 4)],
+        [onnx.numpy_helper.from_array(filters, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    (layer,) = from_onnx(model.SerializeToString()).layers
+    assert layer.samples == Geometry(count=1, reads=(SAME,))
+    assert layer.positions is not None
+    assert all(window is None or window.step < 2**40 for window in layer.positions.reads)
