@@ -158,7 +158,7 @@ class _Slicer:
     def _collected(self, name: str) -> OutputForm:
         """Which node has which elements of an output at the end."""
         last = self._groups[-1]
-        stored = last.stock.as_made(name)
+        stored = last.stock.main(name)
         if stored.layout == "sums":
             raise BadInputError(f"stages: {name!r} is an output, and its parts are not added up")
         parts = []
@@ -166,4 +166,4 @@ class _Slicer:
             region = last.holdings.region(name, extent)
             if not region.empty:
                 parts.append(Part(member, torch.from_numpy(region.positions)))
-        return OutputForm(self._tensors[name].shape, tuple(parts))
+        return OutputForm(self._tensors[name].shape, tuple(parts), stored.key)

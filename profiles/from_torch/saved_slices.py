@@ -41,6 +41,7 @@ class OutputDocument(Frozen):
     name: str
     shape: tuple[Size, ...]
     nodes: tuple[str, ...] = Field(min_length=1)
+    stored: str | None = Field(default=None, description="what they store it under; null: NAME")
 
 
 class StretchDocument(Frozen):
@@ -137,6 +138,7 @@ def load_slices(folder: str | os.PathLike[str]) -> Slices:
             item.name: OutputForm(
                 item.shape,
                 tuple(Part(n, tensors[n][f"#output/{item.name}"].long()) for n in item.nodes),
+                item.stored or item.name,
             )
             for item in index.outputs
         }
@@ -179,7 +181,10 @@ def _index(slices: Slices) -> SlicesDocument:
         ),
         outputs=tuple(
             OutputDocument(
-                name=name, shape=form.shape, nodes=tuple(part.node for part in form.parts)
+                name=name,
+                shape=form.shape,
+                nodes=tuple(part.node for part in form.parts),
+                stored=form.stored,
             )
             for name, form in slices.outputs.items()
         ),

@@ -18,6 +18,7 @@ from planner.domain.layouts import (
     Way,
     holds,
     joined,
+    settled,
 )
 from planner.domain.plan import LayerPlan, Plan, StagePlan
 from planner.domain.settings import CostSettings
@@ -78,7 +79,7 @@ class Walk:
                 break
         for item in conversions or ():
             self.holdings[item.tensor] = joined(self.holdings[item.tensor], item.target)
-        self.holdings[layer.name] = frozenset((MADE_IN[way],))
+        self._settle(layer, MADE_IN[way])
         return LayerPlan(
             name=layer.name,
             nodes=self.nodes,
@@ -88,6 +89,11 @@ class Walk:
             until=until,
             kept_features=self.kept(row) if way == "features" else None,
         )
+
+    def _settle(self, layer: LayerProfile, made: Layout) -> None:
+        for name in layer.inputs:
+            self.holdings[name] = settled(self.holdings[name])
+        self.holdings[layer.name] = frozenset((made,))
 
     def kept(self, row: int) -> tuple[tuple[int, ...], ...] | None:
         owned = self.shares.owned[row]
@@ -173,7 +179,7 @@ class Walk:
             self.holdings[item.tensor] = joined(self.holdings[item.tensor], item.target)
         found = []
         for layer in layers:
-            self.holdings[layer.name] = frozenset(("positions",))
+            self._settle(layer, "positions")
             found.append(
                 LayerPlan(
                     name=layer.name,

@@ -128,7 +128,8 @@ class StageCutter:
         if any(step.kernel in NUMBERS for step in steps.values()):
             self._tell(view, works, steps)
         on.stock.put(Stored(layer.name, layer.name, MADE_IN[way], view.makes))
-        gone = [key for t, last in self._last.items() if last == row for key in on.stock.keys(t)]
+        gone = [key for name in dict.fromkeys(layer.inputs) for key in on.stock.settle(name)]
+        gone += [key for t, last in self._last.items() if last == row for key in on.stock.keys(t)]
         found = {}
         for node, member in enumerate(on.nodes):
             found[member] = replace(

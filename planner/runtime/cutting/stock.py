@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.domain.layouts import LAYOUTS, Layout, joined
+from planner.domain.layouts import LAYOUTS, Holding, Layout, joined, settled
 from planner.errors import InconsistentResultError
 from planner.runtime.running.extents import Extent
 
@@ -42,12 +42,18 @@ class Stock:
     def add(self, made: Stored) -> list[str]:
         """A layout that a conversion has added; returns what is not stored any longer."""
         lying = self._found[made.tensor]
-        left = joined(frozenset(lying), made.layout)
-        gone = [item.key for layout, item in lying.items() if layout not in left]
-        self._found[made.tensor] = {
-            layout: item for layout, item in lying.items() if layout in left
-        } | {made.layout: made}
+        gone = self._leave(made.tensor, joined(frozenset(lying), made.layout))
+        self._found[made.tensor][made.layout] = made
         return [key for key in gone if key != made.key]
+
+    def settle(self, name: str) -> list[str]:
+        """A layer that reads a tensor has run; returns what is not stored any longer."""
+        return self._leave(name, settled(frozenset(self._found[name])))
+
+    def _leave(self, name: str, left: Holding) -> list[str]:
+        lying = self._found[name]
+        self._found[name] = {layout: item for layout, item in lying.items() if layout in left}
+        return [item.key for layout, item in lying.items() if layout not in left]
 
     def read(self, name: str, layout: Layout) -> Stored:
         """A tensor as it is to be read; all of it where every node has that.
@@ -69,10 +75,6 @@ class Stock:
         """The layout in which a tensor is handed on."""
         lying = self._found[name]
         return next(lying[layout] for layout in LAYOUTS if layout in lying)
-
-    def as_made(self, name: str) -> Stored:
-        """What is stored under a tensor's own name."""
-        return next(item for item in self._found[name].values() if item.key == name)
 
     def keys(self, name: str) -> list[str]:
         """All that a tensor is stored under."""

@@ -32,10 +32,11 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class OutputForm:
-    """Shape of a model output, and the parts that it is put together from."""
+    """Shape of a model output, the parts it is put together from, what nodes store it under."""
 
     shape: tuple[int, ...]
     parts: tuple[Part, ...]
+    stored: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +153,8 @@ class Slices:
 
     def _collected(self, name: str) -> torch.Tensor:
         form = self.outputs[name]
-        first = self.nodes[form.parts[0].node].values[name]
+        first = self.nodes[form.parts[0].node].values[form.stored]
         whole = torch.empty(prod(form.shape), dtype=first.dtype)
         for part in form.parts:
-            whole[part.positions] = self.nodes[part.node].values[name].reshape(-1)
+            whole[part.positions] = self.nodes[part.node].values[form.stored].reshape(-1)
         return whole.reshape(form.shape)
