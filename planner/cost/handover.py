@@ -17,7 +17,7 @@ from planner.cost.layouts import GroupLayouts, crossing_bytes
 from planner.cost.ownership import FeatureShares
 from planner.cost.sparsity import numbered
 from planner.domain.cluster import Cluster
-from planner.domain.layouts import Layout
+from planner.domain.layouts import LAYOUTS, Layout
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED, count_handed_over, count_owned
 from planner.domain.settings import CostSettings
@@ -87,24 +87,49 @@ class Crossings:
         self, handovers: Handovers, laid: Callable[[tuple[str, ...]], Laid]
     ) -> None:
         self._handovers, self._laid = handovers, laid
-        self._known: dict[tuple[int, int, str, Layout, Layout], NDArray[np.int64]] = {}
+        self._known: dict[tuple[int, int, str, Layout], NDArray[np.int64]] = {}
 
     def cost(
         self,
         sender: tuple[str, ...],
         receiver: tuple[str, ...],
-        cases: Sequence[Sequence[tuple[str, Layout, Layout]]],
+        tensors: Sequence[str],
+        lies: NDArray[np.int64],
+        inputs: Sequence[str],
     ) -> tuple[Array, Array]:
-        """Seconds, and seconds of a shared medium, of each case, shape (C,)."""
+        """Seconds, and seconds of a shared medium, of each case, shape (C,).
+
+        Parameters
+        ----------
+        sender, receiver : tuple of str
+            Nodes of the groups.
+        tensors : sequence of str
+            T of them.
+        lies : int array, shape (C, T)
+            Layout of every tensor in every case, by its number in `LAYOUTS`, on both sides; a
+            node alone holds everything.
+        inputs : sequence of str
+            Model inputs, which go along whole.
+        """
         one, other = self._laid(sender), self._laid(receiver)
-        moved = np.zeros((len(cases), len(sender), len(receiver)), dtype=np.int64)
-        for index, tensors in enumerate(cases):
-            for name, lies, arrives in tensors:
-                key = id(one.layouts), id(other.layouts), name, lies, arrives
-                if key not in self._known:
-                    self._known[key] = self._handovers.crossing_of(one, other, name, lies, arrives)
-                moved[index] += self._known[key]
+        moved = np.zeros((len(lies), len(sender), len(receiver)), dtype=np.int64)
+        for at, name in enumerate(tensors):
+            used = np.unique(lies[:, at])
+            each = np.stack([self._crossing(one, other, name, LAYOUTS[code]) for code in used])
+            moved += each[np.searchsorted(used, lies[:, at])]
+        for name in inputs:
+            moved += self._crossing(one, other, name, "whole")
         return self._handovers.time_moved(one, other, moved)
+
+    def _crossing(self, one: Laid, other: Laid, name: str, lies: Layout) -> NDArray[np.int64]:
+        key = id(one.layouts), id(other.layouts), name, lies
+        if key not in self._known:
+            has, needs = (
+                "whole" if len(laid.positions) == 1 else lies for laid in (one, other)
+            )
+            found = self._handovers.crossing_of(one, other, name, has, needs)  # type: ignore[arg-type]
+            self._known[key] = found
+        return self._known[key]
 
 
 class Handovers:

@@ -19,7 +19,7 @@ from planner.cost.table import CostTable
 from planner.cost.ways import MADE_IN, NeededPositions, Work, layouts_read, work_of
 from planner.cost.work import work_s
 from planner.domain.cluster import Cluster
-from planner.domain.layouts import WHOLE, Holding, Layout, Way, holds, joined
+from planner.domain.layouts import WHOLE, Holding, Layout, Way, holds, joined, settled
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.positions import Geometry, Mask
 from planner.domain.settings import CostSettings
@@ -146,6 +146,8 @@ class _Walk:
             and self.holdings[layer.inputs[0]] == {made_in}
         )
         total = held + buffers + self._run_buffers + (0 if in_place else output)
+        for name in layer.inputs:
+            self.holdings[name] = settled(self.holdings[name])
         self.holdings[layer.name] = frozenset((made_in,))
         self._free(row)
         if self._run is not None and plan.name == plan.until:

@@ -67,3 +67,11 @@ def joined(holding: Holding, layout: Layout) -> Holding:
     if layout == "whole":
         return WHOLE
     return frozenset((holding - {"sums"}) | {layout})
+
+
+def settled(holding: Holding) -> Holding:
+    """What is left of a holding once a layer has run.
+
+    A copy on one node serves that layer alone: it is not kept beside other layouts.
+    """
+    return holding - {"one-node"} if len(holding) > 1 else holding

@@ -46,6 +46,8 @@ def random_problem(seed: int, *, limits: bool = True) -> LayoutProblem:
             LayerArcs(
                 before=np.array(before),
                 after=np.array(after),
+                option=np.arange(count),
+                rest=np.zeros(count, dtype=np.int64),
                 latency_s=latency,
                 busy_s=busy,
                 medium_s=rng.integers(0, 10, shape) * 1e-3 * shared,
@@ -53,6 +55,7 @@ def random_problem(seed: int, *, limits: bool = True) -> LayoutProblem:
                 allowed=allowed,
                 weight_bytes=rng.integers(0, 9, (*shape, positions)),
                 live_bytes=rng.integers(0, 6, (*shape, positions)),
+                rest_bytes=np.zeros((groups, 1, positions), dtype=np.int64),
             )
         )
     cut_kind = np.where(rng.random(layers - 1) < 0.8, np.arange(layers - 1), -1)

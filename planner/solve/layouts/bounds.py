@@ -65,7 +65,7 @@ class Charges:
 
     Attributes
     ----------
-    arcs : tuple of float arrays, shape (G, A)
+    options : tuple of float arrays, shape (G, O)
         Of every kind of layer; infinite where not allowed.
     cuts : tuple of float arrays, shape (G, G, M)
     entry : float array, shape (G,)
@@ -75,7 +75,7 @@ class Charges:
     end : float array, shape (G, S)
     """
 
-    arcs: tuple[Floats, ...]
+    options: tuple[Floats, ...]
     cuts: tuple[Floats, ...]
     entry: Floats
     first: Floats
@@ -86,7 +86,7 @@ def charges_of(problem: LayoutProblem, latency: float, loss: float, entry: Float
     """Latency and loss, so much for each, and what the groups' stages begin with."""
     ends = np.isfinite(problem.output_s)
     return Charges(
-        arcs=tuple(
+        options=tuple(
             np.where(arcs.allowed, latency * arcs.latency_s + loss * arcs.loss, np.inf)
             for arcs in problem.arcs
         ),
@@ -110,10 +110,11 @@ class Completions:
         last = np.where(graph.final[:, None], charges.end[group], np.inf)
         self.rest: list[Floats] = [last]
         self.stays: list[Floats] = [last]
-        spread = [costs[group] for costs in charges.arcs]
+        spread = [costs[group] for costs in charges.options]
         for layer in range(problem.layers - 1, -1, -1):
             arcs = problem.arc(layer)
-            through = spread[int(problem.kind[layer])] + self.rest[-1][:, arcs.after]
+            through = spread[int(problem.kind[layer])][:, arcs.option]
+            through += self.rest[-1][:, arcs.after]
             here = np.full((len(group), int(problem.states[layer])), np.inf)
             states, first = arcs.begins
             here[:, states] = np.minimum.reduceat(through, first, axis=1)
@@ -181,9 +182,9 @@ class Completions:
                     starts.append(layer)
                     groups.append(int(network.group[q]))
             arcs = problem.arc(layer)
-            costs = self.charges.arcs[int(problem.kind[layer])][network.group[q]]
+            costs = self.charges.options[int(problem.kind[layer])][network.group[q]]
             mine = np.flatnonzero(arcs.before == state)
-            through = costs[mine] + self.rest[layer + 1][q, arcs.after[mine]]
+            through = costs[arcs.option[mine]] + self.rest[layer + 1][q, arcs.after[mine]]
             arc = int(mine[through.argmin()])
             options.append(arc)
             state = int(arcs.after[arc])

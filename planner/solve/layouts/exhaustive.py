@@ -72,7 +72,8 @@ def _behind(
             yield Choice(starts=starts, groups=groups, options=np.array(options))
         return
     arcs, group = problem.arc(layer), groups[-1]
-    for arc in np.flatnonzero((arcs.before == state) & arcs.allowed[group]).tolist():
+    open_arcs = (arcs.before == state) & arcs.allowed[group, arcs.option]
+    for arc in np.flatnonzero(open_arcs).tolist():
         after = int(arcs.after[arc])
         more = (*options, arc)
         yield from _behind(problem, layer + 1, after, starts, groups, more, fresh=False)

@@ -224,19 +224,20 @@ class LabelSearch:
         offset = np.arange(len(origin)) - np.repeat(np.cumsum(counts) - counts, counts)
         arc = begins[at[origin]] + offset
         group = self._network.group[labels.q[origin]]
-        allowed = arcs.allowed[group, arc]
+        allowed = arcs.allowed[group, arcs.option[arc]]
         origin, arc, group = origin[allowed], arc[allowed], group[allowed]
+        option = arcs.option[arc]
         used = labels.used[origin]
-        used[:, 0] += arcs.latency_s[group, arc]
+        used[:, 0] += arcs.latency_s[group, option]
         if self._has_loss:
-            used[:, 1] += arcs.loss[group, arc]
+            used[:, 1] += arcs.loss[group, option]
         if self._has_medium:
-            used[:, 2] += arcs.medium_s[group, arc]
+            used[:, 2] += arcs.medium_s[group, option]
         for resource in range(self._resources):
-            used[:, 3 + resource] += arcs.busy_s[resource, group, arc]
+            used[:, 3 + resource] += arcs.busy_s[resource, group, option]
         if self._positions:
-            used[:, self._weights] += arcs.weight_bytes[group, arc]
-            used[:, self._live] = np.maximum(used[:, self._live], arcs.live_bytes[group, arc])
+            used[:, self._weights] += arcs.weight_bytes[group, option]
+            used[:, self._live] = np.maximum(used[:, self._live], arcs.held_bytes(group, arc))
         new = _Labels(labels.q[origin], arcs.after[arc], used, np.arange(len(origin)))
         new = self._prune(new, layer + 1)
         kept = new.number

@@ -29,22 +29,30 @@ START = 1
 
 @dataclass(frozen=True, eq=False)
 class LayerArcs:
-    """The options of one kind of layer: A arcs over G groups, P positions and R resources.
+    """The options of one kind of layer: A arcs and O options over G groups and P positions.
 
     Attributes
     ----------
     before, after : int array, shape (A,)
         States; ``before`` rises.
-    latency_s, medium_s, loss : float array, shape (G, A)
-    busy_s : float array, shape (R, G, A)
+    option : int array, shape (A,)
+        What an arc costs: several lead from state to state alike.
+    rest : int array, shape (A,)
+        Which of ``rest_bytes`` lie beside it.
+    latency_s, medium_s, loss : float array, shape (G, O)
+    busy_s : float array, shape (R, G, O)
         What each resource of a stage does.
-    allowed : bool array, shape (G, A)
-    weight_bytes, live_bytes : int array, shape (G, A, P)
+    allowed : bool array, shape (G, O)
+    weight_bytes, live_bytes : int array, shape (G, O, P)
         P is 0 where no limit on memory can bind.
+    rest_bytes : int array, shape (G, ..., P)
+        Live bytes of what the layer does not touch.
     """
 
     before: Ints
     after: Ints
+    option: Ints
+    rest: Ints
     latency_s: Floats
     busy_s: Floats
     medium_s: Floats
@@ -52,6 +60,14 @@ class LayerArcs:
     allowed: NDArray[np.bool_]
     weight_bytes: Ints
     live_bytes: Ints
+    rest_bytes: Ints
+
+    def held_bytes(self, group: Ints | int, arc: Ints | int) -> Ints:
+        """Live bytes of arcs on groups, shape (..., P)."""
+        held: Ints = self.live_bytes[group, self.option[arc]] + self.rest_bytes[
+            group, self.rest[arc]
+        ]
+        return held
 
     @cached_property
     def begins(self) -> tuple[Ints, Ints]:
@@ -158,6 +174,10 @@ class LayoutProblem:
         """The arcs of a layer."""
         return self.arcs[int(self.kind[layer])]
 
+    def option(self, choice: Choice, layer: int) -> int:
+        """What the arc that was chosen for a layer costs."""
+        return int(self.arc(layer).option[choice.options[layer]])
+
     def arrival(self, group: int, costs: CutCosts, main: int) -> int:
         """The state in which a group begins behind a cut."""
         return ALONE if self.nodes[group] == 1 else int(costs.arrival[main])
@@ -183,7 +203,7 @@ def find_faults(problem: LayoutProblem, choice: Choice) -> list[str]:
     for start, last, group in choice.runs():
         for layer in range(start, last + 1):
             arcs, arc = problem.arc(layer), int(choice.options[layer])
-            if not problem.arcs[problem.kind[layer]].allowed[group, arc]:
+            if not arcs.allowed[group, arcs.option[arc]]:
                 found.append("an option that is not allowed")
             if layer > start and arcs.before[arc] != behind:
                 found.append("an option that does not begin where the one before ends")
@@ -207,9 +227,10 @@ def times_of(problem: LayoutProblem, choice: Choice) -> Times:
         busy = np.zeros(len(problem.arcs[0].busy_s))
         for layer in range(start, last + 1):
             arcs, arc = problem.arc(layer), int(choice.options[layer])
-            latency += arcs.latency_s[group, arc]
-            medium += arcs.medium_s[group, arc]
-            busy += arcs.busy_s[:, group, arc]
+            option = int(arcs.option[arc])
+            latency += arcs.latency_s[group, option]
+            medium += arcs.medium_s[group, option]
+            busy += arcs.busy_s[:, group, option]
         busiest = max(busiest, float(busy.max()))
     for (_, last, group), (start, _, following) in itertools.pairwise(choice.runs()):
         costs = problem.cut_costs[problem.cut_kind[last]]
@@ -236,7 +257,7 @@ def loss_of(problem: LayoutProblem, choice: Choice) -> float:
     """The limited loss, summed over the layers."""
     return float(
         sum(
-            problem.arc(layer).loss[group, choice.options[layer]]
+            problem.arc(layer).loss[group, problem.option(choice, layer)]
             for start, last, group in choice.runs()
             for layer in range(start, last + 1)
         )
@@ -248,8 +269,8 @@ def needed_bytes(problem: LayoutProblem, choice: Choice) -> list[tuple[int, Ints
     needed = []
     for start, last, group in choice.runs():
         layers = range(start, last + 1)
-        stored = [problem.arc(n).weight_bytes[group, choice.options[n]] for n in layers]
-        live = [problem.arc(n).live_bytes[group, choice.options[n]] for n in layers]
+        stored = [problem.arc(n).weight_bytes[group, problem.option(choice, n)] for n in layers]
+        live = [problem.arc(n).held_bytes(group, int(choice.options[n])) for n in layers]
         needed.append((group, np.sum(stored, axis=0) + np.max(live, axis=0)))
     return needed
 

@@ -23,7 +23,7 @@ _MOST_VARIABLES = 1_000_000  # some gigabytes
 
 def count_variables(problem: LayoutProblem) -> int:
     """How many arcs over all layers and groups there are at least."""
-    allowed = np.array([int(arcs.allowed.sum()) for arcs in problem.arcs])
+    allowed = np.array([int(arcs.allowed[:, arcs.option].sum()) for arcs in problem.arcs])
     return int(allowed[problem.kind].sum())
 
 
@@ -82,7 +82,13 @@ class LayoutProgram:
     def _of(self, variable: int, field: str) -> float:
         layer, q, arc = self._arcs[variable]
         group = int(self._network.group[q])
-        return float(getattr(self._problem.arc(layer), field)[group, arc])
+        arcs = self._problem.arc(layer)
+        return float(getattr(arcs, field)[group, arcs.option[arc]])
+
+    def _busy(self, variable: int, resource: int) -> float:
+        layer, q, arc = self._arcs[variable]
+        arcs, group = self._problem.arc(layer), int(self._network.group[q])
+        return float(arcs.busy_s[resource, group, arcs.option[arc]])
 
     def _add_ends(self) -> None:
         problem, network = self._problem, self._network
@@ -107,7 +113,7 @@ class LayoutProgram:
         problem, network = self._problem, self._network
         arcs = problem.arc(layer)
         for q, group in enumerate(network.group.tolist()):
-            for arc in np.flatnonzero(arcs.allowed[group]).tolist():
+            for arc in np.flatnonzero(arcs.allowed[group, arcs.option]).tolist():
                 variable = self.milp.add_variable(integer=True, upper=1)
                 self._arcs[variable] = layer, q, arc
                 before, after = int(arcs.before[arc]), int(arcs.after[arc])
@@ -175,8 +181,10 @@ class LayoutProgram:
                     live: Terms = [(peak, -1.0)]
                     for variable in mine:
                         arc = self._arcs[variable][2]
-                        stored.append((variable, arcs.weight_bytes[group, arc, position] / MEGA))
-                        live.append((variable, arcs.live_bytes[group, arc, position] / MEGA))
+                        weights = arcs.weight_bytes[group, arcs.option[arc], position]
+                        stored.append((variable, weights / MEGA))
+                        held = arcs.held_bytes(group, arc)[position]
+                        live.append((variable, held / MEGA))
                     self.milp.add_row(live, "<=", 0)
                 self.milp.add_row(stored, "<=", limit / MEGA)
 
@@ -204,19 +212,7 @@ class LayoutProgram:
         found: list[Terms] = []
         for variables in self._by_pair().values():
             for resource in range(len(problem.arcs[0].busy_s)):
-                found.append(
-                    [
-                        (
-                            v,
-                            float(
-                                problem.arc(self._arcs[v][0]).busy_s[
-                                    resource, network.group[self._arcs[v][1]], self._arcs[v][2]
-                                ]
-                            ),
-                        )
-                        for v in variables
-                    ]
-                )
+                found.append([(v, self._busy(v, resource)) for v in variables])
         medium: Terms = [(v, self._of(v, "medium_s")) for v in self._arcs]
         for variable, (layer, edge, main, _) in self._cuts.items():
             seconds, occupied = self._cut_s(layer, edge, main)

@@ -285,11 +285,11 @@ class _Priced:
         charges = _charges(problem, loss, -(prices * self._room).sum(axis=1))
         if memory:
             stored = [
-                np.einsum("gp,gap->ga", prices, arcs.weight_bytes.astype(np.float64))
+                np.einsum("gp,gop->go", prices, arcs.weight_bytes.astype(np.float64))
                 for arcs in problem.arcs
             ]
-            arcs = tuple(a + b for a, b in zip(charges.arcs, stored, strict=True))
-            charges = replace(charges, arcs=arcs)
+            options = tuple(a + b for a, b in zip(charges.options, stored, strict=True))
+            charges = replace(charges, options=options)
         completions = Completions(self._network, charges)
         if not np.isfinite(completions.least):
             return None
@@ -312,7 +312,7 @@ class _Priced:
         for start, last, group in choice.runs():
             stored = np.zeros(self._unit.shape[1])
             for layer in range(start, last + 1):
-                stored += problem.arc(layer).weight_bytes[group, choice.options[layer]]
+                stored += problem.arc(layer).weight_bytes[group, problem.option(choice, layer)]
             total += float((self._unit[group] * (stored - self._room[group])).sum())
         return total
 

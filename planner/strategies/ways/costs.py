@@ -23,45 +23,25 @@ from planner.strategies.ways.states import Arcs, LayoutGraph
 from planner.structure import last_uses
 
 Floats = NDArray[np.float64]
-_NO_ITEM = 0  # the message that is none
+Ints = NDArray[np.int64]
 
-
-@dataclass(frozen=True, eq=False)
-class PlannedArcs:
-    """The arcs of one kind of layer, one for each level of sparsity where it has a choice.
-
-    Attributes
-    ----------
-    arcs : Arcs
-    base : int array, shape (A,)
-        Which of ``arcs`` each one is.
-    level : int array, shape (A,)
-        Option of the cost table.
-    """
-
-    arcs: Arcs
-    base: NDArray[np.int64]
-    level: NDArray[np.int64]
-
-    def option(self, arc: int) -> Option | None:
-        """What an arc is, and at which level: `level`."""
-        return self.arcs.option[int(self.base[arc])]
+_GATHERS, _NO_EXCHANGE = -1, -2  # in place of a work's number: the cost table has it
 
 
 class _Items:
-    """Distinct conversions and works of all arcs, numbered."""
+    """Distinct conversions and works of all options, numbered."""
 
-    def __init__(self, graph: LayoutGraph, kinds: NDArray[np.int64], case: Case) -> None:
+    def __init__(self, case: Case, kinds: Ints) -> None:
         self._row = {layer.name: row for row, layer in enumerate(case.profile.layers)}
-        self._kinds = kinds
-        self._profile = case.profile
+        self._kinds = kinds.tolist()
         self._numbers: dict[Hashable, int] = {}
         self.conversions: list[tuple[str, Layout, Layout]] = []
         self.works: list[tuple[int, Way, tuple[Layout, ...]]] = []
 
     def conversion(self, name: str, source: Layout, target: Layout) -> int:
         """Its number, from 1."""
-        key = (self._tensor(name), source, target)
+        tensor = self._kinds[self._row[name]] if name in self._row else name
+        key = (tensor, source, target)
         if key not in self._numbers:
             self.conversions.append((name, source, target))
             self._numbers[key] = len(self.conversions)
@@ -69,108 +49,100 @@ class _Items:
 
     def work(self, row: int, option: Option) -> int:
         """The number of a layer's work in a way other than gathering features, from 0."""
-        key = (int(self._kinds[row]), option.way, option.reads)
+        key = (self._kinds[row], option.way, option.reads)
         if key not in self._numbers:
             self._numbers[key] = len(self.works)
             self.works.append((row, option.way, option.reads))
         return self._numbers[key]
 
-    def _tensor(self, name: str) -> Hashable:
-        return int(self._kinds[self._row[name]]) if name in self._row else name
-
 
 @dataclass(frozen=True, eq=False)
 class _Shape:
-    """What the arcs of one kind refer to, the same on every group."""
+    """What the options of one kind refer to, the same on every group; O of them.
 
-    planned: PlannedArcs
-    conversions: NDArray[np.int64]  # (A, C) numbers of conversions, 0 for none
-    work: NDArray[np.int64]  # (A,) of works, -1: as features are gathered, -2: without exchange
+    Attributes
+    ----------
+    arcs : Arcs
+    conversions : int array, shape (O, C)
+        Numbers of conversions, 0 for none.
+    work : int array, shape (O,)
+        Of works, or what the cost table has.
+    level : int array, shape (O,)
+        Option of the cost table.
+    """
 
+    arcs: Arcs
+    conversions: Ints
+    work: Ints
+    level: Ints
 
-def plan_arcs(
-    graph: LayoutGraph, kinds: NDArray[np.int64], case: Case, tables: Sequence[CostTable]
-) -> tuple[list[_Shape], _Items]:
-    """Expand arcs by levels of sparsity, and number what they send and do."""
-    items = _Items(graph, kinds, case)
-    widest = max(tables, key=lambda table: len(table.node_names))
-    shapes = []
-    for arcs in graph.kinds:
-        inputs = case.profile.layers[arcs.row].inputs
-        levels = np.flatnonzero(widest.allowed[arcs.row]) if widest.sparsifiable[arcs.row] else [0]
-        base, level, conversions, works = [], [], [], []
-        for number, option in enumerate(arcs.option):
-            chosen = [0]
+    @classmethod
+    def of(cls, arcs: Arcs, items: _Items, inputs: Sequence[str]) -> _Shape:
+        conversions: list[list[int]] = []
+        works, levels = [], []
+        for chosen in arcs.options:
             numbers: list[int] = []
-            work = -1
-            if option is not None:
+            work, level = _GATHERS, 0
+            if chosen is not None:
+                option, level = chosen
                 numbers = [items.conversion(inputs[at], a, b) for at, a, b in option.conversions]
-                if option.way == "features":
-                    chosen = list(levels) if option.reads[0] == "features" else [0]
-                else:
-                    work = -2 if option.way == "outputs" else items.work(arcs.row, option)
-            for k in chosen:
-                base.append(number)
-                level.append(int(k))
-                conversions.append(numbers)
-                works.append(work)
+                if option.way == "outputs":
+                    work = _NO_EXCHANGE
+                elif option.way != "features":
+                    work = items.work(arcs.row, option)
+            conversions.append(numbers)
+            works.append(work)
+            levels.append(level)
         width = max(max(map(len, conversions)), 1)
-        padded = [[*row, *[_NO_ITEM] * (width - len(row))] for row in conversions]
-        shapes.append(
-            _Shape(
-                PlannedArcs(arcs, np.array(base), np.array(level)),
-                np.array(padded, dtype=np.int64),
-                np.array(works, dtype=np.int64),
-            )
-        )
-    return shapes, items
+        padded = [[*row, *[0] * (width - len(row))] for row in conversions]
+        return cls(arcs, *(np.array(x, dtype=np.int64) for x in (padded, works, levels)))
 
 
 @dataclass(frozen=True, eq=False)
 class _OnGroup:
     """Every item on one group."""
 
+    on: GroupLayouts
     table: CostTable
     loss: Floats
     conversions: Seconds
     works: list[Work]
     work_exchange: Seconds
-    work_s: Floats  # (W, n)
+    work_s: Floats  # of the slowest node, shape (W,)
 
-
-def _on_group(case: Case, names: tuple[str, ...], table: CostTable, items: _Items) -> _OnGroup:
-    on = case.layouts(names)
-    group = case.cluster.only(names)
-    links = Links.of(group, case.settings)
-    nothing = Messages.none(on.nodes)
-    conversions = [nothing]
-    for name, source, target in items.conversions:
-        found = on.conversion(name, source, target)
-        assert found is not None
-        conversions.append(found)
-    works = []
-    for row, way, reads in items.works:
-        work = work_of(on, row, way, reads, None)
-        assert work is not None
-        works.append(work)
-    layers = [case.profile.layers[row] for row, _, _ in items.works]
-    seconds = np.zeros((0, on.nodes))
-    if works:
-        seconds = work_s(
-            layers,
-            group.nodes,
-            np.array([work.macs for work in works]),
-            np.array([work.touched_bytes for work in works]),
-            np.array([work.share for work in works]),
+    @classmethod
+    def of(cls, case: Case, names: tuple[str, ...], table: CostTable, items: _Items) -> _OnGroup:
+        on = case.layouts(names)
+        group = case.cluster.only(names)
+        links = Links.of(group, case.settings)
+        conversions, works = [Messages.none(on.nodes)], []
+        for name, source, target in items.conversions:
+            found = on.conversion(name, source, target)
+            assert found is not None
+            conversions.append(found)
+        for row, way, reads in items.works:
+            work = work_of(on, row, way, reads, None)
+            assert work is not None
+            works.append(work)
+        seconds = np.zeros((0, on.nodes))
+        if works:
+            seconds = work_s(
+                [case.profile.layers[row] for row, _, _ in items.works],
+                group.nodes,
+                np.array([work.macs for work in works]),
+                np.array([work.touched_bytes for work in works]),
+                np.array([work.share for work in works]),
+            )
+        exchanges = [work.exchange for work in works] or conversions[:1]
+        return cls(
+            on=on,
+            table=table,
+            loss=case.loss(table),
+            conversions=Seconds.of(conversions, links),
+            works=works,
+            work_exchange=Seconds.of(exchanges, links),
+            work_s=seconds.max(axis=1, initial=0.0),
         )
-    return _OnGroup(
-        table=table,
-        loss=case.loss(table),
-        conversions=Seconds.of(conversions, links),
-        works=works,
-        work_exchange=Seconds.of([work.exchange for work in works] or [nothing], links),
-        work_s=seconds,
-    )
 
 
 def cost_arcs(
@@ -178,9 +150,9 @@ def cost_arcs(
     names: Sequence[tuple[str, ...]],
     tables: Sequence[CostTable],
     graph: LayoutGraph,
-    kinds: NDArray[np.int64],
+    kinds: Ints,
     with_memory: bool,
-) -> tuple[list[LayerArcs], list[PlannedArcs]]:
+) -> list[LayerArcs]:
     """The arrays of every kind of layer over G groups.
 
     Parameters
@@ -195,49 +167,48 @@ def cost_arcs(
     with_memory : bool
         Whether any limit on memory can bind; else no bytes are counted.
     """
-    shapes, items = plan_arcs(graph, kinds, case, tables)
+    items = _Items(case, kinds)
+    layers = case.profile.layers
+    shapes = [_Shape.of(arcs, items, layers[arcs.row].inputs) for arcs in graph.kinds]
     several = {
-        index: _on_group(case, group, table, items)
+        index: _OnGroup.of(case, group, table, items)
         for index, (group, table) in enumerate(zip(names, tables, strict=True))
         if len(group) > 1
     }
-    width = max(len(group) for group in names)
-    memory = _Memory(case, graph) if with_memory else None
+    width = max(len(group) for group in names) if with_memory else 0
+    memory = _Memory(case) if with_memory else None
     made = []
     for shape in shapes:
-        arcs = len(shape.planned.base)
         fill = _Filled(case, shape, len(names), width, memory)
         for index, table in enumerate(tables):
             if index in several:
-                fill.several(index, several[index], case.layouts(names[index]))
+                fill.several(index, several[index])
             else:
                 fill.alone(index, table, case.loss(table))
-        made.append(fill.result(arcs))
-    return made, [shape.planned for shape in shapes]
+        made.append(fill.result())
+    return made
 
 
 class _Memory:
     """Which tensors hold bytes while a layer runs."""
 
-    def __init__(self, case: Case, graph: LayoutGraph) -> None:
+    def __init__(self, case: Case) -> None:
         self._profile = case.profile
         self._last = last_uses(case.profile)
-        self._known: dict[Hashable, NDArray[np.int64]] = {}
+        self._known: dict[Hashable, Ints] = {}
 
-    def held(
-        self, on: GroupLayouts, arcs: Arcs, base: int, output: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Bytes of all live tensors on each node, and of what the layer makes."""
+    def local(self, on: GroupLayouts, arcs: Arcs, number: int, output: Ints) -> Ints:
+        """Bytes of the model's inputs, of what a layer reads and of what it makes, shape (n,)."""
         layer = self._profile.layers[arcs.row]
-        held = dict(arcs.held[base])
-        option = arcs.option[base]
-        assert option is not None
+        chosen = arcs.options[number]
+        assert chosen is not None
+        option, _ = chosen
         total = np.zeros(on.nodes, dtype=np.int64)
         for spec in self._profile.inputs:
             if self._last[spec.name] >= arcs.row or self._last[spec.name] < 0:
                 total = total + spec.bytes
-        for name, holding in held.items():
-            total = total + self._bytes_of(on, name, holding)
+        for name, holding in arcs.held[number].items():
+            total = total + self.held(on, name, holding)
         for at, source, target in option.conversions:
             if source == "sums":  # parts stay until all are added up
                 name = layer.inputs[at]
@@ -253,7 +224,8 @@ class _Memory:
         )
         return total if in_place else total + output
 
-    def _bytes_of(self, on: GroupLayouts, name: str, holding: Holding) -> NDArray[np.int64]:
+    def held(self, on: GroupLayouts, name: str, holding: Holding) -> Ints:
+        """Bytes of a tensor in all its layouts, shape (n,)."""
         key = (id(on), name, holding)
         if key not in self._known:
             sizes = [on.held_bytes(name, layout) for layout in holding]
@@ -268,88 +240,99 @@ class _Filled:
         self, case: Case, shape: _Shape, groups: int, width: int, memory: _Memory | None
     ) -> None:
         self._case, self._shape, self._memory = case, shape, memory
-        arcs = len(shape.planned.base)
+        options = len(shape.work)
         overlap = case.settings.overlap
-        self._latency, self._medium, self._loss = (np.zeros((groups, arcs)) for _ in range(3))
-        self._busy = np.zeros((2 if overlap else 1, groups, arcs))
-        self._allowed = np.zeros((groups, arcs), dtype=np.bool_)
-        held = (groups, arcs, width if memory else 0)
-        self._weights, self._live = (np.zeros(held, dtype=np.int64) for _ in range(2))
+        self._latency, self._medium, self._loss = (np.zeros((groups, options)) for _ in range(3))
+        self._busy = np.zeros((2 if overlap else 1, groups, options))
+        self._allowed = np.zeros((groups, options), dtype=np.bool_)
+        self._weights, self._live = (
+            np.zeros((groups, options, width), dtype=np.int64) for _ in range(2)
+        )
+        self._rest = np.zeros((groups, len(shape.arcs.rests), width), dtype=np.int64)
 
     def alone(self, index: int, table: CostTable, loss: Floats) -> None:
-        """A group of one node: its first arc, at the table's first option."""
-        row = self._shape.planned.arcs.row
+        """A group of one node: its first option, at the table's first."""
+        row = self._shape.arcs.row
         self._allowed[index, 0] = True
+        first = slice(0, 1)
         self._set(
-            index, np.array([0]), table.comm_s[row, :1], table.compute_s[row, :1],
+            index, first, table.comm_s[row, :1], table.compute_s[row, :1],
             table.medium_s[row, :1], loss[row, :1],
         )  # fmt: skip
         if self._memory:
             self._weights[index, 0, :1] = table.weight_bytes[row, 0]
             self._live[index, 0, :1] = table.live_bytes[row, 0]
 
-    def several(self, index: int, on_group: _OnGroup, on: GroupLayouts) -> None:
+    def several(self, index: int, of: _OnGroup) -> None:
         """A group of two or more."""
-        shape, table = self._shape, on_group.table
-        planned, row = shape.planned, shape.planned.arcs.row
-        mine = np.arange(1, len(planned.base))
-        level, work = planned.level[mine], shape.work[mine]
-        converted = on_group.conversions
-        numbers = shape.conversions[mine]
-        comm = converted.comm_s[numbers].sum(axis=1)
-        medium = converted.medium_s[numbers].sum(axis=1)
-        gathers, other = work == -1, work >= 0
+        shape, table, row = self._shape, of.table, self._shape.arcs.row
+        mine = slice(1, None)
+        level, work, numbers = shape.level[mine], shape.work[mine], shape.conversions[mine]
+        comm = of.conversions.comm_s[numbers].sum(axis=1)
+        medium = of.conversions.medium_s[numbers].sum(axis=1)
+        gathers, other = work == _GATHERS, work >= 0
         comm[gathers] += table.comm_s[row, level[gathers]]
         medium[gathers] += table.medium_s[row, level[gathers]]
-        comm[other] += on_group.work_exchange.comm_s[work[other]]
-        medium[other] += on_group.work_exchange.medium_s[work[other]]
+        comm[other] += of.work_exchange.comm_s[work[other]]
+        medium[other] += of.work_exchange.medium_s[work[other]]
         compute = table.compute_s[row, level]
-        compute[other] = on_group.work_s[work[other]].max(axis=1)
-        loss = np.where(gathers, on_group.loss[row, level], 0.0)
-        self._allowed[index, mine] = table.allowed[row, level] | ~gathers
-        self._allowed[index, mine] &= np.isfinite(loss)
-        self._set(index, mine, comm, compute, medium, np.where(np.isfinite(loss), loss, 0.0))
-        if not self._memory:
-            return
-        here = slice(on.nodes)
-        makes = {}
-        for arc in mine.tolist():
-            base = int(planned.base[arc])
-            option, number = planned.arcs.option[base], int(shape.work[arc])
-            assert option is not None
-            if number >= 0:
-                output = on_group.works[number].output_bytes
-                received = on_group.work_exchange.received[number]
-                self._weights[index, arc, here] = on_group.works[number].weight_bytes
+        compute[other] = of.work_s[work[other]]
+        loss = np.where(gathers, of.loss[row, level], 0.0)
+        known = np.isfinite(loss)
+        self._allowed[index, mine] = (table.allowed[row, level] | ~gathers) & known
+        self._set(index, mine, comm, compute, medium, np.where(known, loss, 0.0))
+        if self._memory:
+            self._fill_memory(index, of, self._memory)
+
+    def _fill_memory(self, index: int, of: _OnGroup, memory: _Memory) -> None:
+        shape, table, on = self._shape, of.table, of.on
+        arcs, here = shape.arcs, slice(on.nodes)
+        row = arcs.row
+        name = self._case.profile.layers[row].name
+        for number in range(1, len(arcs.options)):
+            chosen = arcs.options[number]
+            assert chosen is not None
+            option, level = chosen
+            work = int(shape.work[number])
+            if work >= 0:
+                output, received = of.works[work].output_bytes, of.work_exchange.received[work]
+                weights = of.works[work].weight_bytes
             else:
-                output = on.held_bytes(self._case.profile.layers[row].name, MADE_IN[option.way])
-                received = table.received_bytes[row, planned.level[arc]] if number == -1 else 0
-                self._weights[index, arc, here] = table.weight_bytes[row, planned.level[arc]]
-            if base not in makes:
-                makes[base] = self._memory.held(on, planned.arcs, base, output)
-            self._live[index, arc, here] = makes[base] + received
+                output = on.held_bytes(name, MADE_IN[option.way])
+                gathers = work == _GATHERS
+                received = table.received_bytes[row, level] * gathers
+                weights = table.weight_bytes[row, level]
+            self._weights[index, number, here] = weights
+            local = memory.local(on, arcs, number, output)
+            self._live[index, number, here] = local + received
+        for number, holdings in enumerate(arcs.rests):
+            for names, holding in zip(arcs.others, holdings, strict=True):
+                for other in names:
+                    self._rest[index, number, here] += memory.held(on, other, holding)
 
     def _set(
         self,
         index: int,
-        arcs: NDArray[np.int64],
+        options: slice,
         comm: Floats,
         compute: Floats,
         medium: Floats,
         loss: Floats,
     ) -> None:
         overlap = self._case.settings.overlap
-        self._latency[index, arcs] = layer_s(comm, compute, overlap)
-        self._busy[:, index, arcs] = busy_s(comm, compute, overlap)
-        self._medium[index, arcs] = medium
-        self._loss[index, arcs] = loss
+        self._latency[index, options] = layer_s(comm, compute, overlap)
+        self._busy[:, index, options] = busy_s(comm, compute, overlap)
+        self._medium[index, options] = medium
+        self._loss[index, options] = loss
 
-    def result(self, arcs: int) -> LayerArcs:
+    def result(self) -> LayerArcs:
         """The arrays, once all groups are there."""
-        planned = self._shape.planned
+        arcs = self._shape.arcs
         return LayerArcs(
-            before=planned.arcs.before[planned.base],
-            after=planned.arcs.after[planned.base],
+            before=arcs.before,
+            after=arcs.after,
+            option=arcs.option,
+            rest=arcs.rest,
             latency_s=self._latency,
             busy_s=self._busy,
             medium_s=self._medium,
@@ -357,4 +340,5 @@ class _Filled:
             allowed=self._allowed,
             weight_bytes=self._weights,
             live_bytes=self._live,
+            rest_bytes=self._rest,
         )

@@ -20,8 +20,9 @@ from planner.solve.layouts.problem import CutCosts, LayerArcs, LayoutProblem
 from planner.solve.problem import NO_LIMIT, Choice
 from planner.strategies.costed import layer_plans
 from planner.strategies.groups import Groups, describe
-from planner.strategies.ways.costs import PlannedArcs, cost_arcs
-from planner.strategies.ways.states import LayoutGraph, layer_kinds, layout_graph
+from planner.strategies.ways.costs import cost_arcs
+from planner.strategies.ways.options import Option
+from planner.strategies.ways.states import Boundary, LayoutGraph, layer_kinds, layout_graph
 from planner.structure import last_uses
 
 
@@ -33,7 +34,6 @@ class LayoutCosts:
     names: list[tuple[str, ...]]
     tables: list[CostTable]
     graph: LayoutGraph
-    planned: list[PlannedArcs]
     arcs: list[LayerArcs]
     cut_costs: list[CutCosts]
     cut_kind: NDArray[np.int64]
@@ -74,10 +74,18 @@ def cost_in_layouts(
     shares = {id(s): s for s in (case.shares(group) for group in names)}
     kinds = layer_kinds(case.profile, [s.kind for s in shares.values()])
     several = next(group for group in names if len(group) > 1)
-    graph = layout_graph(case.profile, case.layouts(several), ways, kinds)
+    widest = max(ordered, key=lambda table: len(table.node_names))
+
+    def levels_of(row: int) -> Sequence[int]:
+        if not widest.sparsifiable[row]:
+            return (0,)
+        levels: list[int] = np.flatnonzero(widest.allowed[row]).tolist()
+        return levels
+
+    graph = layout_graph(case.profile, case.layouts(several), ways, kinds, levels_of)
     limits = _memory_limits(case, names)
     binds = bool((limits < most_bytes(case)).any())
-    arcs, planned = cost_arcs(case, names, ordered, graph, kinds, binds)
+    arcs = cost_arcs(case, names, ordered, graph, kinds, binds)
     between = groups.without_handovers() if single_stage else groups
     try:
         cut_costs, cut_kind = _cuts(case, between, graph, kinds, deadline)
@@ -92,7 +100,6 @@ def cost_in_layouts(
         names=names,
         tables=ordered,
         graph=graph,
-        planned=planned,
         arcs=arcs,
         cut_costs=cut_costs,
         cut_kind=cut_kind,
@@ -144,56 +151,55 @@ def _cuts(
     crossings = case.crossings()
     for unit in case.units[1:] if len(pairs) else ():
         layer = unit.start
-        live, states = graph.live[layer], graph.states[layer]
+        boundary = graph.boundaries[layer]
         cut = case.units.index(unit) - 1
         crossing = case.crossing(cut)
         key = (
-            tuple(int(kinds[row[name]]) for name in live),
+            tuple(int(kinds[row[name]]) for name in boundary.live),
             tuple(name for name in crossing if name not in row),
-            states,
+            boundary.groups,
+            boundary.universes,
         )
         if key not in numbers:
             numbers[key] = len(found)
-            found.append(_cut(case, groups, pairs, count, live, states, crossing, crossings))
+            found.append(_cut(groups, pairs, count, boundary, crossing, crossings))
             deadline.check()
         kind[layer - 1] = numbers[key]
     return found, kind
 
 
 def _cut(
-    case: Case,
     groups: Groups,
     pairs: NDArray[np.int64],
     count: int,
-    live: tuple[str, ...],
-    states: tuple[tuple[Holding, ...], ...],
+    boundary: Boundary,
     crossing: list[str],
     crossings: Crossings,
 ) -> CutCosts:
     mains: dict[tuple[Layout, ...], int] = {}
-    main = np.full(len(states) + 1, -1, dtype=np.int64)
-    for number, state in enumerate(states, start=1):
-        if all("sums" not in holding for holding in state):
-            lies = tuple(_main(holding) for holding in state)
-            main[number] = mains.setdefault(lies, len(mains))
-    by_state = {state: number for number, state in enumerate(states, start=1)}
-    arrival = np.array(
-        [by_state.get(tuple(frozenset((x,)) for x in lies), -1) for lies in mains] or [-1],
-        dtype=np.int64,
-    )
-    seconds, medium = (np.full((count, count, max(len(mains), 1)), np.inf) for _ in range(2))
-    inputs = [name for name in crossing if name not in live]
+    main = np.full(boundary.count, -1, dtype=np.int64)
+    arrives: list[int] = []
+    for number in range(1, boundary.count):
+        holdings = boundary.holdings(number)
+        state = [holdings[name] for name in boundary.live]
+        if any("sums" in holding for holding in state):
+            continue
+        lies = tuple(_main(holding) for holding in state)
+        main[number] = mains.setdefault(lies, len(mains))
+        if len(mains) > len(arrives):
+            arrives.append(-1)
+        if all(len(holding) == 1 for holding in state):
+            arrives[main[number]] = number
+    arrival = np.array(arrives or [-1], dtype=np.int64)
+    seconds, medium = (np.full((count, count, len(arrival)), np.inf) for _ in range(2))
+    inputs = [name for name in crossing if name not in boundary.live]
+    codes = [[LAYOUTS.index(layout) for layout in lies] for lies in mains or [()]]
+    lying = np.array(codes, dtype=np.int64).reshape(len(arrival), len(boundary.live))
     for sender, receiver in pairs.tolist():
         members = groups.members((sender, receiver))
-        tensors = []
-        for lies in mains or [()]:
-            has, needs = (
-                ["whole" if len(group) == 1 else layout for layout in lies] for group in members
-            )
-            tensors.append(
-                [*zip(live, has, needs, strict=True), *((name, "whole", "whole") for name in inputs)]
-            )
-        seconds[sender, receiver], medium[sender, receiver] = crossings.cost(*members, tensors)
+        seconds[sender, receiver], medium[sender, receiver] = crossings.cost(
+            *members, boundary.live, lying, inputs
+        )
     return CutCosts(main, arrival, seconds, np.where(np.isfinite(medium), medium, 0.0))
 
 
@@ -201,17 +207,20 @@ def _outputs(
     case: Case, names: list[tuple[str, ...]], graph: LayoutGraph
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Collecting the output from every group, by the state behind the last layer, (G, S)."""
-    live, states = graph.live[-1], graph.states[-1]
-    seconds, medium = (np.zeros((len(names), len(states) + 1)) for _ in range(2))
+    boundary = graph.boundaries[-1]
+    seconds, medium = (np.zeros((len(names), boundary.count)) for _ in range(2))
     for index, group in enumerate(names):
         if len(group) == 1:
             seconds[index], medium[index] = case.ends_s(group)[1], case.ends_medium_s(group)[1]
             continue
-        for number, state in enumerate(states, start=1):
-            if any("sums" in holding for holding in state):
+        for number in range(1, boundary.count):
+            state = boundary.holdings(number)
+            if any("sums" in holding for holding in state.values()):
                 seconds[index, number] = np.inf
                 continue
-            lies = {name: _main(holding) for name, holding in zip(live, state, strict=True)}
+            if not case.settings.count_output:
+                continue
+            lies = {name: _main(holding) for name, holding in state.items()}
             outputs = {name: lies.get(name, "whole") for name in case.profile.outputs}
             seconds[index, number], medium[index, number] = case.collect_s(group, outputs)
     return seconds, medium
@@ -234,7 +243,7 @@ def layout_problem_of(case: Case, costs: LayoutCosts, request: Request) -> Layou
         group_names=tuple(describe(names, devices) for names in costs.names),
         arcs=tuple(costs.arcs),
         kind=costs.graph.kind,
-        states=np.array([len(states) + 1 for states in costs.graph.states]),
+        states=np.array([boundary.count for boundary in costs.graph.boundaries]),
         cut_costs=tuple(costs.cut_costs),
         cut_kind=costs.cut_kind,
         memory_limit_bytes=costs.memory_limit_bytes,
@@ -270,34 +279,38 @@ def layout_stages_of(case: Case, costs: LayoutCosts, choice: Choice) -> tuple[St
             plans.append(StagePlan(nodes=names, layers=alone))
             continue
         table = costs.tables[group]
+        chosen = [_option(costs, row, choice) for row in range(start, last + 1)]
         levels = np.zeros(len(layers), dtype=np.int64)
-        for row in range(start, last + 1):
-            planned = costs.planned[int(costs.graph.kind[row])]
-            levels[row] = planned.level[choice.options[row]]
+        levels[start : last + 1] = [level for _, level in chosen]
         as_features = layer_plans(table, levels, slice(start, last + 1))
-        found = [
-            _in_way(costs, row, int(choice.options[row]), layers[row].inputs, plan)
-            for row, plan in enumerate(as_features, start=start)
-        ]
-        arrives: tuple[tuple[str, Layout], ...] = ()
-        if start:
-            planned = costs.planned[int(costs.graph.kind[start])]
-            state = int(planned.arcs.before[planned.base[choice.options[start]]])
-            holdings = costs.graph.states[start][state - 1]
-            arrives = tuple(
-                (name, _main(holding))
-                for name, holding in zip(costs.graph.live[start], holdings, strict=True)
+        found = tuple(
+            _in_way(option, layer.inputs, plan)
+            for (option, _), layer, plan in zip(
+                chosen, layers[start : last + 1], as_features, strict=True
             )
-        plans.append(StagePlan(nodes=names, layers=tuple(found), arrives=arrives))
+        )
+        plans.append(StagePlan(nodes=names, layers=found, arrives=_arrives(costs, start, choice)))
     return tuple(plans)
 
 
-def _in_way(
-    costs: LayoutCosts, row: int, arc: int, inputs: Sequence[str], plan: LayerPlan
-) -> LayerPlan:
+def _option(costs: LayoutCosts, row: int, choice: Choice) -> tuple[Option, int]:
+    """The option and the level of sparsity of a layer on several nodes."""
+    arcs = costs.graph.kinds[int(costs.graph.kind[row])]
+    chosen = arcs.options[int(arcs.option[choice.options[row]])]
+    assert chosen is not None
+    return chosen
+
+
+def _arrives(costs: LayoutCosts, start: int, choice: Choice) -> tuple[tuple[str, Layout], ...]:
+    """How the live tensors lie where a stage on several nodes begins."""
+    arcs = costs.graph.kinds[int(costs.graph.kind[start])]
+    boundary = costs.graph.boundaries[start]
+    holdings = boundary.holdings(int(arcs.before[choice.options[start]]))
+    return tuple((name, _main(holdings[name])) for name in boundary.live)
+
+
+def _in_way(option: Option, inputs: Sequence[str], plan: LayerPlan) -> LayerPlan:
     """A layer's plan in its way; kept features only where features are gathered."""
-    option = costs.planned[int(costs.graph.kind[row])].option(arc)
-    assert option is not None
     update: dict[str, object] = {
         "way": option.way,
         "layout": option.makes,

@@ -2,57 +2,118 @@
 
 The layers of a model form a layered graph: a *state* says in which layouts each tensor lies that
 is alive between two layers, an *arc* is one layer's option with the state before and behind it.
+An option only concerns what the layer reads and makes; how everything else lies stays as it is.
 Layers that are alike, with tensors alive that are alike, have one and the same arcs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.layouts import GroupLayouts
-from planner.domain.layouts import WHOLE, Holding, Way
+from planner.domain.layouts import WHOLE, Holding, Layout, Way, settled
 from planner.domain.model_profile import ModelProfile
+from planner.domain.positions import SAME
 from planner.strategies.ways.options import Holdings, Option, options_of
 from planner.structure import last_uses
 
 ALONE = 0
 """The state of a group of one node, which holds everything."""
 
-MAX_LIVE = 4
-"""Live tensors up to which each may lie in layouts of its own; of more, those that wait for the
-same reader lie alike."""
+MAX_STATES = 600
+"""States between two layers up to which every live tensor may lie as it likes. Where there are
+more, tensors that the next layer does not find fresh lie neither on one node nor as parts of a
+sum; then none lies in two layouts at once; then those with the same last reader lie alike."""
+
+_SIMPLEST = 2
+
+Ints = NDArray[np.int64]
+Universe = tuple[Holding, ...]
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The states between two layers: one holding for each group of live tensors.
+
+    Attributes
+    ----------
+    live : tuple of str
+    groups : tuple of tuples of int
+        Which of them lie alike, one each where every tensor may lie as it likes.
+    universes : tuple of tuples of Holding
+        What each group may lie in.
+    """
+
+    live: tuple[str, ...]
+    groups: tuple[tuple[int, ...], ...]
+    universes: tuple[Universe, ...]
+
+    @cached_property
+    def strides(self) -> tuple[int, ...]:
+        """Steps of each group's holdings in the numbers of states."""
+        sizes = [len(universe) for universe in self.universes]
+        return tuple(prod(sizes[at + 1 :]) for at in range(len(sizes)))
+
+    @cached_property
+    def count(self) -> int:
+        """How many states there are, `ALONE` included."""
+        return 1 + prod(len(universe) for universe in self.universes)
+
+    @cached_property
+    def members(self) -> tuple[tuple[str, ...], ...]:
+        """Names of each group's tensors."""
+        return tuple(tuple(self.live[at] for at in group) for group in self.groups)
+
+    def holdings(self, state: int) -> dict[str, Holding]:
+        """How the live tensors lie in a state, which is not `ALONE`."""
+        return {
+            name: universe[(state - 1) // stride % len(universe)]
+            for universe, stride, names in zip(
+                self.universes, self.strides, self.members, strict=True
+            )
+            for name in names
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Arcs:
-    """What one kind of layer can do from every state; A arcs, sorted by the state before.
+    """What one kind of layer can do from every state; A arcs, O options, R ways of the rest.
 
     Attributes
     ----------
     row : int
         A layer of this kind.
-    live : tuple of str
-        The tensors of the states before ``row``, in order.
     before, after : int array, shape (A,)
-        Numbers of states; the first arc is that of a group of one node.
-    option : tuple of Option or None
-        None on one node.
-    held : tuple of tuple of (str, Holding)
-        Every live tensor behind the conversions, without what the layer makes.
-    states_after : tuple of Holdings
-        By number, from 1.
+        Numbers of states, sorted by ``before``; the first arc is that of a group of one node.
+    option : int array, shape (A,)
+    rest : int array, shape (A,)
+        How the tensors that the layer does not touch lie.
+    options : tuple of (Option, int) or None
+        With the level of sparsity; None is a node alone.
+    held : tuple of dicts
+        Of every option, how what it reads lies behind its conversions.
+    others : tuple of tuples of str
+        Groups of tensors that the layer does not touch.
+    rests : tuple of Holdings
+        Of these groups.
     """
 
     row: int
-    live: tuple[str, ...]
-    before: NDArray[np.int64]
-    after: NDArray[np.int64]
-    option: tuple[Option | None, ...]
-    held: tuple[tuple[tuple[str, Holding], ...], ...]
-    states_after: tuple[Holdings, ...]
+    before: Ints
+    after: Ints
+    option: Ints
+    rest: Ints
+    options: tuple[tuple[Option, int] | None, ...]
+    held: tuple[dict[str, Holding], ...]
+    others: tuple[tuple[str, ...], ...]
+    rests: tuple[Holdings, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,24 +125,19 @@ class LayoutGraph:
     kinds : tuple of Arcs
     kind : int array, shape (L,)
         Of every layer.
-    live : tuple of tuples of str
-        Tensors alive before every layer and behind the last one.
-    states : tuple of tuples of Holdings
-        Likewise, by number from 1.
-    tied : bool
-        Whether tensors that wait for one reader must lie alike.
+    boundaries : tuple of Boundary
+        Before every layer and behind the last one.
+    simplified : bool
+        Whether more tensors are alive somewhere than may each lie as it likes.
     """
 
     kinds: tuple[Arcs, ...]
-    kind: NDArray[np.int64]
-    live: tuple[tuple[str, ...], ...]
-    states: tuple[tuple[Holdings, ...], ...]
-    tied: bool
+    kind: Ints
+    boundaries: tuple[Boundary, ...]
+    simplified: bool
 
 
-def layer_kinds(
-    profile: ModelProfile, numberings: Sequence[NDArray[np.int64]]
-) -> NDArray[np.int64]:
+def layer_kinds(profile: ModelProfile, numberings: Sequence[Ints]) -> Ints:
     """Number layers that are alike on every group, in numbers, geometry and ownership; shape (L,).
 
     Parameters
@@ -92,7 +148,9 @@ def layer_kinds(
     """
     counts = {spec.name: (spec.positions, spec.samples) for spec in profile.inputs}
     numbers: dict[Hashable, int] = {}
+    geometries: dict[Hashable, int] = {}
     found = []
+    of_group = np.stack(numberings, axis=1).tolist()
     for row, layer in enumerate(profile.layers):
         positions, samples = layer.positions, layer.samples
         counts[layer.name] = (
@@ -100,7 +158,8 @@ def layer_kinds(
             samples.count if samples else 0,
         )
         read = tuple(counts[name] for name in layer.inputs)
-        key = (tuple(int(of[row]) for of in numberings), positions, samples, read)
+        geometry = geometries.setdefault((positions, samples), len(geometries))
+        key = (tuple(of_group[row]), geometry, read)
         found.append(numbers.setdefault(key, len(numbers)))
     return np.array(found, dtype=np.int64)
 
@@ -109,17 +168,21 @@ def live_tensors(profile: ModelProfile) -> list[tuple[str, ...]]:
     """Tensors alive before every layer and behind the last, model inputs left out."""
     last = last_uses(profile)
     alive: list[str] = []
-    across = [()]
+    across: list[tuple[str, ...]] = [()]
     for row, layer in enumerate(profile.layers):
         alive = [name for name in [*alive, layer.name] if last[name] > row]
-        across.append(tuple(alive))  # type: ignore[arg-type]
-    return across  # type: ignore[return-value]
+        across.append(tuple(alive))
+    return across
 
 
 def layout_graph(
-    profile: ModelProfile, on: GroupLayouts, ways: Sequence[Way], kinds: NDArray[np.int64]
+    profile: ModelProfile,
+    on: GroupLayouts,
+    ways: Sequence[Way],
+    kinds: Ints,
+    levels_of: Callable[[int], Sequence[int]] = lambda row: (0,),
 ) -> LayoutGraph:
-    """Every state that can be reached, and every arc between them.
+    """Every state, and every arc between them.
 
     Parameters
     ----------
@@ -129,23 +192,16 @@ def layout_graph(
     ways : sequence of Way
     kinds : int array, shape (L,)
         Of `layer_kinds`.
+    levels_of : callable
+        Options of the cost table that a layer (by its row) may take where it gathers features.
     """
-    live = live_tensors(profile)
-    tied = max(len(names) for names in live) > MAX_LIVE
-    last = last_uses(profile)
-    builder = _Builder(profile, on, tuple(ways), kinds, live, last, tied)
-    states: list[tuple[Holdings, ...]] = [((),)]
-    found: list[int] = []
-    for row in range(len(profile.layers)):
-        number = builder.kind_of(row, states[-1])
-        found.append(number)
-        states.append(builder.made[number].states_after)
+    builder = _Builder(profile, on, tuple(ways), kinds, levels_of)
+    found = [builder.kind_of(row) for row in range(len(profile.layers))]
     return LayoutGraph(
         kinds=tuple(builder.made),
         kind=np.array(found, dtype=np.int64),
-        live=tuple(live),
-        states=tuple(states),
-        tied=tied,
+        boundaries=tuple(builder.boundaries),
+        simplified=builder.simplified,
     )
 
 
@@ -155,88 +211,233 @@ class _Builder:
         profile: ModelProfile,
         on: GroupLayouts,
         ways: tuple[Way, ...],
-        kinds: NDArray[np.int64],
-        live: list[tuple[str, ...]],
-        last: dict[str, int],
-        tied: bool,
+        kinds: Ints,
+        levels_of: Callable[[int], Sequence[int]],
     ) -> None:
         self.made: list[Arcs] = []
-        self._profile, self._on, self._ways = profile, on, ways
-        self._kinds, self._live, self._last, self._tied = kinds, live, last, tied
+        self._profile, self._on, self._ways, self._levels_of = profile, on, ways, levels_of
+        self._kinds = kinds.tolist()
+        self._last = last_uses(profile)
         self._row = {layer.name: row for row, layer in enumerate(profile.layers)}
-        self._inputs = {spec.name for spec in profile.inputs}
+        self._readers: dict[str, int] = {}
+        for layer in profile.layers:
+            for name in set(layer.inputs):
+                self._readers[name] = self._readers.get(name, 0) + 1
         self._known: dict[Hashable, int] = {}
         self._options: dict[Hashable, list[Option]] = {}
+        self.simplified = False
+        self._universes: dict[tuple[str, int, bool], Universe] = {}
+        self.boundaries = self._find_boundaries(live_tensors(profile))
 
-    def kind_of(self, row: int, states: tuple[Holdings, ...]) -> int:
-        """The number of the arcs of a layer from these states; made where they are new."""
+    def _find_boundaries(self, live: list[tuple[str, ...]]) -> list[Boundary]:
+        """Between all layers, with fewer layouts where too many tensors are alive."""
+        simpler = dict.fromkeys(self._row, 0)
+        while True:
+            found = [self._boundary(at, names, simpler) for at, names in enumerate(live)]
+            crowded = [boundary for boundary in found if boundary.count > MAX_STATES]
+            self.simplified |= bool(crowded)
+            names = {name for boundary in crowded for name in boundary.live}
+            wanted = {name for name in names if simpler[name] < _SIMPLEST}
+            if not wanted:
+                return [self._tied(b) if b.count > MAX_STATES else b for b in found]
+            least = min(simpler[name] for name in wanted)
+            for name in wanted:
+                simpler[name] += simpler[name] == least
+
+    def _boundary(self, at: int, names: tuple[str, ...], simpler: dict[str, int]) -> Boundary:
+        universes = tuple(
+            self._universe(name, simpler[name], fresh=self._row[name] == at - 1) for name in names
+        )
+        return Boundary(names, tuple((k,) for k in range(len(names))), universes)
+
+    def _tied(self, boundary: Boundary) -> Boundary:
+        """The same with tensors of one last reader in one group."""
+        groups: dict[int, list[int]] = {}
+        for at, name in enumerate(boundary.live):
+            groups.setdefault(self._last[name], []).append(at)
+        universes = tuple(
+            tuple(
+                holding
+                for holding in boundary.universes[group[0]]
+                if all(holding in boundary.universes[at] for at in group)
+            )
+            for group in groups.values()
+        )
+        return Boundary(boundary.live, tuple(map(tuple, groups.values())), universes)
+
+    def _universe(self, name: str, simpler: int, *, fresh: bool) -> Universe:
+        """What a tensor may lie in between two layers."""
+        key = name, simpler, fresh
+        if key not in self._universes:
+            on, layer = self._on, self._profile.layers[self._row[name]]
+            parted: list[Layout] = [
+                axis for axis in ("positions", "samples") if on.can_lie(name, axis)
+            ]
+            single: list[Layout] = ["features", *parted, "whole"]
+            if not simpler or fresh:
+                single += ["one-node"]
+                if "sums" in self._ways and (layer.flow.mixes or _adds_up(layer)):
+                    single += ["sums"]
+            found: list[Holding] = [frozenset((layout,)) for layout in single]
+            if simpler < _SIMPLEST and self._readers.get(name, 0) > 1:
+                found += [frozenset(("features", axis)) for axis in parted]
+                if len(parted) > 1:
+                    found += [frozenset(parted), frozenset(("features", *parted))]
+            self._universes[key] = tuple(found)
+        return self._universes[key]
+
+    def kind_of(self, row: int) -> int:
+        """The number of the arcs of a layer; made where they are new."""
         layer = self._profile.layers[row]
-        before, after = self._live[row], self._live[row + 1]
-        place = {name: at for at, name in enumerate(before)}
+        before, after = self.boundaries[row], self.boundaries[row + 1]
+        place = {name: at for at, name in enumerate(before.live)}
         key = (
-            int(self._kinds[row]),
-            tuple(int(self._kinds[self._row[name]]) for name in before),
+            self._kinds[row],
+            tuple(self._kinds[self._row[name]] for name in before.live),
+            (before.groups, before.universes),
             tuple(place.get(name, -1) for name in layer.inputs),
-            tuple(place.get(name, -1) for name in after),
-            self._tied_to(after) if self._tied else (),
-            tuple(name for name in self._inputs if self._last[name] >= row),
-            states,
+            tuple(place.get(name, -1) for name in after.live),
+            (after.groups, after.universes),
+            tuple(s.name for s in self._profile.inputs if self._last[s.name] >= row),
         )
         if key not in self._known:
             self._known[key] = len(self.made)
-            self.made.append(self._make(row, states))
+            self.made.append(self._make(row, before, after))
         return self._known[key]
 
-    def _tied_to(self, names: Sequence[str]) -> tuple[int, ...]:
-        """For each tensor the first of them that waits for the same last reader."""
-        readers = [self._last[name] for name in names]
-        return tuple(readers.index(reader) for reader in readers)
-
-    def _make(self, row: int, states: tuple[Holdings, ...]) -> Arcs:
+    def _make(self, row: int, before: Boundary, after: Boundary) -> Arcs:
         layer = self._profile.layers[row]
-        before, after = self._live[row], self._live[row + 1]
-        numbers: dict[Holdings, int] = {}
-        arcs: list[tuple[int, int, Option | None, tuple[tuple[str, Holding], ...]]] = [
-            (ALONE, ALONE, None, ())
+        digit_behind = {names: at for at, names in enumerate(after.members)}
+        untouched = [
+            at
+            for at, names in enumerate(before.members)
+            if names in digit_behind and not set(names) & set(layer.inputs)
         ]
-        for number, state in enumerate(states, start=1):
-            lies = dict(zip(before, state, strict=True))
-            sources = tuple(lies.get(name, WHOLE) for name in layer.inputs)
+        touched = [at for at in range(len(before.groups)) if at not in untouched]
+        changed = [
+            at
+            for at, names in enumerate(after.members)
+            if names not in {before.members[k] for k in untouched}
+        ]
+        options: list[tuple[Option, int] | None] = [None]
+        held: list[dict[str, Holding]] = [{}]
+        begins, ends = [0], [0]
+        for lies in itertools.product(*(before.universes[at] for at in touched)):
+            lying = {
+                name: holding
+                for at, holding in zip(touched, lies, strict=True)
+                for name in before.members[at]
+            }
+            begin = sum(
+                before.universes[at].index(holding) * before.strides[at]
+                for at, holding in zip(touched, lies, strict=True)
+            )
+            sources = tuple(lying.get(name, WHOLE) for name in layer.inputs)
             for option in self._options_of(row, sources):
-                held = dict(lies)
-                for name, holding in zip(layer.inputs, option.holdings, strict=True):
-                    if name in lies:
-                        held[name] = holding
-                rest = held | {layer.name: frozenset((option.makes,))}
-                behind = tuple(rest[name] for name in after)
-                if self._tied and not self._alike(after, behind):
+                converted = lying | {
+                    name: holding
+                    for name, holding in zip(layer.inputs, option.holdings, strict=True)
+                    if name in lying
+                }
+                behind = {
+                    name: settled(holding) if name in layer.inputs else holding
+                    for name, holding in converted.items()
+                } | {layer.name: frozenset((option.makes,))}
+                end = _number(after, changed, behind)
+                if end is None:
                     continue
-                arcs.append(
-                    (
-                        number,
-                        numbers.setdefault(behind, len(numbers) + 1),
-                        option,
-                        tuple(held.items()),
-                    )
-                )
+                levels: Sequence[int] = (0,)
+                if option.way == "features" and option.reads[0] == "features":
+                    levels = self._levels_of(row)
+                for level in levels:
+                    options.append((option, level))
+                    held.append(converted)
+                    begins.append(begin)
+                    ends.append(end)
+        rests = tuple(itertools.product(*(before.universes[at] for at in untouched)))
+        rest_before, rest_after = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        stay = np.ones(1, dtype=np.bool_)
+        for at in untouched:
+            to = digit_behind[before.members[at]]
+            universe = after.universes[to]
+            places = [
+                universe.index(holding) if holding in universe else -1
+                for holding in before.universes[at]
+            ]
+            rest_before = _crossed(rest_before, np.arange(len(places)) * before.strides[at])
+            rest_after = _crossed(rest_after, np.maximum(places, 0) * after.strides[to])
+            stay = (stay[:, None] & (np.array(places) >= 0)).ravel()
+        all_before = 1 + np.array(begins[1:], dtype=np.int64)[:, None] + rest_before
+        all_after = 1 + np.array(ends[1:], dtype=np.int64)[:, None] + rest_after
+        keep = np.broadcast_to(stay, all_before.shape)
+        kept_option, kept_rest = np.nonzero(keep)
+        order = np.argsort(all_before[keep], kind="stable")
         return Arcs(
             row=row,
-            live=before,
-            before=np.array([arc[0] for arc in arcs], dtype=np.int64),
-            after=np.array([arc[1] for arc in arcs], dtype=np.int64),
-            option=tuple(arc[2] for arc in arcs),
-            held=tuple(arc[3] for arc in arcs),
-            states_after=tuple(numbers),
+            before=np.concatenate([[ALONE], all_before[keep][order]]),
+            after=np.concatenate([[ALONE], all_after[keep][order]]),
+            option=np.concatenate([[0], 1 + kept_option[order]]),
+            rest=np.concatenate([[0], kept_rest[order]]),
+            options=tuple(options),
+            held=tuple(held),
+            others=tuple(before.members[at] for at in untouched),
+            rests=rests,
         )
 
     def _options_of(self, row: int, sources: Holdings) -> list[Option]:
         inputs = self._profile.layers[row].inputs
         same = tuple(inputs.index(name) for name in inputs)
-        key = (int(self._kinds[row]), same, sources)
+        key = (self._kinds[row], same, sources, self._is_plain(row))
         if key not in self._options:
-            self._options[key] = options_of(self._profile, self._on, row, self._ways, sources)
+            found = options_of(self._profile, self._on, row, self._ways, sources)
+            if self._is_plain(row):
+                found = [
+                    o for o in found if all(source == "sums" for _, source, _ in o.conversions)
+                ] or found
+            self._options[key] = found
         return self._options[key]
 
-    def _alike(self, names: Sequence[str], state: Holdings) -> bool:
-        """Whether tensors that wait for the same reader lie in one and the same layout."""
-        return all(state[first] == state[at] for at, first in enumerate(self._tied_to(names)))
+    def _is_plain(self, row: int) -> bool:
+        """Whether a layer changes only the values of a tensor that nothing else reads.
+
+        Such a tensor is converted behind it as well as before: the layer runs as it finds it.
+        """
+        layer = self._profile.layers[row]
+        geometries = [g for g in (layer.positions, layer.samples) if g is not None]
+        return (
+            len(layer.inputs) == 1
+            and layer.feature_flow == "local"
+            and not layer.macs
+            and not layer.measured_s
+            and not layer.statistics_bytes
+            and self._last[layer.inputs[0]] == row
+            and layer.in_features == layer.out_features
+            and layer.input_bytes == layer.output_bytes
+            and all(g.reads == (SAME,) and not g.statistics_bytes for g in geometries)
+            and layer.inputs[0] in self._row
+        )
+
+
+def _number(
+    boundary: Boundary, groups: Sequence[int], lies: dict[str, Holding]
+) -> int | None:
+    """What some groups add to the number of a state; None where that cannot be."""
+    total = 0
+    for at in groups:
+        found = {lies[name] for name in boundary.members[at]}
+        universe = boundary.universes[at]
+        if len(found) > 1 or not found <= set(universe):
+            return None
+        total += universe.index(found.pop()) * boundary.strides[at]
+    return total
+
+
+def _crossed(left: Ints, right: Ints) -> Ints:
+    """All sums of one of each, the second counting faster."""
+    crossed: Ints = (left[:, None] + right).ravel()
+    return crossed
+
+
+def _adds_up(layer: object) -> bool:
+    positions = getattr(layer, "positions", None)
+    return positions is not None and positions.sums
