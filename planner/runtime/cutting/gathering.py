@@ -31,24 +31,25 @@ def gathered(
     shape : tuple of int
     fill : float, optional
     """
-    left = np.unique(wanted)
-    left = left[left >= 0]
     there = [(key, numbers) for key, numbers in sources if len(numbers)]
-    used: list[Source] = []
-    for key, numbers in there:
-        found = np.isin(left, numbers)
-        if found.any():
-            used.append((key, numbers))
-            left = left[~found]
-    if len(left) or not there:
+    if not there:
         return None
-    used = used or there[:1]  # padding alone takes the type of what it stands beside
-    stored = np.concatenate([numbers for _, numbers in used])
-    keys = tuple(key for key, _ in used)
+    starts = np.cumsum([0, *(len(numbers) for _, numbers in there)])
+    largest = max(int(numbers.max(initial=-1)) for numbers in (wanted, *(n for _, n in there)))
+    place = np.full(largest + 2, -1, dtype=np.int64)  # of every number; the last one is of −1
+    for start, (_, numbers) in reversed(list(zip(starts, there, strict=False))):
+        place[numbers] = start + np.arange(len(numbers))
+    place[-1] = -1
+    index = place[wanted]
+    if (index < 0).sum() != (wanted < 0).sum():
+        return None
+    used = np.histogram(index, starts)[0] > 0
+    if not used.all() and len(there) > 1:
+        # padding alone takes the type of what it stands beside
+        kept = [source for source, is_used in zip(there, used, strict=True) if is_used]
+        return gathered(kept or there[:1], wanted, shape, fill)
+    keys = tuple(key for key, _ in there)
     padded = bool((wanted < 0).any())
-    if not padded and np.array_equal(stored, wanted):
+    if not padded and np.array_equal(index, np.arange(starts[-1])):
         return Operand(keys, None, shape)
-    order = np.argsort(stored, kind="stable")
-    places = order[np.minimum(np.searchsorted(stored, wanted, sorter=order), len(stored) - 1)]
-    index = torch.from_numpy(np.where(wanted < 0, -1, places))
-    return Operand(keys, index, shape, fill if padded else None)
+    return Operand(keys, torch.from_numpy(index), shape, fill if padded else None)
