@@ -12,6 +12,7 @@ import transformers as tf
 from planner.runtime.reading.traced import TracedModel
 from profiles.from_torch.runnable import traced_model
 from tests.runtime.cases import check, random_plan
+from tests.runtime.way_plans import way_plan
 
 IMAGE = (1, 3, 32, 32)
 
@@ -98,6 +99,8 @@ def run(module: torch.nn.Module, shape: tuple[int, ...]) -> None:
         for casting in ("unicast", "broadcast"):
             check(model, random_plan(model, groups, rng, casting=casting))
     check(model, random_plan(model, [[1.0] * 3], rng, share_inputs=True))
+    for groups in ([[1.0, 2.0, 1.0]], [[5.0, 1.0], [1.0], [1.0, 1.0]]):
+        check(model, way_plan(model, groups, rng))
 
 
 @pytest.mark.parametrize("name", SMALL)

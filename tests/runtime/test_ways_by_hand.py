@@ -311,18 +311,18 @@ def test_a_layer_whose_input_does_not_lie_as_it_reads_it(two: TracedModel) -> No
         written(two, ([1.0, 1.0], rows))
 
 
-class Largest(nn.Module):
+class Divided(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.a = nn.Conv2d(2, 4, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.adaptive_max_pool2d(self.a(x), 3)
+        return nn.functional.avg_pool2d(self.a(x), 2, divisor_override=3)
 
 
 def test_an_operator_without_a_rule_for_rows() -> None:
-    model = traced(Largest(), 1, 2, 6, 6)
+    model = traced(Divided(), 1, 2, 6, 6)
     names = [layer.name for layer in model.profile.layers]
     rows: list[Row] = [(name, "positions", []) for name in names]
-    with pytest.raises(BadInputError, match=r"adaptive_max_pool2d.*its maps are not whole"):
+    with pytest.raises(BadInputError, match=r"avg_pool2d.*its maps are not whole"):
         slice_model(model, written(model, ([1.0, 1.0], rows)))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from planner.domain.layouts import Way
 from planner.runtime.cutting.plain import along, picked
 from planner.runtime.cutting.regions import everything
 from planner.runtime.cutting.work import Finding, Work, cut
@@ -23,8 +22,6 @@ REDUCTIONS = frozenset(
         "sum var argmax argmin"
     ).split()
 )
-TELLING: frozenset[Way] = frozenset({"features", "positions", "samples"})
-"""Ways in which nodes tell each other partial results."""
 
 
 def dimensions(template: Template, rank: int) -> tuple[int, ...]:
@@ -46,7 +43,7 @@ def normalised(work: Work) -> Finding:
     box = work.box
     if not _cuts(work, dims):
         return along(work)
-    if view.way not in TELLING:
+    if not view.tells:
         return picked(work)
     arguments: dict[str, Any] = {"self": work.take(name, box), "dims": list(dims)}
     if template.base in ("layer_norm", "rms_norm"):
@@ -75,7 +72,7 @@ def group_normalised(work: Work) -> Finding:
     box, shape = work.box, view.out_shape
     weight, bias = template.constant("weight"), template.constant("bias")
     spread = _cuts(work, range(2, len(shape))) or (groups == 1 and _cuts(work, [1]))
-    if spread and view.way not in TELLING:
+    if spread and not view.tells:
         return picked(work)
     per_group = shape[1] // groups
     mine = np.unique(box[1] // per_group)
@@ -107,7 +104,7 @@ def maps_normalised(work: Work) -> Finding:
     box, given = work.box, template.value("use_input_stats")
     if not given or not _cuts(work, range(2, len(view.out_shape))):
         return along(work)
-    if view.way not in TELLING:
+    if not view.tells:
         return picked(work)
     return _told_of_maps(work, work.take(name, box), (1, len(box[1])))
 

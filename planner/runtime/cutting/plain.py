@@ -23,6 +23,7 @@ MOVES = frozenset(
 )
 """Operators whose every output element is an input element, whatever the values."""
 
+_PADDINGS = frozenset({"constant_pad_nd", "pad", "tril", "triu"})
 _UNCHANGED = frozenset("dropout feature_dropout alpha_dropout feature_alpha_dropout".split())
 _ELEMENTWISE = frozenset(
     (
@@ -126,28 +127,29 @@ def moved(work: Work) -> Finding:
 
 
 def is_padding(template: Template) -> bool:
-    """Whether the layer puts more elements around a tensor."""
-    return template.base in ("constant_pad_nd", "pad") or template.base.startswith(
+    """Whether the layer puts elements around a tensor, or in place of some."""
+    return template.base in _PADDINGS or template.base.startswith(
         ("reflection_pad", "replication_pad")
     )
 
 
 def padded(work: Work) -> Finding:
-    """Padding: elements found as those that move, a constant around them."""
+    """Elements found as those that move, and a constant beside them."""
     template, view = work.template, work.view
     name = template.slot("self") or template.slot("input")
     if name is None:
         raise view.unknown("its operand is of another form")
     key = "self" if "self" in template.arguments else "input"
-    # mirrored as torch mirrors numbers with a fraction; they are whole far beyond any size
-    numbers = torch.arange(prod(view.shape(name)), dtype=torch.float64)
+    # numbers from 1 on, so that 0 is the constant; mirrored as torch mirrors numbers with a
+    # fraction, of which these have none
+    numbers = torch.arange(1, prod(view.shape(name)) + 1, dtype=torch.float64)
     arguments = {**template.arguments, key: numbers.reshape(view.shape(name))}
-    constant = template.base == "constant_pad_nd" or template.value("mode") == "constant"
-    if constant:
-        arguments["value"] = -1.0
-    made = template.target(**arguments).to(torch.int64)
+    value = template.value("value", 0.0)
+    if value is not None and "value" in arguments:
+        arguments["value"] = 0.0
+    made = template.target(**arguments).to(torch.int64) - 1
     positions = made.reshape(-1).numpy()[work.out.positions]
-    fill = float(template.value("value", 0.0) or 0.0) if constant else None
+    fill = float(value or 0.0) if (positions < 0).any() else None
     return "take", None, {"self": work.gather([name], positions, work.out.local_shape, fill=fill)}
 
 
@@ -193,6 +195,11 @@ def is_along(template: Template) -> bool:
     return batch_like(template, 4) is not None
 
 
+def is_interpolation(base: str) -> bool:
+    """Whether an operator makes maps of another size of all entries' neighbours."""
+    return base.startswith(("upsample_", "_upsample_"))
+
+
 def batch_like(template: Template, rank: int) -> tuple[int, ...] | None:
     """Dimensions whose entries the operator treats apart; None where it is not known."""
     base = template.base
@@ -200,7 +207,7 @@ def batch_like(template: Template, rank: int) -> tuple[int, ...] | None:
         return tuple(range(rank))
     if base == "instance_norm":
         return (0, 1) if template.value("use_input_stats") else tuple(range(rank))
-    if "pool" in base or base.startswith("upsample_"):
+    if "pool" in base or is_interpolation(base):
         digits = [int(c) for c in base if c in "123"]
         return tuple(range(rank - digits[0])) if digits else None
     if base in ("softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum"):

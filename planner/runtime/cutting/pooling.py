@@ -8,16 +8,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from planner.runtime.cutting.plain import is_interpolation
 from planner.runtime.cutting.regions import Sets
 from planner.runtime.cutting.spatial import Sliding, per_dimension, reading
 from planner.runtime.cutting.work import Finding, Work
-from planner.runtime.reading.template import Template
+from planner.runtime.reading.template import Template, aten
+
+_BESIDE = 2  # entries of the other dimensions: torch takes maps of one column for another format
 
 
 def cuts_maps(work: Work) -> bool:
     """Whether the layer pools or interpolates maps of which the node makes a part."""
     base = work.template.base
-    known = "pool" in base or base.startswith(("upsample_", "_upsample_"))
+    known = "pool" in base or is_interpolation(base)
     if not known or not _dimensions(work.template) or work.out.box is None:
         return False
     rank = len(work.view.out_shape)
@@ -32,7 +35,9 @@ def part_of_maps(work: Work) -> Finding:
         raise view.unknown("its operand is of another form")
     if template.base.startswith("max_pool"):
         return _largest(work, name)
-    if template.base.startswith(("avg_pool", "adaptive_avg_pool", "upsample_", "_upsample_")):
+    if template.base.startswith("adaptive_max_pool"):
+        return _largest_of_bins(work, name)
+    if "avg_pool" in template.base or is_interpolation(template.base):
         return _resampled(work, name)
     raise view.unknown("its maps are not whole")
 
@@ -66,6 +71,25 @@ def _largest(work: Work, name: str) -> Finding:
     return "aten", template.target, arguments
 
 
+def _largest_of_bins(work: Work, name: str) -> Finding:
+    """Bins of unlike sizes, each filled up to the size of the largest."""
+    view, count = work.view, _dimensions(work.template)
+    shape, start = view.shape(name), len(view.out_shape) - count
+    sets, kernel = list(work.box[:start]), []
+    for axis in range(start, len(shape)):
+        made, size, out = work.box[axis], shape[axis], view.out_shape[axis]
+        first, behind = made * size // out, -(-(made + 1) * size // out)
+        kernel.append(int((behind - first).max()))
+        entries = first[:, None] + np.arange(kernel[-1])
+        sets.append(np.where(entries < behind[:, None], entries, -1).reshape(-1))
+    arguments = {
+        "self": work.take(name, tuple(sets), fill=-float("inf")),
+        "kernel_size": kernel,
+        "stride": kernel,
+    }
+    return "aten", aten(f"max_pool{count}d.default"), arguments
+
+
 def _resampled(work: Work, name: str) -> Finding:
     """Every output is a weighted sum of entries along each dimension by itself."""
     template, view = work.template, work.view
@@ -84,7 +108,7 @@ def _resampled(work: Work, name: str) -> Finding:
 def _matrix(work: Work, axis: int, size: int) -> NDArray[np.float64]:
     """What the operator does along one dimension of the maps, shape (outputs, inputs).
 
-    Found by the operator itself, on single entries and with nothing to do along the others.
+    Found by the operator itself, on rows of ones and with nothing to do along the others.
     """
     template = work.template
     count = _dimensions(template)
@@ -92,7 +116,7 @@ def _matrix(work: Work, axis: int, size: int) -> NDArray[np.float64]:
     if arguments.get("divisor_override") is not None:
         raise work.view.unknown("its maps are not whole, and its divisor is given")
     for name, nothing in (
-        ("kernel_size", 1), ("stride", 1), ("padding", 0), ("output_size", 1),
+        ("kernel_size", 1), ("stride", 1), ("padding", 0), ("output_size", _BESIDE),
         ("scale_factors", 1.0),
     ):  # fmt: skip
         given = template.value(name)
@@ -102,10 +126,12 @@ def _matrix(work: Work, axis: int, size: int) -> NDArray[np.float64]:
     for place, name in enumerate(("scales_d", "scales_h", "scales_w")[3 - count :]):
         if name in arguments and place != axis:
             arguments[name] = None
-    sizes = [size if a == axis else 1 for a in range(count)]
-    entries = torch.eye(size, dtype=torch.float64).reshape(1, size, *sizes)
+    others = [1 if a == axis else _BESIDE for a in range(count)]
+    shape = [size if a == axis else 1 for a in range(count)]
+    entries = torch.eye(size, dtype=torch.float64).reshape(size, 1, *shape).repeat(1, 1, *others)
     key = "self" if "self" in arguments else "input"
     with torch.no_grad():
         made = template.target(**{**arguments, key: entries})
-    found: NDArray[np.float64] = made.reshape(size, -1).T.numpy().copy()
+    along_axis = made[(slice(None), 0, *(slice(None) if a == axis else 0 for a in range(count)))]
+    found: NDArray[np.float64] = along_axis.T.numpy().copy()
     return found

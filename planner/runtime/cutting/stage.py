@@ -192,7 +192,8 @@ class StageCutter:
             geometry_of(layer, axis)
             made = {layer.name: self._on.holdings.runs(layer.name, axis)}
         else:
-            stop = next(r for r in range(row, len(self._layers)) if self._names(r) == plan.until)
+            names = [item.name for item in self._layers]
+            stop = names.index(plan.until)
             layers = self._layers[row : stop + 1]
             kept = [item.name for item in layers if self._last[item.name] > stop]
             made = made_in_run(layers, axis, [*kept, plan.until], self._on.holdings)
@@ -201,9 +202,6 @@ class StageCutter:
         if plan.until is not None:
             self._run = _Run(plan.until, made, received)
         return transfers, received
-
-    def _names(self, row: int) -> str:
-        return self._layers[row].name
 
     def _features(self, row: int, mask: LayerMask | None) -> tuple[list[Transfer], Received]:
         """What changes owner, and the features that a mixing layer gathers."""

@@ -65,6 +65,15 @@ class LayerOnGroup:
         """For messages."""
         return f"layer {self.layer.name!r} ({self.layer.op})"
 
+    @property
+    def tells(self) -> bool:
+        """Whether nodes may tell each other partial results in this way."""
+        layer = self.layer
+        if self.way in ("positions", "samples"):
+            geometry = layer.positions if self.way == "positions" else layer.samples
+            return geometry is not None and geometry.statistics_bytes > 0
+        return self.way == "features"
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Of a whole tensor."""
         return self.holdings.tensors[name].shape
