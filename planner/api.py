@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from planner.accuracy.interface import default_limits
 from planner.case import Case
 from planner.domain.cluster import Cluster
+from planner.domain.layouts import WAYS, Way
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.domain.request import Request
@@ -151,6 +152,8 @@ def plan(
     max_energy_loss: float | None = None,
     max_latency_s: float | None = None,
     min_throughput_per_s: float | None = None,
+    ways: tuple[Way, ...] = WAYS,
+    max_sparsity: float | None = None,
     solver: str = "auto",
     time_limit_s: float | None = 60.0,
     **case: Any,
@@ -167,10 +170,15 @@ def plan(
     parallelism : {"hybrid", "within-layer", "pipeline"}
     objective : {"latency", "throughput"}
     max_accuracy_drop : float, optional
-        Points of the metric; 0.5 where an accuracy model is known.
+        Points of the metric. Without this limit or the next nothing is dropped: the plan runs
+        with the weights as they are.
     max_energy_loss : float, optional
-        Share of the weights' L1 mass; 0.1 with ``energy:FILE``.
+        Share of the weights' L1 mass, with ``energy:FILE``.
     max_latency_s, min_throughput_per_s : float, optional
+    ways : tuple of str
+        In which a layer may run on several nodes; all by default, ``("features",)`` is DISCO.
+    max_sparsity : float, optional
+        S_comm that layers may have without any limit on what is lost.
     solver : {"auto", "ilp", "exhaustive"}
     time_limit_s : float, optional
         For the whole call.
@@ -192,7 +200,9 @@ def plan(
         max_nodes=nodes or max_nodes or len(costed.cluster.nodes),
         parallelism=parallelism,
         objective=objective,
-        limits=default_limits(asked, costed.loss_model),
+        limits=asked,
+        ways=ways,
+        max_sparsity=max_sparsity,
         exactly=nodes is not None,
         solver=solver,
         time_limit_s=time_limit_s,

@@ -124,6 +124,8 @@ class Alternative(Frozen):
     strategy: str
     latency_s: float | None = None
     throughput_per_s: float | None = None
+    accuracy_drop: float | None = Field(default=None, description="of one that must be trained")
+    energy_loss: float | None = None
     reason: str
 
 

@@ -189,6 +189,8 @@ def _read(step: StepDocument, tensors: Mapping[str, torch.Tensor]) -> Step:
 
     if step.kernel not in KERNELS:
         raise BadInputError(f"{where}: {step.kernel!r} is no kernel")
+    if step.kernel in ("take", "add") and not step.operands:
+        raise BadInputError(f"{where}: {step.kernel!r} has no operand")
     if step.kernel == "aten":
         _check_target(step.target, where)
     return Step(

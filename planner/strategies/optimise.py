@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from planner.accuracy.interface import default_limits
 from planner.case import Case
 from planner.domain.certificate import Certificate
 from planner.domain.plan import Alternative, Plan, StagePlan
@@ -23,9 +24,14 @@ from planner.solve.solver import solve
 from planner.strategies.costed import cost_plan
 from planner.strategies.groups import Groups, all_groups, first_nodes, ring_order
 from planner.strategies.limits import SLACK, find_broken_limits
-from planner.strategies.problem_of import costs_of, problem_of, stages_of
+from planner.strategies.problem_of import costs_of, levels_of, problem_of, stages_of
 from planner.strategies.ways.problem import LayoutCosts, layout_problem_of, layout_stages_of
 from planner.units import format_seconds
+
+LOSSLESS = "optimal-lossless"
+"""The best plan that drops nothing, beside one that does."""
+TRAINED = "optimal-trained"
+"""The best plan at the usual loss, beside one that drops nothing."""
 
 _SAME = 1e-9  # relative difference below which two objectives count as equal
 # Of a time limit for the plan itself; the rest is for what it is weighed against.
@@ -161,7 +167,8 @@ def _solve_on(
     # Structures that answered other requests of this case are tried first.
     known: list[Choice] = []
     if costs.complete:
-        known = case.once(("known", groups.scope, request.parallelism, request.ways), list[Choice])
+        like = groups.scope, request.parallelism, request.ways, levels_of(case, request)
+        known = case.once(("known", *like), list[Choice])
     problem: Problem | LayoutProblem
     if isinstance(costs, LayoutCosts):
         problem = layout_problem_of(case, costs, request)
@@ -289,9 +296,11 @@ def _alternatives(
 ) -> Iterator[Alternative]:
     """The best plans of other shapes and why they are not the answer, by number of nodes."""
     found: dict[tuple[str, int], Alternative] = {}
-    others = list(_other_requests(request, best))
+    others = list(_other_requests(case, request, best))
     for done, (name, nodes, other) in enumerate(others):
         plan, result = find_plan(case, other, deadline.share(1.0 / (len(others) - done)))
+        if plan is not None and name in (LOSSLESS, TRAINED):
+            plan = plan.model_copy(update={"strategy": name})
         if plan is None:
             binding = result.binding or "the solver found no plan"
             reason = f"does not fit: {binding}"
@@ -302,13 +311,35 @@ def _alternatives(
                 strategy=plan.strategy,
                 latency_s=plan.predicted.latency_s,
                 throughput_per_s=plan.predicted.throughput_per_s,
+                accuracy_drop=plan.predicted.accuracy_drop if name == TRAINED else None,
+                energy_loss=plan.predicted.energy_loss if name == TRAINED else None,
                 reason=_reason(plan, best),
             )
     yield from sorted(found.values(), key=lambda other: (other.nodes, other.strategy))
 
 
-def _other_requests(request: Request, best: Plan) -> Iterator[tuple[str, int, Request]]:
+def without_training(request: Request) -> Request:
+    """The same request where nothing may be dropped."""
+    free = request.limits.model_copy(update={"max_accuracy_drop": None, "max_energy_loss": None})
+    return replace(request, limits=free, max_sparsity=None)
+
+
+def with_training(case: Case, request: Request) -> Request | None:
+    """The same request where the usual loss is allowed; None without a model of it."""
+    if case.loss_model is None:
+        return None
+    return replace(request, limits=default_limits(request.limits, case.loss_model))
+
+
+def _other_requests(
+    case: Case, request: Request, best: Plan
+) -> Iterator[tuple[str, int, Request]]:
     """What a reader will ask about: strategy, nodes, and the request that finds it."""
+    trained = with_training(case, request)
+    if request.may_drop:
+        yield LOSSLESS, request.max_nodes, without_training(request)
+    elif trained is not None and request.parallelism != "pipeline":
+        yield TRAINED, request.max_nodes, trained
     if request.exactly:
         return
     used = best.node_count
@@ -333,6 +364,8 @@ def _other_requests(request: Request, best: Plan) -> Iterator[tuple[str, int, Re
 
 def _reason(plan: Plan, best: Plan) -> str:
     difference = objective_s(plan) - objective_s(best)
+    if plan.strategy == TRAINED and difference < -_SAME * objective_s(best):
+        return f"{format_seconds(-difference)} less, but drops features: the model must be trained"
     if difference > _SAME * objective_s(best):
         measure = "slower" if best.objective == "latency" else "more between two results"
         return f"{format_seconds(difference)} {measure}"

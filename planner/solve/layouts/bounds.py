@@ -90,7 +90,12 @@ def charges_of(problem: LayoutProblem, latency: float, loss: float, entry: Float
             np.where(arcs.allowed, latency * arcs.latency_s + loss * arcs.loss, np.inf)
             for arcs in problem.arcs
         ),
-        cuts=tuple(latency * costs.seconds for costs in problem.cut_costs),
+        cuts=tuple(
+            np.where(np.isfinite(costs.seconds), latency * costs.seconds, np.inf)
+            if latency
+            else np.where(np.isfinite(costs.seconds), 0.0, np.inf)
+            for costs in problem.cut_costs
+        ),
         entry=entry,
         first=latency * problem.input_s + entry,
         end=np.where(ends, latency * np.where(ends, problem.output_s, 0.0), np.inf),

@@ -6,7 +6,12 @@ from planner.domain.certificate import Certificate, Status
 from planner.solve.check import check_claim
 from planner.solve.deadline import Deadline
 from planner.solve.layouts.exhaustive import minimise_exhaustively
-from planner.solve.layouts.problem import LayoutProblem, evaluate, find_faults
+from planner.solve.layouts.problem import (
+    LayoutProblem,
+    drop_idle_positions,
+    evaluate,
+    find_faults,
+)
 from planner.solve.layouts.program import LayoutProgram, is_too_long
 from planner.solve.layouts.search import Found, minimise, take_fastest_of_equals
 from planner.solve.milp import SOLVER_NAME
@@ -39,6 +44,7 @@ def minimise_in_layouts(
             found.offer(choice)
         found.close()
         return _answer(found, deadline, "exhaustive search")
+    problem = drop_idle_positions(problem)
     found = Found(problem, deadline.share(_SHARE))
     for choice in known:
         if len(choice.options) == problem.layers and not find_faults(problem, choice):
@@ -52,9 +58,10 @@ def minimise_in_layouts(
             if problem.objective == "bottleneck":
                 take_fastest_of_equals(problem, found, deadline.share(_SECOND_SHARE))
             return _answer(found, deadline, LAYOUTS)
+    if solver == "auto" and is_too_long(problem, deadline):
+        return _answer(found, deadline, LAYOUTS)
+    _ask_program(problem, found, deadline)
     after = "" if solver == "ilp" else f" after {LAYOUTS}"
-    if not is_too_long(problem, deadline):
-        _ask_program(problem, found, deadline)
     return _answer(found, deadline, f"{SOLVER_NAME}{after}")
 
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from planner.solve.deadline import Deadline
 from planner.solve.layouts.bounds import Completions, Network, arrivals
 from planner.solve.layouts.problem import Floats, Ints
-from planner.solve.problem import NO_LIMIT, Choice
+from planner.solve.layouts.stage_rest import StageRest
+from planner.solve.problem import Choice
 
-MAX_LABELS = 4_000_000
+MAX_LABELS = 1_500_000
 """Labels beyond which a search is given up, and the integer program asked."""
 
 _ROUNDING = 1e-12
@@ -89,10 +90,21 @@ class LabelSearch:
     caps : Caps
     bounds : sequence of Bound
     deadline : Deadline
+    stage_rest : StageRest, optional
+        Of the same network, where it is known already.
+    beam : int, optional
+        Labels that are kept before a layer, those of the least bound: then what is found is a
+        good plan, and nothing is known of the others.
     """
 
     def __init__(
-        self, network: Network, caps: Caps, bounds: Sequence[Bound], deadline: Deadline
+        self,
+        network: Network,
+        caps: Caps,
+        bounds: Sequence[Bound],
+        deadline: Deadline,
+        stage_rest: StageRest | None = None,
+        beam: int | None = None,
     ) -> None:
         self._network, self._caps, self._bounds = network, caps, bounds
         self._deadline = deadline
@@ -118,7 +130,10 @@ class LabelSearch:
         self._arcs: list[Ints] = []
         self._pairs: list[Ints] = []
         self._count = 0
-        self._limits = np.minimum(problem.memory_limit_bytes, NO_LIMIT)[:, : self._positions]
+        self._beam = beam
+        self._stage_rest = stage_rest
+        if self._positions and stage_rest is None:
+            self._stage_rest = StageRest(network)
 
     def best(self) -> Choice | None:
         """The plan of least latency within the caps, and of these one of many; None without one.
@@ -251,9 +266,13 @@ class LabelSearch:
         if self._resources:
             kept &= (used[:, 3 : 3 + self._resources] <= caps.bottleneck_s).all(axis=1)
             kept &= used[:, 2] <= caps.bottleneck_s
-        if self._positions:
-            need = used[:, self._weights] + used[:, self._live]
-            kept &= (need <= self._limits[self._network.group[labels.q]]).all(axis=1)
+        if self._stage_rest is not None and self._positions:
+            rest = self._stage_rest
+            at = labels.q, labels.state
+            used[:, self._live] = np.maximum(used[:, self._live], rest.peak[layer][at])
+            need = used[:, self._weights] + rest.weights[layer][at] + used[:, self._live]
+            kept &= (need <= rest.limits[self._network.group[labels.q]]).all(axis=1)
+        spent = np.zeros(len(labels.q))
         for bound in self._bounds:
             table = bound.completions.stays if at_cut else bound.completions.rest
             spent = bound.latency * used[:, 0] + table[layer][labels.q, labels.state]
@@ -264,7 +283,12 @@ class LabelSearch:
                 spent = spent + (prices * used[:, self._weights]).sum(axis=1)
                 spent = spent + used[:, self._past]
             kept &= spent <= bound.most
-        labels = labels.take(kept)
+        if self._beam is not None and np.count_nonzero(kept) > self._beam:
+            worth = np.where(kept, spent, np.inf)  # by the last bound, the best one
+            best = np.argpartition(worth, self._beam)[: self._beam]
+            labels = labels.take(best)
+        else:
+            labels = labels.take(kept)
         return labels.take(self._undominated(labels))
 
     def _undominated(self, labels: _Labels) -> Ints:

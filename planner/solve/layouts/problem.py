@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.solve.check import Evaluation, Times, cap, exceeds
-from planner.solve.problem import Choice
+from planner.solve.problem import NO_LIMIT, Choice
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -304,3 +304,50 @@ def evaluate(problem: LayoutProblem, choice: Choice) -> Evaluation:
 def most(limit: float | None) -> float:
     """The most that a limited sum may be; infinite without a limit."""
     return np.inf if limit is None else cap(limit)
+
+
+def drop_idle_positions(problem: LayoutProblem) -> LayoutProblem:
+    """The problem without positions whose memory binds only where another's of the group does.
+
+    Those that have no limit, and those that never need more than another one that has no more: of
+    equal nodes the one with the largest share is left.
+    """
+    limits = problem.memory_limit_bytes
+    parts = [
+        np.concatenate([a.weight_bytes, a.live_bytes, a.rest_bytes], axis=1) for a in problem.arcs
+    ]
+    if not parts[0].shape[2]:
+        return problem
+    kept: list[list[int]] = []
+    for group, row in enumerate(limits):
+        needs = np.concatenate([part[group] for part in parts])
+        left = [int(p) for p in np.lexsort((-needs.sum(axis=0), row)) if row[p] < NO_LIMIT]
+        mine: list[int] = []
+        while left:
+            first = left.pop(0)
+            mine.append(first)
+            left = [
+                p for p in left if row[p] < row[first] or (needs[:, p] > needs[:, first]).any()
+            ]
+        kept.append(sorted(mine))
+    width = max(map(len, kept))
+    at = np.array([[*mine, *[0] * (width - len(mine))] for mine in kept], dtype=np.int64)
+    unused = np.array([[p >= len(mine) for p in range(width)] for mine in kept], dtype=np.bool_)
+    at, unused = (x.reshape(len(limits), width) for x in (at, unused))
+
+    def narrowed(values: Ints) -> Ints:
+        taken = np.take_along_axis(values, at[:, None, :], axis=2)
+        return np.where(unused[:, None, :], 0, taken)
+
+    return problem.but(
+        arcs=tuple(
+            replace(
+                arcs,
+                weight_bytes=narrowed(arcs.weight_bytes),
+                live_bytes=narrowed(arcs.live_bytes),
+                rest_bytes=narrowed(arcs.rest_bytes),
+            )
+            for arcs in problem.arcs
+        ),
+        memory_limit_bytes=np.where(unused, NO_LIMIT, np.take_along_axis(limits, at, axis=1)),
+    )

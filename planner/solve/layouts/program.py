@@ -18,7 +18,7 @@ from planner.solve.problem import NO_LIMIT, Choice
 Terms = list[tuple[int, float]]
 
 _SECONDS_PER_VARIABLE = 1e-4  # to write a program down and hand it to HiGHS
-_MOST_VARIABLES = 1_000_000  # some gigabytes
+_MOST_VARIABLES = 100_000  # beyond, HiGHS finds less in minutes than the labels did
 
 
 def count_variables(problem: LayoutProblem) -> int:

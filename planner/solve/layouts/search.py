@@ -7,6 +7,7 @@ are searched completely; where none of them is a plan, a little more is allowed.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,13 @@ from planner.errors import InconsistentResultError
 from planner.solve.check import PROVEN_GAP, Evaluation
 from planner.solve.deadline import Deadline
 from planner.solve.layouts.bounds import Charges, Completions, Network, charges_of
-from planner.solve.layouts.labels import Bound, Caps, LabelSearch, TooManyLabelsError
+from planner.solve.layouts.labels import (
+    MAX_LABELS,
+    Bound,
+    Caps,
+    LabelSearch,
+    TooManyLabelsError,
+)
 from planner.solve.layouts.problem import (
     Floats,
     Ints,
@@ -25,13 +32,16 @@ from planner.solve.layouts.problem import (
     most,
     times_of,
 )
+from planner.solve.layouts.stage_rest import StageRest
 from planner.solve.problem import NO_LIMIT, Choice
 
 _MULTIPLIERS = 40
 _FIRST = 1e-2  # of a known bottleneck: where the search for a smaller one begins
 _CLOSE = 1e-3  # relative: nearer than this, only the next smaller one is asked for
 _ROUNDING = 1e-12
-_GAPS = (1e-7, 1e-4, 1e-3, 4e-3, 1.6e-2, 6.4e-2, 0.25, 1.0, np.inf)
+_BEAM = 1000
+"""Labels of the first, quick search for a good plan."""
+_GAPS = (1e-7, 1e-6, 4e-6, 1.6e-5, 6.4e-5, 2.5e-4, 1e-3, 4e-3, 1.6e-2, 6.4e-2, 0.25, 1.0, np.inf)
 """Relative to the bound, how far above it plans are looked for, one after the other."""
 
 
@@ -108,6 +118,13 @@ def _minimise_latency(network: Network, found: Found) -> None:
     priced.improve()
     bounds.append(priced.best)
     found.bound_s = max(found.bound_s, min(priced.bound_s * (1 - _ROUNDING), found.objective_s))
+    rest = StageRest(network)
+    wide = Caps(caps.latency_s, caps.bottleneck_s, caps.loss)
+    with contextlib.suppress(TooManyLabelsError):
+        beam = min(_BEAM, MAX_LABELS // (2 * problem.layers))
+        near = LabelSearch(network, wide, bounds, found.deadline, rest, beam).best()
+        if near is not None:
+            found.offer(near)
     for gap in _GAPS:
         level_s = min(max(priced.bound_s, free.least) * (1 + gap), found.objective_s)
         level_s = min(level_s, caps.latency_s)
@@ -115,8 +132,8 @@ def _minimise_latency(network: Network, found: Found) -> None:
             Bound(b.completions, b.latency, b.loss, b.memory, min(b.most, cap))
             for b, cap in zip(bounds, _mosts(bounds, level_s, priced), strict=True)
         ]
-        search = LabelSearch(network, Caps(level_s * (1 + _ROUNDING), caps.bottleneck_s, caps.loss),
-                             here, found.deadline)
+        within = Caps(level_s * (1 + _ROUNDING), caps.bottleneck_s, caps.loss)
+        search = LabelSearch(network, within, here, found.deadline, rest)
         choice = search.best()
         if choice is not None:
             found.offer(choice)
@@ -157,6 +174,7 @@ def _minimise_bottleneck(network: Network, found: Found) -> None:
             return
         bounds.append(Bound(least, 0.0, 1.0, None, caps.loss * (1 + _ROUNDING) + 1e-300))
     high_s = min(found.objective_s, caps.bottleneck_s)
+    rest = StageRest(network)
     while True:
         if found.choice is None:  # is there any plan at all?
             asked_s = min(high_s, float(np.finfo(np.float64).max))
@@ -164,9 +182,8 @@ def _minimise_bottleneck(network: Network, found: Found) -> None:
             asked_s = high_s * (1 - PROVEN_GAP)
         else:
             asked_s = float(np.sqrt(max(low_s, high_s * _FIRST) * high_s))
-        search = LabelSearch(
-            network, Caps(caps.latency_s, asked_s, caps.loss), bounds, found.deadline
-        )
+        within = Caps(caps.latency_s, asked_s, caps.loss)
+        search = LabelSearch(network, within, bounds, found.deadline, rest)
         choice = search.best()
         if choice is None:
             low_s = max(low_s, asked_s)

@@ -72,14 +72,17 @@ def cost_in_layouts(
     ordered = [tables[group] for group in sorted(tables)]
     names = [groups.members((group,))[0] for group in range(len(ordered))]
     shares = {id(s): s for s in (case.shares(group) for group in names)}
-    kinds = layer_kinds(case.profile, [s.kind for s in shares.values()])
+    # layers that are alike in all else may lose unlike
+    losses = np.concatenate([case.loss(table) for table in ordered], axis=1)
+    _, by_loss = np.unique(losses, axis=0, return_inverse=True)
+    kinds = layer_kinds(case.profile, [*(s.kind for s in shares.values()), by_loss.ravel()])
     several = next(group for group in names if len(group) > 1)
-    widest = max(ordered, key=lambda table: len(table.node_names))
+    larger = [table for table in ordered if len(table.node_names) > 1]
+    allowed = np.any([t.allowed & t.sparsifiable[:, None] for t in larger], axis=0)
+    allowed[:, 0] = True
 
     def levels_of(row: int) -> Sequence[int]:
-        if not widest.sparsifiable[row]:
-            return (0,)
-        levels: list[int] = np.flatnonzero(widest.allowed[row]).tolist()
+        levels: list[int] = np.flatnonzero(allowed[row]).tolist()
         return levels
 
     graph = layout_graph(case.profile, case.layouts(several), ways, kinds, levels_of)
