@@ -177,7 +177,7 @@ class Drawn(nn.Module):
             other = partners[int(rng.integers(len(partners)))]
             self.plan.append((kind, [source, other], int(rng.integers(0, 3))))
             out = int(rng.integers(3, 9))
-            kernel = int(rng.integers(1, 5))
+            kernel = int(rng.integers(1, 5 if rows > 4 else 3))
             part: nn.Module = nn.Identity()
             if kind == "conv":
                 dilation = int(rng.integers(1, 3)) if kernel < 4 else 1

@@ -11,6 +11,7 @@ import torch
 
 from planner.errors import BadInputError
 from planner.runtime import slice_model
+from planner.runtime.documents import NodeDocument, StepDocument, node_from
 from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.slices import Slices
 from profiles.from_torch.saved_slices import load_slices, save_slices
@@ -126,6 +127,16 @@ def test_damaged_documents_are_refused(
     with pytest.raises(BadInputError, match=line) as caught:
         load_slices(change(saved, tmp_path, "node0.json", old, new))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kernel", ["add", "take"])
+def test_a_sum_of_nothing_is_refused(kernel: str) -> None:
+    step = StepDocument(
+        name="a", layer="a", kernel=kernel, target="", arguments={}, position=0, operands=(),
+        weights=(), shape=(1,), sends=(), receives=(), tells=(), told={}, frees=(),
+    )  # fmt: skip
+    with pytest.raises(BadInputError, match=f"step 'a': '{kernel}' has no operand"):
+        node_from(NodeDocument(node="n0", steps=(step,)), {})
 
 
 def test_a_folder_of_the_first_version_is_read(tmp_path: Path) -> None:
