@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.exchange import NOTHING, Links, exchange_s, medium_s
-from planner.cost.layouts import GroupLayouts, crossing_bytes
+from planner.cost.layouts import Box, GroupLayouts, crossing_bytes
 from planner.cost.ownership import FeatureShares
 from planner.cost.sparsity import numbered
 from planner.domain.cluster import Cluster
@@ -83,9 +83,7 @@ class Crossings:
         A group by the names of its nodes.
     """
 
-    def __init__(
-        self, handovers: Handovers, laid: Callable[[tuple[str, ...]], Laid]
-    ) -> None:
+    def __init__(self, handovers: Handovers, laid: Callable[[tuple[str, ...]], Laid]) -> None:
         self._handovers, self._laid = handovers, laid
         self._known: dict[tuple[int, int, str, Layout], NDArray[np.int64]] = {}
 
@@ -124,11 +122,10 @@ class Crossings:
     def _crossing(self, one: Laid, other: Laid, name: str, lies: Layout) -> NDArray[np.int64]:
         key = id(one.layouts), id(other.layouts), name, lies
         if key not in self._known:
-            has, needs = (
+            sides: list[Layout] = [
                 "whole" if len(laid.positions) == 1 else lies for laid in (one, other)
-            )
-            found = self._handovers.crossing_of(one, other, name, has, needs)  # type: ignore[arg-type]
-            self._known[key] = found
+            ]
+            self._known[key] = self._handovers.crossing_of(one, other, name, *sides)
         return self._known[key]
 
 
@@ -233,7 +230,7 @@ class Handovers:
             return 0.0, 0.0
         inside = len(others) < len(group.positions)
         first = group.positions.index(self._source) if inside else 0
-        source = {"whole": np.ones((1, 1), dtype=np.bool_)}
+        source: Box = {"whole": np.ones((1, 1), dtype=np.bool_)}
         held = np.zeros((len(group.positions), 1), dtype=np.int64)
         for name in self._profile.outputs:
             # what lies on one node alone is not at the source, even where that is in the group

@@ -148,7 +148,8 @@ class GroupLayouts:
         if layout in ("whole", "sums"):
             return np.full(self.nodes, size, dtype=np.int64)
         if layout == "one-node":
-            return size * (np.arange(self.nodes) == 0)
+            first: Bytes = size * self._is_first
+            return first
         if layout == "features":
             own, everywhere = self._owned(name)
             held: Bytes = (own + everywhere) * self._feature_bytes(name)
@@ -236,7 +237,9 @@ class GroupLayouts:
 
     @cached_property
     def _is_first(self) -> NDArray[np.int64]:
-        return (np.arange(self.nodes) == 0).astype(np.int64)
+        first: NDArray[np.int64] = np.zeros(self.nodes, dtype=np.int64)
+        first[0] = 1
+        return first
 
     def _owned(self, name: str) -> tuple[Bytes, int]:
         """Features that each node alone holds, and those that all do."""
@@ -250,7 +253,8 @@ class GroupLayouts:
         """What each node holds that no node before it does, shape (n,)."""
         if source == "features":  # what all hold comes from the node itself
             own, _ = self._owned(name)
-            return own * self._feature_bytes(name)
+            mine: Bytes = own * self._feature_bytes(name)
+            return mine
         return self.held_bytes(name, source)
 
     def _to_all(self, sizes: Bytes) -> Messages:

@@ -80,9 +80,7 @@ def follow_steps(
         A layer cannot run in its way, or what it reads does not lie as it must; names the layer.
     """
     walk = _Walk(on, first, arrives)
-    steps = [
-        walk.step(first + offset, plan, layers[offset:]) for offset, plan in enumerate(layers)
-    ]
+    steps = [walk.step(first + offset, plan, layers[offset:]) for offset, plan in enumerate(layers)]
     return steps, walk.holdings
 
 
@@ -254,9 +252,7 @@ def needed_in_run(on: GroupLayouts, start: int, stop: int, axis: Layout) -> Need
         geometry: Geometry = getattr(layer, axis)
         for source, name in enumerate(layer.inputs):
             if name in made and geometry.reads[source] is not None:
-                made[name] = made[name] | on.needed(
-                    geometry, source, name, made[layer.name], axis
-                )
+                made[name] = made[name] | on.needed(geometry, source, name, made[layer.name], axis)
             elif name in made:
                 raise BadInputError(
                     f"layer {layer.name!r}: reads all of {name!r}, which the run makes in parts"

@@ -63,17 +63,18 @@ def layouts_read(layer: LayerProfile, way: Way) -> tuple[Layout, ...] | None:
     """
     inputs = len(layer.inputs)
     if way == "features":
-        return ("features",) * inputs
+        return (MADE_IN[way],) * inputs
     if way in ("outputs", "whole"):
-        return ("whole",) * inputs
+        return (MADE_IN["whole"],) * inputs
     if way == "one-node":
-        return ("one-node",) * inputs
+        return (MADE_IN[way],) * inputs
     if way == "sums":
         return _summed(layer)
     geometry: Geometry | None = getattr(layer, way)
     if geometry is None or not geometry.parts:
         return None
-    return tuple(way if window is not None else "whole" for window in geometry.reads)
+    parted = MADE_IN[way]
+    return tuple(parted if window is not None else "whole" for window in geometry.reads)
 
 
 def _summed(layer: LayerProfile) -> tuple[Layout, ...] | None:
@@ -163,7 +164,7 @@ def _added_positions(on: GroupLayouts, row: int) -> Work | None:
     return Work(
         macs=-(-layer.macs * parts // count),
         weight_bytes=layer.param_bytes * (parts > 0),
-        touched_bytes=layer.input_bytes / count * parts + layer.output_bytes,
+        touched_bytes=(layer.input_bytes / count * parts + layer.output_bytes).astype(np.float64),
         share=parts / count,
         output_bytes=np.full(on.nodes, layer.output_bytes),
         exchange=Messages.none(on.nodes),

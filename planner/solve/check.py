@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import singledispatch
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.errors import InconsistentResultError
+from planner.solve.layout_problem import AnyProblem
 from planner.solve.problem import Choice, Problem
 
 Floats = NDArray[np.float64]
@@ -91,8 +93,14 @@ def sum_times(problem: Problem, choice: Choice) -> tuple[Floats, Floats, Floats]
     return latency, busiest, medium
 
 
-def loss_of(problem: Problem, choice: Choice) -> float:
+@singledispatch
+def loss_of(problem: AnyProblem, choice: Choice) -> float:
     """The limited loss, summed over the units."""
+    raise TypeError(type(problem))
+
+
+@loss_of.register
+def _(problem: Problem, choice: Choice) -> float:
     return float(sum_losses(problem, choice))
 
 
@@ -103,11 +111,17 @@ def sum_losses(problem: Problem, choice: Choice) -> Floats:
     return losses
 
 
-def needed_bytes(problem: Problem, choice: Choice) -> list[tuple[int, NDArray[np.int64]]]:
+@singledispatch
+def needed_bytes(problem: AnyProblem, choice: Choice) -> list[tuple[int, NDArray[np.int64]]]:
     """Group and memory of every stage: stored weights and the largest live bytes, shape (P,).
 
     Shape (..., P) where options of shape (..., U) are many choices of one structure.
     """
+    raise TypeError(type(problem))
+
+
+@needed_bytes.register
+def _(problem: Problem, choice: Choice) -> list[tuple[int, NDArray[np.int64]]]:
     needed = []
     for start, last, group in choice.runs():
         units = np.arange(start, last + 1)

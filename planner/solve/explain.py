@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from planner.solve.check import loss_of, needed_bytes
 from planner.solve.deadline import Deadline
-from planner.solve.problem import NO_LIMIT, Choice, Problem, Result
+from planner.solve.layout_problem import AnyProblem
+from planner.solve.problem import NO_LIMIT, Choice, Result
 from planner.units import round_down, round_up
 
-Solve = Callable[[Problem, Deadline], Result]
+Solve = Callable[[AnyProblem, Deadline], Result]
 
 _CLOSE = 1e-7  # relative width at which the search for the least relaxation ends
 _SHARE = 0.5  # of the time that is left, for each problem that is solved on the way
 _STOPPED = "the search for the limit that binds was stopped: allow more time"
 
 
-def explain(problem: Problem, solve: Solve, deadline: Deadline) -> str:
+def explain(problem: AnyProblem, solve: Solve, deadline: Deadline) -> str:
     """Which limit binds, and the least relaxation of it alone that makes a plan fit.
 
     Parameters
@@ -36,7 +37,7 @@ def explain(problem: Problem, solve: Solve, deadline: Deadline) -> str:
     deadline : Deadline
         When it ends the search, what was found by then is told as such.
     """
-    units = problem.latency_s.shape[1]
+    units = problem.units
     if problem.all_nodes and int(problem.nodes.max()) * units < problem.max_nodes:
         return f"{problem.max_nodes} nodes cannot each have one of {units} layers"
     tried = _Tried(problem, solve, deadline)
@@ -58,12 +59,12 @@ class _Tried:
         No problem was left undecided when its time was up.
     """
 
-    problem: Problem
+    problem: AnyProblem
     solve: Solve
     deadline: Deadline
     sure: bool = True
 
-    def find(self, problem: Problem) -> Choice | None:
+    def find(self, problem: AnyProblem) -> Choice | None:
         """A plan of a relaxed problem; None without one, or without the time to find it."""
         if self.deadline.passed:
             self.sure = False
@@ -110,7 +111,7 @@ def _raise_memory(tried: _Tried) -> str:
     )
 
 
-def _kinds_of_nodes(problem: Problem) -> list[_Kind]:
+def _kinds_of_nodes(problem: AnyProblem) -> list[_Kind]:
     """Limited nodes by kind and limit, called as a node alone where one may be alone."""
     limits = problem.memory_limit_bytes
     called = problem.node_kinds or _types_of_positions(problem)
@@ -130,7 +131,7 @@ def _kinds_of_nodes(problem: Problem) -> list[_Kind]:
     return kinds
 
 
-def _types_of_positions(problem: Problem) -> list[list[str]]:
+def _types_of_positions(problem: AnyProblem) -> list[list[str]]:
     """The type of the node at each position: a group's are its types one after another."""
     return [
         [f"node type {kind}" for kind in np.repeat(np.arange(len(row)), row)]
@@ -139,7 +140,7 @@ def _types_of_positions(problem: Problem) -> list[list[str]]:
 
 
 def _least_bytes(
-    tried: _Tried, bare: Problem, positions: NDArray[np.bool_], below: int | None
+    tried: _Tried, bare: AnyProblem, positions: NDArray[np.bool_], below: int | None
 ) -> int | None:
     """The least that some positions need more; None where that is not below a number of bytes."""
     problem = tried.problem
@@ -157,7 +158,7 @@ def _least_bytes(
             int((need - limits[group])[positions[group]].max(initial=0)) for group, need in needs
         )
 
-    most = int(problem.weight_bytes.max(axis=2).sum(axis=1).max() + problem.live_bytes.max())
+    most = problem.most_bytes
     low, high = 0, lacking_with(most if below is None else min(most, below - 1))
     if high is None:
         return None
@@ -171,25 +172,11 @@ def _least_bytes(
     return high
 
 
-def _without_times(problem: Problem) -> Problem:
+def _without_times(problem: AnyProblem) -> AnyProblem:
     """The same question of whether anything fits, without times where none is limited."""
     if problem.max_latency_s is not None or problem.max_bottleneck_s is not None:
         return problem
-    least = problem.loss if problem.max_loss is not None else np.zeros_like(problem.loss)
-    return problem.but(
-        objective="latency",
-        latency_s=least,
-        busy_s=least[None],
-        medium_s=np.zeros_like(problem.medium_s),
-        transfer_s=np.zeros_like(problem.transfer_s),
-        transfer_medium_s=np.zeros_like(problem.transfer_medium_s),
-        input_s=np.zeros_like(problem.input_s),
-        output_s=np.zeros_like(problem.output_s),
-        input_medium_s=np.zeros_like(problem.input_s),
-        output_medium_s=np.zeros_like(problem.output_s),
-        max_loss=None,
-        max_latency_s=problem.max_loss,
-    )
+    return problem.without_times()
 
 
 def _raise_loss(tried: _Tried) -> str:

@@ -29,9 +29,8 @@ class Problem(Frozen):
     slowest transfer, the medium's occupation).
 
     The choice of sparsity is the case of one group and one stage, the allocation of layers that
-    of groups of one node with one option. Costs are those of a unit by itself: options that cost
-    in pairs with those of the units that read them would be arrays over two options beside these,
-    and several phases with one placement an axis in front of the times.
+    of groups of one node with one option. Costs are those of a unit by itself; options that cost
+    by what the units before them chose are those of `planner.solve.layout_problem`.
     """
 
     objective: Literal["latency", "bottleneck"]
@@ -122,9 +121,38 @@ class Problem(Frozen):
             return self.ring
         return np.repeat(np.arange(len(self.available)), self.available)
 
-    def but(self, **changes: object) -> Problem:
+    @property
+    def units(self) -> int:
+        """How many there are, U."""
+        return int(self.latency_s.shape[1])
+
+    @property
+    def most_bytes(self) -> int:
+        """No node of any plan needs more."""
+        stored = self.weight_bytes.max(axis=2).sum(axis=1).max(initial=0)
+        return int(stored + self.live_bytes.max(initial=0))
+
+    def but(self, **changes: object) -> Self:
         """The same problem with some fields changed, which are taken as they are."""
         return self.model_copy(update=changes)
+
+    def without_times(self) -> Self:
+        """The question of whether anything fits, with the loss in place of the times."""
+        least = self.loss if self.max_loss is not None else np.zeros_like(self.loss)
+        return self.but(
+            objective="latency",
+            latency_s=least,
+            busy_s=least[None],
+            medium_s=np.zeros_like(self.medium_s),
+            transfer_s=np.zeros_like(self.transfer_s),
+            transfer_medium_s=np.zeros_like(self.transfer_medium_s),
+            input_s=np.zeros_like(self.input_s),
+            output_s=np.zeros_like(self.output_s),
+            input_medium_s=np.zeros_like(self.input_s),
+            output_medium_s=np.zeros_like(self.output_s),
+            max_loss=None,
+            max_latency_s=self.max_loss,
+        )
 
 
 class Choice(Frozen):

@@ -24,8 +24,8 @@ from planner.solve.check import (
 from planner.solve.deadline import Deadline
 from planner.solve.exhaustive import minimise_exhaustively
 from planner.solve.explain import explain
+from planner.solve.layout_problem import AnyProblem, LayoutProblem
 from planner.solve.layouts.door import minimise_in_layouts
-from planner.solve.layouts.problem import LayoutProblem
 from planner.solve.milp import SOLVER_NAME
 from planner.solve.problem import NO_LIMIT, Choice, Problem, Result
 from planner.solve.program import Program, is_too_long
@@ -45,7 +45,7 @@ _EQUAL = 1e-12  # relative: bottlenecks that differ by rounding
 
 
 def solve(
-    problem: Problem | LayoutProblem,
+    problem: AnyProblem,
     solver: str = "auto",
     deadline: Deadline | None = None,
     known: tuple[Choice, ...] = (),
@@ -78,14 +78,14 @@ def solve(
     if result.certificate.status != "infeasible" or solver == "exhaustive":
         return result
 
-    def solve_relaxed(relaxed: Problem | LayoutProblem, part: Deadline) -> Result:
+    def solve_relaxed(relaxed: AnyProblem, part: Deadline) -> Result:
         return _minimise(relaxed, solver, part)
 
     return result.model_copy(update={"binding": explain(problem, solve_relaxed, deadline)})
 
 
 def _minimise(
-    problem: Problem | LayoutProblem,
+    problem: AnyProblem,
     solver: str,
     deadline: Deadline,
     known: tuple[Choice, ...] = (),

@@ -18,14 +18,12 @@ from planner.errors import (
     SolverStoppedError,
 )
 from planner.solve.deadline import Deadline
-from planner.solve.layouts.problem import LayoutProblem
-from planner.solve.problem import Choice, Problem, Result
+from planner.solve.problem import Choice, Result
 from planner.solve.solver import solve
 from planner.strategies.costed import cost_plan
 from planner.strategies.groups import Groups, all_groups, first_nodes, ring_order
 from planner.strategies.limits import SLACK, find_broken_limits
 from planner.strategies.problem_of import costs_of, levels_of, problem_of, stages_of
-from planner.strategies.ways.problem import LayoutCosts, layout_problem_of, layout_stages_of
 from planner.units import format_seconds
 
 LOSSLESS = "optimal-lossless"
@@ -169,19 +167,13 @@ def _solve_on(
     if costs.complete:
         like = groups.scope, request.parallelism, request.ways, levels_of(case, request)
         known = case.once(("known", *like), list[Choice])
-    problem: Problem | LayoutProblem
-    if isinstance(costs, LayoutCosts):
-        problem = layout_problem_of(case, costs, request)
-    else:
-        problem = problem_of(case, costs, request)
+    problem = problem_of(case, costs, request)
     result = solve(problem, request.solver, deadline, tuple(known))
     if not costs.complete:
         result = _without_proof(result)
     if result.choice is None:
         return (), result
     known.append(result.choice)
-    if isinstance(costs, LayoutCosts):
-        return layout_stages_of(case, costs, result.choice), result
     return stages_of(case, costs, result.choice), result
 
 
@@ -331,9 +323,7 @@ def with_training(case: Case, request: Request) -> Request | None:
     return replace(request, limits=default_limits(request.limits, case.loss_model))
 
 
-def _other_requests(
-    case: Case, request: Request, best: Plan
-) -> Iterator[tuple[str, int, Request]]:
+def _other_requests(case: Case, request: Request, best: Plan) -> Iterator[tuple[str, int, Request]]:
     """What a reader will ask about: strategy, nodes, and the request that finds it."""
     trained = with_training(case, request)
     if request.may_drop:

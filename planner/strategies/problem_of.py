@@ -15,10 +15,16 @@ from planner.domain.layouts import Way
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.solve.deadline import Deadline, OutOfTimeError
+from planner.solve.layout_problem import AnyProblem
 from planner.solve.problem import NO_LIMIT, Choice, Problem
 from planner.strategies.costed import layer_plans
 from planner.strategies.groups import Groups, describe
-from planner.strategies.ways.problem import LayoutCosts, cost_in_layouts
+from planner.strategies.ways.problem import (
+    LayoutCosts,
+    cost_in_layouts,
+    layout_problem_of,
+    layout_stages_of,
+)
 
 _COSTING_SHARE = 0.4  # of a time limit: groups that are not costed by then are left out
 
@@ -241,7 +247,7 @@ def _transfers(
     return seconds, medium
 
 
-def problem_of(case: Case, costs: GroupCosts, request: Request) -> Problem:
+def problem_of(case: Case, costs: GroupCosts | LayoutCosts, request: Request) -> AnyProblem:
     """The arrays of a request.
 
     Raises
@@ -249,6 +255,9 @@ def problem_of(case: Case, costs: GroupCosts, request: Request) -> Problem:
     BadInputError
         A limit on a loss without a model that counts in it.
     """
+    kinds = tuple(map(tuple, name_kinds(case, costs)))
+    if isinstance(costs, LayoutCosts):
+        return layout_problem_of(case, costs, request, kinds)
     limits, rate = request.limits, request.limits.min_throughput_per_s
     most = loss_limit(limits, case.loss_model, case.profile.name)
     devices = {node.name: node.device_type for node in case.cluster.nodes}
@@ -279,7 +288,7 @@ def problem_of(case: Case, costs: GroupCosts, request: Request) -> Problem:
         available=groups.available,
         follows=groups.follows,
         ring=groups.ring,
-        node_kinds=tuple(map(tuple, name_kinds(case, costs))),
+        node_kinds=kinds,
         max_nodes=request.max_nodes,
         all_nodes=request.exactly,
         single_stage=request.parallelism == "within-layer",
@@ -288,8 +297,10 @@ def problem_of(case: Case, costs: GroupCosts, request: Request) -> Problem:
     )
 
 
-def stages_of(case: Case, costs: GroupCosts, choice: Choice) -> tuple[StagePlan, ...]:
+def stages_of(case: Case, costs: GroupCosts | LayoutCosts, choice: Choice) -> tuple[StagePlan, ...]:
     """The stages with their nodes by name and what each layer exchanges."""
+    if isinstance(costs, LayoutCosts):
+        return layout_stages_of(case, costs, choice)
     members = costs.groups.members(choice.groups)
     picked = np.asarray(choice.options)[costs.row]
     plans = []

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from planner.solve.layouts.problem import CutCosts, LayerArcs, LayoutProblem
+from planner.solve.layout_problem import CutCosts, LayerArcs, LayoutProblem
 from planner.solve.problem import NO_LIMIT
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from planner.solve.layouts.problem import ALONE, START, CutCosts, Floats, Ints, LayoutProblem
+from planner.solve.layout_problem import ALONE, START, CutCosts, Floats, Ints, LayoutProblem
 from planner.solve.problem import Choice
 from planner.solve.stages.stage_graph import StageGraph, stage_graph
 
@@ -45,13 +46,13 @@ class Network:
 
     @property
     def group(self) -> Ints:
+        """The group of each pair, shape (Q,)."""
         return self.graph.group
 
     @cached_property
-    def alone(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        alone: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = (
-            self.problem.nodes[self.group] == 1
-        )
+    def alone(self) -> NDArray[np.bool_]:
+        """Pairs whose group is one node, shape (Q,)."""
+        alone: NDArray[np.bool_] = self.problem.nodes[self.group] == 1
         return alone
 
     def begin(self, q: Ints) -> Ints:
@@ -213,9 +214,9 @@ class Completions:
             behind = lying
         if behind.min(initial=np.inf) >= self.stays[layer][q, state]:
             return None
-        edge, main = np.unravel_index(int(behind.argmin()), behind.shape)
+        edge, lies = divmod(int(behind.argmin()), behind.shape[1])
         target = int(graph.targets[edges][edge])
-        arrival = arrivals(network, costs, np.array([target]))[0, main]
+        arrival = arrivals(network, costs, np.array([target]))[0, lies]
         return target, int(arrival)
 
 

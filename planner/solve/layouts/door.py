@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from planner.domain.certificate import Certificate, Status
 from planner.solve.check import check_claim
 from planner.solve.deadline import Deadline
+from planner.solve.layout_problem import LayoutProblem, drop_idle_positions
+from planner.solve.layouts.check import evaluate, find_faults
 from planner.solve.layouts.exhaustive import minimise_exhaustively
-from planner.solve.layouts.problem import (
-    LayoutProblem,
-    drop_idle_positions,
-    evaluate,
-    find_faults,
-)
 from planner.solve.layouts.program import LayoutProgram, is_too_long
 from planner.solve.layouts.search import Found, minimise, take_fastest_of_equals
 from planner.solve.milp import SOLVER_NAME
@@ -50,10 +48,8 @@ def minimise_in_layouts(
         if len(choice.options) == problem.layers and not find_faults(problem, choice):
             found.offer(choice)
     if solver == "auto":
-        try:
+        with contextlib.suppress(TooManyStatesError):  # the program's turn then
             minimise(problem, found)
-        except TooManyStatesError:  # the program's turn then
-            pass
         if found.closed:
             if problem.objective == "bottleneck":
                 take_fastest_of_equals(problem, found, deadline.share(_SECOND_SHARE))

@@ -8,6 +8,7 @@ complete: no plan below the bound is lost.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.solve.deadline import Deadline
+from planner.solve.layout_problem import Floats, Ints
 from planner.solve.layouts.bounds import Completions, Network, arrivals
-from planner.solve.layouts.problem import Floats, Ints
 from planner.solve.layouts.stage_rest import StageRest
 from planner.solve.problem import Choice
 
@@ -111,8 +112,8 @@ class LabelSearch:
         problem = network.problem
         self._problem = problem
         self._resources = len(problem.arcs[0].busy_s) if np.isfinite(caps.bottleneck_s) else 0
-        occupied = [*problem.arcs, *problem.cut_costs]
-        self._has_medium = bool(self._resources) and any(item.medium_s.any() for item in occupied)
+        occupied = [a.medium_s for a in problem.arcs] + [c.medium_s for c in problem.cut_costs]
+        self._has_medium = bool(self._resources) and any(item.any() for item in occupied)
         self._has_loss = np.isfinite(caps.loss)
         self._positions = problem.arcs[0].weight_bytes.shape[2]
         # columns: latency, loss, medium, then of the stage: busy, weights, live; and what the
@@ -213,9 +214,7 @@ class LabelSearch:
                 used[:, self._past] += stored + self._entry[pair[1]]
             used[:, self._stage] = 0.0
             fits = seconds <= self._caps.bottleneck_s
-            made.append(
-                _Labels(to, arrival[mine, main], used, of).take(fits)
-            )
+            made.append(_Labels(to, arrival[mine, main], used, of).take(fits))
         new = _joined(made)
         if new is None:
             return labels
@@ -306,7 +305,7 @@ class LabelSearch:
             return order[_falling(used[:, 1], segment, fresh)]
         kept = np.ones(len(order), dtype=np.bool_)
         begins = np.append(np.flatnonzero(fresh), len(order))
-        for begin, stop in zip(begins[:-1], begins[1:], strict=True):
+        for begin, stop in itertools.pairwise(begins.tolist()):
             if stop - begin > 1:
                 kept[begin:stop] = _pareto(used[begin:stop])
         return order[kept]
@@ -367,10 +366,8 @@ def _joined(parts: list[_Labels]) -> _Labels | None:
     )  # fmt: skip
 
 
-def _falling(
-    second: Floats, segment: Ints, fresh: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Which rows are below all before them in their segment; rows are sorted by the first column."""
+def _falling(second: Floats, segment: Ints, fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows are below all before them in their segment, where rows are sorted."""
     if not len(second):
         return fresh
     # one running minimum for all segments: later segments are shifted below earlier ones

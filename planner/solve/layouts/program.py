@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from planner.solve.deadline import Deadline
+from planner.solve.layout_problem import LayoutProblem
 from planner.solve.layouts.bounds import Network, arrivals
-from planner.solve.layouts.problem import LayoutProblem
 from planner.solve.milp import MEGA, Milp, MilpOutcome, units_per_second
 from planner.solve.problem import NO_LIMIT, Choice
 

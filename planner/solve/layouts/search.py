@@ -13,24 +13,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.errors import InconsistentResultError
-from planner.solve.check import PROVEN_GAP, Evaluation
+from planner.solve.check import PROVEN_GAP, Evaluation, loss_of
 from planner.solve.deadline import Deadline
+from planner.solve.layout_problem import Floats, Ints, LayoutProblem
 from planner.solve.layouts.bounds import Charges, Completions, Network, charges_of
+from planner.solve.layouts.check import evaluate, most, times_of
 from planner.solve.layouts.labels import (
     MAX_LABELS,
     Bound,
     Caps,
     LabelSearch,
     TooManyLabelsError,
-)
-from planner.solve.layouts.problem import (
-    Floats,
-    Ints,
-    LayoutProblem,
-    evaluate,
-    loss_of,
-    most,
-    times_of,
 )
 from planner.solve.layouts.stage_rest import StageRest
 from planner.solve.problem import NO_LIMIT, Choice
@@ -220,9 +213,7 @@ def _nothing(problem: LayoutProblem) -> Floats:
 
 
 def _caps(problem: LayoutProblem) -> Caps:
-    return Caps(
-        most(problem.max_latency_s), most(problem.max_bottleneck_s), most(problem.max_loss)
-    )
+    return Caps(most(problem.max_latency_s), most(problem.max_bottleneck_s), most(problem.max_loss))
 
 
 class _Priced:

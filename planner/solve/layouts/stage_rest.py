@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from planner.solve.layout_problem import Floats
 from planner.solve.layouts.bounds import Network
-from planner.solve.layouts.problem import Floats
 from planner.solve.problem import NO_LIMIT
 
 

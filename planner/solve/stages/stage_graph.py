@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.solve.deadline import Deadline
-from planner.solve.problem import Problem, Structure
+from planner.solve.layout_problem import AnyProblem
+from planner.solve.problem import Structure
 
 ROUNDING = 1e-13
 """Relative to the sums of a chain: more than adding and subtracting them in floats can be off."""
@@ -60,7 +61,7 @@ class TooManyStatesError(Exception):
     """The nodes are of so many types that the dynamic program would not end."""
 
 
-def stage_graph(problem: Problem) -> StageGraph:
+def stage_graph(problem: AnyProblem) -> StageGraph:
     """Every state that can be reached within the nodes, and the cuts, that there are.
 
     Raises

@@ -17,7 +17,7 @@ from planner.cost.table import CostTable
 from planner.cost.ways import MADE_IN, Work, work_of
 from planner.cost.work import work_s
 from planner.domain.layouts import Holding, Layout, Way
-from planner.solve.layouts.problem import LayerArcs
+from planner.solve.layout_problem import LayerArcs
 from planner.strategies.ways.options import Option
 from planner.strategies.ways.states import Arcs, LayoutGraph
 from planner.structure import last_uses

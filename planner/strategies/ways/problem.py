@@ -16,7 +16,7 @@ from planner.domain.layouts import LAYOUTS, Holding, Layout, Way
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.request import Request
 from planner.solve.deadline import Deadline, OutOfTimeError
-from planner.solve.layouts.problem import CutCosts, LayerArcs, LayoutProblem
+from planner.solve.layout_problem import CutCosts, LayerArcs, LayoutProblem
 from planner.solve.problem import NO_LIMIT, Choice
 from planner.strategies.costed import layer_plans
 from planner.strategies.groups import Groups, describe
@@ -199,9 +199,9 @@ def _cut(
     codes = [[LAYOUTS.index(layout) for layout in lies] for lies in mains or [()]]
     lying = np.array(codes, dtype=np.int64).reshape(len(arrival), len(boundary.live))
     for sender, receiver in pairs.tolist():
-        members = groups.members((sender, receiver))
+        first, second = groups.members((sender, receiver))
         seconds[sender, receiver], medium[sender, receiver] = crossings.cost(
-            *members, boundary.live, lying, inputs
+            first, second, boundary.live, lying, inputs
         )
     return CutCosts(main, arrival, seconds, np.where(np.isfinite(medium), medium, 0.0))
 
@@ -229,8 +229,10 @@ def _outputs(
     return seconds, medium
 
 
-def layout_problem_of(case: Case, costs: LayoutCosts, request: Request) -> LayoutProblem:
-    """The arrays of a request.
+def layout_problem_of(
+    case: Case, costs: LayoutCosts, request: Request, node_kinds: tuple[tuple[str, ...], ...]
+) -> LayoutProblem:
+    """The arrays of a request, with what a reader calls each group's nodes.
 
     Raises
     ------
@@ -266,6 +268,7 @@ def layout_problem_of(case: Case, costs: LayoutCosts, request: Request) -> Layou
         loss_exponent=1 if most is None else most.exponent,
         max_latency_s=limits.max_latency_s,
         max_bottleneck_s=None if rate is None else 1.0 / rate,
+        node_kinds=node_kinds,
     )
 
 
@@ -276,9 +279,7 @@ def layout_stages_of(case: Case, costs: LayoutCosts, choice: Choice) -> tuple[St
     plans = []
     for (start, last, group), names in zip(choice.runs(), members, strict=True):
         if len(names) == 1:
-            alone = tuple(
-                LayerPlan(name=layer.name, nodes=1) for layer in layers[start : last + 1]
-            )
+            alone = tuple(LayerPlan(name=layer.name, nodes=1) for layer in layers[start : last + 1])
             plans.append(StagePlan(nodes=names, layers=alone))
             continue
         table = costs.tables[group]

@@ -418,9 +418,7 @@ class _Builder:
         )
 
 
-def _number(
-    boundary: Boundary, groups: Sequence[int], lies: dict[str, Holding]
-) -> int | None:
+def _number(boundary: Boundary, groups: Sequence[int], lies: dict[str, Holding]) -> int | None:
     """What some groups add to the number of a state; None where that cannot be."""
     total = 0
     for at in groups:

@@ -107,7 +107,8 @@ class _RelaxedLimits:
         self._loss_price, self._memory_prices = 0.0, dict[tuple[int, int], float]()
         if own.choice is not None:
             self._known = (own.choice,)
-            if self._problem.objective == "latency":
+            # in layouts an option has no price by itself
+            if isinstance(self._problem, Problem) and self._problem.objective == "latency":
                 self._loss_price, self._memory_prices = price_limits(self._problem, own.choice)
 
     def loss(self) -> list[Binding]:
@@ -222,7 +223,7 @@ class _RelaxedLimits:
 
     def _solve(self, changes: dict[str, object], need_plan: bool = True) -> Result:
         self._watch()
-        relaxed: Problem = self._problem.but(**changes)
+        relaxed = self._problem.but(**changes)
         found = solve(relaxed, deadline=self._deadline.share(0.5), known=self._known)
         if self._deadline.passed or (need_plan and found.choice is None):
             raise _stopped(self._request)

@@ -7,16 +7,14 @@ Layers that are alike share their arcs.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.check import Evaluation, Times, cap, exceeds
-from planner.solve.problem import NO_LIMIT, Choice
+from planner.solve.problem import NO_LIMIT, Choice, Problem
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -64,9 +62,9 @@ class LayerArcs:
 
     def held_bytes(self, group: Ints | int, arc: Ints | int) -> Ints:
         """Live bytes of arcs on groups, shape (..., P)."""
-        held: Ints = self.live_bytes[group, self.option[arc]] + self.rest_bytes[
-            group, self.rest[arc]
-        ]
+        held: Ints = (
+            self.live_bytes[group, self.option[arc]] + self.rest_bytes[group, self.rest[arc]]
+        )
         return held
 
     @cached_property
@@ -166,9 +164,45 @@ class LayoutProblem:
         """Number of layers, L."""
         return len(self.kind)
 
-    def but(self, **changes: object) -> LayoutProblem:
+    @property
+    def units(self) -> int:
+        """Places where a stage may begin."""
+        return 1 + int(self.cuttable.sum())
+
+    @property
+    def most_bytes(self) -> int:
+        """No node of any plan needs more."""
+        stored = sum(int(self.arc(n).weight_bytes.max(initial=0)) for n in range(self.layers))
+        live = max(int(a.live_bytes.max(initial=0)) for a in self.arcs)
+        return stored + live + max(int(a.rest_bytes.max(initial=0)) for a in self.arcs)
+
+    def but(self, **changes: object) -> Self:
         """The same problem with some fields changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+    def without_times(self) -> Self:
+        """The question of whether anything fits, with the loss in place of the times."""
+
+        def free(arcs: LayerArcs) -> LayerArcs:
+            least = arcs.loss if self.max_loss is not None else np.zeros_like(arcs.loss)
+            nothing = np.zeros_like(arcs.medium_s)
+            return replace(arcs, latency_s=least, busy_s=least[None], medium_s=nothing)
+
+        def still(costs: CutCosts) -> CutCosts:
+            seconds = np.where(np.isfinite(costs.seconds), 0.0, np.inf)
+            return replace(costs, seconds=seconds, medium_s=np.zeros_like(costs.medium_s))
+
+        return self.but(
+            objective="latency",
+            arcs=tuple(map(free, self.arcs)),
+            cut_costs=tuple(map(still, self.cut_costs)),
+            input_s=np.zeros_like(self.input_s),
+            output_s=np.where(np.isfinite(self.output_s), 0.0, np.inf),
+            input_medium_s=np.zeros_like(self.input_s),
+            output_medium_s=np.zeros_like(self.output_s),
+            max_loss=None,
+            max_latency_s=self.max_loss,
+        )
 
     def arc(self, layer: int) -> LayerArcs:
         """The arcs of a layer."""
@@ -183,127 +217,8 @@ class LayoutProblem:
         return ALONE if self.nodes[group] == 1 else int(costs.arrival[main])
 
 
-def find_faults(problem: LayoutProblem, choice: Choice) -> list[str]:
-    """What is wrong with the cuts, the groups or the states, whatever they cost."""
-    found = []
-    groups = np.array(choice.groups)
-    if choice.starts[0] != 0 or any(b <= a for a, b in itertools.pairwise(choice.starts)):
-        found.append("stages are out of order")
-    if problem.single_stage and len(groups) > 1:
-        found.append("more than one stage")
-    if not problem.follows[groups[:-1], groups[1:]].all():
-        found.append("a group behind one that it may not follow")
-    if np.any(problem.uses[groups].sum(axis=0) > problem.available):
-        found.append("a node in two stages")
-    nodes = int(problem.nodes[groups].sum())
-    if nodes > problem.max_nodes or (problem.all_nodes and nodes < problem.max_nodes):
-        found.append(f"{nodes} nodes of {problem.max_nodes}")
-    if any(problem.cut_kind[start - 1] < 0 for start in choice.starts[1:]):
-        found.append("a cut between layers that stay together")
-    for start, last, group in choice.runs():
-        for layer in range(start, last + 1):
-            arcs, arc = problem.arc(layer), int(choice.options[layer])
-            if not arcs.allowed[group, arcs.option[arc]]:
-                found.append("an option that is not allowed")
-            if layer > start and arcs.before[arc] != behind:
-                found.append("an option that does not begin where the one before ends")
-            behind = arcs.after[arc]
-    return found
-
-
-def begins_in(problem: LayoutProblem, choice: Choice) -> list[int]:
-    """The state in which every stage begins."""
-    return [int(problem.arc(start).before[choice.options[start]]) for start in choice.starts]
-
-
-def times_of(problem: LayoutProblem, choice: Choice) -> Times:
-    """Latency, busiest resource and medium of a choice; infinite where stages do not join."""
-    latency = busiest = medium = 0.0
-    first = choice.groups[0]
-    begun = begins_in(problem, choice)
-    if begun[0] != (ALONE if problem.nodes[first] == 1 else START):
-        return Times(np.inf, np.inf, np.inf)
-    for start, last, group in choice.runs():
-        busy = np.zeros(len(problem.arcs[0].busy_s))
-        for layer in range(start, last + 1):
-            arcs, arc = problem.arc(layer), int(choice.options[layer])
-            option = int(arcs.option[arc])
-            latency += arcs.latency_s[group, option]
-            medium += arcs.medium_s[group, option]
-            busy += arcs.busy_s[:, group, option]
-        busiest = max(busiest, float(busy.max()))
-    for (_, last, group), (start, _, following) in itertools.pairwise(choice.runs()):
-        costs = problem.cut_costs[problem.cut_kind[last]]
-        lies = int(costs.main[problem.arc(last).after[choice.options[last]]])
-        state = begun[choice.starts.index(start)]
-        if problem.nodes[group] == 1:  # a node alone holds everything, however it arrives
-            fits = np.flatnonzero(costs.arrival == state)
-            lies = 0 if problem.nodes[following] == 1 else int(fits[0]) if len(fits) else -1
-        if lies < 0 or state != problem.arrival(following, costs, lies):
-            return Times(np.inf, np.inf, np.inf)
-        latency += costs.seconds[group, following, lies]
-        busiest = max(busiest, float(costs.seconds[group, following, lies]))
-        medium += costs.medium_s[group, following, lies]
-    end = int(problem.arc(problem.layers - 1).after[choice.options[-1]])
-    last_group = choice.groups[-1]
-    for seconds in (problem.input_s[first], problem.output_s[last_group, end]):
-        latency += seconds
-        busiest = max(busiest, float(seconds))
-    medium += problem.input_medium_s[first] + problem.output_medium_s[last_group, end]
-    return Times(float(latency), busiest, float(medium))
-
-
-def loss_of(problem: LayoutProblem, choice: Choice) -> float:
-    """The limited loss, summed over the layers."""
-    return float(
-        sum(
-            problem.arc(layer).loss[group, problem.option(choice, layer)]
-            for start, last, group in choice.runs()
-            for layer in range(start, last + 1)
-        )
-    )
-
-
-def needed_bytes(problem: LayoutProblem, choice: Choice) -> list[tuple[int, Ints]]:
-    """Group and memory of every stage: stored weights and the largest live bytes, shape (P,)."""
-    needed = []
-    for start, last, group in choice.runs():
-        layers = range(start, last + 1)
-        stored = [problem.arc(n).weight_bytes[group, problem.option(choice, n)] for n in layers]
-        live = [problem.arc(n).held_bytes(group, int(choice.options[n])) for n in layers]
-        needed.append((group, np.sum(stored, axis=0) + np.max(live, axis=0)))
-    return needed
-
-
-def evaluate(problem: LayoutProblem, choice: Choice) -> Evaluation:
-    """Objective of a choice, and every limit that it breaks in words."""
-    violations = find_faults(problem, choice)
-    for group, needed in needed_bytes(problem, choice):
-        limits = problem.memory_limit_bytes[group, : len(needed)]
-        for position in np.flatnonzero(needed > limits):
-            violations.append(
-                f"memory of {problem.group_names[group]}: {needed[position]} > "
-                f"{limits[position]} bytes"
-            )
-    loss = loss_of(problem, choice)
-    if exceeds(loss, problem.max_loss):
-        violations.append(f"{problem.loss_name}: {loss:.9g} > {problem.max_loss:.9g}")
-    times = times_of(problem, choice)
-    if not np.isfinite(times.latency_s):
-        violations.append("stages that do not join")
-    for name, value, most in (
-        ("latency", times.latency_s, problem.max_latency_s),
-        ("bottleneck", times.bottleneck_s, problem.max_bottleneck_s),
-    ):
-        if exceeds(value, most):
-            violations.append(f"{name}: {value:.9g} > {most:.9g} s")
-    objective = times.latency_s if problem.objective == "latency" else times.bottleneck_s
-    return Evaluation(objective, tuple(violations))
-
-
-def most(limit: float | None) -> float:
-    """The most that a limited sum may be; infinite without a limit."""
-    return np.inf if limit is None else cap(limit)
+AnyProblem = Problem | LayoutProblem
+"""What has groups, nodes and limits, whatever its options are."""
 
 
 def drop_idle_positions(problem: LayoutProblem) -> LayoutProblem:
@@ -326,14 +241,13 @@ def drop_idle_positions(problem: LayoutProblem) -> LayoutProblem:
         while left:
             first = left.pop(0)
             mine.append(first)
-            left = [
-                p for p in left if row[p] < row[first] or (needs[:, p] > needs[:, first]).any()
-            ]
+            left = [p for p in left if row[p] < row[first] or (needs[:, p] > needs[:, first]).any()]
         kept.append(sorted(mine))
     width = max(map(len, kept))
     at = np.array([[*mine, *[0] * (width - len(mine))] for mine in kept], dtype=np.int64)
     unused = np.array([[p >= len(mine) for p in range(width)] for mine in kept], dtype=np.bool_)
-    at, unused = (x.reshape(len(limits), width) for x in (at, unused))
+    at = at.reshape(len(limits), width)
+    unused = unused.reshape(len(limits), width)
 
     def narrowed(values: Ints) -> Ints:
         taken = np.take_along_axis(values, at[:, None, :], axis=2)
