@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from app import options
 from app.inputs import parse_input_shapes
-from app.kinds import OneOf
+from app.kinds import OneOf, SomeOf
 from app.progress import working
 from app.question import ask
 from app.render import Format, Outcome, show
@@ -88,6 +88,7 @@ def option_of(setting: Setting) -> inspect.Parameter:
         min=setting.bounds[0],
         max=setting.bounds[1],
         metavar=setting.metavar,
+        show_default=not isinstance(setting.kind, SomeOf),
     )
     typed = setting.kind.typed if setting.default is not None else setting.kind.typed | None
     return inspect.Parameter(

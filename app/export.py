@@ -25,6 +25,7 @@ from profiles.catalog import model_names
 from profiles.files import one_line, write_atomically
 from profiles.weights import read_weights
 
+NO_TRAINING = "this plan drops nothing: the weights stay as they are, and no training is needed"
 PLAN_FILE = "plan.json"
 LAYERS_FILE = "layers.csv"
 MASKS_FILE = "masks.safetensors"
@@ -41,7 +42,7 @@ class Masks:
     Attributes
     ----------
     layers : tuple of LayerMask
-        Of the layers that exchange features.
+        Of the layers that gather features; none where nothing is dropped.
     parameters : tuple of str or None
         Names of their weights in the file; None where nothing is pruned.
     arrays : dict of str to bool array
@@ -80,9 +81,8 @@ def find_masks(plan: Plan, profile: ModelProfile, weights: Path) -> Masks:
     """
     stages = planned_exchanges(plan, profile)
     needed = needed_weights(stages)
-    if not needed.any():  # no weight decides anything
-        layers = plan_masks(stages, (None,) * len(profile.layers))
-        return Masks(layers, (None,) * len(layers), {})
+    if not needed.any():  # nothing is dropped
+        return Masks((), (), {})
     found = read_weights(weights, profile, needed)
     layers = plan_masks(stages, [None if weight is None else weight[0] for weight in found])
     pruned = {x.row: x.mask() for x in layers if x.prunes}
@@ -91,8 +91,10 @@ def find_masks(plan: Plan, profile: ModelProfile, weights: Path) -> Masks:
     label = one_line(weights.name)
     arrays = spread_masks(profile, stored, pruned, label)
     check_ties(profile, stored, label, shared)
-    parameters = tuple(w.name if (w := stored.get(x.row)) else None for x in layers)
-    return Masks(layers, parameters, arrays, shared)
+    planned = [layer for stage in plan.stages for layer in stage.layers]
+    gathers = tuple(x for x in layers if planned[x.row].kept_features is not None)
+    parameters = tuple(w.name if (w := stored.get(x.row)) else None for x in gathers)
+    return Masks(gathers, parameters, arrays, shared)
 
 
 def _by_own_name(weight: StoredWeight) -> StoredWeight:
@@ -120,8 +122,8 @@ def planned_model(plan: Plan) -> str:
 def export_plan(plan: Plan, folder: Path, masks: Masks | None = None) -> list[Path]:
     """Write the plan as ``plan.json`` and ``layers.csv``, and with masks all that training needs.
 
-    With masks also ``masks.safetensors``, ``kept_features.json``, ``recipe.yaml`` and a
-    ``README.md`` that says what to do with them (docs/training.md).
+    With masks that prune anything also ``masks.safetensors``, ``kept_features.json``,
+    ``recipe.yaml`` and a ``README.md`` that says what to do with them (docs/training.md).
 
     Raises
     ------
@@ -132,7 +134,7 @@ def export_plan(plan: Plan, folder: Path, masks: Masks | None = None) -> list[Pa
         PLAN_FILE: plan_json(plan),
         LAYERS_FILE: to_csv(plan_table(plan)),
     }
-    if masks is not None:
+    if masks is not None and masks.arrays:
         files[MASKS_FILE] = save(masks.arrays, metadata={"format": "pt"})
         files[FEATURES_FILE] = features_json(plan, masks)
         files[RECIPE_FILE] = recipe(masks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,15 @@ class Kind(ABC):
     def to_control(self, value: Any, unit: str = "") -> Any:
         """The control's value of the core's, without a float's last digits."""
         return value
+
+    def to_widget(self, value: Value) -> Any:
+        """What the page's widget holds for a control's value."""
+        return value
+
+    def from_widget(self, held: Any) -> Value:
+        """The control's value of what the page's widget holds."""
+        found: Value = held
+        return found
 
     def write_option(self, value: Any, option: str) -> list[str]:
         """What asks for one of the core's values on the command line."""
@@ -187,6 +196,52 @@ class Text(Kind):
         if text:
             self.check(text)
         return text
+
+
+@dataclass(frozen=True)
+class SomeOf(Kind):
+    """Some of some words, in their order; parted by commas in a control's value.
+
+    The command line takes the option several times, with one word or several parted by commas.
+    """
+
+    words: tuple[str, ...]
+    typed = list[str]
+
+    def read(self, key: str, text: str) -> Value:
+        """Read words parted by commas."""
+        return ",".join(self._chosen(text.split(","), f"{key}: found {text[:40]!r}"))
+
+    def parse(self, given: Any, option: str) -> Any:
+        """Refuse other words, and none at all."""
+        typed = [word for text in given for word in text.split(",")]
+        return self._chosen(typed, f"{option} {','.join(given)[:60]!r}")
+
+    def to_core(self, value: Any, unit: str = "") -> Any:
+        """The words."""
+        return tuple(value.split(","))
+
+    def to_control(self, value: Any, unit: str = "") -> Any:
+        """The words, parted by commas."""
+        return ",".join(value)
+
+    def to_widget(self, value: Value) -> Any:
+        """A list of the words."""
+        return str(value).split(",")
+
+    def from_widget(self, held: Any) -> Value:
+        """In their order; all where none is chosen."""
+        return ",".join(word for word in self.words if word in held or not held)
+
+    def write_option(self, value: Any, option: str) -> list[str]:
+        """Write all behind one option."""
+        return [option, ",".join(value)]
+
+    def _chosen(self, given: Sequence[str], found: str) -> tuple[str, ...]:
+        words = {word.strip() for word in given}
+        if not words.issubset(self.words):
+            raise BadInputError(f"{found}: give some of {', '.join(self.words)}")
+        return tuple(word for word in self.words if word in words)
 
 
 class Texts(Kind):

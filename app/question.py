@@ -116,7 +116,11 @@ def core_value(field: str, request: Request, *others: Any) -> Any:
 
 
 def with_usual_loss_limit(case: Case, request: Request) -> Request:
-    """The request with the default limit on what the accuracy model counts in."""
+    """The request with the default limit on what the accuracy model counts in.
+
+    For comparisons and frontiers, some of whose plans drop features. A plan that is asked for
+    drops nothing unless a limit was asked for as well.
+    """
     return replace(request, limits=default_limits(request.limits, case.loss_model))
 
 

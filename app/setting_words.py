@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.case import Case
+from planner.domain.layouts import WAYS
 from planner.domain.request import Request
 from planner.units import format_bytes, format_si
 
@@ -51,6 +52,18 @@ def overlap_words(case: Case, request: Request) -> str:
 def objective_words(case: Case, request: Request) -> str:
     """Both are said."""
     return "least latency" if request.objective == "latency" else "most throughput"
+
+
+def ways_words(case: Case, request: Request) -> str:
+    """Which alone are allowed, where not all are."""
+    return "" if request.ways == WAYS else f"only by {', '.join(request.ways)}"
+
+
+def dropping_words(case: Case, request: Request) -> str:
+    """Whether anything may be dropped; a limit on what is lost has words of its own."""
+    if request.max_sparsity:
+        return f"up to {request.max_sparsity:.4g} sparse"
+    return "" if request.may_drop else "nothing dropped"
 
 
 def loss_words(case: Case, request: Request) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from app.kinds import LARGEST, SMALLEST, Flag, Kind, Number, OneOf, Text, Texts, Value
+from app.kinds import LARGEST, SMALLEST, Flag, Kind, Number, OneOf, SomeOf, Text, Texts, Value
 from app.question import core_value
 from app.setting_words import (
+    dropping_words,
     link_words,
     loss_words,
     medium_words,
@@ -24,17 +25,14 @@ from app.setting_words import (
     objective_words,
     overlap_words,
     speed_words,
+    ways_words,
 )
 from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES
 from planner.case import Case
 from planner.domain.cluster import Casting, Cluster, Medium
+from planner.domain.layouts import WAYS
 from planner.domain.request import Request
-from planner.domain.settings import (
-    DEFAULT_MAX_ACCURACY_DROP,
-    DEFAULT_MAX_ENERGY_LOSS,
-    Objective,
-    Parallelism,
-)
+from planner.domain.settings import Objective, Parallelism
 from planner.strategies.what_if.frontier import Trade
 from planner.strategies.what_if.needed import Resource
 from planner.strategies.what_if.quantities import Quantity
@@ -267,6 +265,21 @@ SETTINGS: tuple[Setting, ...] = (
         words="{} only",
     ),
     Setting(
+        "ways",
+        SomeOf(WAYS),
+        default=WAYS,
+        option=f"In which a layer may run on several nodes: {', '.join(WAYS)}; parted by commas "
+        "or repeated (default: all). features alone is DISCO.",
+        commands=("plan", "compare", "pareto", "sweep", "needs"),
+        metavar="WAY,WAY,...",
+        label="Ways to run a layer",
+        start=",".join(WAYS),
+        help="On several nodes. Features: gather inputs, of which some may be dropped. Positions: "
+        "own rows or tokens with a halo. Samples: of the batch. Sums: parts of a sum. Outputs: own "
+        "outputs of a whole input. Whole: every node does all. None chosen: all ways.",
+        words=ways_words,
+    ),
+    Setting(
         "objective",
         OneOf(get_args(Objective)),
         default="latency",
@@ -280,14 +293,16 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "max_accuracy_drop",
-        Number(0.0, 1e6, 0.1),
-        option="Points of the task's metric; 0.5 by default where an accuracy model is known.",
+        Number(0.0, 1e6, 0.1, True),
+        option="Points of the task's metric that training may cost. Without a limit nothing is "
+        "dropped (plan, sweep, needs); compare and pareto take 0.5 where they need one.",
         panel=LIMITS,
         bounds=(0.0, None),
         label="Accuracy limit (points lost)",
-        help="Points of the task's metric.",
+        help="Points of the task's metric that may be lost in training. Empty: nothing is dropped, "
+        "and no weight changes.",
         key="limit",
-        start=DEFAULT_MAX_ACCURACY_DROP,
+        placeholder="none: no training",
         words="at most {:g} points lost",
     ),
     Setting(
@@ -303,16 +318,33 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "max_energy_loss",
-        Number(0.0, 1.0, 0.05),
-        option="With energy:FILE, the share of the weights' L1 mass that may be pruned; "
-        "0.1 by default.",
+        Number(0.0, 1.0, 0.05, True),
+        option="With energy:FILE, the share of the weights' L1 mass that may be pruned. Without a "
+        "limit nothing is (plan, sweep, needs); compare and pareto take 0.1 where they need one.",
         panel=LIMITS,
         bounds=(0.0, 1.0),
         label="Energy limit (share pruned)",
-        help="Share of the weights' L1 mass that may be pruned; it says nothing in points.",
+        help="Share of the weights' L1 mass that may be pruned; it says nothing in points. Empty: "
+        "nothing is dropped, and no weight changes.",
         key="energy_limit",
-        start=DEFAULT_MAX_ENERGY_LOSS,
+        placeholder="none: no training",
         words="at most {:.3g} of the weights' energy pruned",
+    ),
+    Setting(
+        "max_sparsity",
+        Number(0.0, 1.0, 0.05, True),
+        option="S_comm that layers which gather may have, without any accuracy model: what that "
+        "costs is then unknown (default: nothing is dropped).",
+        panel=LIMITS,
+        name="sparsity",
+        commands=("plan",),
+        bounds=(0.0, 1.0),
+        label="Sparsity allowed (S_comm)",
+        help="What layers that gather may drop without any limit on the accuracy: the model must "
+        "be trained, and what that costs is unknown.",
+        section="limits",
+        placeholder="none: no training",
+        words=dropping_words,
     ),
     Setting(
         "max_latency_s",
@@ -403,7 +435,7 @@ PAGE: tuple[Setting, ...] = (
         "accuracy",
         OneOf((NO_MODEL, *curve_names(), CSV_FILE, ENERGY_FILE)),
         label="Accuracy model",
-        help="What sparsity costs in accuracy. Without one nothing limits the sparsity.",
+        help="What sparsity costs in accuracy. Without one nothing is dropped.",
     ),
     Setting(
         "rule",

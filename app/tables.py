@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -12,8 +13,9 @@ from typing import TypeVar
 from app.profile_tree import Sums
 from planner.domain.certificate import Certificate
 from planner.domain.layer_profile import LayerProfile
+from planner.domain.layouts import Layout, Way
 from planner.domain.model_profile import ModelProfile
-from planner.domain.plan import KeptFeatures, Plan, StagePlan
+from planner.domain.plan import KeptFeatures, LayerPlan, Plan, StagePlan
 from planner.strategies.compare import Comparison
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.strategies.what_if.summary import PlanSummary
@@ -102,10 +104,29 @@ def plan_table(plan: Plan) -> Table:
             "layer": lambda x: x[1].name,
             "nodes": lambda x: " ".join(x[0].nodes),
             "node count": lambda x: x[1].nodes,
-            "kept features": lambda x: _counts(x[1].kept_features),
-            "sparsity": lambda x: x[1].sparsity,
+            "way": lambda x: way_of(x[1]),
+            "layout": lambda x: layout_of(x[1]),
+            "conversions": lambda x: conversion_words(x[1]),
+            "fused up to": lambda x: x[1].until,
+            "kept features": lambda x: _counts(x[1].kept_features) if x[1].sparsity else None,
+            "sparsity": lambda x: x[1].sparsity or None,
         },
     )
+
+
+def way_of(layer: LayerPlan) -> Way | None:
+    """How a layer runs on several nodes; in older files that went without saying."""
+    return layer.way or ("features" if layer.nodes > 1 else None)
+
+
+def layout_of(layer: LayerPlan) -> Layout | None:
+    """How its output lies then."""
+    return layer.layout or ("features" if layer.nodes > 1 else None)
+
+
+def conversion_words(layer: LayerPlan) -> str:
+    """What is brought to other layouts before a layer: ``q: positions→whole``."""
+    return ", ".join(f"{x.tensor}: {x.source}→{x.target}" for x in layer.conversions)
 
 
 def _counts(kept: KeptFeatures | None) -> Cell:
@@ -114,17 +135,58 @@ def _counts(kept: KeptFeatures | None) -> Cell:
 
 
 def plan_summary_table(plan: Plan) -> Table:
-    """What a reader wants first: the layers that exchange features, or the stages."""
+    """What a reader wants first: runs of layers alike in their way, or the stages."""
     if len(plan.stages) > 1 or plan.node_count == 1:
         return _stage_table(plan)
-    exchanging = [layer for layer in plan.stages[0].layers if layer.kept_features is not None]
-    rows = tuple((layer.name, _span(layer.kept_features), layer.sparsity) for layer in exchanging)
-    quiet = len(plan.stages[0].layers) - len(exchanging)
+    rows = tuple(map(_run_row, _runs(plan.stages[0].layers)))
     return Table(
-        f"Features that each node sends to each other one ({' '.join(plan.stages[0].nodes)})",
-        ("layer", "kept features", "S_comm"),
+        f"How the layers run on {' '.join(plan.stages[0].nodes)}, one behind the other",
+        ("layers", "first", "last", "way", "layout", "conversions", "kept features", "S_comm"),
         rows,
-        footer=f"{quiet} layers exchange nothing by choice or by nature and are not shown",
+        footer="layers in a row that run alike are one line, and what is converted or dropped "
+        "begins one; kept features: what each node sends to each other one for the first of them",
+    )
+
+
+def _runs(layers: Iterable[LayerPlan]) -> list[list[LayerPlan]]:
+    """Layers in a row that run alike; what is converted or dropped begins a run."""
+    runs: list[list[LayerPlan]] = []
+    for layer in layers:
+        before = runs[-1][-1] if runs else None
+        goes_on = (
+            before is not None
+            and not (layer.conversions or layer.sparsity)
+            and (layer.way, layer.until is None) == (before.way, before.until is None)
+        )
+        if goes_on:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return runs
+
+
+def _run_row(run: list[LayerPlan]) -> tuple[Cell, ...]:
+    first, last = run[0], run[-1]
+    kept = _span(first.kept_features) if first.sparsity else None
+    return (
+        len(run),
+        first.name,
+        last.name if len(run) > 1 else None,
+        f"{way_of(first)}{' (fused)' if first.until else ''}",
+        layout_of(first),
+        _converted(first),
+        kept,
+        first.sparsity or None,
+    )
+
+
+def _converted(layer: LayerPlan) -> str:
+    """The same in short: several tensors that are converted alike are counted."""
+    kinds = Counter((x.source, x.target) for x in layer.conversions)
+    if len(kinds) == len(layer.conversions):
+        return conversion_words(layer)
+    return ", ".join(
+        f"{count} tensors: {source}→{target}" for (source, target), count in kinds.items()
     )
 
 
@@ -146,15 +208,24 @@ def _stage_table(plan: Plan) -> Table:
             "layers": lambda x: len(x[1].layers),
             "first layer": lambda x: x[1].layers[0].name,
             "last layer": lambda x: x[1].layers[-1].name,
+            "ways": lambda x: _ways(x[1]),
             "S_comm": lambda x: _levels(x[1]),
         },
     )
 
 
+def _ways(stage: StagePlan) -> Cell:
+    """How many layers run in which way, the most first; none on one node."""
+    if len(stage.nodes) == 1:
+        return None
+    found = Counter(map(way_of, stage.layers))
+    return ", ".join(f"{way} {count}" for way, count in found.most_common())
+
+
 def _levels(stage: StagePlan) -> Cell:
-    """The range of sparsities in a stage; none on one node."""
+    """The range of sparsities in a stage; none where nothing is dropped."""
     levels = [layer.sparsity for layer in stage.layers if layer.sparsity is not None]
-    return f"{min(levels):.2f} to {max(levels):.2f}" if levels else None
+    return f"{min(levels):.2f} to {max(levels):.2f}" if any(levels) else None
 
 
 def lost(plan: PlanSummary) -> float | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from app.figures import BESIDE, drops
 from planner.domain.plan import Binding, Plan
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_bytes, format_rate, format_seconds, format_si
 
 NO_ACCURACY_MODEL = (
-    "no accuracy model: nothing keeps a plan from cutting all communication; choose one "
+    "no accuracy model: what dropping features costs is unknown; choose one "
     "(command line: --accuracy-model curve:NAME)"
 )
 _STRATEGY_WORDS = {
     "single-node": "the whole model on one node",
-    "optimal-sparsity": "every layer split over {nodes} nodes, sparsity chosen per layer",
+    "optimal-sparsity": "every layer split over {nodes} nodes, {chosen} chosen per layer",
     "optimal-allocation": "a pipeline of {nodes} stages",
     "optimal-hybrid": "{stages} stages on {nodes} nodes, up to {most} a stage",
 }
@@ -24,12 +25,15 @@ def headline(plan: Plan) -> str:
     if plan.strategy == "optimal-allocation" and plan.node_count == 1:
         words = _STRATEGY_WORDS["single-node"]
     most = max(len(stage.nodes) for stage in plan.stages)
-    shape = words.format(nodes=plan.node_count, stages=len(plan.stages), most=most)
+    chosen = "way and sparsity" if drops(plan) else "way"
+    shape = words.format(nodes=plan.node_count, stages=len(plan.stages), most=most, chosen=chosen)
     predicted = plan.predicted
     text = (
         f"{shape}: {format_seconds(predicted.latency_s)} per input, "
         f"{format_rate(predicted.throughput_per_s)} inputs/s"
     )
+    if not drops(plan):
+        return f"{text[0].upper()}{text[1:]}, nothing dropped"
     if predicted.accuracy_drop is not None:
         text += f", {predicted.accuracy_drop:.2f} points lost"
     if predicted.energy_loss is not None:
@@ -56,10 +60,11 @@ def _loses(plan: Plan) -> bool:
 
 def fewer_nodes_sentence(plan: Plan) -> str:
     """The best plan with fewer nodes, and why it is not the answer when it is not."""
-    smaller = [a for a in plan.alternatives if a.nodes < plan.node_count]
+    alike = [a for a in plan.alternatives if a.strategy not in BESIDE]
+    smaller = [a for a in alike if a.nodes < plan.node_count]
     fitting = [a for a in smaller if a.latency_s is not None]
     if plan.node_count == 1:
-        others = [a for a in plan.alternatives if a.nodes > 1]
+        others = [a for a in alike if a.nodes > 1]
         if not others:
             return "One node is all that was asked for."
         return "One node is best: " + "; ".join(
@@ -147,9 +152,8 @@ def frontier_sentence(found: ParetoFrontier) -> str:
 def warnings(plan: Plan) -> list[str]:
     """What a reader must know before trusting the plan."""
     found = []
-    cut = [s for s in _sparsities(plan) if s == 1.0]
-    if plan.accuracy_model is None and cut:
-        found.append(f"{NO_ACCURACY_MODEL}. Layers of this plan that exchange nothing: {len(cut)}")
+    if plan.accuracy_model is None and drops(plan):
+        found.append("the plan drops features, and what that costs is unknown: no accuracy model")
     predicted = plan.predicted
     spread = (plan.accuracy_model or "").startswith("curve:")
     if spread and predicted.accuracy_drop and predicted.origin.get("accuracy_drop") == "assumed":
@@ -158,12 +162,3 @@ def warnings(plan: Plan) -> list[str]:
             "spread over the layers; train the model before relying on it"
         )
     return found
-
-
-def _sparsities(plan: Plan) -> list[float]:
-    return [
-        layer.sparsity
-        for stage in plan.stages
-        for layer in stage.layers
-        if layer.sparsity is not None
-    ]

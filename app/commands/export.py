@@ -9,7 +9,8 @@ import typer
 
 from app import options
 from app.asking import load_profile
-from app.export import export_plan, find_masks, planned_model
+from app.export import NO_TRAINING, export_plan, find_masks, planned_model
+from app.figures import drops
 from app.progress import working
 from app.render import Format, emit, say
 from app.tables import Table
@@ -50,12 +51,12 @@ def export(
         profiled = load_profile(source, input_shape, batch, not no_witness)
         with working(f"ranking the sub-rows of {found.model.name}"):
             masks = find_masks(found, profiled, weights)
-        if not masks.arrays:
-            say("note: this plan prunes nothing, so that there are no masks")
     elif model or input_shape or batch or no_witness:
         raise BadInputError(
             "--model, --input-shape, --batch and --no-witness are for masks: give --weights FILE"
         )
+    if not (drops(found) if masks is None else masks.arrays):
+        say(f"note: {NO_TRAINING}")
     written = export_plan(found, to, masks)
     table = Table("written", ("file",), tuple((str(path),) for path in written))
     emit(output, table, [str(path) for path in written], heading=[headline(found)])

@@ -8,6 +8,7 @@ import typer
 
 from app.asking import asks_for_case, node_count, one_of
 from app.export import plan_json
+from app.figures import figure_lines
 from app.inputs import accuracy_note
 from app.progress import work
 from app.question import request_to_trade, with_usual_loss_limit
@@ -45,10 +46,14 @@ def on_cluster(case: Case) -> str:
     return f"{case.profile.name} on {case.cluster.name}"
 
 
+def known_notes(case: Case) -> list[str]:
+    """What is to be known about the accuracy model, if there is one."""
+    return [note for note in [accuracy_note(case)] if note]
+
+
 def accuracy_notes(case: Case) -> list[str]:
-    """What is to be known about the accuracy model."""
-    unknown = "" if case.loss_model else NO_ACCURACY_MODEL
-    return [note for note in (accuracy_note(case), unknown) if note]
+    """The same, and that there is none: of results some of which drop features."""
+    return known_notes(case) if case.loss_model else [NO_ACCURACY_MODEL]
 
 
 @asks_for_case(before="what_binds")
@@ -63,13 +68,12 @@ def plan(
     ] = False,
 ) -> Outcome:
     """Find the best plan for a model on a cluster, with its certificate."""
-    request = with_usual_loss_limit(case, request)
     best = work(f"planning {on_cluster(case)}", optimise, case, request)
     if what_binds:
         doing = f"asking what binds {on_cluster(case)}"
         binding = work(doing, find_what_binds, case, request)
         best = best.model_copy(update={"binding": binding})
-    notes = [*filter(None, [accuracy_note(case)]), *warnings(best)]
+    notes = [*known_notes(case), *warnings(best)]
     heading = _plan_heading(best)
     return Outcome(
         best,
@@ -86,6 +90,7 @@ def _plan_heading(best: Plan) -> list[str]:
     return [
         f"{best.model.name} on {best.cluster.name}",
         headline(best),
+        *figure_lines(best),
         f"communication {best.predicted.comm_s * 1e3:,.4g} ms, computation "
         f"{best.predicted.compute_s * 1e3:,.4g} ms, at most {format_bytes(needs)} on a node",
         certificate_sentence(best),
@@ -193,13 +198,13 @@ def sweep(
         f"sweeping {quantity}: {on_cluster(case)}",
         sweep_over,
         case,
-        with_usual_loss_limit(case, request),
+        request,
         quantity,
         wanted,
         counting="of",
     )
     _refuse_empty(found)
-    return Outcome(found, sweep_table(found), sweep_sentences(found), accuracy_notes(case))
+    return Outcome(found, sweep_table(found), sweep_sentences(found), known_notes(case))
 
 
 def _range(
@@ -272,7 +277,7 @@ def needs(
         f"asking what {latency} takes: {on_cluster(case)}",
         needed,
         case,
-        with_usual_loss_limit(case, request),
+        request,
         resource,
         target_s,
         tolerance=tolerance,
@@ -281,6 +286,6 @@ def needs(
     )
     table, sentences = needed_table(found), needed_sentences(found)
     if found.outcome in ("found", "any"):
-        return Outcome(found, table, sentences, accuracy_notes(case))
+        return Outcome(found, table, sentences, known_notes(case))
     failure = InfeasibleError if found.outcome == "unreachable" else SolverStoppedError
     return Outcome(found, table, [], [], failure(" ".join(sentences)))

@@ -70,7 +70,7 @@ class Answer:
     @cached_property
     def request(self) -> Request:
         """What ``planner plan`` would ask."""
-        return with_usual_loss_limit(self.case, self.question.request)
+        return self.question.request
 
     @cached_property
     def long_request(self) -> Request:
@@ -120,7 +120,8 @@ class Answer:
         return Answer(self.profile, self.question.on_nodes(nodes), self.own_accuracy, self)
 
     def _comparison(self) -> Comparison:
-        return compare(self.case, self.long_request, (self.request.max_nodes,))
+        request = with_usual_loss_limit(self.case, self.long_request)
+        return compare(self.case, request, (self.request.max_nodes,))
 
     def traded(self, trade: Trade) -> Answer:
         """The same question without limits on what is traded, nor an objective of its own."""

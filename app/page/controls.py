@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.kinds import Flag, Number, OneOf, Text
+from app.kinds import Flag, Number, OneOf, SomeOf, Text
 from app.page.address import CONTROLS
 
 
@@ -40,6 +40,8 @@ def draw_control(key: str, place: Any = st, **more: Any) -> None:
         place.segmented_control(**said | more)
     elif isinstance(kind, OneOf):
         place.selectbox(**{"options": kind.words} | said | more)
+    elif isinstance(kind, SomeOf):
+        place.pills(**said | {"options": kind.words, "selection_mode": "multi"} | more)
     elif isinstance(kind, Flag):
         place.toggle(**said | more)
     elif isinstance(kind, Text):

@@ -44,14 +44,14 @@ def tell_refused(message: str) -> None:
 
 def values() -> dict[str, Value]:
     """Every control's value."""
-    return {key: st.session_state[key] for key in CONTROLS}
+    return {key: x.kind.from_widget(st.session_state[key]) for key, x in CONTROLS.items()}
 
 
 def put(new: Mapping[str, Value]) -> None:
     """Set controls; before they are drawn, or in a callback."""
-    for key in CONTROLS:
+    for key, setting in CONTROLS.items():
         if key in new:
-            st.session_state[key] = new[key]
+            st.session_state[key] = setting.kind.to_widget(new[key])
 
 
 def refill(*keys: str) -> None:

@@ -21,6 +21,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 TURNED = tuple(f"{name}.weight" for name in ("c_attn", "c_proj", "c_fc", "up", "turned"))
 """Of weights that are stored as (I, O, ...)."""
+GATHERING = ("--parallelism", "within-layer", "--ways", "features")
+"""Of plans whose layers all gather features, as DISCO's."""
 WRITTEN = [
     "plan.json",
     "layers.csv",
@@ -173,7 +175,7 @@ def small_plan(folder: Path) -> tuple[Any, Path, Path]:
     torch.manual_seed(1)
     module = Small()
     source = profiled(module, folder, "small", image=(1, 3, 8, 8))
-    plan = planned(source, folder, "--nodes", "3", "--parallelism", "within-layer")
+    plan = planned(source, folder, "--nodes", "3", *GATHERING)
     keep(plan, 1)
     return module, source, plan
 

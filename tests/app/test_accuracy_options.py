@@ -59,7 +59,7 @@ def sparsities(found: dict[str, Any]) -> list[float]:
     return [layer["sparsity"] for layer in layers if layer["sparsity"] is not None]
 
 
-WITHIN = ("--parallelism", "within-layer")
+WITHIN = ("--parallelism", "within-layer", "--ways", "features")
 
 
 def test_measured_sensitivities(folder: Path) -> None:
@@ -74,7 +74,10 @@ def test_measured_sensitivities(folder: Path) -> None:
     generous = plan(folder, *WITHIN, "--accuracy-model", csv, "--max-accuracy-drop", "9")
     assert max(sparsities(generous)) < 1.0  # nobody measured what no exchange costs
     unlimited = plan(folder, *WITHIN, "--accuracy-model", csv)
-    assert unlimited["limits"]["max_accuracy_drop"] == 0.5
+    assert unlimited["limits"]["max_accuracy_drop"] is None
+    assert not any(sparsities(unlimited)) and unlimited["predicted"]["accuracy_drop"] == 0
+    (beside,) = (x for x in unlimited["alternatives"] if x["strategy"] == "optimal-trained")
+    assert 0 < beside["accuracy_drop"] <= 0.5
 
 
 def test_the_energy_of_the_weights(folder: Path) -> None:
@@ -86,15 +89,19 @@ def test_the_energy_of_the_weights(folder: Path) -> None:
     assert predicted["accuracy"] is None and predicted["accuracy_drop"] is None
     assert predicted["origin"]["energy_loss"] == "derived"
     assert found["limits"]["max_energy_loss"] == 0.3
-    tighter = plan(folder, *WITHIN, "--accuracy-model", model)
-    assert tighter["limits"]["max_energy_loss"] == 0.1
+    tighter = plan(folder, *WITHIN, "--accuracy-model", model, "--max-energy-loss", "0.1")
     assert tighter["predicted"]["latency_s"] >= predicted["latency_s"]
+    unlimited = plan(folder, *WITHIN, "--accuracy-model", model)
+    assert unlimited["limits"]["max_energy_loss"] is None
+    assert unlimited["predicted"]["energy_loss"] == 0
+    assert unlimited["predicted"]["latency_s"] >= tighter["predicted"]["latency_s"]
 
 
 def test_the_words_of_an_energy_plan(folder: Path) -> None:
     model = f"energy:{folder / 'net.safetensors'}"
     out, err = planner(
-        "plan", folder / "net.json", "--nodes", 2, "--accuracy-model", model, *WITHIN
+        *("plan", folder / "net.json", "--nodes", 2, "--accuracy-model", model, *WITHIN),
+        *("--max-energy-loss", "0.1"),
     )
     assert "of the weights' energy pruned" in out
     assert "it says nothing in points of accuracy" in err

@@ -71,9 +71,8 @@ def test_every_command_has_help(command: str, words: list[str]) -> None:
 
 
 def test_plan_json_is_alone_on_stdout_and_a_plan() -> None:
-    done = planner_process(
-        "plan", "resnet50", "--cluster", "small-nodes", "--nodes", "2", "--format", "json"
-    )
+    words = ("--cluster", "small-nodes", "--nodes", "2", "--max-accuracy-drop", "0.5")
+    done = planner_process("plan", "resnet50", *words, "--format", "json")
     assert done.code == 0
     plan = Plan.model_validate_json(done.out)
     assert plan.node_count == 2
@@ -83,7 +82,7 @@ def test_plan_json_is_alone_on_stdout_and_a_plan() -> None:
     document = json.loads(done.out)
     assert {"stages", "predicted", "certificate", "schema_version"} <= document.keys()
     layer = next(x for x in document["stages"][0]["layers"] if x["kept_features"] is not None)
-    assert layer.keys() >= {"name", "nodes", "kept_features", "sparsity"}
+    assert layer.keys() >= {"name", "nodes", "way", "layout", "kept_features", "sparsity"}
 
 
 def test_plan_export_round_trip(tmp_path: Path) -> None:
@@ -97,7 +96,15 @@ def test_plan_export_round_trip(tmp_path: Path) -> None:
     assert Plan.model_validate_json((folder / "plan.json").read_text(encoding="utf-8")) == plan
     rows = list(csv.DictReader(io.StringIO((folder / "layers.csv").read_text(encoding="utf-8"))))
     assert [row["layer"] for row in rows] == [layer.name for layer in plan.stages[0].layers]
-    assert set(rows[0]) == {"layer", "nodes", "node count", "kept features", "sparsity"}
+    assert list(rows[0]) == [
+        *("layer", "nodes", "node count", "way", "layout", "conversions", "fused up to"),
+        *("kept features", "sparsity"),
+    ]
+    pooled = next(layer for layer in plan.stages[0].layers if layer.conversions)
+    (brought,) = pooled.conversions
+    row = next(row for row in rows if row["layer"] == pooled.name)
+    assert row["conversions"] == f"{brought.tensor}: {brought.source}→{brought.target}"
+    assert {(row["kept features"], row["sparsity"]) for row in rows} == {("", "")}, "none dropped"
 
 
 def test_compare_shows_every_strategy() -> None:
@@ -141,7 +148,8 @@ def test_tuning_the_cluster_changes_the_plan() -> None:
 
 
 def test_where_one_node_is_enough_the_planner_says_so() -> None:
-    done = planner("plan", "resnet50", "--bandwidth", "1MB/s", "--max-accuracy-drop", "0.1")
+    words = ("--bandwidth", "1MB/s", "--ways", "features")
+    done = planner("plan", "resnet50", *words, "--max-accuracy-drop", "0.1")
     assert done.code == 0
     assert "The whole model on one node" in done.out
     assert "One node is best" in done.out

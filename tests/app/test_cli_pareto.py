@@ -63,7 +63,8 @@ def test_a_point_is_what_plan_finds_at_its_accuracy_drop() -> None:
 
 def test_latency_against_throughput() -> None:
     words = ("pareto", "deit-s", "--max-nodes", "4", "--trade", "throughput", "--points", "3")
-    done = planner(*words, "--accuracy-model", "curve:deit-s-imagenet/equal", "--format", "json")
+    words += ("--ways", "features", "--accuracy-model", "curve:deit-s-imagenet/equal")
+    done = planner(*words, "--format", "json")
     assert done.code == 0, done.err
     document = json.loads(done.out)
     assert document["trade"] == "throughput"

@@ -15,8 +15,10 @@ from planner.strategies.costed import predict
 from profiles.catalog import load_model
 from tests.app.command import one_line, planner
 
-# The optimum of both is a hybrid: [3, 1] nodes and [3, 5] nodes.
-MOST = ("--objective", "throughput", "--accuracy-model")
+# Gathering features alone, at half a point. The optimum of both is a hybrid: [3, 1] nodes and
+# [3, 5] nodes.
+DISCO = ("--ways", "features", "--max-accuracy-drop", "0.5")
+MOST = (*DISCO, "--objective", "throughput", "--accuracy-model")
 DEIT = ("plan", "deit-s", "--max-nodes", "4", *MOST, "curve:deit-s-imagenet/equal")
 RESNET = ("plan", "resnet50", "--nodes", "8", *MOST, "curve:resnet50-imagenet/equal")
 
@@ -80,7 +82,7 @@ def test_stages_of_several_nodes_survive_a_file_and_an_export(tmp_path: Path) ->
         (layer.name, " ".join(stage.nodes), str(len(stage.nodes))) for stage, layer in planned
     ]
     for row, (stage, layer) in zip(rows, planned, strict=True):
-        kept = layer.kept_features
+        kept = layer.kept_features if layer.sparsity else None
         if isinstance(kept, tuple):
             matrix = [
                 [int(cell) for cell in line.split()] for line in row["kept features"].split("; ")
@@ -110,7 +112,7 @@ DROP = r"accuracy drop binds: the limit is 0 points, the smallest that works is 
 @pytest.mark.parametrize(
     ("words", "sentence", "option", "unit", "slack"),
     [
-        (["--memory", "10MB"], MEMORY, "--memory", "B", 0),
+        (["--memory", "10MB", "--ways", "features"], MEMORY, "--memory", "B", 0),
         (["--parallelism", "pipeline", "--memory", "10MB"], MEMORY, "--memory", "B", 0),
         (["--max-latency", "10ms"], LATENCY, "--max-latency", "s", 1e-4),
         (
@@ -126,6 +128,8 @@ def test_where_nothing_fits_the_least_relaxation_is_named_and_is_enough(
     words: list[str], sentence: str, option: str, unit: str, slack: float
 ) -> None:
     asked = ["plan", "resnet50", "--nodes", "2", *words]
+    if "--max-accuracy-drop" not in asked:
+        asked += ["--max-accuracy-drop", "0.5"]
     done = planner(*asked)
     assert done.code == 3
     message = one_line(done)
@@ -147,7 +151,7 @@ def test_where_nothing_fits_the_least_relaxation_is_named_and_is_enough(
 
 
 def test_a_throughput_that_no_plan_reaches_is_named_and_the_best_is_enough() -> None:
-    asked = ("plan", "resnet50", "--nodes", "2", "--format", "csv", "--min-throughput")
+    asked = ("plan", "resnet50", "--nodes", "2", *DISCO, "--format", "csv", "--min-throughput")
     done = planner(*asked, "100")
     assert done.code == 3
     message = one_line(done)
@@ -160,7 +164,8 @@ def test_a_throughput_that_no_plan_reaches_is_named_and_the_best_is_enough() -> 
 
 
 def test_what_binds_names_the_delay_where_the_delay_binds() -> None:
-    done = planner("plan", "gpt2", "--cluster", "arm-wireless", "--what-binds")
+    words = ("--ways", "features", "--sparsity", "1")
+    done = planner("plan", "gpt2", "--cluster", "arm-wireless", "--what-binds", *words)
     assert done.code == 0
     delay = done.out.index("Half the delay of every message saves 75 ms.")
     link = done.out.index(

@@ -12,7 +12,8 @@ import pytest
 from planner.domain.plan import Plan
 from tests.app.command import one_line, planner
 
-MODEL = ("resnet50-eighth", "--accuracy-model", "curve:resnet50-imagenet")
+CURVE = ("--accuracy-model", "curve:resnet50-imagenet")
+MODEL = ("resnet50-eighth", *CURVE, "--ways", "features", "--max-accuracy-drop", "0.5")
 SWEEP = ("sweep", *MODEL, "--over", "bandwidth")
 NEEDS = ("needs", *MODEL, "--max-nodes", "3", "--latency")
 

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from profiles.catalog import load_model
 from profiles.sources import load_source
 from tests.app.exports import (
+    GATHERING,
     check,
     exported,
     keep,
@@ -44,7 +45,7 @@ def resnet50(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
 @pytest.mark.parametrize("nodes", ["2", "4"])
 def test_resnet50_of_the_catalogue(tmp_path: Path, resnet50: tuple[Any, Path], nodes: str) -> None:
     module, weights = resnet50
-    plan = planned("resnet50", tmp_path, "--nodes", nodes)
+    plan = planned("resnet50", tmp_path, "--nodes", nodes, "--max-accuracy-drop", "0.5")
     folder = exported(plan, tmp_path, "--weights", weights)
     masks = check(folder, load_model("resnet50"), module)
     assert len(masks) > 40
@@ -67,7 +68,7 @@ def test_heads_over_nodes_in_a_vision_transformer(tmp_path: Path) -> None:
         )
     )
     source = profiled(module, tmp_path, "vit", pixel_values=(1, 3, 32, 32))
-    plan = planned(source, tmp_path, "--nodes", "4", "--parallelism", "within-layer")
+    plan = planned(source, tmp_path, "--nodes", "4", *GATHERING)
     keep(plan, 3)
     folder = exported(plan, tmp_path, "--model", source, "--weights", weights_of(source))
     masks = check(folder, load_source(str(source)), module)
@@ -79,7 +80,7 @@ def test_heads_over_nodes_in_a_vision_transformer(tmp_path: Path) -> None:
 def test_heads_of_a_fused_weight_that_is_stored_the_other_way_round(tmp_path: Path) -> None:
     module = transformers.GPT2Model(tiny_gpt())
     source = profiled(module, tmp_path, "gpt", input_ids=(1, 8))
-    plan = planned(source, tmp_path, "--nodes", "2", "--parallelism", "within-layer")
+    plan = planned(source, tmp_path, "--nodes", "2", *GATHERING)
     keep(plan, 2)
     folder = exported(plan, tmp_path, "--model", source, "--weights", weights_of(source))
     masks = check(folder, load_source(str(source)), module)
@@ -115,7 +116,7 @@ def test_kernels_biases_and_transposed_convolutions(
 def test_an_onnx_file_names_its_own_tensors(tmp_path: Path, small: tuple[Any, Path, Path]) -> None:
     module, path = small[0], tmp_path / "small.onnx"
     torch.onnx.export(module, (torch.randn(1, 3, 8, 8),), path, dynamo=False, verbose=False)
-    plan = planned(path, tmp_path, "--nodes", "2", "--parallelism", "within-layer")
+    plan = planned(path, tmp_path, "--nodes", "2", *GATHERING)
     keep(plan, 2)
     folder = exported(plan, tmp_path, "--model", path, "--weights", path)
     masks = load_file(folder / "masks.safetensors")
@@ -123,7 +124,7 @@ def test_an_onnx_file_names_its_own_tensors(tmp_path: Path, small: tuple[Any, Pa
     assert {name: mask.shape for name, mask in masks.items()} == shapes
     assert set(masks) == {"body.0.weight", "up.weight", "head.weight"}
     from_torch = profiled(module, tmp_path, "again", image=(1, 3, 8, 8))
-    same = planned(from_torch, tmp_path, "--nodes", "2", "--parallelism", "within-layer")
+    same = planned(from_torch, tmp_path, "--nodes", "2", *GATHERING)
     keep(same, 2)
     again = exported(same, tmp_path, "--model", from_torch, "--weights", weights_of(from_torch))
     expected = load_file(again / "masks.safetensors")
@@ -147,7 +148,7 @@ def test_weights_that_an_onnx_file_reads_by_way_of_other_nodes(tmp_path: Path) -
     ]
     path = tmp_path / "m.onnx"
     path.write_bytes(file(nodes, {"x": [1, 3]}, "d", weights))
-    plan = planned(path, tmp_path, "--nodes", "2", "--parallelism", "within-layer")
+    plan = planned(path, tmp_path, "--nodes", "2", *GATHERING)
     keep(plan, 1)
     folder = exported(plan, tmp_path, "--model", path, "--weights", path)
     masks = check(folder, load_source(str(path)))

@@ -16,7 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from profiles.files import document_text
 from profiles.sources import load_source
+from tests.app.command import planner
 from tests.app.exports import (
+    GATHERING,
     Small,
     Tower,
     check,
@@ -103,7 +105,7 @@ torch.save(model.state_dict(), "pruned.pt")
 
 def test_layers_that_share_one_weight(tmp_path: Path) -> None:
     source = profiled(Tower(), tmp_path, "tower", x=(1, 3))
-    plan = planned(source, tmp_path, "--nodes", "2", "--parallelism", "within-layer")
+    plan = planned(source, tmp_path, "--nodes", "2", *GATHERING)
     keep(plan, 2)
     words = ("--model", source, "--weights", weights_of(source))
     masks = check(exported(plan, tmp_path, *words), load_source(str(source)))
@@ -133,7 +135,7 @@ def test_a_head_that_shares_the_embeddings_weight(
             del state[name]
     weights = tmp_path / "state.pt"
     torch.save(state, weights)
-    plan = planned(source, tmp_path, "--nodes", "2", "--parallelism", "within-layer")
+    plan = planned(source, tmp_path, "--nodes", "2", *GATHERING)
     keep(plan, 2)
     words = ("--model", source, "--weights", weights)
     folder = exported(plan, tmp_path, *words)
@@ -158,15 +160,47 @@ def test_a_head_that_shares_the_embeddings_weight(
     assert torch.equal(twin.lm_head.weight, before * torch.from_numpy(masks["lm_head.weight"]))
 
 
-@pytest.mark.parametrize("nodes", ["1", "2"])
-def test_a_plan_that_prunes_nothing(
-    tmp_path: Path, small: tuple[Any, Path, Path], nodes: str
+@pytest.mark.parametrize("with_weights", [True, False])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--nodes", "1"),
+        ("--nodes", "2", "--parallelism", "pipeline"),
+        ("--nodes", "3"),
+        ("--nodes", "3", *GATHERING),
+    ],
+)
+def test_a_plan_that_drops_nothing_needs_no_training(
+    tmp_path: Path, small: tuple[Any, Path, Path], words: tuple[str, ...], with_weights: bool
 ) -> None:
     _, source, _ = small
-    plan = planned(source, tmp_path, "--nodes", nodes, "--parallelism", "pipeline")
+    plan = planned(source, tmp_path, *words)
+    files = ("--model", source, "--weights", weights_of(source)) if with_weights else ()
+    to = tmp_path / "out"
+    done = planner("export", str(plan), "--to", str(to), *map(str, files))
+    assert done.code == 0
+    (line,) = done.err.splitlines()
+    assert line == (
+        "note: this plan drops nothing: the weights stay as they are, and no training is needed"
+    )
+    assert sorted(path.name for path in to.iterdir()) == ["layers.csv", "plan.json"]
+
+
+def test_a_layer_that_runs_in_another_way_has_no_mask(
+    tmp_path: Path, small: tuple[Any, Path, Path]
+) -> None:
+    _, source, _ = small
+    words = ("--parallelism", "within-layer", "--ways", "features,positions")
+    plan = planned(source, tmp_path, "--nodes", "3", *words)
+    document = json.loads(plan.read_text(encoding="utf-8"))
+    layers = document["stages"][0]["layers"]
+    gathers = [layer["name"] for layer in layers if layer["kept_features"] is not None]
+    others = [layer["name"] for layer in layers if layer["way"] != "features"]
+    assert gathers == ["head"] and "body.0" in others, "the plan that this test is about"
+    keep(plan, 1)
     folder = exported(plan, tmp_path, "--model", source, "--weights", weights_of(source))
-    assert load_file(folder / "masks.safetensors") == {}
-    assert json.loads((folder / "kept_features.json").read_text("utf-8"))["layers"] == []
+    masks = check(folder, load_source(str(source)))
+    assert set(masks) == {"head.weight"}
 
 
 def test_what_is_refused_and_leaves_nothing(tmp_path: Path, small: tuple[Any, Path, Path]) -> None:
@@ -206,7 +240,16 @@ def test_weights_of_torch_save(tmp_path: Path, small: tuple[Any, Path, Path]) ->
     folder = exported(plan, tmp_path / "b", "--model", source, "--weights", pickled)
     for name in ("masks.safetensors", "kept_features.json"):
         assert (folder / name).read_bytes() == (expected / name).read_bytes()
-    words = ("--nodes", "2", "--parallelism", "within-layer", "--max-energy-loss", "0.1")
+    words = (
+        "--nodes",
+        "2",
+        "--parallelism",
+        "within-layer",
+        "--ways",
+        "features",
+        "--max-energy-loss",
+        "0.1",
+    )
     found = planned(source, tmp_path, *words, "--accuracy-model", f"energy:{pickled}")
     document = json.loads(found.read_text("utf-8"))
     assert document["accuracy_model"] == "energy:m.pt"

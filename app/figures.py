@@ -1,0 +1,130 @@
+"""What one node takes, what a plan takes without training, and with it, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.domain.plan import Alternative, Plan
+from planner.strategies.optimise import LOSSLESS, TRAINED
+from planner.units import format_rate, format_seconds
+
+ALONE, UNTRAINED, TRAINING = "one node alone", "without training", "with training"
+BESIDE = (LOSSLESS, TRAINED)
+"""Alternatives that drop something where the plan drops nothing, or the other way round."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the three.
+
+    Attributes
+    ----------
+    name : str
+        `ALONE`, `UNTRAINED` or `TRAINING`.
+    latency_s, throughput_per_s : float, optional
+        None where there is no such plan, or it was not looked for.
+    nodes : int, optional
+    note : str
+        What is lost, or why there are no numbers.
+    is_plan : bool
+        Whether it is the plan itself.
+    """
+
+    name: str
+    latency_s: float | None = None
+    throughput_per_s: float | None = None
+    nodes: int | None = None
+    note: str = ""
+    is_plan: bool = False
+
+
+def drops(plan: Plan) -> bool:
+    """Whether any layer drops features, so that the model must be trained."""
+    return any(layer.sparsity for stage in plan.stages for layer in stage.layers)
+
+
+def figures(plan: Plan) -> tuple[Figure, Figure, Figure]:
+    """The three, from a plan and its alternatives."""
+    return _alone(plan), _untrained(plan), _trained(plan)
+
+
+def figure_lines(plan: Plan) -> list[str]:
+    """The three as aligned lines of text, that of the plan itself marked."""
+    rows = [_cells(figure) for figure in figures(plan)]
+    widths = [max(len(row[index]) for row in rows) for index in range(4)]
+    return [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:4], widths[1:], strict=True)),
+                row[4],
+            ]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _cells(figure: Figure) -> tuple[str, str, str, str, str]:
+    mark = "* " if figure.is_plan else "  "
+    if figure.latency_s is None:
+        return f"{mark}{figure.name}", "–", "", "", figure.note
+    nodes = "1 node" if figure.nodes == 1 else f"{figure.nodes} nodes"
+    return (
+        f"{mark}{figure.name}",
+        format_seconds(figure.latency_s),
+        f"{format_rate(figure.throughput_per_s or 0.0)} /s",
+        nodes,
+        figure.note,
+    )
+
+
+def _of_plan(name: str, plan: Plan, note: str = "") -> Figure:
+    predicted = plan.predicted
+    return Figure(
+        name, predicted.latency_s, predicted.throughput_per_s, plan.node_count, note, is_plan=True
+    )
+
+
+def _of_other(name: str, other: Alternative, note: str = "") -> Figure:
+    if other.latency_s is None:
+        return Figure(name, note=other.reason)
+    return Figure(name, other.latency_s, other.throughput_per_s, other.nodes, note)
+
+
+def _find(plan: Plan, strategy: str) -> Alternative | None:
+    return next((other for other in plan.alternatives if other.strategy == strategy), None)
+
+
+def _alone(plan: Plan) -> Figure:
+    if plan.node_count == 1:
+        return _of_plan(ALONE, plan)
+    other = _find(plan, "single-node")
+    if other is None:
+        return Figure(ALONE, note=f"not looked at: exactly {plan.node_count} nodes were asked for")
+    return _of_other(ALONE, other)
+
+
+def _untrained(plan: Plan) -> Figure:
+    if not drops(plan):
+        return _of_plan(UNTRAINED, plan)
+    other = _find(plan, LOSSLESS)
+    return Figure(UNTRAINED, note="not looked at") if other is None else _of_other(UNTRAINED, other)
+
+
+def _trained(plan: Plan) -> Figure:
+    predicted = plan.predicted
+    if drops(plan):
+        lost = _lost(predicted.accuracy_drop, predicted.energy_loss)
+        return _of_plan(TRAINING, plan, lost or "what that costs is unknown")
+    other = _find(plan, TRAINED)
+    if other is not None:
+        return _of_other(TRAINING, other, _lost(other.accuracy_drop, other.energy_loss))
+    if plan.accuracy_model is None:
+        return Figure(TRAINING, note="unknown: no accuracy model (--accuracy-model curve:NAME)")
+    return Figure(TRAINING, note="nothing that may be dropped makes it faster")
+
+
+def _lost(drop: float | None, energy: float | None) -> str:
+    if energy is not None:
+        return f"{energy:.1%} of the weights' energy pruned"
+    return "" if drop is None else f"{drop:.2f} points lost"
