@@ -243,8 +243,14 @@ def needed_in_run(on: GroupLayouts, start: int, stop: int, axis: Layout) -> Need
     layers = profile.layers[start:stop]
     for layer in layers:
         count = on.count(layer.name, axis)
-        if not count:
+        told: Geometry | None = getattr(layer, axis)
+        if not count or told is None:
             raise BadInputError(f"layer {layer.name!r}: is not made by {axis}")
+        if told.statistics_bytes:  # positions made twice would count twice
+            raise BadInputError(
+                f"layer {layer.name!r}: is no part of a run of halos: its nodes tell each other "
+                "their statistics"
+            )
         outside = last[layer.name] >= stop or layer is layers[-1]
         own = on.mask(count)
         made[layer.name] = own if outside else np.zeros_like(own)

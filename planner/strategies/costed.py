@@ -110,6 +110,8 @@ def _cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
     output_s, output_medium_s = case.ends_s(last.nodes)[1], case.ends_medium_s(last.nodes)[1]
     if lies:
         outputs = {name: _main_layout(lies[name]) for name in case.profile.outputs}
+        if left := [name for name, layout in outputs.items() if layout == "sums"]:
+            raise BadInputError(f"stages: the parts of the output {left[0]!r} are not added up")
         output_s, output_medium_s = case.collect_s(last.nodes, outputs)
     return CostedStages(
         stages=costed,
@@ -130,6 +132,11 @@ def _cost_stage(case: Case, stage: StagePlan, rows: slice) -> _Found:
     table = case.table_of(stage.nodes, _kept_matrix(case, stage, rows))
     if not in_ways(stage):
         return case.stage(table, rows), {}
+    if case.settings.share_inputs:
+        raise BadInputError(
+            "stages: layers that share a transmission (share_inputs) gather features; the plan "
+            "runs some in other ways"
+        )
     on = case.layouts(stage.nodes)
     steps, lies = follow_steps(on, stage.layers, rows.start, dict(stage.arrives))
     group = case.cluster.only(stage.nodes)

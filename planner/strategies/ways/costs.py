@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,14 @@ from planner.case import Case
 from planner.cost.exchange import Links
 from planner.cost.layouts import GroupLayouts, Messages
 from planner.cost.overlap import busy_s, layer_s
-from planner.cost.steps import Seconds
+from planner.cost.steps import Seconds, halo_of_run, needed_in_run
 from planner.cost.table import CostTable
 from planner.cost.ways import MADE_IN, Work, work_of
 from planner.cost.work import work_s
-from planner.domain.layouts import Holding, Layout, Way
+from planner.domain.layouts import Holding, Layout
 from planner.solve.layout_problem import LayerArcs
 from planner.strategies.ways.options import Option
+from planner.strategies.ways.runs import held_in_run
 from planner.strategies.ways.states import Arcs, LayoutGraph
 from planner.structure import last_uses
 
@@ -36,7 +37,7 @@ class _Items:
         self._kinds = kinds.tolist()
         self._numbers: dict[Hashable, int] = {}
         self.conversions: list[tuple[str, Layout, Layout]] = []
-        self.works: list[tuple[int, Way, tuple[Layout, ...]]] = []
+        self.works: list[tuple[int, Option]] = []
 
     def conversion(self, name: str, source: Layout, target: Layout) -> int:
         """Its number, from 1."""
@@ -49,10 +50,12 @@ class _Items:
 
     def work(self, row: int, option: Option) -> int:
         """The number of a layer's work in a way other than gathering features, from 0."""
-        key = (self._kinds[row], option.way, option.reads)
+        key: Hashable = (self._kinds[row], option.way, option.reads)
+        if option.run is not None:
+            key = (option.run.sign, row - option.run.start, option.whole)
         if key not in self._numbers:
             self._numbers[key] = len(self.works)
-            self.works.append((row, option.way, option.reads))
+            self.works.append((row, option))
         return self._numbers[key]
 
 
@@ -120,14 +123,12 @@ class _OnGroup:
             found = on.conversion(name, source, target)
             assert found is not None
             conversions.append(found)
-        for row, way, reads in items.works:
-            work = work_of(on, row, way, reads, None)
-            assert work is not None
-            works.append(work)
+        for row, option in items.works:
+            works.append(_work(on, row, option))
         seconds = np.zeros((0, on.nodes))
         if works:
             seconds = work_s(
-                [case.profile.layers[row] for row, _, _ in items.works],
+                [case.profile.layers[row] for row, _ in items.works],
                 group.nodes,
                 np.array([work.macs for work in works]),
                 np.array([work.touched_bytes for work in works]),
@@ -143,6 +144,21 @@ class _OnGroup:
             work_exchange=Seconds.of(exchanges, links),
             work_s=seconds.max(axis=1, initial=0.0),
         )
+
+
+def _work(on: GroupLayouts, row: int, option: Option) -> Work:
+    """What a layer does; at the beginning of a run of fused halos with all that it fetches."""
+    run = option.run
+    needs = None if run is None else needed_in_run(on, run.start, run.stop, "positions")
+    work = work_of(on, row, option.way, option.reads, needs)
+    assert work is not None
+    if run is not None and needs is not None and row == run.start:
+        lying = {
+            name for name, whole in zip(run.outside, option.whole, strict=True) if not whole
+        }
+        halo = halo_of_run(on, run.start, run.stop, needs, lying)
+        work = replace(work, exchange=work.exchange + halo)
+    return work
 
 
 def cost_arcs(
@@ -209,6 +225,11 @@ class _Memory:
                 total = total + spec.bytes
         for name, holding in arcs.held[number].items():
             total = total + self.held(on, name, holding)
+        if option.run is not None:
+            key = id(on), option.run, arcs.row
+            if key not in self._known:
+                self._known[key] = held_in_run(on, option.run, arcs.row)
+            return total + self._known[key] + output
         for at, source, target in option.conversions:
             if source == "sums":  # parts stay until all are added up
                 name = layer.inputs[at]
@@ -296,6 +317,8 @@ class _Filled:
             work = int(shape.work[number])
             if work >= 0:
                 output, received = of.works[work].output_bytes, of.work_exchange.received[work]
+                if option.run is not None:  # among what the run holds
+                    received = np.zeros_like(received)
                 weights = of.works[work].weight_bytes
             else:
                 output = on.held_bytes(name, MADE_IN[option.way])
@@ -305,10 +328,9 @@ class _Filled:
             self._weights[index, number, here] = weights
             local = memory.local(on, arcs, number, output)
             self._live[index, number, here] = local + received
-        for number, holdings in enumerate(arcs.rests):
-            for names, holding in zip(arcs.others, holdings, strict=True):
-                for other in names:
-                    self._rest[index, number, here] += memory.held(on, other, holding)
+        for number, lies in enumerate(arcs.rests):
+            for other, holding in lies:
+                self._rest[index, number, here] += memory.held(on, other, holding)
 
     def _set(
         self,

@@ -9,6 +9,7 @@ from planner.cost.layouts import GroupLayouts
 from planner.cost.ways import MADE_IN, layouts_read
 from planner.domain.layouts import Conversion, Holding, Layout, Way, holds, joined
 from planner.domain.model_profile import ModelProfile
+from planner.strategies.ways.runs import Run
 
 Holdings = tuple[Holding, ...]
 
@@ -26,12 +27,18 @@ class Option:
         Input, and from which layout to which, in order.
     holdings : tuple of Holding
         Of each input behind the conversions.
+    run : Run, optional
+        Of fused halos that the layer is part of.
+    whole : tuple of bool
+        Where it begins a run: which of the run's inputs are held whole.
     """
 
     way: Way
     reads: tuple[Layout, ...]
     conversions: tuple[tuple[int, Layout, Layout], ...]
     holdings: Holdings
+    run: Run | None = None
+    whole: tuple[bool, ...] = ()
 
     @property
     def makes(self) -> Layout:

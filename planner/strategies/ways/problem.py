@@ -12,6 +12,7 @@ from planner.accuracy.interface import loss_limit
 from planner.case import Case
 from planner.cost.handover import Crossings
 from planner.cost.table import CostTable
+from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import LAYOUTS, Holding, Layout, Way
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.request import Request
@@ -22,8 +23,13 @@ from planner.strategies.costed import layer_plans
 from planner.strategies.groups import Groups, describe
 from planner.strategies.ways.costs import cost_arcs
 from planner.strategies.ways.options import Option
+from planner.strategies.ways.runs import Run, crowded_out, runs_that_pay
 from planner.strategies.ways.states import Boundary, LayoutGraph, layer_kinds, layout_graph
 from planner.structure import last_uses
+
+
+MAX_RUNS = 12
+"""Runs of fused halos over any place between two layers, at most; the shortest are offered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +91,12 @@ def cost_in_layouts(
         levels: list[int] = np.flatnonzero(allowed[row]).tolist()
         return levels
 
-    graph = layout_graph(case.profile, case.layouts(several), ways, kinds, levels_of)
+    groups_of_several = [group for group in names if len(group) > 1]
+    runs: list[Run] = []
+    if "positions" in ways:
+        runs = runs_that_pay(case, groups_of_several, kinds)
+        runs = crowded_out(runs, len(case.profile.layers), MAX_RUNS)
+    graph = layout_graph(case.profile, case.layouts(several), ways, kinds, levels_of, runs)
     limits = _memory_limits(case, names)
     binds = bool((limits < most_bytes(case)).any())
     arcs = cost_arcs(case, names, ordered, graph, kinds, binds)
@@ -180,7 +191,7 @@ def _cut(
     crossings: Crossings,
 ) -> CutCosts:
     mains: dict[tuple[Layout, ...], int] = {}
-    main = np.full(boundary.count, -1, dtype=np.int64)
+    main = np.full(boundary.total, -1, dtype=np.int64)  # inside of a run no stage ends
     arrives: list[int] = []
     for number in range(1, boundary.count):
         holdings = boundary.holdings(number)
@@ -248,7 +259,7 @@ def layout_problem_of(
         group_names=tuple(describe(names, devices) for names in costs.names),
         arcs=tuple(costs.arcs),
         kind=costs.graph.kind,
-        states=np.array([boundary.count for boundary in costs.graph.boundaries]),
+        states=np.array([boundary.total for boundary in costs.graph.boundaries]),
         cut_costs=tuple(costs.cut_costs),
         cut_kind=costs.cut_kind,
         memory_limit_bytes=costs.memory_limit_bytes,
@@ -288,9 +299,9 @@ def layout_stages_of(case: Case, costs: LayoutCosts, choice: Choice) -> tuple[St
         levels[start : last + 1] = [level for _, level in chosen]
         as_features = layer_plans(table, levels, slice(start, last + 1))
         found = tuple(
-            _in_way(option, layer.inputs, plan)
-            for (option, _), layer, plan in zip(
-                chosen, layers[start : last + 1], as_features, strict=True
+            _in_way(option, layers[row].inputs, _end_of_run(costs, layers, row, option), plan)
+            for row, ((option, _), plan) in enumerate(
+                zip(chosen, as_features, strict=True), start=start
             )
         )
         plans.append(StagePlan(nodes=names, layers=found, arrives=_arrives(costs, start, choice)))
@@ -313,12 +324,25 @@ def _arrives(costs: LayoutCosts, start: int, choice: Choice) -> tuple[tuple[str,
     return tuple((name, _main(holdings[name])) for name in boundary.live)
 
 
-def _in_way(option: Option, inputs: Sequence[str], plan: LayerPlan) -> LayerPlan:
+def _end_of_run(
+    costs: LayoutCosts, layers: Sequence[LayerProfile], row: int, option: Option
+) -> str | None:
+    """The last layer of the run of fused halos that a layer is part of."""
+    if option.run is None:
+        return None
+    like = costs.graph.kinds[int(costs.graph.kind[row])].row
+    return layers[row + option.run.stop - 1 - like].name
+
+
+def _in_way(
+    option: Option, inputs: Sequence[str], until: str | None, plan: LayerPlan
+) -> LayerPlan:
     """A layer's plan in its way; kept features only where features are gathered."""
     update: dict[str, object] = {
         "way": option.way,
         "layout": option.makes,
         "conversions": option.planned(inputs),
+        "until": until,
     }
     if option.way != "features":
         update |= {"kept_features": None, "sparsity": None}

@@ -9,19 +9,20 @@ Layers that are alike, with tensors alive that are alike, have one and the same 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.layouts import GroupLayouts
-from planner.domain.layouts import WHOLE, Holding, Layout, Way, settled
+from planner.domain.layouts import WHOLE, Holding, Layout, Way, holds, settled
 from planner.domain.model_profile import ModelProfile
 from planner.domain.positions import SAME
 from planner.strategies.ways.options import Holdings, Option, options_of
+from planner.strategies.ways.runs import Run
 from planner.structure import last_uses
 
 ALONE = 0
@@ -49,11 +50,15 @@ class Boundary:
         Which of them lie alike, one each where every tensor may lie as it likes.
     universes : tuple of tuples of Holding
         What each group may lie in.
+    inside : tuple of (Run, Boundary)
+        Runs of fused halos that are under way here, each with the states of what it has not made:
+        further states, behind those of the boundary itself.
     """
 
     live: tuple[str, ...]
     groups: tuple[tuple[int, ...], ...]
     universes: tuple[Universe, ...]
+    inside: tuple[tuple[Run, Boundary], ...] = ()
 
     @cached_property
     def strides(self) -> tuple[int, ...]:
@@ -67,12 +72,26 @@ class Boundary:
         return 1 + prod(len(universe) for universe in self.universes)
 
     @cached_property
+    def total(self) -> int:
+        """How many states there are with those inside of runs."""
+        return self.count + sum(within.count - 1 for _, within in self.inside)
+
+    def offset(self, run: Run) -> int:
+        """What comes before the states inside of a run."""
+        begin = self.count - 1
+        for other, within in self.inside:
+            if other == run:
+                return begin
+            begin += within.count - 1
+        raise KeyError(run)
+
+    @cached_property
     def members(self) -> tuple[tuple[str, ...], ...]:
         """Names of each group's tensors."""
         return tuple(tuple(self.live[at] for at in group) for group in self.groups)
 
     def holdings(self, state: int) -> dict[str, Holding]:
-        """How the live tensors lie in a state, which is not `ALONE`."""
+        """How the live tensors lie in a state, which is not `ALONE` and not inside of a run."""
         return {
             name: universe[(state - 1) // stride % len(universe)]
             for universe, stride, names in zip(
@@ -99,10 +118,8 @@ class Arcs:
         With the level of sparsity; None is a node alone.
     held : tuple of dicts
         Of every option, how what it reads lies behind its conversions.
-    others : tuple of tuples of str
-        Groups of tensors that the layer does not touch.
-    rests : tuple of Holdings
-        Of these groups.
+    rests : tuple of tuples of (str, Holding)
+        Tensors that the layer does not touch.
     """
 
     row: int
@@ -112,8 +129,7 @@ class Arcs:
     rest: Ints
     options: tuple[tuple[Option, int] | None, ...]
     held: tuple[dict[str, Holding], ...]
-    others: tuple[tuple[str, ...], ...]
-    rests: tuple[Holdings, ...]
+    rests: tuple[tuple[tuple[str, Holding], ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +197,7 @@ def layout_graph(
     ways: Sequence[Way],
     kinds: Ints,
     levels_of: Callable[[int], Sequence[int]] = lambda row: (0,),
+    runs: Sequence[Run] = (),
 ) -> LayoutGraph:
     """Every state, and every arc between them.
 
@@ -194,8 +211,10 @@ def layout_graph(
         Of `layer_kinds`.
     levels_of : callable
         Options of the cost table that a layer (by its row) may take where it gathers features.
+    runs : sequence of Run
+        Of fused halos that may be taken.
     """
-    builder = _Builder(profile, on, tuple(ways), kinds, levels_of)
+    builder = _Builder(profile, on, tuple(ways), kinds, levels_of, runs)
     found = [builder.kind_of(row) for row in range(len(profile.layers))]
     return LayoutGraph(
         kinds=tuple(builder.made),
@@ -213,7 +232,12 @@ class _Builder:
         ways: tuple[Way, ...],
         kinds: Ints,
         levels_of: Callable[[int], Sequence[int]],
+        runs: Sequence[Run],
     ) -> None:
+        self._runs: dict[int, list[Run]] = {}
+        for run in runs:
+            for row in range(run.start, run.stop):
+                self._runs.setdefault(row, []).append(run)
         self.made: list[Arcs] = []
         self._profile, self._on, self._ways, self._levels_of = profile, on, ways, levels_of
         self._kinds = kinds.tolist()
@@ -239,7 +263,8 @@ class _Builder:
             names = {name for boundary in crowded for name in boundary.live}
             wanted = {name for name in names if simpler[name] < _SIMPLEST}
             if not wanted:
-                return [self._tied(b) if b.count > MAX_STATES else b for b in found]
+                tied = [self._tied(b) if b.count > MAX_STATES else b for b in found]
+                return [self._with_runs(at, boundary) for at, boundary in enumerate(tied)]
             least = min(simpler[name] for name in wanted)
             for name in wanted:
                 simpler[name] += simpler[name] == least
@@ -264,6 +289,24 @@ class _Builder:
             for group in groups.values()
         )
         return Boundary(boundary.live, tuple(map(tuple, groups.values())), universes)
+
+    def _with_runs(self, at: int, boundary: Boundary) -> Boundary:
+        """The same with the runs of fused halos that are under way before a layer."""
+        inside = []
+        for run in self._runs.get(at, []):
+            if run.start == at:
+                continue
+            kept = [
+                k
+                for k, names in enumerate(boundary.members)
+                if all(self._row[name] < run.start for name in names)
+            ]
+            named = [name for k in kept for name in boundary.members[k]]
+            place = {name: number for number, name in enumerate(named)}
+            groups = tuple(tuple(place[name] for name in boundary.members[k]) for k in kept)
+            universes = tuple(boundary.universes[k] for k in kept)
+            inside.append((run, Boundary(tuple(named), groups, universes)))
+        return replace(boundary, inside=tuple(inside))
 
     def _universe(self, name: str, simpler: int, *, fresh: bool) -> Universe:
         """What a tensor may lie in between two layers."""
@@ -299,6 +342,10 @@ class _Builder:
             tuple(place.get(name, -1) for name in after.live),
             (after.groups, after.universes),
             tuple(s.name for s in self._profile.inputs if self._last[s.name] >= row),
+            tuple(
+                (run.sign, row - run.start, tuple(place.get(name, -1) for name in run.outside))
+                for run in self._runs.get(row, [])
+            ),
         )
         if key not in self._known:
             self._known[key] = len(self.made)
@@ -307,82 +354,67 @@ class _Builder:
 
     def _make(self, row: int, before: Boundary, after: Boundary) -> Arcs:
         layer = self._profile.layers[row]
-        digit_behind = {names: at for at, names in enumerate(after.members)}
-        untouched = [
-            at
-            for at, names in enumerate(before.members)
-            if names in digit_behind and not set(names) & set(layer.inputs)
-        ]
-        touched = [at for at in range(len(before.groups)) if at not in untouched]
-        changed = [
-            at
-            for at, names in enumerate(after.members)
-            if names not in {before.members[k] for k in untouched}
-        ]
-        options: list[tuple[Option, int] | None] = [None]
-        held: list[dict[str, Holding]] = [{}]
-        begins, ends = [0], [0]
-        for lies in itertools.product(*(before.universes[at] for at in touched)):
-            lying = {
-                name: holding
-                for at, holding in zip(touched, lies, strict=True)
-                for name in before.members[at]
-            }
-            begin = sum(
-                before.universes[at].index(holding) * before.strides[at]
-                for at, holding in zip(touched, lies, strict=True)
+        found = _Joined(layer.inputs)
+        found.join(before, 0, after, 0, lambda lying: self._steps(row, lying), layer.inputs)
+        for run in self._runs.get(row, []):
+            first, last = row == run.start, row == run.stop - 1
+            here = before if first else dict(before.inside)[run]
+            behind = after if last else dict(after.inside)[run]
+            found.join(
+                here,
+                0 if first else before.offset(run),
+                behind,
+                0 if last else after.offset(run),
+                partial(self._steps_of_run, row, run),
+                run.outside if first else (),
             )
-            sources = tuple(lying.get(name, WHOLE) for name in layer.inputs)
-            for option in self._options_of(row, sources):
-                converted = lying | {
-                    name: holding
-                    for name, holding in zip(layer.inputs, option.holdings, strict=True)
-                    if name in lying
-                }
-                behind = {
-                    name: settled(holding) if name in layer.inputs else holding
-                    for name, holding in converted.items()
-                } | {layer.name: frozenset((option.makes,))}
-                end = _number(after, changed, behind)
-                if end is None:
-                    continue
-                levels: Sequence[int] = (0,)
-                if option.way == "features" and option.reads[0] == "features":
-                    levels = self._levels_of(row)
-                for level in levels:
-                    options.append((option, level))
-                    held.append(converted)
-                    begins.append(begin)
-                    ends.append(end)
-        rests = tuple(itertools.product(*(before.universes[at] for at in untouched)))
-        rest_before, rest_after = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        stay = np.ones(1, dtype=np.bool_)
-        for at in untouched:
-            to = digit_behind[before.members[at]]
-            universe = after.universes[to]
-            places = [
-                universe.index(holding) if holding in universe else -1
-                for holding in before.universes[at]
-            ]
-            rest_before = _crossed(rest_before, np.arange(len(places)) * before.strides[at])
-            rest_after = _crossed(rest_after, np.maximum(places, 0) * after.strides[to])
-            stay = (stay[:, None] & (np.array(places) >= 0)).ravel()
-        all_before = 1 + np.array(begins[1:], dtype=np.int64)[:, None] + rest_before
-        all_after = 1 + np.array(ends[1:], dtype=np.int64)[:, None] + rest_after
-        keep = np.broadcast_to(stay, all_before.shape)
-        kept_option, kept_rest = np.nonzero(keep)
-        order = np.argsort(all_before[keep], kind="stable")
-        return Arcs(
-            row=row,
-            before=np.concatenate([[ALONE], all_before[keep][order]]),
-            after=np.concatenate([[ALONE], all_after[keep][order]]),
-            option=np.concatenate([[0], 1 + kept_option[order]]),
-            rest=np.concatenate([[0], kept_rest[order]]),
-            options=tuple(options),
-            held=tuple(held),
-            others=tuple(before.members[at] for at in untouched),
-            rests=rests,
-        )
+        return found.arcs(row)
+
+    def _steps(self, row: int, lying: dict[str, Holding]) -> Iterator[_Step]:
+        """What a layer can do where its inputs lie so."""
+        layer = self._profile.layers[row]
+        sources = tuple(lying.get(name, WHOLE) for name in layer.inputs)
+        for option in self._options_of(row, sources):
+            converted = lying | {
+                name: holding
+                for name, holding in zip(layer.inputs, option.holdings, strict=True)
+                if name in lying
+            }
+            behind = _settled(converted, layer.inputs)
+            behind[layer.name] = frozenset((option.makes,))
+            levels: Sequence[int] = (0,)
+            if option.way == "features" and option.reads[0] == "features":
+                levels = self._levels_of(row)
+            for level in levels:
+                yield option, level, converted, behind
+
+    def _steps_of_run(self, row: int, run: Run, lying: dict[str, Holding]) -> Iterator[_Step]:
+        """What a layer of a run of fused halos does: nothing but its positions, and more."""
+        layer = self._profile.layers[row]
+        inputs = layer.inputs
+        made = frozenset(("positions",))
+        if row > run.start:
+            behind = dict(lying)
+            if row == run.stop - 1:  # what the run has made and is still read
+                inside = self._profile.layers[run.start : run.stop]
+                behind |= {item.name: made for item in inside if self._last[item.name] > row}
+            option = Option("positions", ("positions",) * len(inputs), (), (), run)
+            yield option, 0, lying, behind
+            return
+        sources = tuple(lying.get(name, WHOLE) for name in inputs)
+        for option in options_of(self._profile, self._on, row, ("positions",), sources):
+            if option.way != "positions":
+                continue
+            converted = lying | {
+                name: holding
+                for name, holding in zip(inputs, option.holdings, strict=True)
+                if name in lying
+            }
+            holdings = [converted.get(name, WHOLE) for name in run.outside]
+            if all(holds(holding, "positions") for holding in holdings):
+                whole = tuple("whole" in holding for holding in holdings)
+                fused = replace(option, run=run, whole=whole)
+                yield fused, 0, converted, _settled(converted, inputs)
 
     def _options_of(self, row: int, sources: Holdings) -> list[Option]:
         inputs = self._profile.layers[row].inputs
@@ -418,7 +450,118 @@ class _Builder:
         )
 
 
-def _number(boundary: Boundary, groups: Sequence[int], lies: dict[str, Holding]) -> int | None:
+_Step = tuple[Option, int, dict[str, Holding], dict[str, Holding]]
+"""An option and its level, and how what it touches lies behind its conversions, and behind it."""
+
+
+class _Joined:
+    """Arcs between boundaries, as they are found."""
+
+    def __init__(self, inputs: Sequence[str]) -> None:
+        self._inputs = inputs
+        self._options: list[tuple[Option, int] | None] = [None]
+        self._held: list[dict[str, Holding]] = [{}]
+        self._rests: list[tuple[tuple[str, Holding], ...]] = []
+        alone = np.zeros(1, dtype=np.int64)
+        self._parts: list[tuple[Ints, Ints, Ints, Ints]] = [(alone, alone, alone, alone)]
+
+    def join(
+        self,
+        before: Boundary,
+        offset: int,
+        after: Boundary,
+        offset_behind: int,
+        steps: Callable[[dict[str, Holding]], Iterator[_Step]],
+        read: Sequence[str],
+    ) -> None:
+        """Add all arcs from one boundary's own states to another's.
+
+        Parameters
+        ----------
+        before, after : Boundary
+        offset, offset_behind : int
+            What is added to the numbers of their states.
+        steps : callable
+            What there is to do where the tensors that are touched lie so.
+        read : sequence of str
+            Tensors whose layouts may change, or matter.
+        """
+        digit_behind = {names: at for at, names in enumerate(after.members)}
+        untouched = [
+            at
+            for at, names in enumerate(before.members)
+            if names in digit_behind and not set(names) & set(read)
+        ]
+        touched = [at for at in range(len(before.groups)) if at not in untouched]
+        same = {before.members[at] for at in untouched}
+        changed = [at for at, names in enumerate(after.members) if names not in same]
+        first = len(self._options)
+        begins: list[int] = []
+        ends: list[int] = []
+        for lies in itertools.product(*(before.universes[at] for at in touched)):
+            chosen = list(zip(touched, lies, strict=True))
+            lying = {name: holding for at, holding in chosen for name in before.members[at]}
+            begin = sum(before.universes[at].index(h) * before.strides[at] for at, h in chosen)
+            for option, level, converted, behind in steps(lying):
+                end = _number(after, changed, behind)
+                if end is not None:
+                    self._options.append((option, level))
+                    self._held.append(converted)
+                    begins.append(begin)
+                    ends.append(end)
+        rest_before, rest_after = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        stay = np.ones(1, dtype=np.bool_)
+        for at in untouched:
+            to = digit_behind[before.members[at]]
+            universe = after.universes[to]
+            places = [
+                universe.index(holding) if holding in universe else -1
+                for holding in before.universes[at]
+            ]
+            rest_before = _crossed(rest_before, np.arange(len(places)) * before.strides[at])
+            rest_after = _crossed(rest_after, np.maximum(places, 0) * after.strides[to])
+            stay = (stay[:, None] & (np.array(places) >= 0)).ravel()
+        shape = (len(begins), len(stay))
+        option, rest = np.nonzero(np.broadcast_to(stay, shape))
+        self._parts.append(
+            (
+                1 + offset + np.array(begins, dtype=np.int64)[option] + rest_before[rest],
+                1 + offset_behind + np.array(ends, dtype=np.int64)[option] + rest_after[rest],
+                first + option,
+                len(self._rests) + rest,
+            )
+        )
+        names = [before.members[at] for at in untouched]
+        for holdings in itertools.product(*(before.universes[at] for at in untouched)):
+            lies = zip(names, holdings, strict=True)
+            self._rests.append(tuple((name, h) for group, h in lies for name in group))
+
+    def arcs(self, row: int) -> Arcs:
+        """All of them, sorted by the state before."""
+        before, after, option, rest = (
+            np.concatenate(part) for part in zip(*self._parts, strict=True)
+        )
+        order = np.argsort(before, kind="stable")
+        return Arcs(
+            row=row,
+            before=before[order],
+            after=after[order],
+            option=option[order],
+            rest=rest[order],
+            options=tuple(self._options),
+            held=tuple(self._held),
+            rests=tuple(self._rests),
+        )
+
+
+def _settled(lies: dict[str, Holding], inputs: Sequence[str]) -> dict[str, Holding]:
+    """What is left of holdings behind a layer that reads some of them."""
+    return {n: settled(h) if n in inputs else h for n, h in lies.items()}
+
+
+def _number(
+    boundary: Boundary, groups: Sequence[int], lies: dict[str, Holding]
+) -> int | None:
     """What some groups add to the number of a state; None where that cannot be."""
     total = 0
     for at in groups:

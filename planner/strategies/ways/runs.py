@@ -1,0 +1,223 @@
+"""Runs of layers that may share one widened halo, the overlap computed twice (eq. 38).
+
+DeepThings' idea: nodes fetch once, before the run, all positions that its layers will need, and
+make what lies between on as many as the next ones need. Which runs are offered is decided here by
+what they cost; whether one is taken, by the solver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.case import Case
+from planner.cost.exchange import Links, exchange_s
+from planner.cost.layouts import GroupLayouts, Messages
+from planner.cost.steps import halo_of_run, needed_in_run
+from planner.cost.ways import work_of
+from planner.cost.work import work_s
+from planner.domain.layer_profile import LayerProfile
+from planner.domain.layouts import Layout
+from planner.domain.model_profile import ModelProfile
+from planner.domain.positions import SAME
+from planner.structure import last_uses
+
+MAX_WINDOWS = 4
+"""Layers of a run that read neighbouring positions, at most."""
+MAX_LAYERS = 24
+"""Layers of a run, at most."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Layers ``start`` to ``stop - 1``.
+
+    Attributes
+    ----------
+    outside : tuple of str
+        Tensors from before that it reads.
+    sign : int
+        Equal for runs that are alike in everything.
+    """
+
+    start: int
+    stop: int
+    outside: tuple[str, ...]
+    sign: int
+
+
+def runs_that_pay(
+    case: Case, groups: Sequence[tuple[str, ...]], kinds: NDArray[np.int64]
+) -> list[Run]:
+    """All runs that are faster, on the smallest or the largest group, than their layers alone.
+
+    Parameters
+    ----------
+    case : Case
+    groups : sequence of tuples of str
+        Of two or more nodes each.
+    kinds : int array, shape (L,)
+        Layers that are alike on every group.
+    """
+    chosen = {min(groups, key=len), max(groups, key=len)}
+    signs: dict[Hashable, int] = {}
+    pays: dict[int, bool] = {}
+    costs = [_Costs(case, names) for names in chosen]
+    found = []
+    for start, stop in _candidates(case.profile):
+        outside = _outside(case.profile, start, stop)
+        sign = signs.setdefault(_signature(case.profile, kinds, start, stop, outside), len(signs))
+        if sign not in pays:
+            pays[sign] = any(cost.pays(start, stop, outside) for cost in costs)
+        if pays[sign]:
+            found.append(Run(start, stop, outside, sign))
+    return found
+
+
+def _candidates(profile: ModelProfile) -> Iterator[tuple[int, int]]:
+    """Runs from a layer with work to one that reads neighbours."""
+    layers = profile.layers
+    for start, first in enumerate(layers):
+        if not (first.macs or _reaches(first)):
+            continue
+        windows = 0
+        for stop in range(start + 1, min(start + MAX_LAYERS, len(layers)) + 1):
+            layer = layers[stop - 1]
+            if not _fits(layer):
+                break
+            if _reaches(layer):
+                windows += 1
+                if windows > MAX_WINDOWS:
+                    break
+                if stop - start > 1:
+                    yield start, stop
+
+
+def _fits(layer: LayerProfile) -> bool:
+    geometry = layer.positions
+    return (
+        geometry is not None
+        and geometry.parts
+        and not geometry.statistics_bytes
+        and all(window is not None for window in geometry.reads)
+    )
+
+
+def _reaches(layer: LayerProfile) -> bool:
+    """Whether it reads neighbouring positions."""
+    return layer.positions is not None and any(
+        window not in (None, SAME) for window in layer.positions.reads
+    )
+
+
+def _outside(profile: ModelProfile, start: int, stop: int) -> tuple[str, ...]:
+    inside = {layer.name for layer in profile.layers[start:stop]}
+    read = (name for layer in profile.layers[start:stop] for name in layer.inputs)
+    return tuple(dict.fromkeys(name for name in read if name not in inside))
+
+
+def _signature(
+    profile: ModelProfile,
+    kinds: NDArray[np.int64],
+    start: int,
+    stop: int,
+    outside: tuple[str, ...],
+) -> Hashable:
+    last = last_uses(profile)
+    layers = profile.layers[start:stop]
+    place = {layer.name: at for at, layer in enumerate(layers)}
+    place |= {name: -1 - at for at, name in enumerate(outside)}
+    return (
+        tuple(kinds[start:stop].tolist()),
+        tuple(tuple(place[name] for name in layer.inputs) for layer in layers),
+        tuple(last[layer.name] >= stop for layer in layers),
+    )
+
+
+class _Costs:
+    """Seconds of runs and of their layers one by one on one group."""
+
+    def __init__(self, case: Case, names: tuple[str, ...]) -> None:
+        self._case = case
+        self._on = case.layouts(names)
+        self._nodes = case.cluster.only(names).nodes
+        self._links = Links.of(case.cluster.only(names), case.settings)
+        self._alone: dict[tuple[int, bool], float] = {}
+
+    def pays(self, start: int, stop: int, outside: tuple[str, ...]) -> bool:
+        """Whether a run is faster than its layers, where its inputs lie by positions or whole."""
+        on = self._on
+        layers = self._case.profile.layers[start:stop]
+        tensors = [*outside, *(layer.name for layer in layers)]
+        if not all(on.count(name, "positions") for name in tensors):
+            return False
+        needs = needed_in_run(on, start, stop, "positions")
+        compute = 0.0
+        for row, layer in enumerate(layers, start=start):
+            reads: tuple[Layout, ...] = ("positions",) * len(layer.inputs)
+            work = work_of(on, row, "positions", reads, needs)
+            assert work is not None
+            compute += self._compute_s(layer, work.macs, work.touched_bytes, work.share)
+        for whole in (False, True):
+            lying = set() if whole else set(outside)
+            together = self._exchange_s(halo_of_run(on, start, stop, needs, lying))
+            apart = sum(
+                self._alone_s(row, whole and set(layer.inputs) <= set(outside))
+                for row, layer in enumerate(layers, start=start)
+            )
+            if together + compute < apart:
+                return True
+        return False
+
+    def _alone_s(self, row: int, whole: bool) -> float:
+        if (row, whole) not in self._alone:
+            layer = self._case.profile.layers[row]
+            lies: Layout = "whole" if whole else "positions"
+            work = work_of(self._on, row, "positions", (lies,) * len(layer.inputs), None)
+            assert work is not None
+            seconds = self._compute_s(layer, work.macs, work.touched_bytes, work.share)
+            self._alone[row, whole] = seconds + self._exchange_s(work.exchange)
+        return self._alone[row, whole]
+
+    def _compute_s(
+        self,
+        layer: LayerProfile,
+        macs: NDArray[np.int64],
+        touched: NDArray[np.float64],
+        share: NDArray[np.float64],
+    ) -> float:
+        seconds = work_s([layer], self._nodes, macs[None], touched[None], share[None])
+        return float(seconds.max())
+
+    def _exchange_s(self, messages: Messages) -> float:
+        return float(exchange_s(messages.selected, messages.moved, self._links))
+
+
+def crowded_out(runs: Sequence[Run], layers: int, most: int) -> list[Run]:
+    """So many runs at most over any place between two layers, the shortest first."""
+    covering = np.zeros(layers + 1, dtype=np.int64)
+    kept = []
+    for run in sorted(runs, key=lambda run: (run.stop - run.start, run.start)):
+        inside = slice(run.start + 1, run.stop)
+        if covering[inside].max(initial=0) < most:
+            covering[inside] += 1
+            kept.append(run)
+    return sorted(kept, key=lambda run: (run.start, run.stop))
+
+
+def held_in_run(on: GroupLayouts, run: Run, row: int) -> NDArray[np.int64]:
+    """Bytes of what a run has made before and at one of its layers, and of its halo, shape (n,)."""
+    profile, last = on.profile, last_uses(on.profile)
+    needs = needed_in_run(on, run.start, run.stop, "positions")
+    lying = set(run.outside)
+    total = halo_of_run(on, run.start, run.stop, needs, lying).pairs.sum(axis=0)
+    for layer in profile.layers[run.start : row]:
+        if last[layer.name] >= row:
+            count = on.count(layer.name, "positions")
+            whole = int(on.held_bytes(layer.name, "whole")[0])
+            total = total + needs.made[layer.name].sum(axis=1) * (whole // count)
+    held: NDArray[np.int64] = total
+    return held
