@@ -18,7 +18,7 @@ from planner.domain.layouts import Layout
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED, count_owned, shares_by_speed
 from planner.domain.positions import Geometry, Mask, shares_of_positions
-from planner.structure import tensor_bytes
+from planner.structure import last_uses, tensor_bytes
 
 Bytes = NDArray[np.int64]
 Axis = Layout
@@ -100,6 +100,12 @@ class GroupLayouts:
     profile : ModelProfile
     shares : FeatureShares
         Ownership of features on the group; positions are cut by the same speeds.
+
+    Attributes
+    ----------
+    runs : dict
+        Positions that are needed in runs of fused halos, once they were worked out
+        (`planner.cost.steps.needed_in_run`).
     """
 
     def __init__(self, profile: ModelProfile, shares: FeatureShares) -> None:
@@ -116,6 +122,12 @@ class GroupLayouts:
                 geometry: Geometry | None = getattr(layer, axis)
                 found[layer.name] = geometry.count if geometry else 0
         self._masks: dict[int, Mask] = {}
+        self.runs: dict[tuple[int, int, Layout], dict[str, Mask]] = {}
+
+    @cached_property
+    def last(self) -> dict[str, int]:
+        """The last layer that reads each tensor."""
+        return last_uses(self.profile)
 
     @cached_property
     def _apart(self) -> NDArray[np.bool_]:

@@ -237,8 +237,15 @@ def needed_in_run(on: GroupLayouts, start: int, stop: int, axis: Layout) -> Need
     BadInputError
         A layer of the run is not made by positions.
     """
+    key = start, stop, axis
+    if key not in on.runs:
+        on.runs[key] = _needed_in_run(on, start, stop, axis)
+    return NeededPositions(axis, on.runs[key])
+
+
+def _needed_in_run(on: GroupLayouts, start: int, stop: int, axis: Layout) -> dict[str, Mask]:
     profile = on.profile
-    last = last_uses(profile)
+    last = on.last
     made: dict[str, Mask] = {}
     layers = profile.layers[start:stop]
     for layer in layers:
@@ -263,7 +270,7 @@ def needed_in_run(on: GroupLayouts, start: int, stop: int, axis: Layout) -> Need
                 raise BadInputError(
                     f"layer {layer.name!r}: reads all of {name!r}, which the run makes in parts"
                 )
-    return NeededPositions(axis, made)
+    return made
 
 
 def halo_of_run(

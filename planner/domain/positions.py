@@ -8,6 +8,7 @@ some positions holds them for every feature.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -62,13 +63,14 @@ class Window(_Brief):
         -------
         bool array, shape (..., Q)
         """
-        position = np.arange(wanted.shape[-1], dtype=np.int64) * self.step
-        first, last = (position + self.first) // self.per, (position + self.last) // self.per
-        if self.wraps:  # each stretch is shorter than the input: fold it from one period further
-            begins = first % count
-            first, last = begins, np.minimum(last - first + begins, begins + count - 1)
+        if self == SAME and count == wanted.shape[-1]:
+            return wanted
+        if count * wanted.shape[-1] <= _MOST_PAIRS:
+            table = _table(self, wanted.shape[-1], count)
+            read: Mask = wanted.astype(np.float32) @ table > 0
+            return read
+        begin, end = self._span(wanted.shape[-1], count)
         span = 2 * count if self.wraps else count
-        begin, end = np.clip(first, 0, span), np.clip(last + 1, 0, span)
         change = np.zeros((*wanted.shape[:-1], span + 1), dtype=np.int64)
         some = wanted & (end > begin)
         for edge, sign in ((begin, 1), (end, -1)):
@@ -78,6 +80,34 @@ class Window(_Brief):
             needed[..., :count] |= needed[..., count:]
         held: Mask = needed[..., :count]
         return held
+
+    def _span(self, positions: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First position that each of the output's reads, and the one behind the last.
+
+        Where it wraps, of twice as many: those behind the last are the first ones again.
+        """
+        position = np.arange(positions, dtype=np.int64) * self.step
+        first, last = (position + self.first) // self.per, (position + self.last) // self.per
+        if self.wraps:  # each stretch is shorter than the input: fold it from one period further
+            begins = first % count
+            first, last = begins, np.minimum(last - first + begins, begins + count - 1)
+        span = 2 * count if self.wraps else count
+        return np.clip(first, 0, span), np.clip(last + 1, 0, span)
+
+
+_MOST_PAIRS = 2**20
+"""Positions of output times input up to which who reads whom is kept as a table."""
+
+
+@lru_cache(maxsize=512)
+def _table(window: Window, positions: int, count: int) -> NDArray[np.float32]:
+    """1 where a position of the output reads one of the input, shape (P, Q)."""
+    begin, end = window._span(positions, count)
+    place = np.arange(2 * count if window.wraps else count)
+    read = (place >= begin[:, None]) & (place < end[:, None])
+    if window.wraps:
+        read = read[:, :count] | read[:, count:]
+    return read.astype(np.float32)
 
 
 SAME = Window()

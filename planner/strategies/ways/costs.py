@@ -153,9 +153,7 @@ def _work(on: GroupLayouts, row: int, option: Option) -> Work:
     work = work_of(on, row, option.way, option.reads, needs)
     assert work is not None
     if run is not None and needs is not None and row == run.start:
-        lying = {
-            name for name, whole in zip(run.outside, option.whole, strict=True) if not whole
-        }
+        lying = {name for name, whole in zip(run.outside, option.whole, strict=True) if not whole}
         halo = halo_of_run(on, run.start, run.stop, needs, lying)
         work = replace(work, exchange=work.exchange + halo)
     return work

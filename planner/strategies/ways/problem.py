@@ -27,7 +27,6 @@ from planner.strategies.ways.runs import Run, crowded_out, runs_that_pay
 from planner.strategies.ways.states import Boundary, LayoutGraph, layer_kinds, layout_graph
 from planner.structure import last_uses
 
-
 MAX_RUNS = 12
 """Runs of fused halos over any place between two layers, at most; the shortest are offered."""
 
@@ -334,9 +333,7 @@ def _end_of_run(
     return layers[row + option.run.stop - 1 - like].name
 
 
-def _in_way(
-    option: Option, inputs: Sequence[str], until: str | None, plan: LayerPlan
-) -> LayerPlan:
+def _in_way(option: Option, inputs: Sequence[str], until: str | None, plan: LayerPlan) -> LayerPlan:
     """A layer's plan in its way; kept features only where features are gathered."""
     update: dict[str, object] = {
         "way": option.way,

@@ -66,10 +66,12 @@ def runs_that_pay(
     signs: dict[Hashable, int] = {}
     pays: dict[int, bool] = {}
     costs = [_Costs(case, names) for names in chosen]
+    last = last_uses(case.profile)
     found = []
     for start, stop in _candidates(case.profile):
         outside = _outside(case.profile, start, stop)
-        sign = signs.setdefault(_signature(case.profile, kinds, start, stop, outside), len(signs))
+        like = _signature(case.profile, kinds, start, stop, outside, last)
+        sign = signs.setdefault(like, len(signs))
         if sign not in pays:
             pays[sign] = any(cost.pays(start, stop, outside) for cost in costs)
         if pays[sign]:
@@ -125,8 +127,8 @@ def _signature(
     start: int,
     stop: int,
     outside: tuple[str, ...],
+    last: dict[str, int],
 ) -> Hashable:
-    last = last_uses(profile)
     layers = profile.layers[start:stop]
     place = {layer.name: at for at, layer in enumerate(layers)}
     place |= {name: -1 - at for at, name in enumerate(outside)}
@@ -210,7 +212,7 @@ def crowded_out(runs: Sequence[Run], layers: int, most: int) -> list[Run]:
 
 def held_in_run(on: GroupLayouts, run: Run, row: int) -> NDArray[np.int64]:
     """Bytes of what a run has made before and at one of its layers, and of its halo, shape (n,)."""
-    profile, last = on.profile, last_uses(on.profile)
+    profile, last = on.profile, on.last
     needs = needed_in_run(on, run.start, run.stop, "positions")
     lying = set(run.outside)
     total = halo_of_run(on, run.start, run.stop, needs, lying).pairs.sum(axis=0)

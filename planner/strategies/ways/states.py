@@ -235,9 +235,6 @@ class _Builder:
         runs: Sequence[Run],
     ) -> None:
         self._runs: dict[int, list[Run]] = {}
-        for run in runs:
-            for row in range(run.start, run.stop):
-                self._runs.setdefault(row, []).append(run)
         self.made: list[Arcs] = []
         self._profile, self._on, self._ways, self._levels_of = profile, on, ways, levels_of
         self._kinds = kinds.tolist()
@@ -251,7 +248,7 @@ class _Builder:
         self._options: dict[Hashable, list[Option]] = {}
         self.simplified = False
         self._universes: dict[tuple[str, int, bool], Universe] = {}
-        self.boundaries = self._find_boundaries(live_tensors(profile))
+        self.boundaries = self._add_runs(self._find_boundaries(live_tensors(profile)), runs)
 
     def _find_boundaries(self, live: list[tuple[str, ...]]) -> list[Boundary]:
         """Between all layers, with fewer layouts where too many tensors are alive."""
@@ -263,8 +260,7 @@ class _Builder:
             names = {name for boundary in crowded for name in boundary.live}
             wanted = {name for name in names if simpler[name] < _SIMPLEST}
             if not wanted:
-                tied = [self._tied(b) if b.count > MAX_STATES else b for b in found]
-                return [self._with_runs(at, boundary) for at, boundary in enumerate(tied)]
+                return [self._tied(b) if b.count > MAX_STATES else b for b in found]
             least = min(simpler[name] for name in wanted)
             for name in wanted:
                 simpler[name] += simpler[name] == least
@@ -290,23 +286,42 @@ class _Builder:
         )
         return Boundary(boundary.live, tuple(map(tuple, groups.values())), universes)
 
-    def _with_runs(self, at: int, boundary: Boundary) -> Boundary:
-        """The same with the runs of fused halos that are under way before a layer."""
-        inside = []
-        for run in self._runs.get(at, []):
-            if run.start == at:
+    def _add_runs(self, boundaries: list[Boundary], runs: Sequence[Run]) -> list[Boundary]:
+        """The same with the states inside of runs of fused halos, the shortest runs first.
+
+        A run is left out where there would be too many states, or where what it has not made is
+        tied to what it has.
+        """
+        inside: list[list[tuple[Run, Boundary]]] = [[] for _ in boundaries]
+        for run in sorted(runs, key=lambda run: (run.stop - run.start, run.start)):
+            places = range(run.start + 1, run.stop)
+            within = [self._beside(boundaries[at], run) for at in places]
+            states = [sum(b.count for _, b in inside[at]) for at in places]
+            if any(
+                item is None or item.count + before > MAX_STATES
+                for item, before in zip(within, states, strict=True)
+            ):
                 continue
-            kept = [
-                k
-                for k, names in enumerate(boundary.members)
-                if all(self._row[name] < run.start for name in names)
-            ]
-            named = [name for k in kept for name in boundary.members[k]]
-            place = {name: number for number, name in enumerate(named)}
-            groups = tuple(tuple(place[name] for name in boundary.members[k]) for k in kept)
-            universes = tuple(boundary.universes[k] for k in kept)
-            inside.append((run, Boundary(tuple(named), groups, universes)))
-        return replace(boundary, inside=tuple(inside))
+            for at, item in zip(places, within, strict=True):
+                assert item is not None
+                inside[at].append((run, item))
+            for row in range(run.start, run.stop):
+                self._runs.setdefault(row, []).append(run)
+        return [
+            replace(boundary, inside=tuple(found))
+            for boundary, found in zip(boundaries, inside, strict=True)
+        ]
+
+    def _beside(self, boundary: Boundary, run: Run) -> Boundary | None:
+        """The states of what a run has not made."""
+        old = [[self._row[name] < run.start for name in names] for names in boundary.members]
+        if any(any(group) and not all(group) for group in old):
+            return None
+        kept = [at for at, group in enumerate(old) if all(group)]
+        named = [name for at in kept for name in boundary.members[at]]
+        place = {name: number for number, name in enumerate(named)}
+        groups = tuple(tuple(place[name] for name in boundary.members[at]) for at in kept)
+        return Boundary(tuple(named), groups, tuple(boundary.universes[at] for at in kept))
 
     def _universe(self, name: str, simpler: int, *, fresh: bool) -> Universe:
         """What a tensor may lie in between two layers."""
@@ -559,9 +574,7 @@ def _settled(lies: dict[str, Holding], inputs: Sequence[str]) -> dict[str, Holdi
     return {n: settled(h) if n in inputs else h for n, h in lies.items()}
 
 
-def _number(
-    boundary: Boundary, groups: Sequence[int], lies: dict[str, Holding]
-) -> int | None:
+def _number(boundary: Boundary, groups: Sequence[int], lies: dict[str, Holding]) -> int | None:
     """What some groups add to the number of a state; None where that cannot be."""
     total = 0
     for at in groups:
