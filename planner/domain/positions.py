@@ -65,21 +65,24 @@ class Window(_Brief):
         """
         if self == SAME and count == wanted.shape[-1]:
             return wanted
-        if count * wanted.shape[-1] <= _MOST_PAIRS:
-            table = _table(self, wanted.shape[-1], count)
-            read: Mask = wanted.astype(np.float32) @ table > 0
-            return read
+        if self.wraps:
+            return self._reads_around(wanted, count)
+        before, upto = _readers(self, wanted.shape[-1], count)
+        some = np.zeros((*wanted.shape[:-1], wanted.shape[-1] + 1), dtype=np.int32)
+        np.cumsum(wanted, axis=-1, out=some[..., 1:])
+        needed: Mask = some[..., upto] > some[..., before]
+        return needed
+
+    def _reads_around(self, wanted: Mask, count: int) -> Mask:
+        """The same where positions before the first are the last ones."""
         begin, end = self._span(wanted.shape[-1], count)
-        span = 2 * count if self.wraps else count
-        change = np.zeros((*wanted.shape[:-1], span + 1), dtype=np.int64)
+        change = np.zeros((*wanted.shape[:-1], 2 * count + 1), dtype=np.int64)
         some = wanted & (end > begin)
         for edge, sign in ((begin, 1), (end, -1)):
             np.add.at(np.moveaxis(change, -1, 0), edge, sign * np.moveaxis(some, -1, 0))
-        needed: Mask = np.cumsum(change, axis=-1)[..., :span] > 0
-        if self.wraps:
-            needed[..., :count] |= needed[..., count:]
-        held: Mask = needed[..., :count]
-        return held
+        twice = np.cumsum(change, axis=-1)[..., : 2 * count] > 0
+        around: Mask = twice[..., :count] | twice[..., count:]
+        return around
 
     def _span(self, positions: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First position that each of the output's reads, and the one behind the last.
@@ -95,19 +98,19 @@ class Window(_Brief):
         return np.clip(first, 0, span), np.clip(last + 1, 0, span)
 
 
-_MOST_PAIRS = 2**20
-"""Positions of output times input up to which who reads whom is kept as a table."""
+@lru_cache(maxsize=4096)
+def _readers(
+    window: Window, positions: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which positions of the output read each of the input's: from one, to below another, (Q,).
 
-
-@lru_cache(maxsize=512)
-def _table(window: Window, positions: int, count: int) -> NDArray[np.float32]:
-    """1 where a position of the output reads one of the input, shape (P, Q)."""
+    What is read first and last only rises with the position, so that they stand in a row.
+    """
     begin, end = window._span(positions, count)
-    place = np.arange(2 * count if window.wraps else count)
-    read = (place >= begin[:, None]) & (place < end[:, None])
-    if window.wraps:
-        read = read[:, :count] | read[:, count:]
-    return read.astype(np.float32)
+    place = np.arange(count)
+    before = np.searchsorted(end, place, side="right")
+    upto = np.searchsorted(begin, place, side="right")
+    return before, np.maximum(before, upto)
 
 
 SAME = Window()

@@ -261,7 +261,7 @@ class LabelSearch:
     def _prune(self, labels: _Labels, layer: int, at_cut: bool = False) -> _Labels:
         """Drop what breaks a cap, cannot become a better plan, or is dominated."""
         caps, used = self._caps, labels.used
-        kept = (used[:, 0] <= caps.latency_s) & (used[:, 1] <= caps.loss)
+        kept = used[:, 0] <= caps.latency_s  # a loss may still fall: some options gain
         if self._resources:
             kept &= (used[:, 3 : 3 + self._resources] <= caps.bottleneck_s).all(axis=1)
             kept &= used[:, 2] <= caps.bottleneck_s
@@ -325,6 +325,7 @@ class LabelSearch:
         latency = labels.used[:, 0] + seconds
         fits = network.graph.final[labels.q] & np.isfinite(seconds)
         fits &= (latency <= self._caps.latency_s) & (seconds <= self._caps.bottleneck_s)
+        fits &= labels.used[:, 1] <= self._caps.loss
         medium = labels.used[:, 2] + problem.output_medium_s[group, labels.state]
         if self._resources:
             fits &= medium <= self._caps.bottleneck_s

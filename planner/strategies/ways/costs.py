@@ -32,7 +32,8 @@ _GATHERS, _NO_EXCHANGE = -1, -2  # in place of a work's number: the cost table h
 class _Items:
     """Distinct conversions and works of all options, numbered."""
 
-    def __init__(self, case: Case, kinds: Ints) -> None:
+    def __init__(self, case: Case, kinds: Ints, with_memory: bool) -> None:
+        self._layers, self._with_memory = case.profile.layers, with_memory
         self._row = {layer.name: row for row, layer in enumerate(case.profile.layers)}
         self._kinds = kinds.tolist()
         self._numbers: dict[Hashable, int] = {}
@@ -52,7 +53,11 @@ class _Items:
         """The number of a layer's work in a way other than gathering features, from 0."""
         key: Hashable = (self._kinds[row], option.way, option.reads)
         if option.run is not None:
+            layer = self._layers[row]
             key = (option.run.sign, row - option.run.start, option.whole)
+            works = layer.macs or layer.measured_s or row == option.run.start
+            if not works and not self._with_memory:  # it takes no time in any run
+                key = "nothing"
         if key not in self._numbers:
             self._numbers[key] = len(self.works)
             self.works.append((row, option))
@@ -181,7 +186,7 @@ def cost_arcs(
     with_memory : bool
         Whether any limit on memory can bind; else no bytes are counted.
     """
-    items = _Items(case, kinds)
+    items = _Items(case, kinds, with_memory)
     layers = case.profile.layers
     shapes = [_Shape.of(arcs, items, layers[arcs.row].inputs) for arcs in graph.kinds]
     several = {

@@ -17,7 +17,7 @@ from planner.case import Case
 from planner.cost.exchange import Links, exchange_s
 from planner.cost.layouts import GroupLayouts, Messages
 from planner.cost.steps import halo_of_run, needed_in_run
-from planner.cost.ways import work_of
+from planner.cost.ways import Work, work_of
 from planner.cost.work import work_s
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import Layout
@@ -29,6 +29,9 @@ MAX_WINDOWS = 4
 """Layers of a run that read neighbouring positions, at most."""
 MAX_LAYERS = 24
 """Layers of a run, at most."""
+
+
+_PARTED: Layout = "positions"
 
 
 @dataclass(frozen=True)
@@ -62,20 +65,23 @@ def runs_that_pay(
     kinds : int array, shape (L,)
         Layers that are alike on every group.
     """
-    chosen = {min(groups, key=len), max(groups, key=len)}
+    chosen = sorted({min(groups, key=len), max(groups, key=len)})
     signs: dict[Hashable, int] = {}
     pays: dict[int, bool] = {}
     costs = [_Costs(case, names) for names in chosen]
     last = last_uses(case.profile)
     found = []
-    for start, stop in _candidates(case.profile):
+    # the shortest first: a run must be faster than its parts, shorter runs among them
+    for start, stop in sorted(_candidates(case.profile), key=lambda run: (run[1] - run[0], run)):
         outside = _outside(case.profile, start, stop)
         like = _signature(case.profile, kinds, start, stop, outside, last)
         sign = signs.setdefault(like, len(signs))
         if sign not in pays:
-            pays[sign] = any(cost.pays(start, stop, outside) for cost in costs)
+            pays[sign] = any([cost.pays(start, stop, outside) for cost in costs])
         if pays[sign]:
             found.append(Run(start, stop, outside, sign))
+            for cost in costs:
+                cost.offer(start, stop, outside)
     return found
 
 
@@ -140,7 +146,7 @@ def _signature(
 
 
 class _Costs:
-    """Seconds of runs and of their layers one by one on one group."""
+    """Seconds of runs and of their parts on one group."""
 
     def __init__(self, case: Case, names: tuple[str, ...]) -> None:
         self._case = case
@@ -148,51 +154,73 @@ class _Costs:
         self._nodes = case.cluster.only(names).nodes
         self._links = Links.of(case.cluster.only(names), case.settings)
         self._alone: dict[tuple[int, bool], float] = {}
+        self._runs: dict[tuple[int, int], tuple[float, float]] = {}
+        self._offered: dict[int, list[int]] = {}
+
+    def offer(self, start: int, stop: int, outside: tuple[str, ...]) -> None:
+        """Let a run be part of longer ones."""
+        self._offered.setdefault(start, []).append(stop)
+        self._run_s(start, stop, outside)
 
     def pays(self, start: int, stop: int, outside: tuple[str, ...]) -> bool:
-        """Whether a run is faster than its layers, where its inputs lie by positions or whole."""
+        """Whether a run is faster than its parts, where its inputs lie by positions or whole."""
         on = self._on
-        layers = self._case.profile.layers[start:stop]
-        tensors = [*outside, *(layer.name for layer in layers)]
+        tensors = [*outside, *(layer.name for layer in self._case.profile.layers[start:stop])]
         if not all(on.count(name, "positions") for name in tensors):
             return False
-        needs = needed_in_run(on, start, stop, "positions")
-        compute = 0.0
-        for row, layer in enumerate(layers, start=start):
-            reads: tuple[Layout, ...] = ("positions",) * len(layer.inputs)
-            work = work_of(on, row, "positions", reads, needs)
-            assert work is not None
-            compute += self._compute_s(layer, work.macs, work.touched_bytes, work.share)
-        for whole in (False, True):
-            lying = set() if whole else set(outside)
-            together = self._exchange_s(halo_of_run(on, start, stop, needs, lying))
-            apart = sum(
-                self._alone_s(row, whole and set(layer.inputs) <= set(outside))
-                for row, layer in enumerate(layers, start=start)
+        together = self._run_s(start, stop, outside)
+        apart = self._apart_s(start, stop)
+        return any(run_s < parts_s for run_s, parts_s in zip(together, apart, strict=True))
+
+    def _run_s(self, start: int, stop: int, outside: tuple[str, ...]) -> tuple[float, float]:
+        """Seconds of a run whose inputs lie by positions, and whole."""
+        if (start, stop) not in self._runs:
+            on = self._on
+            needs = needed_in_run(on, start, stop, "positions")
+            compute = 0.0
+            for row, layer in enumerate(self._case.profile.layers[start:stop], start=start):
+                work = work_of(on, row, "positions", (_PARTED,) * len(layer.inputs), needs)
+                assert work is not None
+                compute += self._compute_s(layer, work)
+            halo = halo_of_run(on, start, stop, needs, set(outside))
+            self._runs[start, stop] = compute + self._exchange_s(halo), compute
+        return self._runs[start, stop]
+
+    def _apart_s(self, start: int, stop: int) -> tuple[float, float]:
+        """The same of the fastest way to part it into layers and shorter runs."""
+        rest = [0.0] * (stop - start + 1)
+        for row in range(stop - 1, start, -1):
+            rest[row - start] = min(
+                seconds + rest[end - start] for end, (seconds, _) in self._begun(row, stop)
             )
-            if together + compute < apart:
-                return True
-        return False
+        first = [
+            (seconds + rest[end - start], whole_s + rest[end - start])
+            for end, (seconds, whole_s) in self._begun(start, stop)
+        ]
+        return min(seconds for seconds, _ in first), min(seconds for _, seconds in first)
+
+    def _begun(self, row: int, stop: int) -> Iterator[tuple[int, tuple[float, float]]]:
+        """A layer and the runs that are known to pay from there, and where they end."""
+        yield row + 1, (self._alone_s(row, False), self._alone_s(row, True))
+        for end in self._offered.get(row, []):
+            if end < stop or (end == stop and row != stop):
+                yield end, self._runs[row, end]
 
     def _alone_s(self, row: int, whole: bool) -> float:
         if (row, whole) not in self._alone:
             layer = self._case.profile.layers[row]
-            lies: Layout = "whole" if whole else "positions"
+            lies: Layout = "whole" if whole else _PARTED
             work = work_of(self._on, row, "positions", (lies,) * len(layer.inputs), None)
             assert work is not None
-            seconds = self._compute_s(layer, work.macs, work.touched_bytes, work.share)
+            seconds = self._compute_s(layer, work)
             self._alone[row, whole] = seconds + self._exchange_s(work.exchange)
         return self._alone[row, whole]
 
-    def _compute_s(
-        self,
-        layer: LayerProfile,
-        macs: NDArray[np.int64],
-        touched: NDArray[np.float64],
-        share: NDArray[np.float64],
-    ) -> float:
-        seconds = work_s([layer], self._nodes, macs[None], touched[None], share[None])
-        return float(seconds.max())
+    def _compute_s(self, layer: LayerProfile, work: Work) -> float:
+        if not layer.macs and not layer.measured_s:
+            return 0.0
+        macs, touched, share = work.macs[None], work.touched_bytes[None], work.share[None]
+        return float(work_s([layer], self._nodes, macs, touched, share).max())
 
     def _exchange_s(self, messages: Messages) -> float:
         return float(exchange_s(messages.selected, messages.moved, self._links))

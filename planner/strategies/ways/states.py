@@ -407,13 +407,14 @@ class _Builder:
         """What a layer of a run of fused halos does: nothing but its positions, and more."""
         layer = self._profile.layers[row]
         inputs = layer.inputs
-        made = frozenset(("positions",))
+        parted: Layout = "positions"
         if row > run.start:
             behind = dict(lying)
             if row == run.stop - 1:  # what the run has made and is still read
                 inside = self._profile.layers[run.start : run.stop]
+                made = frozenset((parted,))
                 behind |= {item.name: made for item in inside if self._last[item.name] > row}
-            option = Option("positions", ("positions",) * len(inputs), (), (), run)
+            option = Option("positions", (parted,) * len(inputs), (), (), run)
             yield option, 0, lying, behind
             return
         sources = tuple(lying.get(name, WHOLE) for name in inputs)
@@ -537,19 +538,22 @@ class _Joined:
             rest_after = _crossed(rest_after, np.maximum(places, 0) * after.strides[to])
             stay = (stay[:, None] & (np.array(places) >= 0)).ravel()
         shape = (len(begins), len(stay))
-        option, rest = np.nonzero(np.broadcast_to(stay, shape))
+        chosen_option, rest = (x.astype(np.int64) for x in np.nonzero(np.broadcast_to(stay, shape)))
         self._parts.append(
             (
-                1 + offset + np.array(begins, dtype=np.int64)[option] + rest_before[rest],
-                1 + offset_behind + np.array(ends, dtype=np.int64)[option] + rest_after[rest],
-                first + option,
+                1 + offset + np.array(begins, dtype=np.int64)[chosen_option] + rest_before[rest],
+                1
+                + offset_behind
+                + np.array(ends, dtype=np.int64)[chosen_option]
+                + rest_after[rest],
+                first + chosen_option,
                 len(self._rests) + rest,
             )
         )
         names = [before.members[at] for at in untouched]
         for holdings in itertools.product(*(before.universes[at] for at in untouched)):
-            lies = zip(names, holdings, strict=True)
-            self._rests.append(tuple((name, h) for group, h in lies for name in group))
+            resting = zip(names, holdings, strict=True)
+            self._rests.append(tuple((name, h) for group, h in resting for name in group))
 
     def arcs(self, row: int) -> Arcs:
         """All of them, sorted by the state before."""
