@@ -30,7 +30,13 @@ from planner.strategies.baselines import (
     uniform,
 )
 from planner.strategies.limits import find_broken_limits
-from planner.strategies.optimise import optimal_allocation, optimal_sparsity, optimise
+from planner.strategies.optimise import (
+    optimal_allocation,
+    optimal_lossless,
+    optimal_sparsity,
+    optimise,
+)
+from planner.strategies.splits import split_plan, splits_of
 
 DEFAULT_SPARSITIES = (0.8, 0.9)
 """S_comm of the uniform rows; DISCO's own operating points."""
@@ -98,6 +104,7 @@ def compare(
     for done, nodes in enumerate(several):
         part = deadline.share(1.0 / (len(several) + 1 - done))
         rows += _baselines(case, nodes, sparsities, limits)
+        rows += _splits(case, nodes, limits, part)
         rows += _shares(case, nodes, limits, part)
         rows += _optimised(case, request, nodes, part)
     rows.append(_best(case, request, max(node_counts), deadline))
@@ -135,6 +142,16 @@ def _baselines(
         case, independent_branches(case, nodes), limits, nominal=1.0, accuracy=published(1.0)
     )
     yield _row(case, pipeline_equal(case, nodes), limits)
+
+
+def _splits(case: Case, nodes: int, limits: Limits, deadline: Deadline) -> Iterator[ComparisonRow]:
+    """Published ways to split a layer without loss."""
+    if case.settings.share_inputs:  # then layers gather features alone
+        return
+    for split in splits_of(case):
+        plan = split_plan(case, nodes, split, deadline)
+        if plan is not None:
+            yield _row(case, plan, limits)
 
 
 def _shares(case: Case, nodes: int, limits: Limits, deadline: Deadline) -> Iterator[ComparisonRow]:
@@ -205,6 +222,7 @@ def _optimised(
     for strategy, find in (
         ("optimal-allocation", optimal_allocation),
         ("optimal-sparsity", optimal_sparsity),
+        ("optimal-lossless", optimal_lossless),
     ):
         asked = replace(request, max_nodes=nodes, exactly=False)
         plan, result = find(case, asked, deadline)

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from planner.accuracy.interface import default_limits
 from planner.case import Case
+from planner.cost.steps import in_ways
 from planner.domain.certificate import Certificate
+from planner.domain.layouts import WAYS
 from planner.domain.plan import Alternative, Plan, StagePlan
 from planner.domain.request import Request
 from planner.domain.settings import Parallelism
@@ -24,6 +26,7 @@ from planner.strategies.costed import cost_plan
 from planner.strategies.groups import Groups, all_groups, first_nodes, ring_order
 from planner.strategies.limits import SLACK, find_broken_limits
 from planner.strategies.problem_of import costs_of, levels_of, problem_of, stages_of
+from planner.strategies.ways.runs import MAX_WINDOWS
 from planner.units import format_seconds
 
 LOSSLESS = "optimal-lossless"
@@ -212,7 +215,10 @@ def _name_shape(stages: tuple[StagePlan, ...]) -> str:
     """What the optimum turned out to be."""
     if all(len(stage.nodes) == 1 for stage in stages):
         return "single-node" if len(stages) == 1 else "optimal-allocation"
-    return "optimal-sparsity" if len(stages) == 1 else "optimal-hybrid"
+    if len(stages) > 1:
+        return "optimal-hybrid"
+    drops = any(layer.sparsity for layer in stages[0].layers)
+    return "optimal-sparsity" if drops or not in_ways(stages[0]) else LOSSLESS
 
 
 def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) -> str:
@@ -224,25 +230,39 @@ def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) 
     }[request.parallelism]
     used = f"{'exactly' if request.exactly else 'at most'} {request.max_nodes}"
     groups = " or ".join(groups.scope for groups in families)
-    levels = (
-        ""
-        if request.parallelism == "pipeline"
-        else f"; {len(case.levels)} levels of sparsity per layer on groups of two or more"
-    )
-    return f"{what}; {used} of {groups}{levels}"
+    if request.parallelism == "pipeline":
+        return f"{what}; {used} of {groups}"
+    levels = len(levels_of(case, request))
+    inside = f"{levels} levels of sparsity per layer" if levels > 1 else "nothing dropped"
+    if request.ways != ("features",) and not case.settings.share_inputs:
+        ways = "every way" if request.ways == WAYS else "the ways " + ", ".join(request.ways)
+        inside = f"{ways} of every layer, fused halos over up to {MAX_WINDOWS} of them; {inside}"
+    return f"{what}; {used} of {groups}; on groups of two or more {inside}"
 
 
 def optimal_sparsity(
     case: Case, request: Request, deadline: Deadline | None = None
 ) -> tuple[Plan | None, Result]:
-    """The best sparsity per layer on the first ``max_nodes`` nodes, all of which take part."""
+    """DISCO: the best sparsity per layer on the first ``max_nodes`` nodes, which all take part."""
     nodes = request.max_nodes
-    scope = f"{len(case.levels)} levels of sparsity per layer on the first {nodes} nodes"
+    levels = len(levels_of(case, request))
+    scope = f"{levels} levels of sparsity per layer on the first {nodes} nodes"
     if nodes == 1:
         scope = "the whole model on the source"
-    asked = replace(request, parallelism="within-layer", exactly=False)
+    asked = replace(request, parallelism="within-layer", exactly=False, ways=("features",))
     found = find_plan(case, asked, deadline, (first_nodes(case, nodes),))
     return _named(found, "optimal-sparsity", scope)
+
+
+def optimal_lossless(
+    case: Case, request: Request, deadline: Deadline | None = None
+) -> tuple[Plan | None, Result]:
+    """The best way of every layer on the first ``max_nodes`` nodes; nothing is dropped."""
+    nodes = request.max_nodes
+    scope = f"the way of every layer on the first {nodes} nodes"
+    asked = replace(without_training(request), parallelism="within-layer", exactly=False)
+    found = find_plan(case, asked, deadline, (first_nodes(case, nodes),))
+    return _named(found, LOSSLESS, scope)
 
 
 def optimal_allocation(

@@ -57,6 +57,8 @@ def cost_in_layouts(
     ways: Sequence[Way],
     single_stage: bool,
     deadline: Deadline,
+    mixing_ways: Sequence[Way] | None = None,
+    fuses: bool = True,
 ) -> LayoutCosts:
     """Cost every layer in every way on every group, and every change of group.
 
@@ -70,6 +72,10 @@ def cost_in_layouts(
     single_stage : bool
         No change of group is needed.
     deadline : Deadline
+    mixing_ways : sequence of Way, optional
+        Of layers that mix features, where these are not the same.
+    fuses : bool
+        Whether runs of fused halos may be taken.
     """
     complete = len(tables) == len(groups.uses)
     if not complete:
@@ -92,10 +98,12 @@ def cost_in_layouts(
 
     groups_of_several = [group for group in names if len(group) > 1]
     runs: list[Run] = []
-    if "positions" in ways:
+    if fuses and "positions" in ways:
         runs = runs_that_pay(case, groups_of_several, kinds)
         runs = crowded_out(runs, len(case.profile.layers), MAX_RUNS)
-    graph = layout_graph(case.profile, case.layouts(several), ways, kinds, levels_of, runs)
+    graph = layout_graph(
+        case.profile, case.layouts(several), ways, kinds, levels_of, runs, mixing_ways
+    )
     limits = _memory_limits(case, names)
     binds = bool((limits < most_bytes(case)).any())
     arcs = cost_arcs(case, names, ordered, graph, kinds, binds)
@@ -172,6 +180,7 @@ def _cuts(
             tuple(name for name in crossing if name not in row),
             boundary.groups,
             boundary.universes,
+            boundary.total,  # states inside of runs are none to hand over in
         )
         if key not in numbers:
             numbers[key] = len(found)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.layouts import GroupLayouts
+from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import WHOLE, Holding, Layout, Way, holds, settled
 from planner.domain.model_profile import ModelProfile
 from planner.domain.positions import SAME
@@ -198,6 +199,7 @@ def layout_graph(
     kinds: Ints,
     levels_of: Callable[[int], Sequence[int]] = lambda row: (0,),
     runs: Sequence[Run] = (),
+    mixing_ways: Sequence[Way] | None = None,
 ) -> LayoutGraph:
     """Every state, and every arc between them.
 
@@ -213,8 +215,11 @@ def layout_graph(
         Options of the cost table that a layer (by its row) may take where it gathers features.
     runs : sequence of Run
         Of fused halos that may be taken.
+    mixing_ways : sequence of Way, optional
+        Of layers that mix features, where these are not the same.
     """
-    builder = _Builder(profile, on, tuple(ways), kinds, levels_of, runs)
+    mixing = tuple(ways if mixing_ways is None else mixing_ways)
+    builder = _Builder(profile, on, tuple(ways), mixing, kinds, levels_of, runs)
     found = [builder.kind_of(row) for row in range(len(profile.layers))]
     return LayoutGraph(
         kinds=tuple(builder.made),
@@ -230,13 +235,15 @@ class _Builder:
         profile: ModelProfile,
         on: GroupLayouts,
         ways: tuple[Way, ...],
+        mixing_ways: tuple[Way, ...],
         kinds: Ints,
         levels_of: Callable[[int], Sequence[int]],
         runs: Sequence[Run],
     ) -> None:
         self._runs: dict[int, list[Run]] = {}
         self.made: list[Arcs] = []
-        self._profile, self._on, self._ways, self._levels_of = profile, on, ways, levels_of
+        self._profile, self._on, self._levels_of = profile, on, levels_of
+        self._ways, self._mixing_ways = ways, mixing_ways
         self._kinds = kinds.tolist()
         self._last = last_uses(profile)
         self._row = {layer.name: row for row, layer in enumerate(profile.layers)}
@@ -334,7 +341,7 @@ class _Builder:
             single: list[Layout] = ["features", *parted, "whole"]
             if not simpler or fresh:
                 single += ["one-node"]
-                if "sums" in self._ways and (layer.flow.mixes or _adds_up(layer)):
+                if "sums" in self._ways_of(layer) and (layer.flow.mixes or _adds_up(layer)):
                     single += ["sums"]
             found: list[Holding] = [frozenset((layout,)) for layout in single]
             if simpler < _SIMPLEST and self._readers.get(name, 0) > 1:
@@ -437,13 +444,17 @@ class _Builder:
         same = tuple(inputs.index(name) for name in inputs)
         key = (self._kinds[row], same, sources, self._is_plain(row))
         if key not in self._options:
-            found = options_of(self._profile, self._on, row, self._ways, sources)
+            ways = self._ways_of(self._profile.layers[row])
+            found = options_of(self._profile, self._on, row, ways, sources)
             if self._is_plain(row):
                 found = [
                     o for o in found if all(source == "sums" for _, source, _ in o.conversions)
                 ] or found
             self._options[key] = found
         return self._options[key]
+
+    def _ways_of(self, layer: LayerProfile) -> tuple[Way, ...]:
+        return self._mixing_ways if layer.flow.mixes else self._ways
 
     def _is_plain(self, row: int) -> bool:
         """Whether a layer changes only the values of a tensor that nothing else reads.
@@ -596,6 +607,5 @@ def _crossed(left: Ints, right: Ints) -> Ints:
     return crossed
 
 
-def _adds_up(layer: object) -> bool:
-    positions = getattr(layer, "positions", None)
-    return positions is not None and positions.sums
+def _adds_up(layer: LayerProfile) -> bool:
+    return layer.positions is not None and layer.positions.sums
