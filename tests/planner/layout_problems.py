@@ -10,8 +10,8 @@ from planner.solve.layout_problem import CutCosts, LayerArcs, LayoutProblem
 from planner.solve.problem import NO_LIMIT
 
 
-def random_problem(seed: int, *, limits: bool = True) -> LayoutProblem:
-    """A few layers, states and unlike or equal nodes, with or without limits."""
+def random_problem(seed: int, *, limits: bool = True, gains: bool = False) -> LayoutProblem:
+    """A few layers, states and unlike or equal nodes; ``gains``: some options lose less than 0."""
     rng = np.random.default_rng(seed)
     layers = int(rng.integers(2, 6))
     nodes = int(rng.integers(1, 4))
@@ -51,7 +51,7 @@ def random_problem(seed: int, *, limits: bool = True) -> LayoutProblem:
                 latency_s=latency,
                 busy_s=busy,
                 medium_s=rng.integers(0, 10, shape) * 1e-3 * shared,
-                loss=rng.integers(0, 6, shape) * 0.25 * (np.arange(count) > 0),
+                loss=rng.integers(-3 * gains, 6, shape) * 0.25 * (np.arange(count) > 0),
                 allowed=allowed,
                 weight_bytes=rng.integers(0, 9, (*shape, positions)),
                 live_bytes=rng.integers(0, 6, (*shape, positions)),
