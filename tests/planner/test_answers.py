@@ -11,6 +11,7 @@ import pytest
 from planner.accuracy.model import curve_model
 from planner.accuracy.spreading import SpreadingRule
 from planner.case import Case, sparsifiable_layers
+from planner.domain.layouts import WAYS, Way
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
@@ -64,11 +65,20 @@ def test_the_head_mounted_pair_is_better_off_with_one_node(
         load_cluster("head-mounted"),
         loss_model=curve_model(curve, profile, sparsifiable_layers(profile), rule),
     )
-    plan = best(case, drop)
+    plan = best(case, drop, ways=("features",))
     assert (plan.strategy, plan.node_count) == ("single-node", 1)
     assert plan.predicted.latency_s == single_node(case).predicted.latency_s
     pair = next(other for other in plan.alternatives if other.strategy == "optimal-sparsity")
     assert pair.nodes == 2 and pair.reason.endswith("slower")
+
+
+def test_in_every_way_the_head_mounted_pair_gains_no_more_than_its_halos_leave() -> None:
+    """Without loss both nodes compute half at best: whatever is gained, no plan beats that."""
+    case = Case(load_model("resnet50"), load_cluster("head-mounted"))
+    alone = single_node(case).predicted.latency_s
+    plan = best(case)
+    assert alone / 2 < plan.predicted.latency_s < alone
+    assert plan.predicted.compute_s > alone / 2 and plan.predicted.energy_loss is None
 
 
 def test_ties_go_to_fewer_nodes() -> None:
@@ -119,7 +129,8 @@ def test_limits_without_an_accuracy_model_are_refused() -> None:
     ],
 )
 @pytest.mark.parametrize("overlap", [False, True])
-def test_why_nothing_fits(limits: Limits, words: str, overlap: bool) -> None:
+@pytest.mark.parametrize("ways", [("features",), WAYS], ids=["features", "all"])
+def test_why_nothing_fits(limits: Limits, words: str, overlap: bool, ways: tuple[Way, ...]) -> None:
     profile = chain(8, 8, 8)
     case = Case(
         profile,
@@ -128,7 +139,7 @@ def test_why_nothing_fits(limits: Limits, words: str, overlap: bool) -> None:
         loss_model=linear_loss(profile),
     )
     with pytest.raises(InfeasibleError, match=words):
-        optimise(case, Request(2, "within-layer", limits=limits, exactly=True))
+        optimise(case, Request(2, "within-layer", limits=limits, exactly=True, ways=ways))
 
 
 def test_why_the_latency_does_not_fit_counts_input_and_output() -> None:
@@ -138,13 +149,27 @@ def test_why_the_latency_does_not_fit_counts_input_and_output() -> None:
     )
     least = min(uniform(case, 2, level).predicted.latency_s for level in LEVELS)
     limits = Limits(max_latency_s=least / 100)
+    asked = Request(
+        2, "within-layer", limits=limits, exactly=True, ways=("features",), max_sparsity=1.0
+    )
     with pytest.raises(InfeasibleError) as raised:
-        optimise(case, Request(2, "within-layer", limits=limits, exactly=True))
+        optimise(case, asked)
     assert f"the limit is {least / 100:.6g} s" in str(raised.value)
     named = float(str(raised.value).split("works is ")[1].split(" s")[0])
     assert named == pytest.approx(least, rel=2e-6)
-    relaxed = Limits(max_latency_s=named)
-    fits = optimise(case, Request(2, "within-layer", limits=relaxed, exactly=True))
+    fits = optimise(case, replace(asked, limits=Limits(max_latency_s=named)))
+    assert fits.predicted.latency_s == pytest.approx(least, rel=1e-9)
+
+
+def test_in_every_way_the_least_latency_is_named_that_works() -> None:
+    case = Case(chain(8, 8), cluster(2), CostSettings(count_input=True, count_output=True))
+    asked = Request(2, "within-layer", exactly=True)
+    least = optimise(case, asked).predicted.latency_s
+    with pytest.raises(InfeasibleError) as raised:
+        optimise(case, replace(asked, limits=Limits(max_latency_s=least / 100)))
+    named = float(str(raised.value).split("works is ")[1].split(" s")[0])
+    assert named == pytest.approx(least, rel=2e-6)
+    fits = optimise(case, replace(asked, limits=Limits(max_latency_s=named)))
     assert fits.predicted.latency_s == pytest.approx(least, rel=1e-9)
 
 
@@ -197,9 +222,16 @@ def test_input_and_output_share_a_shared_medium() -> None:
     case = Case(profile, cluster(2, macs_per_s=1e12, medium="shared"), settings_, levels=(0.0,))
     image, output = 64 * 4 * 4, 8 * 4 * 4
     exchanged = 8 * 4 * 4
-    plan, _ = optimal_sparsity(case, Request(2, objective="throughput"))
+    gathered = Request(2, objective="throughput", ways=("features",))
+    plan, _ = optimal_sparsity(case, gathered)
     assert plan is not None and plan.certificate is not None
     busy = (image + exchanged + output / 2) / 1e6
+    assert plan.predicted.throughput_per_s == pytest.approx(1 / busy)
+    assert plan.certificate.bound == pytest.approx(1 / busy)
+    # both do everything: the source has the output then, and only the input is sent
+    plan, _ = optimal_sparsity(case, Request(2, objective="throughput"))
+    assert plan is not None and plan.certificate is not None
+    busy = image / 1e6
     assert plan.predicted.throughput_per_s == pytest.approx(1 / busy)
     assert plan.certificate.bound == pytest.approx(1 / busy)
     staged, _ = optimal_allocation(case, Request(2, objective="throughput", exactly=True))

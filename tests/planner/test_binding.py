@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from planner.case import Case
+from planner.domain.layouts import WAYS, Way
 from planner.domain.plan import Binding
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
@@ -21,6 +22,9 @@ from tests.planner.problems import problem_for
 from tests.planner.test_strategies import OBJECTIVES, seconds
 
 PROFILE = chain(16, 32, 32, 16)
+MORE_LOSS = 1e6
+"""Points that no plan loses."""
+IN_WAYS = pytest.mark.parametrize("ways", [("features",), WAYS], ids=["features", "all"])
 
 
 def case(memory_bytes: int | None = None, bandwidth: float = 3e5) -> Case:
@@ -28,20 +32,25 @@ def case(memory_bytes: int | None = None, bandwidth: float = 3e5) -> Case:
     return Case(PROFILE, group, loss_model=linear_loss(PROFILE))
 
 
+GATHERED = Request(3, limits=Limits(max_accuracy_drop=0.4), ways=("features",))
+
+
 def by_kind(found: tuple[Binding, ...], kind: str) -> list[Binding]:
     return [binding for binding in found if binding.kind == kind]
 
 
+@IN_WAYS
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_the_loss_budget(objective: Objective) -> None:
-    def best(limit: float | None) -> float:
-        limits = Limits(max_accuracy_drop=limit)
-        return seconds(optimise(case(), Request(3, objective=objective, limits=limits)), objective)
+def test_the_loss_budget(objective: Objective, ways: tuple[Way, ...]) -> None:
+    def request(limit: float) -> Request:
+        return Request(3, objective=objective, limits=Limits(max_accuracy_drop=limit), ways=ways)
 
-    asked = Request(3, objective=objective, limits=Limits(max_accuracy_drop=0.4))
-    (loss,) = by_kind(what_binds(case(), asked), "loss")
+    def best(limit: float) -> float:
+        return seconds(optimise(case(), request(limit)), objective)
+
+    (loss,) = by_kind(what_binds(case(), request(0.4)), "loss")
     assert loss.value == pytest.approx(0.4) and loss.unit == "points"
-    assert loss.gain_s == pytest.approx(best(0.4) - best(None), rel=1e-6)
+    assert loss.gain_s == pytest.approx(best(0.4) - best(MORE_LOSS), rel=1e-6)
     assert loss.step is not None and loss.step_gain_s is not None
     assert loss.step_gain_s >= loss.gain_s / 2
     assert best(loss.step) == pytest.approx(best(0.4) - loss.step_gain_s, rel=1e-6)
@@ -50,10 +59,22 @@ def test_the_loss_budget(objective: Objective) -> None:
     assert best(0.4) - best(lower) < loss.gain_s / 2 + 1e-12
 
 
-def test_memory_of_each_kind_of_node_alone() -> None:
-    size = PROFILE.totals.param_bytes // 2 + 2500
+def test_nothing_binds_a_loss_that_was_not_allowed() -> None:
+    """Without a limit nothing is dropped, and no limit is named that could be widened."""
+    assert not by_kind(what_binds(case(), Request(3)), "loss")
+
+
+@pytest.mark.parametrize(
+    ("ways", "size"),
+    [
+        (("features",), PROFILE.totals.param_bytes // 2 + 2500),
+        (WAYS, PROFILE.totals.param_bytes // 2),
+    ],
+    ids=["features", "all"],
+)
+def test_memory_of_each_kind_of_node_alone(ways: tuple[Way, ...], size: int) -> None:
     limited = case(size)
-    asked = Request(3, limits=Limits(max_accuracy_drop=0.4))
+    asked = Request(3, limits=Limits(max_accuracy_drop=0.4), ways=ways)
     before = optimise(limited, asked).predicted.latency_s
     found = by_kind(what_binds(limited, asked), "memory")
     assert found
@@ -71,8 +92,9 @@ def test_memory_of_each_kind_of_node_alone() -> None:
             assert before - after == pytest.approx(gain, rel=1e-6)
 
 
-def test_twice_the_bandwidth_and_twice_the_speed() -> None:
-    asked = Request(3, limits=Limits(max_accuracy_drop=0.4))
+@IN_WAYS
+def test_twice_the_bandwidth_and_twice_the_speed(ways: tuple[Way, ...]) -> None:
+    asked = Request(3, limits=Limits(max_accuracy_drop=0.4), ways=ways)
     slow = case()
     before = optimise(slow, asked).predicted.latency_s
     found = what_binds(slow, asked)
@@ -110,7 +132,7 @@ def test_delay_memory_bandwidth_and_overhead_are_resources_too() -> None:
 def test_delays_that_outweigh_computation_at_any_bandwidth_are_said() -> None:
     link = case().cluster.link.model_copy(update={"latency_s": 1.0})
     late = replace(case(), cluster=case().cluster.model_copy(update={"link": link}))
-    asked = Request(3, "within-layer", limits=Limits(max_accuracy_drop=0.4), exactly=True)
+    asked = replace(GATHERED, parallelism="within-layer", exactly=True)
     (bandwidth,) = by_kind(what_binds(late, asked), "bandwidth")
     assert bandwidth.until is None
     predicted = optimise(late, asked).predicted
@@ -118,7 +140,7 @@ def test_delays_that_outweigh_computation_at_any_bandwidth_are_said() -> None:
 
 
 def test_the_bandwidth_from_which_computation_outweighs_communication() -> None:
-    asked = Request(3, "within-layer", limits=Limits(max_accuracy_drop=0.4), exactly=True)
+    asked = replace(GATHERED, parallelism="within-layer", exactly=True)
     slow = case(bandwidth=2e4)
     (link,) = by_kind(what_binds(slow, asked), "bandwidth")
     assert link.until is not None
@@ -138,7 +160,7 @@ def test_prices_are_those_of_the_layers_own_problem() -> None:
     limits = Limits(max_accuracy_drop=1.0)
     # the layers' own problem, by themselves: one option each within the budget and each memory
     table = limited.table(limited.names(3))
-    best, _ = optimal_sparsity(limited, Request(3, limits=limits))
+    best, _ = optimal_sparsity(limited, Request(3, limits=limits, ways=("features",)))
     assert best is not None
     kept = np.array([layer.kept_features or 0 for layer in best.stages[0].layers], dtype=object)
     options = np.array(
@@ -158,7 +180,7 @@ def test_prices_are_those_of_the_layers_own_problem() -> None:
     budget = (limited.loss(table), 1.0)
     wanted = shadow_prices(table.latency_s, table.allowed, [budget], memories, options)
     assert wanted[0] > 0 and wanted[1:].max() > 0
-    asked = Request(3, "within-layer", limits=limits, exactly=True)
+    asked = replace(GATHERED, parallelism="within-layer", limits=limits, exactly=True)
     problem = problem_for(limited, asked)
     choice = solve(problem).choice
     assert choice is not None and len(choice.groups) == 1
@@ -169,6 +191,13 @@ def test_prices_are_those_of_the_layers_own_problem() -> None:
         assert price == pytest.approx(wanted[1 + position], abs=1e-15)
     (bound,) = by_kind(what_binds(limited, asked), "loss")
     assert bound.price_s == pytest.approx(wanted[0])
+
+
+def test_in_layouts_nothing_is_said_of_prices() -> None:
+    limited = case(PROFILE.totals.param_bytes // 2)
+    found = what_binds(limited, Request(3, limits=Limits(max_accuracy_drop=1.0)))
+    assert {"loss", "memory", "bandwidth"} <= {binding.kind for binding in found}
+    assert all(binding.price_s is None for binding in found)
 
 
 def is_same(matrix: np.ndarray, kept: object) -> bool:

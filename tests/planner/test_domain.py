@@ -21,6 +21,7 @@ from planner.domain.settings import CostSettings, Limits
 from planner.solve.problem import Problem
 from planner.strategies.baselines import pipeline_equal, uniform
 from planner.strategies.compare import Comparison, compare
+from planner.strategies.costed import cost_plan, predict
 from profiles.catalog import load_curve
 from tests.planner.builders import Net, cluster
 from tests.planner.oracle import allocation_case, sparsity_case
@@ -147,7 +148,18 @@ ROWS: list[tuple[str, Path, Any, str]] = [
     ("plan", ("predicted",), GIVE_UP, "Field required"),
     ("plan", ("settings", "medium"), "smoke", "'full_duplex', 'half_duplex' or 'shared'"),
     ("plan", ("limits", "max_accuracy_drop"), -1, "greater than or equal to 0"),
-    ("plan", ("schema_version",), 2, "Input should be 1"),
+    ("plan", ("schema_version",), 0, "Input should be 1 or 2"),
+    ("plan", ("schema_version",), 3, "Input should be 1 or 2"),
+    ("plan", ("stages", 0, "layers", 4, "way"), "rows", "'features', 'positions', 'samples'"),
+    ("plan", ("stages", 0, "layers", 4, "layout"), "rows", "'features', 'positions', 'samples'"),
+    ("plan", ("stages", 0, "layers", 4, "conversions"), ["whole"], "valid dictionary"),
+    (
+        "plan",
+        ("stages", 0, "layers", 4, "conversions"),
+        [{"tensor": "conv_0", "source": "features"}],
+        "Field required",
+    ),
+    ("plan", ("stages", 0, "arrives"), [["conv_0", "outputs"]], "'features', 'positions'"),
     # accuracy curves
     ("curve", ("disco", 0, "sparsity_percent"), 5, "the first point must be dense"),
     ("curve", ("disco", 1, "sparsity_percent"), 95, "disco: sparsities are not strictly rising"),
@@ -176,7 +188,25 @@ def changed(data: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
 def test_the_documents_themselves_are_valid(kind: str) -> None:
     model, data = DOCUMENTS[kind]
     assert model.model_validate(data).model_dump(mode="json") == data
-    assert data["schema_version"] == 1
+    assert data["schema_version"] == (2 if kind == "plan" else 1)
+
+
+def test_plans_of_the_first_version_are_read() -> None:
+    """They say nothing of ways: everything gathers features."""
+    plan = Plan.model_validate(DOCUMENTS["plan"][1])
+    older = copy.deepcopy(DOCUMENTS["plan"][1])
+    older["schema_version"] = 1
+    for stage in older["stages"]:
+        assert stage.pop("arrives") == []
+        for layer in stage["layers"]:
+            found = [layer.pop(name) for name in ("way", "layout", "conversions", "until")]
+            assert found == [None, None, [], None]
+    read = Plan.model_validate(older)
+    assert read.schema_version == 1 and read.stages == plan.stages
+    case = Case(small_net(), plan.cluster)
+    assert predict(case, read.stages) == plan.predicted
+    again = cost_plan(case, read.stages, read.strategy)
+    assert again.model_dump()["schema_version"] == 2
 
 
 @pytest.mark.parametrize(
@@ -271,7 +301,8 @@ def test_every_document_says_its_version() -> None:
         Plan,
         Comparison,
     ]
-    assert all(document.model_dump()["schema_version"] == 1 for document in found)
+    versions = [document.model_dump()["schema_version"] for document in found]
+    assert versions == [1, 1, 2, 1]
 
 
 def test_a_ring_starts_at_the_source() -> None:

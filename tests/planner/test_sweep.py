@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from planner.case import Case
 from planner.domain.cluster import Cluster, tuned_cluster
+from planner.domain.layouts import WAYS
 from planner.domain.request import Request
-from planner.domain.settings import Limits, Objective
+from planner.domain.settings import CostSettings, Limits, Objective
 from planner.errors import BadInputError, InfeasibleError
 from planner.strategies.costed import predict
 from planner.strategies.optimise import optimise
@@ -100,7 +101,7 @@ def test_more_of_a_resource_never_makes_the_best_plan_slower(case: Case, over: Q
 def test_at_unlimited_bandwidth_only_the_computation_is_left() -> None:
     profile = chain(8, 8, 8, 8)
     case = Case(profile, cluster(4, macs_per_s=1e6, bandwidth_bytes_per_s=1e3))
-    none_lost = Request(4, limits=Limits(max_accuracy_drop=0.0))
+    none_lost = Request(4, limits=Limits(max_accuracy_drop=0.0), ways=("features",))
     lossless = replace(case, loss_model=linear_loss(profile))
     slow, *_, fast = sweep(lossless, none_lost, "bandwidth", [1e-3, 1e3, 1e18]).points
     assert slow.best and fast.best
@@ -109,14 +110,26 @@ def test_at_unlimited_bandwidth_only_the_computation_is_left() -> None:
     # four equal nodes share the MACs of every layer
     assert fast.best.nodes == 4 and fast.best.latency_s == pytest.approx(macs / 4 / 1e6)
     assert fast.best.comm_s == pytest.approx(0.0, abs=1e-12)
+    # whatever the way: all do the layers before the last whole, and share out the last
+    freely = replace(none_lost, ways=WAYS)
+    slow, *_, fast = sweep(lossless, freely, "bandwidth", [1e-3, 1e3, 1e18]).points
+    assert slow.best and fast.best
+    last = profile.layers[-1].macs
+    assert slow.best.comm_s == 0.0
+    assert slow.best.latency_s == pytest.approx((macs - last + last / 4) / 1e6)
+    assert fast.best.nodes == 4 and fast.best.latency_s == pytest.approx(macs / 4 / 1e6)
 
 
 def test_at_unlimited_speed_one_node_is_enough() -> None:
     case = Case(chain(8, 8, 8), cluster(3), loss_model=linear_loss(chain(8, 8, 8)))
-    request = Request(3, limits=Limits(max_accuracy_drop=0.0))
+    request = Request(3, limits=Limits(max_accuracy_drop=0.0), ways=("features",))
     last = sweep(case, request, "compute", [1e5, 1e20]).points[-1].best
     assert last and last.nodes == 1 and last.comm_s == 0.0
     assert last.latency_s == pytest.approx(case.profile.totals.macs / 1e20)
+    # where the output is collected, it is no use that others make a part of it
+    counted = replace(case, settings=CostSettings(count_output=True))
+    last = sweep(counted, replace(request, ways=WAYS), "compute", [1e20]).points[-1].best
+    assert last and last.nodes == 1 and last.comm_s == 0.0
 
 
 def test_nodes_beyond_the_clusters_are_copies_of_its_last() -> None:
