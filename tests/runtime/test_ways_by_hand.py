@@ -287,7 +287,7 @@ def test_statistics_of_rows(casting: str) -> None:
     assert len(sent(slices, "norm")) == 6
     on_wire = 3 * (1 if casting == "broadcast" else 2) * 48
     assert slices.predicted.wire_bytes["norm"] == on_wire
-    with pytest.raises(BadInputError, match="layer 'norm': tells statistics"):
+    with pytest.raises(BadInputError, match="layer 'norm': is no part of a run of halos"):
         fused = dict.fromkeys(("a", "norm", "b"), "b")
         slice_model(model, written(model, ([1.0, 1.0], rows), until=fused))
 

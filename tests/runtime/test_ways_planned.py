@@ -29,3 +29,17 @@ def test_plans_of_the_planner_run(
     )
     request = Request(max_nodes=len(speeds), exactly=True, alternatives=False)
     check(subject, optimise(Case(subject.profile, cluster), request))
+
+
+def test_runs_of_fused_halos_that_the_planner_chooses_run() -> None:
+    fused = []
+    for family in FAMILIES:
+        subject = model(family)
+        nodes = tuple(Node(name=f"n{i}", macs_per_s=s) for i, s in enumerate((3e6, 2e6, 3e6)))
+        link = Link(bandwidth_bytes_per_s=1e7, latency_s=1e-3)
+        cluster = Cluster(name="delayed", nodes=nodes, link=link)
+        request = Request(max_nodes=3, exactly=True, parallelism="within-layer")
+        plan = optimise(Case(subject.profile, cluster), request)
+        check(subject, plan)
+        fused += [family for layer in plan.stages[0].layers if layer.until]
+    assert len(set(fused)) >= 3, fused
