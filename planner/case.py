@@ -82,6 +82,10 @@ class Case:
             self._made[key] = made
         return made
 
+    def known(self, key: Hashable) -> object | None:
+        """What was made under a key, if it was."""
+        return self._made.get(key)
+
     def on(self, cluster: Cluster) -> Case:
         """The same model under the same conventions on another cluster."""
         other = replace(self, cluster=cluster)
@@ -91,7 +95,10 @@ class Case:
     def take_over(self, other: Case) -> None:
         """Know what another case of the same profile has found that no cluster changes."""
         if other.profile is self.profile:
-            shared = {k: v for k, v in other._made.items() if _is_of(k, "shares")}
+            shared = {k: v for k, v in other._made.items() if _is_of(k, *_OF_NO_CLUSTER)}
+            graphs = [key for key in shared if _is_of(key, "layout graph")]
+            for key in graphs[:-_MOST_GRAPHS]:  # a slider makes new ones for ever
+                del shared[key]
             self._made.update(shared)
 
     # The group: which nodes, in which order, on which medium.
@@ -271,8 +278,15 @@ class Case:
         )
 
 
-def _is_of(key: Hashable, name: str) -> bool:
-    return isinstance(key, tuple) and key[:1] == (name,)
+_OF_NO_CLUSTER = ("shares", "layouts", "layout graph")
+"""What hangs on the profile and on ratios of speeds alone."""
+
+
+_MOST_GRAPHS = 4
+
+
+def _is_of(key: Hashable, *names: str) -> bool:
+    return isinstance(key, tuple) and bool(key) and key[0] in names
 
 
 def sparsifiable_layers(profile: ModelProfile) -> NDArray[np.bool_]:

@@ -85,7 +85,6 @@ class Crossings:
 
     def __init__(self, handovers: Handovers, laid: Callable[[tuple[str, ...]], Laid]) -> None:
         self._handovers, self._laid = handovers, laid
-        self._known: dict[tuple[int, int, str, Layout], NDArray[np.int64]] = {}
 
     def cost(
         self,
@@ -120,13 +119,13 @@ class Crossings:
         return self._handovers.time_moved(one, other, moved)
 
     def _crossing(self, one: Laid, other: Laid, name: str, lies: Layout) -> NDArray[np.int64]:
-        key = id(one.layouts), id(other.layouts), name, lies
-        if key not in self._known:
-            sides: list[Layout] = [
-                "whole" if len(laid.positions) == 1 else lies for laid in (one, other)
-            ]
-            self._known[key] = self._handovers.crossing_of(one, other, name, *sides)
-        return self._known[key]
+        sides: list[Layout] = [
+            "whole" if len(laid.positions) == 1 else lies for laid in (one, other)
+        ]
+        return one.layouts.once(
+            ("crossing", other.layouts.shares.ratio, name, lies),
+            lambda: self._handovers.crossing_of(one, other, name, *sides),
+        )
 
 
 class Handovers:

@@ -6,9 +6,10 @@ long that takes on the links of the group.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from planner.domain.owners import REPLICATED, count_owned, shares_by_speed
 from planner.domain.positions import Geometry, Mask, shares_of_positions
 from planner.structure import last_uses, tensor_bytes
 
+T = TypeVar("T")
 Bytes = NDArray[np.int64]
 Axis = Layout
 """``positions`` or ``samples``."""
@@ -101,11 +103,8 @@ class GroupLayouts:
     shares : FeatureShares
         Ownership of features on the group; positions are cut by the same speeds.
 
-    Attributes
-    ----------
-    runs : dict
-        Positions that are needed in runs of fused halos, once they were worked out
-        (`planner.cost.steps.needed_in_run`).
+    What is worked out of them is kept (`once`): it hangs on no link and on no speed but their
+    ratio, so that other clusters of like nodes find it again.
     """
 
     def __init__(self, profile: ModelProfile, shares: FeatureShares) -> None:
@@ -122,7 +121,13 @@ class GroupLayouts:
                 geometry: Geometry | None = getattr(layer, axis)
                 found[layer.name] = geometry.count if geometry else 0
         self._masks: dict[int, Mask] = {}
-        self.runs: dict[tuple[int, int, Layout], dict[str, Mask]] = {}
+        self._known: dict[Hashable, object] = {}
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What was worked out under a key, or what ``make`` works out now."""
+        if key not in self._known:
+            self._known[key] = make()
+        return cast(T, self._known[key])
 
     @cached_property
     def last(self) -> dict[str, int]:
@@ -174,6 +179,10 @@ class GroupLayouts:
 
         A whole tensor needs no conversion, and parts of a sum are not made of anything.
         """
+        key = "conversion", name, source, target
+        return self.once(key, lambda: self._conversion(name, source, target))
+
+    def _conversion(self, name: str, source: Layout, target: Layout) -> Messages | None:
         impossible = "sums" in (target,) or (source, target) == ("sums", "whole")
         if impossible or not (self.can_lie(name, source) and self.can_lie(name, target)):
             return None

@@ -237,10 +237,8 @@ def needed_in_run(on: GroupLayouts, start: int, stop: int, axis: Layout) -> Need
     BadInputError
         A layer of the run is not made by positions.
     """
-    key = start, stop, axis
-    if key not in on.runs:
-        on.runs[key] = _needed_in_run(on, start, stop, axis)
-    return NeededPositions(axis, on.runs[key])
+    key = "needed in run", start, stop, axis
+    return NeededPositions(axis, on.once(key, lambda: _needed_in_run(on, start, stop, axis)))
 
 
 def _needed_in_run(on: GroupLayouts, start: int, stop: int, axis: Layout) -> dict[str, Mask]:
@@ -283,6 +281,13 @@ def halo_of_run(
     lying : set of str
         Tensors that are not held whole.
     """
+    key = "halo of run", start, stop, needs.axis, frozenset(lying)
+    return on.once(key, lambda: _halo_of_run(on, start, stop, needs, lying))
+
+
+def _halo_of_run(
+    on: GroupLayouts, start: int, stop: int, needs: NeededPositions, lying: set[str]
+) -> Messages:
     axis = needs.axis
     needed: dict[str, Mask] = {}
     for layer in on.profile.layers[start:stop]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -337,24 +338,57 @@ def costs_of(
 ) -> GroupCosts | LayoutCosts:
     """The costs of a family of groups for a request, kept in the case where all are known."""
     levels = levels_of(case, request)
-    single = request.parallelism == "within-layer"
     several = bool((groups.uses.sum(axis=1) > 1).any())
     ways = _ways_of(case, request) if several else ("features",)
-
-    def make() -> GroupCosts | LayoutCosts:
-        part = deadline.share(_COSTING_SHARE)
-        if ways == ("features",):
-            return cost_groups(case, groups, levels, single, part)
-        tables = _tables(case, groups, levels, part)
-        if all(len(table.node_names) == 1 for table in tables.values()):
-            return cost_groups(case, groups, levels, single, part)
-        return cost_in_layouts(case, groups, tables, ways, single, part)
-
-    return case.once(
-        ("group costs", groups.scope, request.parallelism, levels, ways),
-        make,
-        keep=lambda costs: costs.complete,
+    if ways == ("features",):
+        return _keep(
+            case,
+            ("group costs", groups.scope, request.parallelism, levels),
+            lambda: cost_groups(
+                case, groups, levels, request.parallelism == "within-layer", _part(deadline)
+            ),
+        )
+    # who asks for the best plan without training will be told the best with it as well
+    told = case.loss_model is not None and request.max_sparsity is None
+    all_levels = case.levels if told else levels
+    wide = ("layout costs", groups.scope, ways, all_levels)
+    single = request.parallelism == "within-layer" and case.known((*wide, False)) is None
+    found = _keep(
+        case,
+        (*wide, single),
+        lambda: _cost_in_layouts(case, groups, all_levels, ways, single, _part(deadline)),
     )
+    if len(levels) == len(all_levels) or not isinstance(found, LayoutCosts):
+        return found
+    return case.once(
+        ("lossless costs", groups.scope, ways, single), lambda: found.at_first_level(),
+        keep=lambda costs: costs.complete,
+    )  # fmt: skip
+
+
+def _part(deadline: Deadline) -> Deadline:
+    return deadline.share(_COSTING_SHARE)
+
+
+def _keep(
+    case: Case, key: Hashable, make: Callable[[], GroupCosts | LayoutCosts]
+) -> GroupCosts | LayoutCosts:
+    return case.once(key, make, keep=lambda costs: costs.complete)
+
+
+def _cost_in_layouts(
+    case: Case,
+    groups: Groups,
+    levels: tuple[float, ...],
+    ways: tuple[Way, ...],
+    single: bool,
+    deadline: Deadline,
+) -> GroupCosts | LayoutCosts:
+    """Costs in all ways; where only nodes alone were costed in time, there are none."""
+    tables = _tables(case, groups, levels, deadline)
+    if all(len(table.node_names) == 1 for table in tables.values()):
+        return cost_groups(case, groups, levels, single, deadline)
+    return cost_in_layouts(case, groups, tables, ways, single, deadline)
 
 
 def levels_of(case: Case, request: Request) -> tuple[float, ...]:

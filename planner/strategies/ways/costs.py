@@ -154,6 +154,13 @@ class _OnGroup:
 def _work(on: GroupLayouts, row: int, option: Option) -> Work:
     """What a layer does; at the beginning of a run of fused halos with all that it fetches."""
     run = option.run
+    span = None if run is None else (run.start, run.stop, option.whole)
+    key = "work", row, option.way, option.reads, span
+    return on.once(key, lambda: _work_now(on, row, option))
+
+
+def _work_now(on: GroupLayouts, row: int, option: Option) -> Work:
+    run = option.run
     needs = None if run is None else needed_in_run(on, run.start, run.stop, "positions")
     work = work_of(on, row, option.way, option.reads, needs)
     assert work is not None

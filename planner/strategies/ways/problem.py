@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,20 @@ class LayoutCosts:
     output_medium_s: NDArray[np.float64]
     memory_limit_bytes: NDArray[np.int64]
     complete: bool
+
+    def at_first_level(self) -> LayoutCosts:
+        """The same where nothing is dropped."""
+        kinds, arcs = [], []
+        for kind, of_kind in zip(self.graph.kinds, self.arcs, strict=True):
+            dense = np.array([item is None or item[1] == 0 for item in kind.options])
+            kept = dense[kind.option]
+            chosen = {name: getattr(kind, name)[kept] for name in _OF_ARCS}
+            kinds.append(replace(kind, **chosen))
+            arcs.append(replace(of_kind, **chosen))
+        return replace(self, graph=replace(self.graph, kinds=tuple(kinds)), arcs=arcs)
+
+
+_OF_ARCS = ("before", "after", "option", "rest")
 
 
 def cost_in_layouts(
@@ -101,8 +115,18 @@ def cost_in_layouts(
     if fuses and "positions" in ways:
         runs = runs_that_pay(case, groups_of_several, kinds)
         runs = crowded_out(runs, len(case.profile.layers), MAX_RUNS)
-    graph = layout_graph(
-        case.profile, case.layouts(several), ways, kinds, levels_of, runs, mixing_ways
+    graph = case.once(
+        (
+            "layout graph",
+            tuple(ways),
+            None if mixing_ways is None else tuple(mixing_ways),
+            kinds.tobytes(),
+            allowed.tobytes(),
+            tuple((run.start, run.stop) for run in runs),
+        ),
+        lambda: layout_graph(
+            case.profile, case.layouts(several), ways, kinds, levels_of, runs, mixing_ways
+        ),
     )
     limits = _memory_limits(case, names)
     binds = bool((limits < most_bytes(case)).any())

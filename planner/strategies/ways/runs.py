@@ -17,7 +17,7 @@ from planner.case import Case
 from planner.cost.exchange import Links, exchange_s
 from planner.cost.layouts import GroupLayouts, Messages
 from planner.cost.steps import halo_of_run, needed_in_run
-from planner.cost.ways import Work, work_of
+from planner.cost.ways import NeededPositions, Work, work_of
 from planner.cost.work import work_s
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import Layout
@@ -29,9 +29,6 @@ MAX_WINDOWS = 4
 """Layers of a run that read neighbouring positions, at most."""
 MAX_LAYERS = 24
 """Layers of a run, at most."""
-
-
-_PARTED: Layout = "positions"
 
 
 @dataclass(frozen=True)
@@ -179,9 +176,8 @@ class _Costs:
             needs = needed_in_run(on, start, stop, "positions")
             compute = 0.0
             for row, layer in enumerate(self._case.profile.layers[start:stop], start=start):
-                work = work_of(on, row, "positions", (_PARTED,) * len(layer.inputs), needs)
-                assert work is not None
-                compute += self._compute_s(layer, work)
+                if layer.macs or layer.measured_s:
+                    compute += self._compute_s(layer, self._work(row, "positions", needs))
             halo = halo_of_run(on, start, stop, needs, set(outside))
             self._runs[start, stop] = compute + self._exchange_s(halo), compute
         return self._runs[start, stop]
@@ -209,12 +205,23 @@ class _Costs:
     def _alone_s(self, row: int, whole: bool) -> float:
         if (row, whole) not in self._alone:
             layer = self._case.profile.layers[row]
-            lies: Layout = "whole" if whole else _PARTED
-            work = work_of(self._on, row, "positions", (lies,) * len(layer.inputs), None)
-            assert work is not None
+            work = self._work(row, "whole" if whole else "positions", None)
             seconds = self._compute_s(layer, work)
             self._alone[row, whole] = seconds + self._exchange_s(work.exchange)
         return self._alone[row, whole]
+
+    def _work(self, row: int, lies: Layout, needs: NeededPositions | None) -> Work:
+        layer = self._case.profile.layers[row]
+        reads = (lies,) * len(layer.inputs)
+        # what a run needs of a layer follows from where it ends: its positions say which
+        made = None if needs is None else needs.made[layer.name].tobytes()
+
+        def make() -> Work:
+            work = work_of(self._on, row, "positions", reads, needs)
+            assert work is not None
+            return work
+
+        return self._on.once(("work of run", row, lies, made), make)
 
     def _compute_s(self, layer: LayerProfile, work: Work) -> float:
         if not layer.macs and not layer.measured_s:
