@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.cost.ownership import FeatureShares
-from planner.domain.layouts import Layout
+from planner.domain.layouts import WHOLE, Holding, Layout
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED, count_owned, shares_by_speed
 from planner.domain.positions import Geometry, Mask, shares_of_positions
@@ -159,6 +159,12 @@ class GroupLayouts:
         """Whether a tensor can be parted so."""
         return layout not in ("positions", "samples") or self.count(name, layout) > 0
 
+    def lies_like(self, holding: Holding, name: str, layout: Layout) -> bool:
+        """Whether a tensor that lies so alone has room for another one in a layout."""
+        if holding == WHOLE and layout == "features":
+            return bool(np.all(self.shares.owners[name] == REPLICATED))
+        return holding == {layout}
+
     def held_bytes(self, name: str, layout: Layout) -> Bytes:
         """Bytes that each node holds of a tensor in a layout, shape (n,)."""
         size = self._bytes[name]
@@ -183,7 +189,8 @@ class GroupLayouts:
         return self.once(key, lambda: self._conversion(name, source, target))
 
     def _conversion(self, name: str, source: Layout, target: Layout) -> Messages | None:
-        impossible = "sums" in (target,) or (source, target) == ("sums", "whole")
+        impossible = target == "sums" or source in ("whole", target)
+        impossible |= (source, target) == ("sums", "whole")
         if impossible or not (self.can_lie(name, source) and self.can_lie(name, target)):
             return None
         if source == "sums":

@@ -133,6 +133,7 @@ class _Walk:
             if work is None:
                 raise BadInputError(f"layer {plan.name!r}: cannot run in the way {way!r} here")
         output = on.held_bytes(layer.name, made_in) if work is None else work.output_bytes
+        kept = self._run_buffers  # of the layers before: what arrives now is counted as received
         if needs is not None and work is not None:
             exchange = self._enter_run(row, plan, behind, needs)
             work = replace(work, exchange=work.exchange + exchange)
@@ -141,9 +142,9 @@ class _Walk:
             layer.macs == 0
             and self._last[layer.inputs[0]] == row
             and int(on.held_bytes(layer.inputs[0], "whole")[0]) >= layer.output_bytes
-            and self.holdings[layer.inputs[0]] == {made_in}
+            and on.lies_like(self.holdings[layer.inputs[0]], layer.name, made_in)
         )
-        total = held + buffers + self._run_buffers + (0 if in_place else output)
+        total = held + buffers + kept + (0 if in_place else output)
         for name in layer.inputs:
             self.holdings[name] = settled(self.holdings[name])
         self.holdings[layer.name] = frozenset((made_in,))

@@ -251,7 +251,7 @@ class _Memory:
             layer.macs == 0
             and self._last[first] == arcs.row
             and int(on.held_bytes(first, "whole")[0]) >= layer.output_bytes
-            and option.holdings[0] == {option.makes}
+            and on.lies_like(option.holdings[0], layer.name, option.makes)
         )
         return total if in_place else total + output
 
