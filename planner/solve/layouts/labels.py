@@ -21,7 +21,7 @@ from planner.solve.layouts.bounds import Completions, Network, arrivals
 from planner.solve.layouts.stage_rest import StageRest
 from planner.solve.problem import Choice
 
-MAX_LABELS = 1_500_000
+MAX_LABELS = 6_000_000
 """Labels beyond which a search is given up, and the integer program asked."""
 
 _ROUNDING = 1e-12
@@ -50,23 +50,29 @@ class Caps:
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A Lagrangian bound: ``latency + loss_price · loss + ... + rest <= most`` or no plan is left.
+    """A bound on every plan: what is charged so far and the least charge of the rest.
 
     Attributes
     ----------
     completions : Completions
     latency, loss : float
         What a second of latency and a unit of loss are charged.
-    memory : float array, shape (G, P)
-        What a stored byte is charged on each position.
-    most : float
+    memory : float array, shape (G, P), optional
+        What a stored byte is charged on each position; of all bounds one may have such prices.
+    allowance : float
+        What a plan within its limits may be charged for loss.
     """
 
     completions: Completions
-    latency: float
-    loss: float
-    memory: Floats | None
-    most: float
+    latency: float = 1.0
+    loss: float = 0.0
+    memory: Floats | None = None
+    allowance: float = 0.0
+
+    def most(self, caps: Caps) -> float:
+        """What a plan within the caps is charged at most."""
+        allowed = self.allowance + (self.latency * caps.latency_s if self.latency else 0.0)
+        return allowed + _ROUNDING * abs(allowed) + 1e-300
 
 
 @dataclass(eq=False)
@@ -281,7 +287,7 @@ class LabelSearch:
                 prices = bound.memory[self._network.group[labels.q]]
                 spent = spent + (prices * used[:, self._weights]).sum(axis=1)
                 spent = spent + used[:, self._past]
-            kept &= spent <= bound.most
+            kept &= spent <= bound.most(caps)
         if self._beam is not None and np.count_nonzero(kept) > self._beam:
             worth = np.where(kept, spent, np.inf)  # by the last bound, the best one
             best = np.argpartition(worth, self._beam)[: self._beam]

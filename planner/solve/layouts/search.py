@@ -32,6 +32,8 @@ _MULTIPLIERS = 40
 _FIRST = 1e-2  # of a known bottleneck: where the search for a smaller one begins
 _CLOSE = 1e-3  # relative: nearer than this, only the next smaller one is asked for
 _ROUNDING = 1e-12
+_OTHERS = 6
+"""Bounds at other prices of loss that are kept beside the best."""
 _BEAM = 1000
 """Labels of the first, quick search for a good plan."""
 _GAPS = (1e-7, 1e-6, 4e-6, 1.6e-5, 6.4e-5, 2.5e-4, 1e-3, 4e-3, 1.6e-2, 6.4e-2, 0.25, 1.0, np.inf)
@@ -100,16 +102,13 @@ def _minimise_latency(network: Network, found: Found) -> None:
         found.close()
         return
     caps = _caps(problem)
-    bounds = [Bound(free, 1.0, 0.0, None, np.inf)]
-    least = Completions(network, charges_of(problem, 0.0, 1.0, _nothing(problem)))
-    if np.isfinite(caps.loss):
-        if least.least > caps.loss:
-            found.close()
-            return
-        bounds.append(Bound(least, 0.0, 1.0, None, caps.loss * (1 + _ROUNDING) + 1e-300))
+    bounds = [Bound(free), *_loss_bound(network, caps)]
+    if bounds[-1].completions.least > bounds[-1].most(caps):
+        found.close()
+        return
     priced = _Priced(network, found, free)
     priced.improve()
-    bounds.append(priced.best)
+    bounds += [*priced.others, priced.best]
     found.bound_s = max(found.bound_s, min(priced.bound_s * (1 - _ROUNDING), found.objective_s))
     rest = StageRest(network)
     wide = Caps(caps.latency_s, caps.bottleneck_s, caps.loss)
@@ -121,12 +120,8 @@ def _minimise_latency(network: Network, found: Found) -> None:
     for gap in _GAPS:
         level_s = min(max(priced.bound_s, free.least) * (1 + gap), found.objective_s)
         level_s = min(level_s, caps.latency_s)
-        here = [
-            Bound(b.completions, b.latency, b.loss, b.memory, min(b.most, cap))
-            for b, cap in zip(bounds, _mosts(bounds, level_s, priced), strict=True)
-        ]
         within = Caps(level_s * (1 + _ROUNDING), caps.bottleneck_s, caps.loss)
-        search = LabelSearch(network, within, here, found.deadline, rest)
+        search = LabelSearch(network, within, bounds, found.deadline, rest)
         choice = search.best()
         if choice is not None:
             found.offer(choice)
@@ -137,16 +132,13 @@ def _minimise_latency(network: Network, found: Found) -> None:
             return
 
 
-def _mosts(bounds: list[Bound], level_s: float, priced: _Priced) -> list[float]:
-    """What every bound's sum may be at most for plans of at most a latency."""
-    slack = level_s * (1 + _ROUNDING)
-    mosts = []
-    for bound in bounds:
-        if bound is priced.best:
-            mosts.append(slack + priced.allowance + abs(slack) * 1e-12)
-        else:
-            mosts.append(slack if bound.latency else np.inf)
-    return mosts
+def _loss_bound(network: Network, caps: Caps) -> list[Bound]:
+    """The bound on the loss alone, where that is limited."""
+    if not np.isfinite(caps.loss):
+        return []
+    problem = network.problem
+    least = Completions(network, charges_of(problem, 0.0, 1.0, _nothing(problem)))
+    return [Bound(least, latency=0.0, loss=1.0, allowance=caps.loss)]
 
 
 def _minimise_bottleneck(network: Network, found: Found) -> None:
@@ -159,13 +151,10 @@ def _minimise_bottleneck(network: Network, found: Found) -> None:
     found.offer(free.cheapest())
     low_s = found.bound_s
     caps = _caps(problem)
-    bounds = [Bound(free, 1.0, 0.0, None, caps.latency_s)]
-    if np.isfinite(caps.loss):
-        least = Completions(network, charges_of(problem, 0.0, 1.0, _nothing(problem)))
-        if least.least > caps.loss:
-            found.close()
-            return
-        bounds.append(Bound(least, 0.0, 1.0, None, caps.loss * (1 + _ROUNDING) + 1e-300))
+    bounds = [Bound(free), *_loss_bound(network, caps)]
+    if bounds[-1].completions.least > bounds[-1].most(caps):
+        found.close()
+        return
     high_s = min(found.objective_s, caps.bottleneck_s)
     rest = StageRest(network)
     while True:
@@ -230,8 +219,8 @@ class _Priced:
         self._room = np.where(limited, room, 0).astype(np.float64)
         self._unit = np.where(limited, 1.0 / np.maximum(limits, 1), 0.0)
         self.bound_s = free.least
-        self.best = Bound(free, 1.0, 0.0, None, np.inf)
-        self.allowance = 0.0
+        self.best = Bound(free)
+        self.others: list[Bound] = []
         self._prices = [0.0, 0.0]
 
     def _least_live(self) -> Ints:
@@ -305,9 +294,12 @@ class _Priced:
         value = completions.least - allowance
         choice = completions.cheapest()
         self._found.offer(choice)
+        bound = Bound(completions, 1.0, loss, prices if memory else None, allowance)
         if value > self.bound_s:
-            self.bound_s, self.allowance = value, allowance
-            self.best = Bound(completions, 1.0, loss, prices if memory else None, np.inf)
+            self.bound_s, bound, self.best = value, self.best, bound
+        if bound.memory is None and bound.loss:
+            # where plans lose much less or more than the best price's, another price bounds better
+            self.others = [bound, *self.others][:_OTHERS]
         price, excess = (
             (loss, loss_of(problem, choice) - (problem.max_loss or 0.0)),
             (memory, self._stored_too_much(choice)),
