@@ -9,8 +9,6 @@ from planner.strategies.optimise import LOSSLESS, TRAINED
 from planner.units import format_rate, format_seconds
 
 ALONE, UNTRAINED, TRAINING = "one node alone", "without training", "with training"
-BESIDE = (LOSSLESS, TRAINED)
-"""Alternatives that drop something where the plan drops nothing, or the other way round."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,11 @@ class Figure:
 def drops(plan: Plan) -> bool:
     """Whether any layer drops features, so that the model must be trained."""
     return any(layer.sparsity for stage in plan.stages for layer in stage.layers)
+
+
+def beside(plan: Plan) -> str:
+    """Strategy of the alternatives that drop nothing where the plan drops something, or that do."""
+    return LOSSLESS if drops(plan) else TRAINED
 
 
 def figures(plan: Plan) -> tuple[Figure, Figure, Figure]:
@@ -92,7 +95,12 @@ def _of_other(name: str, other: Alternative, note: str = "") -> Figure:
 
 
 def _find(plan: Plan, strategy: str) -> Alternative | None:
-    return next((other for other in plan.alternatives if other.strategy == strategy), None)
+    """The best alternative of a strategy; where none fits, one that says why."""
+    found = [other for other in plan.alternatives if other.strategy == strategy]
+    fitting = [other for other in found if other.latency_s is not None]
+    if plan.objective == "latency":
+        return min(fitting or found, key=lambda other: other.latency_s or 0.0, default=None)
+    return max(fitting or found, key=lambda other: other.throughput_per_s or 0.0, default=None)
 
 
 def _alone(plan: Plan) -> Figure:

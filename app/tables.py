@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from app.profile_tree import Sums
 from planner.domain.certificate import Certificate
@@ -124,7 +124,31 @@ def layout_of(layer: LayerPlan) -> Layout | None:
     return layer.layout or ("features" if layer.nodes > 1 else None)
 
 
-def conversion_words(layer: LayerPlan) -> str:
+class Brought(Protocol):
+    """A tensor that is brought to another layout."""
+
+    @property
+    def tensor(self) -> str:
+        """Its name."""
+
+    @property
+    def source(self) -> Layout:
+        """How it lay."""
+
+    @property
+    def target(self) -> Layout:
+        """How it lies then."""
+
+
+class Converting(Protocol):
+    """A layer with what is brought to other layouts before it runs."""
+
+    @property
+    def conversions(self) -> Sequence[Brought]:
+        """In order."""
+
+
+def conversion_words(layer: Converting) -> str:
     """What is brought to other layouts before a layer: ``q: positions→whole``."""
     return ", ".join(f"{x.tensor}: {x.source}→{x.target}" for x in layer.conversions)
 
@@ -156,7 +180,7 @@ def _runs(layers: Iterable[LayerPlan]) -> list[list[LayerPlan]]:
         goes_on = (
             before is not None
             and not (layer.conversions or layer.sparsity)
-            and (layer.way, layer.until is None) == (before.way, before.until is None)
+            and (layer.way, layer.until) == (before.way, before.until)
         )
         if goes_on:
             runs[-1].append(layer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.figures import BESIDE, drops
+from app.figures import beside, drops
 from planner.domain.plan import Binding, Plan
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_bytes, format_rate, format_seconds, format_si
@@ -13,7 +13,8 @@ NO_ACCURACY_MODEL = (
 )
 _STRATEGY_WORDS = {
     "single-node": "the whole model on one node",
-    "optimal-sparsity": "every layer split over {nodes} nodes, {chosen} chosen per layer",
+    "optimal-sparsity": "every layer split over {nodes} nodes, {chosen}",
+    "optimal-lossless": "every layer split over {nodes} nodes, {chosen}",
     "optimal-allocation": "a pipeline of {nodes} stages",
     "optimal-hybrid": "{stages} stages on {nodes} nodes, up to {most} a stage",
 }
@@ -25,8 +26,9 @@ def headline(plan: Plan) -> str:
     if plan.strategy == "optimal-allocation" and plan.node_count == 1:
         words = _STRATEGY_WORDS["single-node"]
     most = max(len(stage.nodes) for stage in plan.stages)
-    chosen = "way and sparsity" if drops(plan) else "way"
-    shape = words.format(nodes=plan.node_count, stages=len(plan.stages), most=most, chosen=chosen)
+    shape = words.format(
+        nodes=plan.node_count, stages=len(plan.stages), most=most, chosen=_chosen(plan)
+    )
     predicted = plan.predicted
     text = (
         f"{shape}: {format_seconds(predicted.latency_s)} per input, "
@@ -39,6 +41,14 @@ def headline(plan: Plan) -> str:
     if predicted.energy_loss is not None:
         text += f", {predicted.energy_loss:.1%} of the weights' energy pruned"
     return text[0].upper() + text[1:]
+
+
+def _chosen(plan: Plan) -> str:
+    """What of each layer was chosen."""
+    layers = [layer for stage in plan.stages for layer in stage.layers]
+    in_ways = any(layer.way not in (None, "features") for layer in layers)
+    chosen = " and ".join(["way"] * in_ways + ["sparsity"] * drops(plan))
+    return f"{chosen} chosen per layer" if chosen else "all by features"
 
 
 def certificate_sentence(plan: Plan) -> str:
@@ -60,7 +70,7 @@ def _loses(plan: Plan) -> bool:
 
 def fewer_nodes_sentence(plan: Plan) -> str:
     """The best plan with fewer nodes, and why it is not the answer when it is not."""
-    alike = [a for a in plan.alternatives if a.strategy not in BESIDE]
+    alike = [a for a in plan.alternatives if a.strategy != beside(plan)]
     smaller = [a for a in alike if a.nodes < plan.node_count]
     fitting = [a for a in smaller if a.latency_s is not None]
     if plan.node_count == 1:

@@ -130,7 +130,9 @@ class Answer:
             "throughput": {"min_throughput_per_s": None},
         }[trade]
         asked = self.question.request
-        request = replace(asked, objective="latency", limits=asked.limits.model_copy(update=free))
+        limits = asked.limits.model_copy(update=free)
+        sparsity = asked.max_sparsity if trade == "throughput" else None
+        request = replace(asked, objective="latency", limits=limits, max_sparsity=sparsity)
         question = replace(self.question, request=request)
         return Answer(self.profile, question, self.own_accuracy, self)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from app.figures import ALONE, TRAINING, UNTRAINED, Figure, figures
 from app.inputs import accuracy_note
 from app.page.answer import Answer
 from app.page.show import ORIGIN_WORDS, table
@@ -90,6 +91,7 @@ def header(answer: Answer) -> None:
     st.header(plain(answer.title), anchor=False)
     st.caption(plain(answer.settings_sentence))
     st.markdown(f"#### {plain(headline(answer.plan))}", anchors=False)
+    _figures(answer)
     pinned = kept.pinned
     before = {number.name: number for number in numbers(pinned.answer)} if pinned else {}
     with st.container(horizontal=True, gap="small", key="metrics"):
@@ -109,6 +111,46 @@ def header(answer: Answer) -> None:
         )
     for warning in (*warnings(answer.plan), *notes):
         st.warning(plain(warning[:1].upper() + warning[1:] + "."))
+
+
+def _figures(answer: Answer) -> None:
+    """What one node takes, the best plan without training, and with it; the plan is one of them."""
+    alone, *others = figures(answer.plan)
+    with st.container(horizontal=True, gap="small", key="figures"):
+        for figure in (alone, *others):
+            name = figure.name[0].upper() + figure.name[1:]
+            st.metric(
+                f":green-badge[this plan] {name}" if figure.is_plan else name,
+                "–" if figure.latency_s is None else format_seconds(figure.latency_s),
+                delta=_about_figure(figure, alone),
+                delta_color="off",
+                delta_arrow="off",
+                help=_FIGURE_WORDS[figure.name],
+                border=True,
+                height="stretch",
+            )
+
+
+_FIGURE_WORDS = {
+    ALONE: "The whole model on the best single node.",
+    UNTRAINED: "The best plan that drops nothing: the weights stay as they are.",
+    TRAINING: "The best plan that drops features, for which the model must be trained: at the "
+    "limit of the side bar, or where none is given at the usual one, half a point (a tenth of the "
+    "weights' energy). Give that limit to make it the plan.",
+}
+
+
+def _about_figure(figure: Figure, alone: Figure) -> str:
+    if figure.latency_s is None:
+        return figure.note
+    parts = [
+        f"{format_rate(figure.throughput_per_s or 0.0)} /s",
+        count(figure.nodes or 1, "node"),
+        figure.note,
+    ]
+    if figure is not alone and alone.latency_s is not None and figure.nodes != 1:
+        parts.insert(0, f"{alone.latency_s / figure.latency_s:.3g}× as fast")
+    return ", ".join(filter(None, parts))
 
 
 def numbers(answer: Answer) -> Iterator[Number]:

@@ -8,21 +8,41 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.page.answer import Answer
-from app.tables import Cell, Table, plan_summary_table, tabulate
+from app.tables import (
+    Cell,
+    Table,
+    conversion_words,
+    layout_of,
+    plan_summary_table,
+    tabulate,
+    way_of,
+)
 from planner.case import Case
 from planner.cost.stage import StageCosts
 from planner.cost.table import CostTable
-from planner.domain.plan import KeptFeatures, Plan
+from planner.domain.layouts import Conversion, Layout, Way
+from planner.domain.plan import KeptFeatures, LayerPlan, Plan
 from planner.strategies.costed import cost_stages
 
 _COSTS = ("comm. (ms)", "comp. (ms)", "handed over (ms)")
 
 
 @dataclass(frozen=True)
+class Converted:
+    """A tensor that is brought to another layout, and how much is sent for that."""
+
+    tensor: str
+    source: Layout
+    target: Layout
+    moved_bytes: int
+
+
+@dataclass(frozen=True)
 class LayerPoint:
     """One layer that computes or exchanges something.
 
-    ``kept_features`` and ``sparsity`` are null where the layer exchanges no features;
+    ``kept_features`` and ``sparsity`` are null where the layer gathers no features, ``way`` and
+    ``layout`` where its stage has one node, ``until`` outside of runs of fused halos;
     ``executed_macs`` and ``wire_bytes`` are sums over the nodes.
     """
 
@@ -36,6 +56,10 @@ class LayerPoint:
     kept_features: KeptFeatures | None = None
     executed_macs: int = 0
     wire_bytes: int = 0
+    way: Way | None = None
+    layout: Layout | None = None
+    conversions: tuple[Converted, ...] = ()
+    until: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +89,10 @@ def uniform_stage(answer: Answer, sparsity: float) -> StageView:
     """Every exchange at one S_comm on all nodes, without layers that do nothing."""
     nodes = answer.request.max_nodes
     table = answer.case.table(answer.case.names(nodes), (sparsity,))
-    points = (_point(answer.case, table, row, None) for row in range(len(answer.profile.layers)))
+    gathers = (
+        LayerPlan(name=layer.name, nodes=nodes, way="features") for layer in answer.profile.layers
+    )
+    points = (_point(answer.case, table, row, layer) for row, layer in enumerate(gathers))
     return StageView(answer.case.names(nodes), _busy(points))
 
 
@@ -96,16 +123,17 @@ def _stages(case: Case, plan: Plan) -> Iterator[StageView]:
     received = (0.0, *costed.handovers_s)
     for stage, costs, received_s in zip(plan.stages, costed.stages, received, strict=True):
         points = (
-            _point(case, costs.table, row, layer.kept_features)
+            _point(case, costs.table, row, layer)
             for row, layer in enumerate(stage.layers, start=costs.rows.start)
         )
         yield StageView(stage.nodes, _busy(points), received_s)
 
 
-def _point(case: Case, table: CostTable, row: int, kept: KeptFeatures | None) -> LayerPoint:
+def _point(case: Case, table: CostTable, row: int, planned: LayerPlan) -> LayerPoint:
     """A layer of a table that has one option."""
     layer = case.profile.layers[row]
-    exchanged = len(table.node_names) > 1 and table.sparsifiable[row]
+    way = way_of(planned)
+    exchanged = way == "features" and table.sparsifiable[row]
     return LayerPoint(
         name=layer.name,
         op=layer.op,
@@ -114,10 +142,21 @@ def _point(case: Case, table: CostTable, row: int, kept: KeptFeatures | None) ->
         compute_s=float(table.compute_s[row, 0]),
         latency_s=float(table.latency_s[row, 0]),
         sparsity=float(table.comm_sparsity[row, 0]) if exchanged else None,
-        kept_features=kept,
+        kept_features=planned.kept_features,
         executed_macs=int(table.macs[row, 0].sum()),
         wire_bytes=int(table.wire_bytes[row, 0]),
+        way=way,
+        layout=layout_of(planned),
+        until=planned.until,
+        conversions=tuple(_converted(case, table.node_names, x) for x in planned.conversions),
     )
+
+
+def _converted(case: Case, nodes: tuple[str, ...], item: Conversion) -> Converted:
+    """A conversion with its bytes, those of every receiver."""
+    found = case.layouts(nodes).conversion(item.tensor, item.source, item.target)
+    moved = 0 if found is None else int(found.pairs.sum())
+    return Converted(item.tensor, item.source, item.target, moved)
 
 
 def _busy(points: Iterator[LayerPoint]) -> tuple[LayerPoint, ...]:
@@ -154,6 +193,11 @@ def layer_table(stages: Sequence[StageView]) -> Table:
             "comp. so far (ms)": lambda x: x[4] * 1e3,
             "MACs of all nodes": lambda x: x[2].executed_macs,
             "bytes on the wire": lambda x: x[2].wire_bytes,
+            "way": lambda x: x[2].way,
+            "output lies": lambda x: x[2].layout,
+            "fused up to": lambda x: x[2].until,
+            "conversions": lambda x: conversion_words(x[2]),
+            "conversion bytes": lambda x: sum(c.moved_bytes for c in x[2].conversions) or None,
             "S_comm": lambda x: x[2].sparsity,
             "kept features": lambda x: _kept(x[2].kept_features),
         },

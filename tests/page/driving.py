@@ -10,6 +10,8 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from app.kinds import Value
+from app.page.address import CONTROLS
 from tests.processor_time import HANG_S
 
 MAIN = Path(__file__).parents[2] / "app/page/main.py"
@@ -58,6 +60,17 @@ def texts(page: AppTest) -> str:
 
 def metrics(page: AppTest) -> dict[str, str]:
     return {metric.label: metric.value for metric in page.metric}
+
+
+def metric(page: AppTest, label: str) -> Any:
+    """The one number of a name."""
+    (found,) = [one for one in page.metric if one.label == label]
+    return found
+
+
+def values_of(page: AppTest) -> dict[str, Value]:
+    """Every control's value."""
+    return {key: x.kind.from_widget(page.session_state[key]) for key, x in CONTROLS.items()}
 
 
 def milliseconds(text: str) -> float:

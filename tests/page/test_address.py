@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.kinds import Flag, Kind, Number, OneOf, Text
+from app.kinds import Flag, Kind, Number, OneOf, SomeOf, Text
 from app.page import address as page
 from app.page.asking import question_of
 from app.settings import CSV_FILE, ENERGY_FILE, FILE, OWN_CLUSTER
@@ -41,6 +41,9 @@ def drawn(kind: Kind) -> st.SearchStrategy[page.Value]:
         return st.booleans()
     if isinstance(kind, OneOf):
         return st.sampled_from([word for word in kind.words if word not in FILES])
+    if isinstance(kind, SomeOf):
+        some = st.sets(st.sampled_from(kind.words), min_size=1)
+        return some.map(lambda chosen: ",".join(word for word in kind.words if word in chosen))
     assert isinstance(kind, Number)
     if kind.typed is int:
         values: st.SearchStrategy[page.Value] = st.integers(int(kind.low), int(kind.high))
@@ -97,6 +100,9 @@ def test_no_link_breaks_the_page(query: dict[str, str]) -> None:
         ("bandwidth", "0", "give a number from 1e-06"),
         ("limit", "inf", "give a number from 0"),
         ("overlap", "yes", "give 0 or 1"),
+        ("ways", "rows", "give some of features, positions, samples, sums, outputs, whole"),
+        ("ways", "", "give some of features, positions, samples, sums, outputs, whole"),
+        ("sparsity", "1.5", "give a number from 0 to 1 or none"),
         ("model", "<script>", "give one of"),
         ("hardware", "{", "is not JSON"),
         ("hardware", "x" * 7000, "7,000 characters; at most 6,000"),

@@ -21,7 +21,9 @@ ASKED = (
     ask_on_page("jetson-tx2-wifi", 2, exactly=True, share_inputs=True, accuracy_model=EQUAL,
                 max_accuracy_drop=1.0),
     ask_on_page("small-nodes", 3, accuracy_model="curve:deit-s-imagenet/equal",
-                max_accuracy_drop=0.5, objective="throughput"),
+                max_accuracy_drop=0.5, objective="throughput", ways=("features",)),
+    ask_on_page("small-nodes", 3, accuracy_model="none"),
+    ask_on_page("small-nodes", 2, accuracy_model="none", max_sparsity=0.9),
 )  # fmt: skip
 
 

@@ -116,6 +116,7 @@ DEIT_CURVE = "curve:deit-s-imagenet/equal"
                 objective="throughput",
                 accuracy_model=PUBLISHED,
                 max_accuracy_drop=0.5,
+                ways=("features",),
             ),
             [3, 5],
         ),
@@ -127,6 +128,7 @@ DEIT_CURVE = "curve:deit-s-imagenet/equal"
                 objective="throughput",
                 accuracy_model=DEIT_CURVE,
                 max_accuracy_drop=0.5,
+                ways=("features",),
             ),
             [3, 1],
         ),
@@ -158,6 +160,7 @@ def test_the_table_of_stages_says_who_runs_what_and_for_how_long() -> None:
         objective="throughput",
         accuracy_model=DEIT_CURVE,
         max_accuracy_drop=0.5,
+        ways=("features",),
     )
     answer = Answer(load_model("deit-s"), question)
     table = stage_table(answer)

@@ -169,6 +169,9 @@ CASES = {
         accuracy_model="none",
         min_throughput_per_s=0.5,
     ),
+    "ways": ask_on_page(
+        "small-nodes", 3, accuracy_model="none", ways=("features", "sums"), max_sparsity=0.9
+    ),
     "own": ask_on_page(unequal(), 3, accuracy_model="none"),
 }
 
@@ -205,8 +208,10 @@ def test_a_question_has_what_the_controls_say() -> None:
         "esp32-s3",
         4,
         accuracy_model="curve:resnet50-imagenet/equal-squares",
-        max_accuracy_drop=0.5,
     )
+    limited = question_of(values | {"limit": 0.5, "sparsity": 0.9, "ways": "features,sums"})
+    assert limited.request.limits.max_accuracy_drop == 0.5
+    assert (limited.request.max_sparsity, limited.request.ways) == (0.9, ("features", "sums"))
     values |= {"bandwidth": 1.0, "memory": 4.0, "medium": "full_duplex", "accuracy": "none"}
     asked = question_of(values)
     assert [asked.value(x) for x in ("bandwidth_bytes_per_s", "memory_bytes")] == [1e6, 4_000_000]

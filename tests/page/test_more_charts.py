@@ -42,8 +42,10 @@ def answer(model: str = "resnet50-eighth", nodes: int = 3, **asked: object) -> A
                 "objective": "throughput",
                 "max_accuracy_drop": 0.5,
                 "accuracy_model": "curve:deit-s-imagenet/equal",
+                "ways": ("features",),
             },
         ),
+        ("deit-s", {"exactly": True, "parallelism": "within-layer"}),
         (
             "resnet50",
             {"parallelism": "pipeline", "exactly": True, "count_input": True, "count_output": True},
@@ -86,7 +88,8 @@ def test_a_node_with_little_to_do_is_drawn_so() -> None:
     cluster = Cluster.model_validate(
         {"name": "pair", "nodes": [fast, slow], "link": {"bandwidth_bytes_per_s": 1e7}}
     )
-    question = ask_on_page(cluster, 2, exactly=True, parallelism="within-layer")
+    given = {"exactly": True, "parallelism": "within-layer", "ways": ("features",)}
+    question = ask_on_page(cluster, 2, **given)
     spans = timeline(Answer(load_model("resnet50-eighth"), question))
     busy = {
         node: sum(s.end_s - s.start_s for s in spans if (s.node, s.kind) == (node, "computation"))

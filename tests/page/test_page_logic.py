@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -16,10 +17,12 @@ from app.page.answer import Answer
 from app.page.asking import ask_on_page
 from app.words import headline
 from planner.accuracy.spreading import DEFAULT_RULE
+from planner.domain.layouts import WAYS
 from profiles.catalog import load_cluster, load_model
 from tests.page.driving import (
     go_to,
     good,
+    metric,
     metrics,
     milliseconds,
     opened,
@@ -41,9 +44,7 @@ def page() -> AppTest:
 
 
 def test_first_page_is_resnet50_on_four_small_nodes_as_the_planner_plans_it(page: AppTest) -> None:
-    question = ask_on_page(
-        cluster="small-nodes", nodes=4, accuracy_model=PUBLISHED, max_accuracy_drop=0.5
-    )
+    question = ask_on_page(cluster="small-nodes", nodes=4, accuracy_model=PUBLISHED, ways=WAYS)
     plan = Answer(load_model("resnet50"), question).plan
     assert plan.node_count == 4
     assert shown_headline(page) == headline(plan)
@@ -51,13 +52,24 @@ def test_first_page_is_resnet50_on_four_small_nodes_as_the_planner_plans_it(page
     assert "up to 4 nodes · B 37.5 MB/s · C 3.75 GMAC/s" in texts(page)
     shown = metrics(page)
     assert list(shown) == [
+        "One node alone",
+        ":green-badge[this plan] Without training",
+        "With training",
         "Latency",
         "Throughput",
         "Accuracy drop",
         "Memory per node",
         "Mean S_comm",
     ]
-    assert shown["Accuracy drop"] == "0.50 points"
+    assert shown["Accuracy drop"] == "0.00 points"
+    alone, best, trained, *_ = shown.values()
+    assert (alone, trained) == ("1.09 s", "122.5 ms")
+    assert best == shown["Latency"] and milliseconds(best) <= 309.7
+    about = [page.metric[index].delta for index in range(3)]
+    assert about[0] == "0.917 /s, 1 node"
+    assert re.fullmatch(r"3\.5\d× as fast, 3\.2\d /s, 4 nodes", about[1])
+    assert about[2] == "8.9× as fast, 8.16 /s, 4 nodes, 0.50 points lost"
+    assert "nothing dropped" in shown_headline(page) and "nothing dropped" in texts(page)
     assert len(page.get("plotly_chart")) == len(page.get("download_button")) == 3
     assert page.query_params == {}
 
@@ -109,7 +121,8 @@ def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest
     assert page.number_input(key="compute").value == preset.nodes[0].macs_per_s / 1e9
     assert page.number_input(key="nodes").value == len(preset.nodes)
     assert page.number_input(key="memory").value is None
-    good(page.number_input(key="limit").set_value(0.0).run())
+    good(page.button_group(key="ways").set_value(["features"]).run())
+    assert "only by features" in texts(page) and page.query_params["ways"] == "features"
     assert "Distributing does not pay here" in page.info[0].value
     assert "whole model on one node" in shown_headline(page)
     good(page.segmented_control(key="node_choice").set_value("exactly").run())
@@ -119,6 +132,8 @@ def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest
 
 def test_a_preset_with_memory_shows_it_and_it_binds(page: AppTest) -> None:
     page.selectbox(key="accuracy").set_value("none").run()
+    page.number_input(key="sparsity").set_value(1.0).run()  # dense weights are too large for these
+    page.button_group(key="ways").set_value(["features"]).run()
     good(page.selectbox(key="cluster").set_value("esp32-s3").run())
     assert page.number_input(key="memory").value == pytest.approx(8.912896)
     assert page.selectbox(key="medium").value == "shared"
@@ -136,7 +151,7 @@ def test_memory_that_nothing_fits_keeps_the_last_good_plan_and_can_be_undone(
     assert "no plan fits: memory of node-1 binds: its limit is 1,000,000 bytes" in unescaped(
         error.value
     )
-    assert "the smallest that works is" in error.value
+    assert re.search("the smallest that works is|what surely works is", error.value)
     assert "\n" not in error.value
     assert "last plan that worked" in page.info[0].value
     assert "no memory limit" in unescaped(page.info[0].value)
@@ -166,12 +181,45 @@ def test_undo_goes_back_through_all_good_states(page: AppTest) -> None:
     assert page.button(key="undo").disabled
 
 
-def test_without_an_accuracy_model_there_is_no_limit_and_a_warning(page: AppTest) -> None:
+def test_without_an_accuracy_model_nothing_is_dropped_unless_a_sparsity_is_given(
+    page: AppTest,
+) -> None:
+    before = metrics(page)["Latency"]
     good(page.selectbox(key="accuracy").set_value("none").run())
     assert page.number_input(key="limit").disabled
-    assert metrics(page)["Accuracy drop"] == "–"
-    assert "no accuracy model" in texts(page)
-    assert any("cutting all communication" in warning.value for warning in page.warning)
+    shown = metrics(page)
+    assert (shown["Latency"], shown["Accuracy drop"]) == (before, "–")
+    assert shown["With training"] == "–" and "no accuracy model" in page.metric[2].delta
+    assert "no accuracy model" in texts(page) and not page.warning
+    good(page.number_input(key="sparsity").set_value(0.9).run())
+    assert "up to 0.9 sparse" in texts(page)
+    shown = metrics(page)
+    assert (
+        milliseconds(shown["Latency"])
+        < milliseconds(before)
+        == milliseconds(shown["Without training"])
+    )
+    assert shown[":green-badge[this plan] With training"] == shown["Latency"]
+    assert any("what that costs is unknown" in warning.value for warning in page.warning)
+
+
+def test_a_limit_that_is_asked_for_makes_the_plan_that_must_be_trained(page: AppTest) -> None:
+    beside = metrics(page)["With training"]
+    good(page.number_input(key="limit").set_value(0.5).run())
+    shown = metrics(page)
+    assert shown["Latency"] == shown[":green-badge[this plan] With training"] == beside
+    assert shown["Accuracy drop"] == "0.50 points"
+    assert page.query_params == {"limit": "0.5"}
+    assert "at most 0.5 points lost" in texts(page) and "nothing dropped" not in texts(page)
+
+
+def test_ways_can_be_chosen_and_none_chosen_are_all(page: AppTest) -> None:
+    before = shown_headline(page)
+    good(page.button_group(key="ways").set_value(["sums", "positions"]).run())
+    assert page.query_params == {"ways": "positions,sums"}
+    assert "only by positions, sums" in texts(page)
+    good(page.button_group(key="ways").set_value([]).run())
+    assert page.query_params == {} and shown_headline(page) == before
 
 
 def test_a_curve_of_another_model_is_marked_assumed(page: AppTest) -> None:
@@ -223,6 +271,7 @@ def test_a_link_opens_the_page_that_wrote_it() -> None:
         "bandwidth_unit": "Mbit/s",
         "bandwidth": "160",
         "memory": "256",
+        "ways": "features",
         "objective": "throughput",
         "overlap": "1",
         "limit": "0.8",
@@ -250,11 +299,11 @@ def test_a_hostile_link_is_told_once_and_leaves_defaults() -> None:
 
 def test_a_pinned_plan_stands_beside_every_other(page: AppTest) -> None:
     good(page.button(key="pin").click().run())
-    a = page.metric[0].value
-    assert page.metric[0].delta == "as in A"
+    a = metric(page, "Latency").value
+    assert metric(page, "Latency").delta == "as in A"
     good(page.number_input(key="bandwidth").set_value(75.0).run())
-    assert f"(A: {a})" in page.metric[0].delta
-    assert page.metric[0].delta.startswith("-")
+    assert f"(A: {a})" in metric(page, "Latency").delta
+    assert metric(page, "Latency").delta.startswith("-")
     assert "B 37.5 MB/s → B 75 MB/s" in texts(page)
     rows = page.dataframe[0].value.set_index("number")
     assert rows.loc["latency (ms)", "A"] == pytest.approx(milliseconds(a), rel=1e-3)
@@ -262,7 +311,7 @@ def test_a_pinned_plan_stands_beside_every_other(page: AppTest) -> None:
     good(page.button(key="to_pinned").click().run())
     assert page.number_input(key="bandwidth").value == 37.5
     good(page.button(key="unpin").click().run())
-    assert page.metric[0].delta == "derived"
+    assert metric(page, "Latency").delta == "derived"
 
 
 def test_importing_the_page_needs_no_torch() -> None:

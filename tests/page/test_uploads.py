@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save
 from streamlit.testing.v1 import AppTest
 
-from app.page.address import CONTROLS, defaults
+from app.page.address import defaults
 from app.page.answer import Answer
 from app.page.asking import ask_on_page
 from app.page.saved import open_page, save_page
@@ -23,12 +23,14 @@ from tests.page.driving import (
     BYTES,
     go_to,
     good,
+    metric,
     metrics,
     milliseconds,
     opened,
     shown_headline,
     texts,
     unescaped,
+    values_of,
 )
 
 
@@ -50,7 +52,9 @@ def upload(page: AppTest, key: str, name: str, content: bytes) -> AppTest:
 def test_an_upload_is_profiled_planned_and_forgotten(page: AppTest, onnx_net) -> None:
     good(upload(page, "upload", "net.onnx", onnx_net()))
     assert page.header[0].value == "net on small\\-nodes"
-    assert metrics(page)["Accuracy drop"] == "–"
+    shown = metrics(page)
+    assert shown["Accuracy drop"] == shown["With training"] == "–"
+    assert "nothing dropped" in shown_headline(page) and not page.warning
     profile = go_to(page, "model").dataframe[0].value
     assert list(profile["layer"]) == ["first", "relu", "second"]
     assert profile["MACs"].sum() == 16 * 16 * 9 * (3 * 16 + 16 * 8)
@@ -108,15 +112,20 @@ def test_measured_times_take_the_place_of_derived_ones() -> None:
     good(upload(page, "times_upload", "times.csv", "\n".join(rows).encode()))
     assert "54 of" in texts(page)
     assert milliseconds(metrics(page)["Latency"]) > milliseconds(before)
-    assert page.metric[0].delta == "measured"
+    assert metric(page, "Latency").delta == "measured"
     upload(page, "times_upload", "times.csv", b"layer,device_type,seconds\nnobody,x,1\n")
     assert "layer 'nobody' is not in resnet50-eighth" in unescaped(page.error[0].value)
-    assert page.metric[0].delta == "derived"
+    assert metric(page, "Latency").delta == "derived"
 
 
 def test_sensitivities_of_ones_own_are_an_accuracy_model() -> None:
     page = opened(
-        model="resnet50-eighth", nodes="2", node_choice="exactly", parallelism="within-layer"
+        model="resnet50-eighth",
+        nodes="2",
+        node_choice="exactly",
+        parallelism="within-layer",
+        ways="features",
+        limit="0.5",
     )
     page.selectbox(key="accuracy").set_value("csv").run()
     assert "Without the file" in texts(page)
@@ -147,10 +156,17 @@ def weights_of(model: str) -> bytes:
 def test_weights_give_energy_limits_and_the_masks_of_the_export() -> None:
     content = weights_of("resnet50-eighth")
     page = opened(
-        model="resnet50-eighth", nodes="2", node_choice="exactly", parallelism="within-layer"
+        model="resnet50-eighth",
+        nodes="2",
+        node_choice="exactly",
+        parallelism="within-layer",
+        ways="features",
     )
     page.selectbox(key="accuracy").set_value("energy").run()
     good(upload(page, "energy_upload", "w.safetensors", content))
+    assert metrics(page)["Energy loss"] == "0.0%"
+    assert "10.0% of the weights' energy pruned" in metric(page, "With training").delta
+    good(page.number_input(key="energy_limit").set_value(0.1).run())
     assert metrics(page)["Energy loss"] == "10.0%"
     good(page.number_input(key="energy_limit").set_value(0.02).run())
     assert 1.5 < float(metrics(page)["Energy loss"].rstrip("%")) <= 2.0
@@ -163,7 +179,8 @@ def test_weights_give_energy_limits_and_the_masks_of_the_export() -> None:
 
 
 def test_the_zip_holds_what_the_command_line_writes() -> None:
-    question = ask_on_page("small-nodes", 2, accuracy_model="none")
+    given = {"accuracy_model": "none", "max_sparsity": 0.9, "ways": ("features",)}
+    question = ask_on_page("small-nodes", 2, **given)
     answer = Answer(load_model("resnet50-eighth"), question)
     masks = masks_of(answer, File("w.safetensors", weights_of("resnet50-eighth")))
     with zipfile.ZipFile(io.BytesIO(export_zip(answer, masks))) as archive:
@@ -171,6 +188,10 @@ def test_the_zip_holds_what_the_command_line_writes() -> None:
         assert {"plan.json", "layers.csv", "masks.safetensors", "README.md"} <= names
         assert json.loads(archive.read("plan.json")) == answer.plan.model_dump(mode="json")
     with zipfile.ZipFile(io.BytesIO(export_zip(answer, None))) as archive:
+        assert set(archive.namelist()) == {"plan.json", "layers.csv"}
+    lossless = Answer(load_model("resnet50-eighth"), ask_on_page("small-nodes", 2))
+    masks = masks_of(lossless, File("w.safetensors", weights_of("resnet50-eighth")))
+    with zipfile.ZipFile(io.BytesIO(export_zip(lossless, masks))) as archive:
         assert set(archive.namelist()) == {"plan.json", "layers.csv"}
 
 
@@ -193,7 +214,7 @@ def test_a_saved_page_brings_back_controls_and_files(page: AppTest, onnx_net) ->
     good(page.number_input(key="bandwidth").set_value(5.0).run())
     before = shown_headline(page)
     files = Files(page.session_state["_store"].files.profile)
-    values = {key: page.session_state[key] for key in CONTROLS}
+    values = values_of(page)
     text = save_page(values, files.profile, True, files)
     other = opened("export")
     good(upload(other, "page_upload", "mine.json", text.encode()))

@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from app.page.address import CONTROLS
 from app.page.answer import Answer
 from app.page.asking import question_of
 from app.page.views.trade_off import limits_of
@@ -23,11 +22,12 @@ from tests.page.driving import (
     shown_headline,
     texts,
     traces,
+    values_of,
 )
 
 
 def test_latency_shows_the_plan_or_a_baseline_and_what_binds() -> None:
-    page = opened()
+    page = opened(limit="0.5", ways="features")
     planned = traces(page, "layers")
     assert len(planned["communication"]["y"]) == 53
     assert min(planned["communication"]["y"]) > 0
@@ -42,7 +42,44 @@ def test_latency_shows_the_plan_or_a_baseline_and_what_binds() -> None:
     assert max(traces(page, "cumulative")["communication"]["y"]) == pytest.approx(
         sum(dense["communication"]["y"])
     )
-    assert page.query_params == {"layers": "dense"}
+    assert page.query_params == {"layers": "dense", "limit": "0.5", "ways": "features"}
+
+
+def test_a_strip_below_the_layers_says_how_each_runs_and_lies() -> None:
+    page = opened()
+    drawn = chart(page, "layers")
+    points = [
+        x
+        for trace in drawn["data"]
+        if trace.get("name", "").endswith("computation")
+        for x in trace["x"]
+    ]
+    rows = [trace for trace in drawn["data"] if trace["type"] == "bar"]
+    ways = {trace["name"]: trace for trace in rows if trace.get("showlegend", True)}
+    layouts = {trace["name"]: trace for trace in rows if not trace.get("showlegend", True)}
+    for of in (ways, layouts):
+        assert sorted(x for trace in of.values() for x in trace["x"]) == sorted(points)
+        colors = [trace["marker"]["color"] for trace in of.values()]
+        assert len(set(colors)) == len(colors) > 1
+    plan = Answer(load_model("resnet50"), question_of(values_of(page))).plan
+    planned = {layer.name: layer for layer in plan.stages[0].layers}
+    for way, trace in ways.items():
+        for name, _, said, lies, before in trace["customdata"]:
+            layer = planned[name]
+            fused = f", halos fused up to {layer.until}" if layer.until else ""
+            assert (said, layer.way) == (f"{way}{fused}", way)
+            assert lies == f"<br>its output lies: {layer.layout}"
+            assert before.count("→") == len(layer.conversions)
+    assert all(trace["yaxis"] == "y2" for trace in rows)
+    (mark,) = [x for x in drawn["data"] if x.get("name") == "conversion before it"]
+    (name, words) = mark["customdata"][0]
+    assert name == "classifier.0" or planned[name].conversions
+    assert "resnet.pooler: sums→features, 24.6 kB sent" in words
+
+
+def test_one_node_has_no_strip() -> None:
+    page = opened(nodes="1")
+    assert not [trace for trace in chart(page, "layers")["data"] if trace["type"] == "bar"]
 
 
 def test_latency_of_a_single_node_has_no_baseline_and_no_roofline() -> None:
@@ -65,7 +102,8 @@ def test_model_shows_every_layer_the_graph_and_what_was_counted() -> None:
 
 
 def test_plan_shows_stages_sparsity_timeline_memory_and_certificate() -> None:
-    page = opened("plan", model="deit-s", rule="equal", objective="throughput")
+    asked = {"objective": "throughput", "limit": "0.5", "ways": "features"}
+    page = opened("plan", model="deit-s", rule="equal", **asked)
     assert shown_headline(page).startswith("2 stages on 4 nodes, up to 3 a stage: ")
     stages = page.dataframe[0].value
     assert list(stages["nodes"]) == ["node-1 node-2 node-3", "node-4"]
@@ -83,7 +121,8 @@ def test_plan_shows_stages_sparsity_timeline_memory_and_certificate() -> None:
 
 def test_plan_of_one_node_exchanges_nothing_and_limits_are_marked() -> None:
     page = opened("plan", nodes="1", memory="512")
-    assert "nothing is exchanged" in texts(page)
+    assert "Every layer runs on one node." in texts(page)
+    assert "Nothing is dropped: the weights stay as they are" in texts(page)
     assert traces(page, "memory")["limit"]["x"] == [512]
 
 
@@ -105,14 +144,15 @@ def test_strategies_stand_side_by_side_on_one_to_eight_nodes() -> None:
 
 @pytest.mark.parametrize("trade", ("accuracy", "throughput"))
 def test_every_point_of_a_frontier_is_the_plan_under_its_limits(trade: str) -> None:
-    page = opened("trade-off", model="deit-s", points="3", trade=trade, rule="equal", nodes="3")
+    asked = {"rule": "equal", "nodes": "3", "ways": "features"}
+    page = opened("trade-off", model="deit-s", points="3", trade=trade, **asked)
     drawn = traces(page, "frontier")["best plans"]
-    asked = {key: page.session_state[key] for key in CONTROLS}
+    values = values_of(page)
     profile = load_model("deit-s")
-    found = Answer(profile, question_of(asked)).traded(trade).frontier(trade, 3)
+    found = Answer(profile, question_of(values)).traded(trade).frontier(trade, 3)
     assert [point.latency_s * 1e3 for point in found.points] == pytest.approx(drawn["y"])
     for point in found.points:
-        plan = Answer(profile, question_of({**asked, **limits_of(found, point)})).plan
+        plan = Answer(profile, question_of({**values, **limits_of(found, point)})).plan
         assert plan.predicted.latency_s == pytest.approx(point.latency_s)
     assert len(page.dataframe[0].value) == len(found.points)
 
@@ -124,7 +164,8 @@ def test_trade_off_without_an_accuracy_model_says_what_is_missing() -> None:
 
 
 def test_what_if_sweeps_and_says_what_a_target_takes() -> None:
-    page = opened("what-if", model="resnet50-eighth", accuracy="none")
+    asked = {"accuracy": "none", "sparsity": "1", "ways": "features"}
+    page = opened("what-if", model="resnet50-eighth", **asked)
     assert "Bandwidth: " in texts(page)
     times = traces(page, "sweep")["time per input"]["y"]
     assert times == sorted(times, reverse=True)
@@ -143,16 +184,24 @@ def test_what_if_sweeps_and_says_what_a_target_takes() -> None:
 
 
 def test_export_offers_the_shown_plan_and_its_command() -> None:
-    page = opened("export", bandwidth="30", overlap="1", nodes="2", node_choice="exactly")
+    asked = {"limit": "0.5", "ways": "features,positions"}
+    page = opened("export", bandwidth="30", overlap="1", nodes="2", node_choice="exactly", **asked)
     (command, *others) = [code.value for code in page.code]
     assert command == (
         "planner plan resnet50 --cluster small-nodes --bandwidth 30MB/s --nodes 2 "
-        "--accuracy-model curve:resnet50-imagenet/equal-squares --max-accuracy-drop 0.5 --overlap"
+        "--ways features,positions --accuracy-model curve:resnet50-imagenet/equal-squares "
+        "--max-accuracy-drop 0.5 --overlap"
     )
     assert [line.split()[1] for line in others] == ["compare", "pareto"]
+    assert all("--ways features,positions" in line for line in others)
     labels = [x.proto.label for x in page.get("download_button")]
     assert labels[:4] == ["plan.json", "layers.csv", "profile.json", "cluster.json"]
     assert labels[4:] == ["export.zip", "Save this page"]
+    assert page.file_uploader(key="weights_upload") is not None
+    plain = opened("export", nodes="2")
+    assert "no training is needed" in texts(plain)
+    assert [x.proto.label for x in plain.get("download_button")] == labels
+    assert "weights_upload" not in {x.key for x in plain.get("file_uploader")}
 
 
 def test_names_stay_text_in_every_view(onnx_net) -> None:

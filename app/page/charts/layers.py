@@ -22,6 +22,7 @@ from app.page.charts.style import (
     log_axis,
     ticks,
 )
+from app.page.charts.ways import add_strip, runs_in_ways, strip_axis
 from app.page.layer_view import LayerPoint, StageView, numbered
 from app.page.text import label
 from planner.domain.plan import KeptFeatures
@@ -29,6 +30,7 @@ from planner.units import format_seconds, format_si
 
 _WIDE = 0.16  # share of the layers from which a stage's mark is spelled out
 _MARKS_PX = 34  # height of the stages' marks above a chart
+_STRIP, _GAP = 0.19, 0.11  # shares of a chart's height for the strip and for its legend
 _UNDER = 3.0  # how far below the least time a zero is drawn, as a factor
 
 
@@ -41,7 +43,8 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
     """Communication against computation of every layer, on a log scale.
 
     A log axis has no zero: zeros are hollow markers on a line of their own below the rest. What
-    is handed from one stage to the next stands between their layers.
+    is handed from one stage to the next stands between their layers. Below, where any layer runs
+    on several nodes, a strip has the way of each.
     """
     points = [point for stage in stages for point in stage.points]
     moves = [stage.received_s for stage in stages]
@@ -68,9 +71,19 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
     _mark_stages(figure, stages)
     room = _MARKS_PX if len(stages) > 1 else 0
     shown_ticks = [floor, *ticks(lowest, highest)]
+    has_strip = runs_in_ways(stages)
+    if has_strip:
+        add_strip(figure, stages, "y2", "legend2")
+        figure.update_layout(
+            barmode="overlay",
+            xaxis_anchor="y2",
+            yaxis_domain=[_STRIP + _GAP, 1],
+            yaxis2=strip_axis(domain=[0, _STRIP]),
+            legend2=LEGEND | {"y": _STRIP + 0.01},
+        )
     return finish(
         figure,
-        height=380,
+        height=500 if has_strip else 380,
         margin={"l": 0, "r": 0, "t": 36 + room, "b": 0},
         legend=LEGEND | {"y": LEGEND["y"] + room / 280},
         hovermode="closest",

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.page.answer import Answer
 from app.page.charts.layers import cumulative, has_zeros, layer_times, roofed, roofline
+from app.page.charts.ways import runs_in_ways
 from app.page.controls import draw_control
 from app.page.layer_view import StageView, layer_table, plan_stages, uniform_stage
 from app.page.progress import finished
@@ -59,11 +60,17 @@ def _layers(answer: Answer, shown: DrawnStages) -> None:
     zeros = ""
     if has_zeros(points):
         zeros = " Hollow markers on the lowest line are zeros, for which a log scale has no place."
+    strip = ""
+    if runs_in_ways(shown.stages):
+        strip = (
+            " The strip: the way of each layer, hatched where halos are fused, and below it how "
+            "its output lies; triangles are conversions."
+        )
     chart(
         layer_times(shown.stages),
         layer_table(shown.stages),
         f"{count(len(points), 'layer').capitalize()} of {shown.whose}; layers that neither compute "
-        f"nor send are left out. {times_origin(answer)}{zeros}",
+        f"nor send are left out. {times_origin(answer)}{zeros}{strip}",
         key="chart_layers",
         alt=f"Communication and computation time of {count(len(points), 'layer')}, log scale",
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.figures import drops
 from app.page.answer import Answer
 from app.page.charts.layers import layer_sparsity
 from app.page.charts.timeline import gantt, memory
+from app.page.charts.ways import runs_in_ways, ways_strip
 from app.page.layer_view import layer_table, plan_stages, stage_table, timeline, timeline_table
 from app.page.show import chart, table
 from app.page.text import count, plain
 from app.page.views.latency import times_origin
 from app.tables import Table
 from app.words import certificate_sentence, fewer_nodes_sentence
+from planner.units import format_bytes
 
 _MOST_SPANS = 12_000  # that a browser still draws at once
 
@@ -24,22 +27,42 @@ def show(answer: Answer) -> None:
     if len(answer.plan.stages) > 1:
         st.subheader("Stages", anchor=False)
         table(stage_table(answer), key="table_stages", height="content")
+    _ways(answer)
     _sparsity(answer)
     _timeline(answer)
     _memory(answer)
     _alternatives(answer)
 
 
-def _sparsity(answer: Answer) -> None:
-    """What the plan chose to send, layer by layer."""
-    st.subheader("What each layer sends", anchor=False)
+def _ways(answer: Answer) -> None:
+    """How each layer runs, and what is brought to other layouts."""
+    st.subheader("How each layer runs", anchor=False)
     stages = plan_stages(answer)
-    if not any(point.sparsity is not None for stage in stages for point in stage.points):
-        st.info(
-            "This plan exchanges no features within layers."
-            if answer.plan.node_count > 1
-            else "One node runs everything: nothing is exchanged."
-        )
+    if not runs_in_ways(stages):
+        st.info("Every layer runs on one node.")
+        return
+    points = [point for stage in stages for point in stage.points]
+    moved = sum(x.moved_bytes for point in points for x in point.conversions)
+    brought = sum(len(point.conversions) for point in points)
+    sent = sum(point.wire_bytes for point in points)
+    chart(
+        ways_strip(stages),
+        layer_table(stages),
+        "Above the way of each layer, hatched where halos are fused; below how its output lies. "
+        "Triangles are conversions: "
+        f"{count(brought, 'tensor')} brought to another layout, {format_bytes(moved)} of the "
+        f"{format_bytes(sent)} that are sent within stages. Derived by the cost model.",
+        key="chart_ways",
+        alt="The way in which each layer runs, and the layout of what it makes",
+    )
+
+
+def _sparsity(answer: Answer) -> None:
+    """What the plan chose to drop, layer by layer."""
+    st.subheader("What each layer drops", anchor=False)
+    stages = plan_stages(answer)
+    if not drops(answer.plan):
+        st.info("Nothing is dropped: the weights stay as they are, and no training is needed.")
         return
     chart(
         layer_sparsity(stages),
@@ -103,10 +126,14 @@ def _alternatives(answer: Answer) -> None:
             other.nodes,
             None if other.latency_s is None else other.latency_s * 1e3,
             other.throughput_per_s,
+            other.accuracy_drop if other.energy_loss is None else other.energy_loss,
             other.reason,
         )
         for other in others
     )
-    columns = ("strategy", "nodes", "latency (ms)", "rate (1/s)", "why not")
-    footer = "The best of each shape under the same limits. Derived by the cost model."
+    columns = ("strategy", "nodes", "latency (ms)", "rate (1/s)", "loss", "why not")
+    footer = (
+        "The best of each shape under the same limits, and the best without training or with it. "
+        "Derived by the cost model."
+    )
     table(Table("alternatives", columns, rows, footer), key="table_alternatives", height="content")

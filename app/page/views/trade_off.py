@@ -100,7 +100,13 @@ def limits_of(found: ParetoFrontier, point: PlanSummary) -> dict[str, Value]:
     """The controls' values under which the best plan is a point of a frontier."""
     if found.trade == "throughput":
         down = Context(prec=_DIGITS, rounding=ROUND_FLOOR)
-        return {"min_throughput": float(down.create_decimal_from_float(point.throughput_per_s))}
+        least = float(down.create_decimal_from_float(point.throughput_per_s))
+        usual = point.plan.limits
+        return {
+            "min_throughput": least,
+            "limit": usual.max_accuracy_drop,
+            "energy_limit": usual.max_energy_loss,
+        }
     if point.energy_loss is not None:
-        return {"energy_limit": float(round_up(point.energy_loss, _DIGITS))}
-    return {"limit": float(round_up(point.accuracy_drop or 0.0, _DIGITS))}
+        return {"sparsity": None, "energy_limit": float(round_up(point.energy_loss, _DIGITS))}
+    return {"sparsity": None, "limit": float(round_up(point.accuracy_drop or 0.0, _DIGITS))}
