@@ -59,13 +59,15 @@ def test_a_strip_below_the_layers_says_how_each_runs_and_lies() -> None:
     layouts = {trace["name"]: trace for trace in rows if not trace.get("showlegend", True)}
     for of in (ways, layouts):
         assert sorted(x for trace in of.values() for x in trace["x"]) == sorted(points)
-        colors = [trace["marker"]["color"] for trace in of.values()]
-        assert len(set(colors)) == len(colors) > 1
+        looks = [str(trace["marker"]) for trace in of.values()]
+        assert len(set(looks)) == len(looks) > 1
     plan = Answer(load_model("resnet50"), question_of(values_of(page))).plan
     planned = {layer.name: layer for layer in plan.stages[0].layers}
-    for way, trace in ways.items():
+    for kind, trace in ways.items():
+        way, _, fusing = kind.partition(", ")
         for name, _, said, lies, before in trace["customdata"]:
             layer = planned[name]
+            assert (layer.until is not None) == (fusing == "fused halos")
             fused = f", halos fused up to {layer.until}" if layer.until else ""
             assert (said, layer.way) == (f"{way}{fused}", way)
             assert lies == f"<br>its output lies: {layer.layout}"

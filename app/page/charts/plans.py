@@ -32,12 +32,19 @@ from planner.units import format_rate, format_seconds
 
 _LINES = {  # strategy: colour, marker and dash; also told apart without colours
     "optimal": (SPARSITY, "star", "solid"),
+    "optimal-lossless": (SPARSITY, "star-triangle-up", "dash"),
     "disco-uniform": (COMMUNICATION, "circle", "dot"),
     "dense": (COMPUTATION, "square", "dash"),
     "independent-branches": (LIMIT, "triangle-up", "dashdot"),
     "pipeline-equal": (NEUTRAL, "x", "dot"),
     "ar-mdi": (HANDOVER, "diamond", "dash"),
     "optimal-allocation": (PRESENT, "cross", "solid"),
+    "rows": (PRESENT, "square", "dot"),
+    "tokens": (PRESENT, "square", "dot"),
+    "fused-rows": (PRESENT, "pentagon", "dash"),
+    "tensor-parallel": (LIMIT, "hexagon", "dot"),
+    "sequence-parallel": (HANDOVER, "bowtie", "dot"),
+    "data-parallel": (NEUTRAL, "hourglass", "dash"),
 }
 _MEASURES = {
     "latency": "time per input (ms)",

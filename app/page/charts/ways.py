@@ -41,14 +41,19 @@ def add_strip(figure: go.Figure, stages: Sequence[StageView], yaxis: str, legend
     points = [point for stage in stages for point in stage.points]
     numbered = list(enumerate(points, start=1))
     for way in (*WAYS, ALONE):
-        mine = [(x, p) for x, p in numbered if (p.way or ALONE) == way]
-        if mine:
-            _row(figure, way, mine, _WAY, {"yaxis": yaxis, "legend": legend})
+        for fused in (False, True):
+            mine = [
+                (x, p)
+                for x, p in numbered
+                if ((p.way or ALONE), p.until is not None) == (way, fused)
+            ]
+            more: dict[str, Any] = {"name": f"{way}{', fused halos' * fused}", "yaxis": yaxis, "legend": legend}
+            _row(figure, COLORS[way], mine, _WAY, more | {"marker_pattern_shape": "/" * fused})
     lying = [(x, p, p.layout) for x, p in numbered if p.layout]
     for layout in LAYOUTS:
         same = [(x, p) for x, p, found in lying if found == layout]
-        if same:
-            _row(figure, layout, same, _LAYOUT, {"yaxis": yaxis, "showlegend": False})
+        row = {"name": layout, "yaxis": yaxis, "showlegend": False}
+        _row(figure, COLORS[layout], same, _LAYOUT, row)
     brought = [(x, p) for x, p in numbered if p.conversions]
     if brought:
         figure.add_scatter(
@@ -93,23 +98,20 @@ def ways_strip(stages: Sequence[StageView]) -> go.Figure:
 
 def _row(
     figure: go.Figure,
-    name: str,
+    color: str,
     points: Sequence[tuple[int, LayerPoint]],
     place: tuple[float, float],
     more: dict[str, Any],
 ) -> None:
+    if not points:
+        return
     base, height = place
     figure.add_bar(
-        name=name,
         x=[x for x, _ in points],
         y=[height] * len(points),
         base=[base] * len(points),
         width=1,
-        marker={
-            "color": COLORS[name],
-            "line": {"width": 0},
-            "pattern": {"shape": ["/" if p.until else "" for _, p in points], "size": 5},
-        },
+        marker={"color": color, "line": {"width": 0}, "pattern": {"size": 5}},
         customdata=[
             [label(p.name), label(p.op), _way(p), _lies(p.layout), _conversions(p)]
             for _, p in points
