@@ -47,7 +47,8 @@ def add_strip(figure: go.Figure, stages: Sequence[StageView], yaxis: str, legend
                 for x, p in numbered
                 if ((p.way or ALONE), p.until is not None) == (way, fused)
             ]
-            more: dict[str, Any] = {"name": f"{way}{', fused halos' * fused}", "yaxis": yaxis, "legend": legend}
+            name = f"{way}{', fused halos' * fused}"
+            more: dict[str, Any] = {"name": name, "yaxis": yaxis, "legend": legend}
             _row(figure, COLORS[way], mine, _WAY, more | {"marker_pattern_shape": "/" * fused})
     lying = [(x, p, p.layout) for x, p in numbered if p.layout]
     for layout in LAYOUTS:
