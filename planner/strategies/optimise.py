@@ -20,12 +20,14 @@ from planner.errors import (
     SolverStoppedError,
 )
 from planner.solve.deadline import Deadline
-from planner.solve.problem import Choice, Result
+from planner.solve.layout_problem import AnyProblem
+from planner.solve.problem import NO_LIMIT, Choice, Result
 from planner.solve.solver import solve
 from planner.strategies.costed import cost_plan
 from planner.strategies.groups import Groups, all_groups, first_nodes, ring_order
 from planner.strategies.limits import SLACK, find_broken_limits
-from planner.strategies.problem_of import costs_of, levels_of, problem_of, stages_of
+from planner.strategies.problem_of import costs_of, in_layouts, levels_of, problem_of, stages_of
+from planner.strategies.ways.problem import LayoutCosts
 from planner.strategies.ways.runs import MAX_WINDOWS
 from planner.units import format_seconds
 
@@ -37,6 +39,8 @@ TRAINED = "optimal-trained"
 _SAME = 1e-9  # relative difference below which two objectives count as equal
 # Of a time limit for the plan itself; the rest is for what it is weighed against.
 _FIRST_SHARE = 0.7
+# Of a time limit, for the best plan that gathers features alone.
+_GATHERING_SHARE = 0.1
 
 
 def optimise(case: Case, request: Request) -> Plan:
@@ -171,6 +175,8 @@ def _solve_on(
         like = groups.scope, request.parallelism, request.ways, levels_of(case, request)
         known = case.once(("known", *like), list[Choice])
     problem = problem_of(case, costs, request)
+    if isinstance(costs, LayoutCosts) and request.solver == "auto" and _is_limited(problem):
+        known += _gathering(case, request, groups, costs, deadline)
     result = solve(problem, request.solver, deadline, tuple(known))
     if not costs.complete:
         result = _without_proof(result)
@@ -178,6 +184,29 @@ def _solve_on(
         return (), result
     known.append(result.choice)
     return stages_of(case, costs, result.choice), result
+
+
+def _is_limited(problem: AnyProblem) -> bool:
+    """Whether the search may have to be ended without a proof."""
+    limits = problem.max_loss, problem.max_bottleneck_s, problem.max_latency_s
+    small = bool((problem.memory_limit_bytes < NO_LIMIT).any())
+    return small or any(limit is not None for limit in limits)
+
+
+def _gathering(
+    case: Case, request: Request, groups: Groups, costs: LayoutCosts, deadline: Deadline
+) -> list[Choice]:
+    """The best plan whose layers all gather features: no plan in all ways should be slower."""
+    alone = replace(request, ways=("features",))
+    of = costs_of(case, groups, alone, deadline.share(_GATHERING_SHARE))
+    if isinstance(of, LayoutCosts):
+        return []
+    problem = problem_of(case, of, alone)
+    result = solve(problem, "auto", deadline.share(_GATHERING_SHARE))
+    if result.choice is None:
+        return []
+    choice = in_layouts(costs, of, case, result.choice)
+    return [] if choice is None else [choice]
 
 
 def _without_proof(result: Result) -> Result:

@@ -23,6 +23,7 @@ from planner.strategies.groups import Groups, describe
 from planner.strategies.ways.problem import (
     LayoutCosts,
     cost_in_layouts,
+    gathering_choice,
     layout_problem_of,
     layout_stages_of,
 )
@@ -311,6 +312,17 @@ def stages_of(case: Case, costs: GroupCosts | LayoutCosts, choice: Choice) -> tu
         options = np.where(_has_option(table, picked), picked, 0)
         plans.append(StagePlan(nodes=names, layers=layer_plans(table, options, rows)))
     return tuple(plans)
+
+
+def in_layouts(costs: LayoutCosts, of: GroupCosts, case: Case, choice: Choice) -> Choice | None:
+    """A choice among plans that gather features, as one among plans in all ways."""
+    if not (costs.complete and of.complete):
+        return None  # groups may have other numbers
+    picked = np.asarray(choice.options)[of.row]
+    tables = [of.tables[group] for group in choice.groups]
+    levels = [np.where(_has_option(table, picked), picked, 0) for table in tables]
+    starts = [case.units[unit].start for unit in choice.starts]
+    return gathering_choice(costs, starts, choice.groups, levels)
 
 
 def _has_option(table: CostTable, picked: NDArray[np.int64]) -> NDArray[np.bool_]:

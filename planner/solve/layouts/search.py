@@ -158,6 +158,9 @@ def _minimise_bottleneck(network: Network, found: Found) -> None:
     high_s = min(found.objective_s, caps.bottleneck_s)
     rest = StageRest(network)
     while True:
+        if found.objective_s <= 0:  # nothing is faster than no time at all
+            found.close()
+            return
         if found.choice is None:  # is there any plan at all?
             asked_s = min(high_s, float(np.finfo(np.float64).max))
         elif low_s >= high_s * (1 - _CLOSE):

@@ -24,7 +24,14 @@ from planner.strategies.groups import Groups, describe
 from planner.strategies.ways.costs import cost_arcs
 from planner.strategies.ways.options import Option
 from planner.strategies.ways.runs import Run, crowded_out, runs_that_pay
-from planner.strategies.ways.states import Boundary, LayoutGraph, layer_kinds, layout_graph
+from planner.strategies.ways.states import (
+    ALONE,
+    Arcs,
+    Boundary,
+    LayoutGraph,
+    layer_kinds,
+    layout_graph,
+)
 from planner.structure import last_uses
 
 MAX_RUNS = 12
@@ -338,6 +345,59 @@ def layout_stages_of(case: Case, costs: LayoutCosts, choice: Choice) -> tuple[St
         )
         plans.append(StagePlan(nodes=names, layers=found, arrives=_arrives(costs, start, choice)))
     return tuple(plans)
+
+
+def gathering_choice(
+    costs: LayoutCosts,
+    starts: Sequence[int],
+    groups: Sequence[int],
+    levels: Sequence[NDArray[np.int64]],
+) -> Choice | None:
+    """The choice of a plan whose layers all gather features; None where that is no choice here.
+
+    Parameters
+    ----------
+    costs : LayoutCosts
+    starts, groups : sequence of int
+        First layer and group of every stage.
+    levels : sequence of int arrays, shape (L,)
+        For every stage each layer's option of its group's cost table.
+    """
+    options: list[int] = []
+    stops = [*starts[1:], len(costs.graph.kind)]
+    for start, stop, group, level in zip(starts, stops, groups, levels, strict=True):
+        alone = len(costs.names[group]) == 1
+        state = ALONE if alone else _by_features(costs.graph.boundaries[start])
+        for row in range(start, stop):
+            arcs = costs.graph.kinds[int(costs.graph.kind[row])]
+            found = None if state is None else _gathers(arcs, state, int(level[row]))
+            if found is None:
+                return None
+            options.append(found)
+            state = int(arcs.after[found])
+    return Choice(starts=tuple(starts), groups=tuple(groups), options=np.array(options))
+
+
+def _by_features(boundary: Boundary) -> int | None:
+    """The state in which all live tensors lie by features."""
+    place: Holding = frozenset(("features",))
+    if not all(place in universe for universe in boundary.universes):
+        return None
+    at = zip(boundary.universes, boundary.strides, strict=True)
+    return 1 + sum(universe.index(place) * stride for universe, stride in at)
+
+
+def _gathers(arcs: Arcs, state: int, level: int) -> int | None:
+    """The arc from a state on which a layer gathers features at a level, without conversions."""
+    for arc in np.flatnonzero(arcs.before == state).tolist():
+        chosen = arcs.options[int(arcs.option[arc])]
+        if chosen is None:
+            return int(arc)
+        option, at = chosen
+        whole = option.reads[0] == "whole"
+        if option.way == "features" and not option.conversions and (at == level or whole):
+            return int(arc)
+    return None
 
 
 def _option(costs: LayoutCosts, row: int, choice: Choice) -> tuple[Option, int]:

@@ -251,6 +251,8 @@ class _Builder:
         for layer in profile.layers:
             for name in set(layer.inputs):
                 self._readers[name] = self._readers.get(name, 0) + 1
+        for name in profile.outputs:  # whoever asked for the output reads it too
+            self._readers[name] = self._readers.get(name, 0) + 1
         self._known: dict[Hashable, int] = {}
         self._options: dict[Hashable, list[Option]] = {}
         self.simplified = False
