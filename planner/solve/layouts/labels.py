@@ -24,6 +24,9 @@ from planner.solve.problem import Choice
 MAX_LABELS = 6_000_000
 """Labels beyond which a search is given up, and the integer program asked."""
 
+_WITH_MEMORY = 10
+"""So many times fewer where memory is limited: labels then differ in three columns or more."""
+
 _ROUNDING = 1e-12
 _PAIRS = 2048  # labels of one state that are compared in one block
 
@@ -176,7 +179,8 @@ class LabelSearch:
         pairs: Ints | None = None,
     ) -> Ints:
         """Number some new labels, and keep where they come from."""
-        if self._count + count > MAX_LABELS or self._deadline.passed:
+        most = MAX_LABELS if not self._positions else MAX_LABELS // _WITH_MEMORY
+        if self._count + count > most or self._deadline.passed:
             raise TooManyLabelsError
         none = np.full(count, -1, dtype=np.int64)
         self._parents.append(none if parents is None else parents)

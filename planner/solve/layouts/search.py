@@ -113,7 +113,7 @@ def _minimise_latency(network: Network, found: Found) -> None:
     rest = StageRest(network)
     wide = Caps(caps.latency_s, caps.bottleneck_s, caps.loss)
     with contextlib.suppress(TooManyLabelsError):
-        beam = min(_BEAM, MAX_LABELS // (2 * problem.layers))
+        beam = min(_BEAM, MAX_LABELS // (20 * problem.layers))
         near = LabelSearch(network, wide, bounds, found.deadline, rest, beam).best()
         if near is not None:
             found.offer(near)
