@@ -183,12 +183,12 @@ def ways_picture() -> str:
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
-MODELS = ("resnet50", "deit-s", "mobilenetv2-224", "swin-t", "gpt2")
+MODELS = ("resnet50", "deit-s", "mobilenetv2-224", "swin-t", "gpt2", "llama-3.1-8b")
 COUNTS = (2, 4, 8)
 FAMILIES: dict[str, tuple[Way, ...]] = {
     "DISCO, dense": ("features",),
-    "rows or tokens": ("positions", "samples", "one-node"),
-    "column and row pairs": ("features", "outputs", "sums"),
+    "rows or tokens (MoDNN, DeepThings)": ("positions", "samples", "one-node"),
+    "column and row pairs (Megatron-LM)": ("features", "outputs", "sums"),
     "all ways": WAYS,
 }
 

@@ -22,6 +22,21 @@ def test_generated_documents_are_fresh(script: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_pictures_of_the_ways_and_the_table_of_what_they_give_are_fresh() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "ways_pages.py"), "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_table_of_what_the_ways_give_never_worsens_with_more_ways() -> None:
+    page = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [\w.-]+ \| [248] \| (.*) \|$", page, flags=re.MULTILINE)
+    assert len(rows) == 18
+    for row in rows:
+        _, *narrow, best = (float(cell.replace(",", "")) for cell in row.split("|"))
+        assert best <= min(narrow)
+
+
 def test_readme_quotes_the_gains_that_the_results_page_shows() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
