@@ -48,8 +48,7 @@ class Split:
 def splits_of(case: Case) -> Iterator[Split]:
     """Those that make sense for a model."""
     profile = case.profile
-    of_maps = sum(layer.macs for layer in profile.layers if layer.op.startswith("conv"))
-    rows = 2 * of_maps > profile.totals.macs  # a network of maps, not of tokens
+    rows = not any(layer.op in ("attention", "matmul") for layer in profile.layers)
     if any(layer.positions is not None and layer.positions.parts for layer in profile.layers):
         yield Split("rows" if rows else "tokens", ("positions",), ("positions",))
         if rows:
