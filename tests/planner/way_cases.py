@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
+from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node, PairLink
 from planner.domain.layouts import WAYS, Conversion
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
-from planner.domain.settings import CostSettings
+from planner.domain.request import Request
+from planner.domain.settings import CostSettings, Limits
 from planner.structure import allocation_units
+from tests.planner.builders import linear_loss
+from tests.planner.spread_nets import random_net
 from tests.planner.ways_oracle import Choice, GroupOracle, WaysOracle
 
 LEVELS = (0.0, 0.5, 1.0)
@@ -134,3 +139,45 @@ def layer_plan(profile: ModelProfile, row: int, choice: Choice, nodes: int) -> L
         kept_features=choice.kept,
         until=profile.layers[choice.run[1] - 1].name if choice.run else None,
     )
+
+
+def random_case(rng: Random, most: int = 4) -> tuple[Case, Request]:
+    """A few layers on two or three nodes, and a question with limits of every kind or none."""
+    layers = rng.randint(2, most)
+    while True:
+        profile = random_net(rng, layers, samples=rng.choice([1, 1, 1, 2]))
+        if profile.totals.macs:
+            break
+    group = random_cluster(rng, rng.choice([2, 2, 3]))
+    if rng.random() < 0.4:
+        made = sum(layer.output_bytes for layer in profile.layers)
+        most_bytes = profile.totals.param_bytes + made
+        nodes = tuple(
+            node.model_copy(update={"memory_bytes": 20 + int(most_bytes * rng.uniform(0.2, 1.1))})
+            if rng.random() < 0.8
+            else node
+            for node in group.nodes
+        )
+        group = group.model_copy(update={"nodes": nodes})
+    loss = rng.choice([0.0, 0.3, 0.55, 1.1]) if rng.random() < 0.4 else None
+    ways = WAYS
+    if rng.random() < 0.2:
+        ways = tuple(way for way in WAYS if rng.random() < 0.6) or ("features",)
+    request = Request(
+        rng.randint(1, len(group.nodes)) if rng.random() < 0.15 else len(group.nodes),
+        rng.choice(["hybrid", "hybrid", "hybrid", "within-layer", "pipeline"]),
+        rng.choice(["latency", "latency", "throughput"]),
+        Limits(max_accuracy_drop=loss),
+        exactly=rng.random() < 0.1,
+        ways=ways,
+        max_sparsity=rng.choice([None, None, None, 0.5]),
+    )
+    return Case(profile, group, random_settings(rng), linear_loss(profile), levels=LEVELS), request
+
+
+def limited(rng: Random, request: Request, best_s: float) -> Request:
+    """The request with a limit on time that some plans keep, or none."""
+    near = best_s * rng.choice([0.9, 1.1, 1.4])
+    latency = (request.objective == "latency") == (rng.random() < 0.2)
+    limit = {"max_latency_s": near * 1.5} if latency else {"min_throughput_per_s": 1 / near}
+    return replace(request, limits=request.limits.model_copy(update=limit))
