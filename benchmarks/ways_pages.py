@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import planner
-from planner.domain.layouts import WAYS, Way
-from planner.errors import InfeasibleError, SolverStoppedError
-from profiles.catalog import load_model
+from planner.strategies.compare import ComparisonRow
 
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- made by benchmarks/ways_pages.py -->", "<!-- made until here -->"
@@ -185,44 +183,40 @@ def ways_picture() -> str:
 
 MODELS = ("resnet50", "deit-s", "mobilenetv2-224", "swin-t", "gpt2", "llama-3.1-8b")
 COUNTS = (2, 4, 8)
-FAMILIES: dict[str, tuple[Way, ...]] = {
-    "DISCO, dense": ("features",),
-    "rows or tokens (MoDNN, DeepThings)": ("positions", "samples", "one-node"),
-    "column and row pairs (Megatron-LM)": ("features", "outputs", "sums"),
-    "all ways": WAYS,
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "dense": ("dense",),
+    "rows": ("rows", "tokens"),
+    "fused": ("fused-rows",),
+    "pairs": ("tensor-parallel",),
+    "chosen": ("optimal-lossless",),
 }
-
-
-def cell(model: str, nodes: int, ways: tuple[Way, ...]) -> str:
-    """Milliseconds of the best stage on so many nodes; a star where the proof is not closed."""
-    try:
-        plan = planner.plan(
-            model,
-            "small-nodes",
-            nodes=nodes,
-            parallelism="within-layer",
-            ways=ways,
-            time_limit_s=60.0,
-        )
-    except (InfeasibleError, SolverStoppedError):
-        return "–"
-    proven = plan.certificate is not None and plan.certificate.status == "optimal"
-    return f"{plan.predicted.latency_s * 1e3:,.1f}{'' if proven else '*'}"
+"""Of the table: rows of a comparison."""
 
 
 def table() -> str:
     """What each family of ways gives, model by model."""
     lines = [
-        f"| model | nodes | one node | {' | '.join(FAMILIES)} |",
-        f"|{'---|' * (3 + len(FAMILIES))}",
+        f"| model | nodes | one node | {' | '.join(COLUMNS)} |",
+        f"|{'---|' * (3 + len(COLUMNS))}",
     ]
     for model in MODELS:
-        case = planner.make_case(load_model(model), "small-nodes")
-        alone = planner.plan(case, nodes=1).predicted.latency_s
+        found = planner.compare(model, "small-nodes", nodes=COUNTS)
+        rows = {(row.strategy, row.nodes): row for row in found.rows}
+        alone = _cell(rows["single-node", 1])
         for nodes in COUNTS:
-            cells = [cell(model, nodes, ways) for ways in FAMILIES.values()]
-            lines.append(f"| {model} | {nodes} | {alone * 1e3:,.1f} | {' | '.join(cells)} |")
+            cells = []
+            for strategies in COLUMNS.values():
+                row = next((rows[x, nodes] for x in strategies if (x, nodes) in rows), None)
+                cells.append("–" if row is None else _cell(row))
+            lines.append(f"| {model} | {nodes} | {alone} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(row: ComparisonRow) -> str:
+    """Milliseconds; a star where the best plan is not proven."""
+    if row.latency_s is None:
+        return "–"
+    return f"{row.latency_s * 1e3:,.1f}{'' if row.status in (None, 'optimal') else '*'}"
 
 
 def main() -> int:

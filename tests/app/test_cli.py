@@ -29,8 +29,12 @@ STRATEGIES = {
     "pipeline-equal",
     "ar-mdi",
     "ar-mdi-macs",
+    "rows",
+    "fused-rows",
+    "tensor-parallel",
     "optimal-allocation",
     "optimal-sparsity",
+    "optimal-lossless",
     "optimal",
 }
 

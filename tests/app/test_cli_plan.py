@@ -99,7 +99,7 @@ def test_stages_of_several_nodes_survive_a_file_and_an_export(tmp_path: Path) ->
 def test_fewer_nodes_than_allowed_are_named() -> None:
     done = planner("plan", "resnet50-eighth", "--max-nodes", "3")
     assert done.code == 0
-    assert re.search(r"Best with fewer nodes: optimal-sparsity on 2, [\d.]+ ms per input", done.out)
+    assert re.search(r"Best with fewer nodes: optimal-lossless on 2, [\d.]+ ms per input", done.out)
 
 
 MEMORY = (

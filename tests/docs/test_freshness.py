@@ -28,12 +28,13 @@ def test_the_pictures_of_the_ways_and_the_table_of_what_they_give_are_fresh() ->
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_table_of_what_the_ways_give_never_worsens_with_more_ways() -> None:
+def test_no_family_of_ways_beats_the_ways_that_were_chosen() -> None:
     page = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [\w.-]+ \| [248] \| (.*) \|$", page, flags=re.MULTILINE)
     assert len(rows) == 18
     for row in rows:
-        _, *narrow, best = (float(cell.replace(",", "")) for cell in row.split("|"))
+        cells = [cell.strip().replace(",", "") for cell in row.split("|")]
+        *narrow, best = (float(cell) for cell in cells if cell != "–")
         assert best <= min(narrow)
 
 
