@@ -30,6 +30,7 @@ from planner.solve.problem import NO_LIMIT, Choice
 
 _MULTIPLIERS = 40
 _FIRST = 1e-2  # of a known bottleneck: where the search for a smaller one begins
+_GIVEN_UP = 4  # bottlenecks that may be left undecided, each below the one before
 _CLOSE = 1e-3  # relative: nearer than this, only the next smaller one is asked for
 _ROUNDING = 1e-12
 _OTHERS = 6
@@ -157,30 +158,53 @@ def _minimise_bottleneck(network: Network, found: Found) -> None:
         return
     high_s = min(found.objective_s, caps.bottleneck_s)
     rest = StageRest(network)
-    while True:
+    open_s = np.inf  # of what was asked and given up, the least
+    given_up = 0
+    while given_up < _GIVEN_UP:
         if found.objective_s <= 0:  # nothing is faster than no time at all
             found.close()
             return
-        if found.choice is None:  # is there any plan at all?
+        top_s = min(high_s, open_s)
+        if found.choice is None and np.isinf(open_s):  # is there any plan at all?
             asked_s = min(high_s, float(np.finfo(np.float64).max))
-        elif low_s >= high_s * (1 - _CLOSE):
+        elif low_s >= top_s * (1 - _CLOSE):
+            if open_s <= high_s:
+                return
             asked_s = high_s * (1 - PROVEN_GAP)
         else:
-            asked_s = float(np.sqrt(max(low_s, high_s * _FIRST) * high_s))
+            asked_s = float(np.sqrt(max(low_s, top_s * _FIRST) * top_s))
         within = Caps(caps.latency_s, asked_s, caps.loss)
-        search = LabelSearch(network, within, bounds, found.deadline, rest)
-        choice = search.best()
-        if choice is None:
-            low_s = max(low_s, asked_s)
-            found.bound_s = min(max(found.bound_s, asked_s), found.objective_s)
-            if found.choice is None or asked_s >= high_s * (1 - 2 * PROVEN_GAP):
-                found.close()
-                return
-        else:
+        choice, complete = _look_within(network, within, bounds, found, rest)
+        if choice is not None:
             value = found.offer(choice)
             if value.violations or value.objective_s > asked_s * (1 + _ROUNDING):
                 raise InconsistentResultError(f"labels below {asked_s:.9g} s end in {value}")
             high_s = found.objective_s
+        elif not complete:
+            open_s, given_up = asked_s, given_up + 1
+        else:
+            low_s = max(low_s, asked_s)
+            found.bound_s = min(max(found.bound_s, asked_s), found.objective_s)
+            sure = np.isinf(open_s) or open_s > high_s
+            if sure and (found.choice is None or asked_s >= high_s * (1 - 2 * PROVEN_GAP)):
+                found.close()
+                return
+
+
+def _look_within(
+    network: Network, within: Caps, bounds: list[Bound], found: Found, rest: StageRest
+) -> tuple[Choice | None, bool]:
+    """A plan within the caps, and whether there is none if none was found.
+
+    Where there are too many labels, the most promising of them are followed.
+    """
+    beam = min(_BEAM, MAX_LABELS // (20 * network.problem.layers))
+    for kept in (None, beam):
+        with contextlib.suppress(TooManyLabelsError):
+            choice = LabelSearch(network, within, bounds, found.deadline, rest, kept).best()
+            if choice is not None or kept is None:
+                return choice, True
+    return None, False
 
 
 def take_fastest_of_equals(problem: LayoutProblem, found: Found, deadline: Deadline) -> None:
