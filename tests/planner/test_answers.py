@@ -19,7 +19,12 @@ from planner.solve.deadline import Deadline
 from planner.solve.solver import solve
 from planner.strategies.baselines import single_node, uniform
 from planner.strategies.groups import all_groups
-from planner.strategies.optimise import optimal_allocation, optimal_sparsity, optimise
+from planner.strategies.optimise import (
+    find_plan,
+    optimal_allocation,
+    optimal_sparsity,
+    optimise,
+)
 from planner.strategies.problem_of import cost_groups, problem_of
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import Net, best, chain, cluster, linear_loss
@@ -222,14 +227,13 @@ def test_input_and_output_share_a_shared_medium() -> None:
     case = Case(profile, cluster(2, macs_per_s=1e12, medium="shared"), settings_, levels=(0.0,))
     image, output = 64 * 4 * 4, 8 * 4 * 4
     exchanged = 8 * 4 * 4
-    gathered = Request(2, objective="throughput", ways=("features",))
-    plan, _ = optimal_sparsity(case, gathered)
+    plan, _ = optimal_sparsity(case, Request(2, objective="throughput"))
     assert plan is not None and plan.certificate is not None
     busy = (image + exchanged + output / 2) / 1e6
     assert plan.predicted.throughput_per_s == pytest.approx(1 / busy)
     assert plan.certificate.bound == pytest.approx(1 / busy)
     # both do everything: the source has the output then, and only the input is sent
-    plan, _ = optimal_sparsity(case, Request(2, objective="throughput"))
+    plan, _ = find_plan(case, Request(2, "within-layer", "throughput", exactly=True))
     assert plan is not None and plan.certificate is not None
     busy = image / 1e6
     assert plan.predicted.throughput_per_s == pytest.approx(1 / busy)

@@ -160,7 +160,7 @@ def test_prices_are_those_of_the_layers_own_problem() -> None:
     limits = Limits(max_accuracy_drop=1.0)
     # the layers' own problem, by themselves: one option each within the budget and each memory
     table = limited.table(limited.names(3))
-    best, _ = optimal_sparsity(limited, Request(3, limits=limits, ways=("features",)))
+    best, _ = optimal_sparsity(limited, Request(3, limits=limits))
     assert best is not None
     kept = np.array([layer.kept_features or 0 for layer in best.stages[0].layers], dtype=object)
     options = np.array(

@@ -19,6 +19,7 @@ from planner.accuracy.model import curve_model
 from planner.accuracy.scores import score_rules
 from planner.accuracy.spreading import SpreadingRule
 from planner.case import Case, sparsifiable_layers
+from planner.domain.layouts import WAYS
 from planner.domain.model_profile import ModelProfile
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
@@ -29,7 +30,7 @@ from planner.strategies.baselines import (
     split_baseline,
     uniform,
 )
-from planner.strategies.optimise import optimal_sparsity
+from planner.strategies.optimise import find_plan, optimal_sparsity
 from planner.structure import block_groups
 from profiles.catalog import load_cluster, load_curve, load_model
 
@@ -317,12 +318,12 @@ def test_at_the_loss_of_uniform_90_percent_the_rule_decides_the_gain(
     every_percent = tuple(percent / 100 for percent in range(101))
     case = Case(profile, head_mounted.cluster, loss_model=as_published, levels=every_percent)
     before = uniform(case, 2, 0.9).predicted
-    asked = Request(2, limits=Limits(max_accuracy_drop=0.3), ways=("features",))
+    asked = Request(2, limits=Limits(max_accuracy_drop=0.3))
     plan, _ = optimal_sparsity(case, asked)
     assert plan is not None
     assert before.latency_s / plan.predicted.latency_s == pytest.approx(gain, abs=0.05)
     # in every way no rule leaves less than DISCO's choice at the same loss
-    freely, _ = optimal_sparsity(case, Request(2, limits=Limits(max_accuracy_drop=0.3)))
+    freely, _ = find_plan(case, replace(asked, parallelism="within-layer", ways=WAYS))
     assert freely is not None
     assert freely.predicted.latency_s <= plan.predicted.latency_s * (1 + 1e-9)
     # the envelope promises no more

@@ -16,7 +16,8 @@ from planner.domain.settings import Limits
 from planner.errors import BadInputError, InfeasibleError
 from planner.solve.problem import Problem
 from planner.solve.solver import solve
-from planner.strategies.optimise import find_plan, objective_s, optimal_sparsity, optimise
+from planner.strategies.compare import compare
+from planner.strategies.optimise import find_plan, objective_s, optimise
 from tests.planner.builders import with_nodes
 from tests.planner.problems import problem_for
 from tests.planner.spread_nets import random_net
@@ -138,14 +139,24 @@ def test_a_time_that_nothing_keeps_is_named_with_the_least_that_works(seed: int)
     assert named == pytest.approx(least, rel=1e-5)
 
 
-def test_within_layer_plans_on_the_first_nodes_know_all_ways() -> None:
+def test_the_best_without_loss_beats_every_split_of_the_same_nodes() -> None:
+    """Whatever one way throughout takes, layer by layer nothing is slower."""
+    named = {"dense", "rows", "fused-rows", "tokens", "tensor-parallel", "sequence-parallel"}
+    named |= {"data-parallel"}
+    found = 0
     for seed in range(20):
-        case, request = random_case(Random(seed))
-        asked = replace(request, parallelism="within-layer", ways=WAYS)
+        rng = Random(seed)
+        case, _ = random_case(rng, 6)
+        case = replace(case, cluster=with_nodes(case.cluster, memory_bytes=None))
+        nodes = len(case.cluster.nodes)
         try:
-            one, _ = optimal_sparsity(case, asked)
-            other, _ = optimal_sparsity(case, replace(asked, ways=("features",)))
+            rows = {row.strategy: row for row in compare(case, Request(nodes), (nodes,)).rows}
         except BadInputError:
             continue
-        if other is not None:
-            assert one is not None and objective_s(one) <= objective_s(other) * SLACK
+        best_s = rows["optimal-lossless"].latency_s
+        for name in named & rows.keys():
+            found += 1
+            other_s = rows[name].latency_s
+            assert best_s is not None and other_s is not None
+            assert best_s <= other_s * SLACK, (seed, name)
+    assert found > 40
