@@ -154,8 +154,8 @@ def evaluate(problem: Problem, choice: Choice) -> Evaluation:
     return Evaluation(objective, tuple(violations))
 
 
-def find_structure_faults(problem: Problem, choice: Choice) -> list[str]:
-    """What is wrong with the cuts, the groups or the options, whatever they cost."""
+def find_stage_faults(problem: AnyProblem, choice: Choice) -> list[str]:
+    """What is wrong with the cuts and the groups, whatever runs in them."""
     found = []
     groups = np.array(choice.groups)
     if choice.starts[0] != 0 or any(
@@ -173,6 +173,13 @@ def find_structure_faults(problem: Problem, choice: Choice) -> list[str]:
     nodes = int(problem.nodes[groups].sum())
     if nodes > problem.max_nodes or (problem.all_nodes and nodes < problem.max_nodes):
         found.append(f"{nodes} nodes of {problem.max_nodes}")
+    return found
+
+
+def find_structure_faults(problem: Problem, choice: Choice) -> list[str]:
+    """What is wrong with the cuts, the groups or the options, whatever they cost."""
+    found = find_stage_faults(problem, choice)
+    groups = np.array(choice.groups)
     rows = np.repeat(groups, np.diff([*choice.starts, len(choice.options)]))
     if not problem.allowed[rows, np.arange(len(rows)), choice.options].all():
         found.append("an option that is not allowed")

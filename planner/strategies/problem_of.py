@@ -26,6 +26,7 @@ from planner.strategies.ways.problem import (
     gathering_choice,
     layout_problem_of,
     layout_stages_of,
+    memory_limits,
 )
 
 _COSTING_SHARE = 0.4  # of a time limit: groups that are not costed by then are left out
@@ -216,14 +217,11 @@ def _memory(
     case: Case, names: list[tuple[str, ...]], tables: list[CostTable], into: _Units
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Limits, shape (G, P), and stored weights and live bytes, shape (G, U, K, P)."""
-    nodes = {node.name: node for node in case.cluster.nodes}
-    positions = max(len(group) for group in names)
-    limits = np.full((len(names), positions), NO_LIMIT, dtype=np.int64)
-    shape = (len(names), into.units, into.options, positions)
+    limits = memory_limits(case, names)
+    shape = (len(names), into.units, into.options, limits.shape[1])
     weights, live = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     for group, (members, table) in enumerate(zip(names, tables, strict=True)):
         here = slice(len(members))
-        limits[group, here] = [nodes[name].memory_bytes or NO_LIMIT for name in members]
         into.fill(np.add, weights[group, ..., here], table.weight_bytes)
         into.fill(np.maximum, live[group, ..., here], table.live_bytes)
     return limits, weights, live

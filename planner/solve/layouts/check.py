@@ -6,28 +6,22 @@ import itertools
 
 import numpy as np
 
-from planner.solve.check import Evaluation, Times, cap, exceeds, loss_of, needed_bytes
+from planner.solve.check import (
+    Evaluation,
+    Times,
+    cap,
+    exceeds,
+    find_stage_faults,
+    loss_of,
+    needed_bytes,
+)
 from planner.solve.layout_problem import ALONE, START, Ints, LayoutProblem
 from planner.solve.problem import Choice
 
 
 def find_faults(problem: LayoutProblem, choice: Choice) -> list[str]:
     """What is wrong with the cuts, the groups or the states, whatever they cost."""
-    found = []
-    groups = np.array(choice.groups)
-    if choice.starts[0] != 0 or any(b <= a for a, b in itertools.pairwise(choice.starts)):
-        found.append("stages are out of order")
-    if problem.single_stage and len(groups) > 1:
-        found.append("more than one stage")
-    if not problem.follows[groups[:-1], groups[1:]].all():
-        found.append("a group behind one that it may not follow")
-    if np.any(problem.uses[groups].sum(axis=0) > problem.available):
-        found.append("a node in two stages")
-    nodes = int(problem.nodes[groups].sum())
-    if nodes > problem.max_nodes or (problem.all_nodes and nodes < problem.max_nodes):
-        found.append(f"{nodes} nodes of {problem.max_nodes}")
-    if any(problem.cut_kind[start - 1] < 0 for start in choice.starts[1:]):
-        found.append("a cut between layers that stay together")
+    found = find_stage_faults(problem, choice)
     for start, last, group in choice.runs():
         behind = -1
         for layer in range(start, last + 1):

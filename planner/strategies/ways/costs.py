@@ -18,9 +18,10 @@ from planner.cost.ways import MADE_IN, Work, work_of
 from planner.cost.work import work_s
 from planner.domain.layouts import Holding, Layout
 from planner.solve.layout_problem import LayerArcs
+from planner.strategies.ways.arcs import Arcs
 from planner.strategies.ways.options import Option
 from planner.strategies.ways.runs import held_in_run
-from planner.strategies.ways.states import Arcs, LayoutGraph
+from planner.strategies.ways.states import LayoutGraph
 from planner.structure import last_uses
 
 Floats = NDArray[np.float64]

@@ -21,17 +21,11 @@ from planner.solve.layout_problem import CutCosts, LayerArcs, LayoutProblem
 from planner.solve.problem import NO_LIMIT, Choice
 from planner.strategies.costed import layer_plans
 from planner.strategies.groups import Groups, describe
+from planner.strategies.ways.arcs import ALONE, Arcs, Boundary
 from planner.strategies.ways.costs import cost_arcs
 from planner.strategies.ways.options import Option
 from planner.strategies.ways.runs import Run, crowded_out, runs_that_pay
-from planner.strategies.ways.states import (
-    ALONE,
-    Arcs,
-    Boundary,
-    LayoutGraph,
-    layer_kinds,
-    layout_graph,
-)
+from planner.strategies.ways.states import LayoutGraph, layer_kinds, layout_graph
 from planner.structure import last_uses
 
 MAX_RUNS = 12
@@ -135,7 +129,7 @@ def cost_in_layouts(
             case.profile, case.layouts(several), ways, kinds, levels_of, runs, mixing_ways
         ),
     )
-    limits = _memory_limits(case, names)
+    limits = memory_limits(case, names)
     binds = bool((limits < most_bytes(case)).any())
     arcs = cost_arcs(case, names, ordered, graph, kinds, binds)
     between = groups.without_handovers() if single_stage else groups
@@ -178,7 +172,8 @@ def most_bytes(case: Case) -> int:
     return profile.totals.param_bytes + 3 * largest
 
 
-def _memory_limits(case: Case, names: list[tuple[str, ...]]) -> NDArray[np.int64]:
+def memory_limits(case: Case, names: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
+    """Memory of every group's nodes by position, shape (G, P)."""
     nodes = {node.name: node for node in case.cluster.nodes}
     limits = np.full((len(names), max(map(len, names))), NO_LIMIT, dtype=np.int64)
     for group, members in enumerate(names):
