@@ -226,14 +226,15 @@ def ways_of(plan: Plan) -> set[str | None]:
     return {layer.way for stage in plan.stages for layer in stage.layers}
 
 
-def test_where_all_weights_do_not_fit_the_optimum_changes_its_way() -> None:
+def test_where_all_weights_do_not_fit_the_optimum_changes_its_way(small_nodes: Case) -> None:
     """Rows hold all weights, features a share."""
-    case = Case(load_model("resnet50-quarter"), load_cluster("small-nodes").first(4))
+    case = replace(small_nodes, cluster=small_nodes.cluster.first(4))
     free = best(case, 4)
+    by_rows = predict(case, rows_throughout(case, 4)).memory_bytes
     most = max(free.predicted.memory_bytes.values()) // 2
+    assert min(by_rows.values()) > case.profile.totals.param_bytes * 9 // 10 > most
     tight = replace(case, cluster=with_nodes(case.cluster, memory_bytes=most))
-    plan, _ = find_plan(tight, Request(4))
-    assert plan is not None
+    plan = best(tight, 4)
     assert max(plan.predicted.memory_bytes.values()) <= most
     assert plan.predicted.latency_s > free.predicted.latency_s
     assert plan.stages != free.stages and (ways_of(plan) - {"positions"})
