@@ -71,3 +71,11 @@ def test_bad_frontiers_are_refused() -> None:
         frontier(Case(profile, cluster(2)), Request(2, limits=Limits()))
     with pytest.raises(InfeasibleError, match="no plan fits"):
         frontier(known, Request(2, limits=Limits(max_latency_s=1e-12)))
+
+
+def test_a_frontier_of_throughput_drops_nothing_unasked() -> None:
+    profile = chain(16, 32, 32, 16)
+    nodes = cluster([1e6, 2e6, 1.5e6], bandwidth_bytes_per_s=3e5)
+    case = Case(profile, nodes, loss_model=linear_loss(profile))
+    found = frontier(case, Request(3), "throughput", points=4)
+    assert all(not point.accuracy_drop for point in found.points)

@@ -92,10 +92,11 @@ def frontier(
             )
         return plan
 
-    # what is traded gets a limit, if a wide one: without any a model need not know a plan's loss
+    # what is traded gets a limit, if a wide one: without any nothing would be dropped
     field, widest_loss = _LOSS_LIMITS[case.loss_model.kind if case.loss_model else "accuracy"]
     given = getattr(request.limits, field)
-    most = {field: widest_loss if given is None else given} if case.loss_model else {}
+    traded = case.loss_model is not None and trade == "accuracy"
+    most = {field: widest_loss if given is None else given} if traded else {}
     fastest = best("latency", **most)
     metric = case.loss_model.metric if case.loss_model else None
     if fastest is None:
