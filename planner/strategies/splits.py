@@ -1,7 +1,7 @@
 """Published ways to split every layer, one row each in a comparison; nothing is dropped.
 
 Each is the fastest plan of one stage in which layers run in its ways alone; what none of them can
-run gathers features. See docs/ways.md for whose they are.
+run gathers features. See docs/plan.md for whose they are.
 """
 
 from __future__ import annotations
