@@ -84,6 +84,8 @@ def test_stages_are_marked_where_they_begin_and_end() -> None:
         assert [mark.hovertext for mark in marks] == ["stage 1: a, b", "stage 2: c"]
         (shade,) = figure.layout.shapes
         assert (shade.x0, shade.x1) == (6.5, 7.5)
+    strip = charts.ways_strip(stages)
+    assert [mark.text for mark in strip.layout.annotations] == ["stage 1<br>2 nodes", "2"]
     whole = charts.layer_times(stages[:1])
     assert not whole.layout.annotations and not whole.layout.shapes
 

@@ -31,6 +31,7 @@ from planner.units import format_seconds, format_si
 _WIDE = 0.16  # share of the layers from which a stage's mark is spelled out
 _MARKS_PX = 34  # height of the stages' marks above a chart
 _STRIP, _GAP = 0.19, 0.11  # shares of a chart's height for the strip and for its legend
+_STRIP_PX = 186  # height of a chart of a strip alone
 _UNDER = 3.0  # how far below the least time a zero is drawn, as a factor
 
 
@@ -95,6 +96,24 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
             "tickvals": shown_ticks,
             "ticktext": ["0", *(f"{tick:g}" for tick in shown_ticks[1:])],
         },
+    )
+
+
+def ways_strip(stages: Sequence[StageView]) -> go.Figure:
+    """The way of every layer and the layout of what it makes; numbered as in the times."""
+    figure = go.Figure()
+    add_strip(figure, stages, "y", "legend")
+    _mark_stages(figure, stages)
+    room = _MARKS_PX if len(stages) > 1 else 0
+    return finish(
+        figure,
+        height=_STRIP_PX + room,
+        barmode="overlay",
+        hovermode="closest",
+        margin={"l": 0, "r": 0, "t": 36 + room, "b": 0},
+        legend=LEGEND | {"y": LEGEND["y"] + room / (_STRIP_PX - 90)},
+        xaxis=layer_axis(sum(len(stage.points) for stage in stages)),
+        yaxis=strip_axis(),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from app.page.charts.style import FAINT, LEGEND, NEUTRAL, finish, layer_axis
+from app.page.charts.style import FAINT, NEUTRAL
 from app.page.layer_view import LayerPoint, StageView
 from app.page.text import label
 from planner.domain.layouts import LAYOUTS, WAYS, Layout
@@ -28,7 +28,6 @@ COLORS = {
 
 _WAY, _LAYOUT = (0.42, 0.58), (0.0, 0.28)  # base and height of the two rows
 _MARK = 0.35  # between them
-STRIP_PX = 96
 
 
 def runs_in_ways(stages: Sequence[StageView]) -> bool:
@@ -80,21 +79,6 @@ def strip_axis(**more: Any) -> dict[str, Any]:
         "zeroline": False,
         "fixedrange": True,
     } | more
-
-
-def ways_strip(stages: Sequence[StageView]) -> go.Figure:
-    """The strip alone."""
-    figure = go.Figure()
-    add_strip(figure, stages, "y", "legend")
-    return finish(
-        figure,
-        height=STRIP_PX + 90,
-        barmode="overlay",
-        hovermode="closest",
-        legend=LEGEND,
-        xaxis=layer_axis(sum(len(stage.points) for stage in stages)),
-        yaxis=strip_axis(),
-    )
 
 
 def _row(

@@ -6,9 +6,9 @@ import streamlit as st
 
 from app.figures import drops
 from app.page.answer import Answer
-from app.page.charts.layers import layer_sparsity
+from app.page.charts.layers import layer_sparsity, ways_strip
 from app.page.charts.timeline import gantt, memory
-from app.page.charts.ways import runs_in_ways, ways_strip
+from app.page.charts.ways import runs_in_ways
 from app.page.layer_view import layer_table, plan_stages, stage_table, timeline, timeline_table
 from app.page.show import chart, table
 from app.page.text import count, plain
