@@ -16,6 +16,7 @@ from app.page.text import count, plain
 from app.tables import Cell, Table, scaled
 from app.words import fewer_nodes_sentence, headline, warnings
 from planner.domain.cluster import Origin
+from planner.domain.settings import Objective
 from planner.units import format_bytes, format_rate, format_seconds
 
 _BESIDE = (
@@ -122,7 +123,7 @@ def _figures(answer: Answer) -> None:
             st.metric(
                 f":green-badge[this plan] {name}" if figure.is_plan else name,
                 "–" if figure.latency_s is None else format_seconds(figure.latency_s),
-                delta=_about_figure(figure, alone),
+                delta=_about_figure(figure, alone, answer.plan.objective),
                 delta_color="off",
                 delta_arrow="off",
                 help=_FIGURE_WORDS[figure.name],
@@ -140,7 +141,7 @@ _FIGURE_WORDS = {
 }
 
 
-def _about_figure(figure: Figure, alone: Figure) -> str:
+def _about_figure(figure: Figure, alone: Figure, objective: Objective) -> str:
     if figure.latency_s is None:
         return figure.note
     parts = [
@@ -149,7 +150,11 @@ def _about_figure(figure: Figure, alone: Figure) -> str:
         figure.note,
     ]
     if figure is not alone and alone.latency_s is not None and figure.nodes != 1:
-        parts.insert(0, f"{alone.latency_s / figure.latency_s:.3g}× as fast")
+        ratio = alone.latency_s / figure.latency_s
+        if objective == "throughput":
+            ratio = (figure.throughput_per_s or 0.0) / (alone.throughput_per_s or 1.0)
+        words = "as fast" if objective == "latency" else "the throughput"
+        parts.insert(0, f"{ratio:.3g}× {words}")
     return ", ".join(filter(None, parts))
 
 
