@@ -3,7 +3,7 @@
 >>> import planner
 >>> model = planner.profile("resnet50")
 >>> print(planner.plan(model, "small-nodes", max_nodes=2))
-resnet50 on small-nodes: 565.9 ms per input, 1.8 inputs/s, optimal-lossless on 2 nodes, optimal
+resnet50 on small-nodes: 565.9 ms per input, 1.77 inputs/s, optimal-lossless on 2 nodes, optimal
 
 Models and clusters may be named as on the command line, or be the objects themselves. Everything
 else is a keyword with the command line's default.

@@ -97,14 +97,14 @@ def sum_of(messages: Iterable[Messages], nodes: int) -> Messages:
 class GroupLayouts:
     """How the tensors of a model can lie on a group of nodes.
 
+    What is worked out of them is kept (`once`): it hangs on no link and on no speed but their
+    ratio, so that other clusters of like nodes find it again.
+
     Parameters
     ----------
     profile : ModelProfile
     shares : FeatureShares
         Ownership of features on the group; positions are cut by the same speeds.
-
-    What is worked out of them is kept (`once`): it hangs on no link and on no speed but their
-    ratio, so that other clusters of like nodes find it again.
     """
 
     def __init__(self, profile: ModelProfile, shares: FeatureShares) -> None:
