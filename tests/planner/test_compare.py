@@ -28,10 +28,14 @@ EVERY = {
     "split-then-aggregate@2",
     "split-then-aggregate@3",
     "pipeline-equal",
+    "rows",
+    "fused-rows",
+    "tensor-parallel",
     "ar-mdi",
     "ar-mdi-macs",
     "optimal-allocation",
     "optimal-sparsity",
+    "optimal-lossless",
 }
 
 
