@@ -18,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from playwright.sync_api import Browser
 
-from app.page import current, progress
+from app.page import asking, current, progress
 from tests.page.visiting import Visit
 from tests.processor_time import HANG_S
 
@@ -28,6 +28,9 @@ OURS = re.compile(r"(?:app/page|app/\w+\.py|planner/|profiles/)")
 
 OnnxNet = Callable[..., bytes]
 
+PLAN_S = 15.0
+"""For a plan, on a busy machine as well; what nothing fits is explained for no longer."""
+
 
 @pytest.fixture(autouse=True)
 def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +38,7 @@ def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(current, "PLAN_PATIENCE_S", HANG_S)
     monkeypatch.setattr(progress, "PATIENCE_S", HANG_S)
     monkeypatch.setattr(progress, "SETTLE_S", 0.0)
+    monkeypatch.setitem(asking._served, "time_limit_s", PLAN_S)
 
 
 @pytest.fixture(scope="session")

@@ -218,6 +218,7 @@ def frontier_chart(found: ParetoFrontier, plan: Plan) -> go.Figure:
         mode="lines+markers",
         line={"color": COMMUNICATION, "width": 2, "shape": "vh"},
         marker={"size": 12, "color": COMMUNICATION},
+        cliponaxis=False,
         unselected={"marker": {"opacity": 1}},  # the star tells which one was clicked
         customdata=[
             [

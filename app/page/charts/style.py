@@ -43,6 +43,7 @@ def add_present_plan(figure: go.Figure, x: float | None, latency_s: float) -> No
         x=[x],
         y=[latency_s * MS],
         mode="markers",
+        cliponaxis=False,
         marker={"size": 18, "symbol": "star-open", "color": LIMIT, "line": {"width": 3}},
         unselected={"marker": {"opacity": 1}},
         hovertemplate="the present plan: %{y:.4g} ms<extra></extra>",
