@@ -60,6 +60,8 @@ def test_they_are_the_rows_of_a_comparison() -> None:
     for row in rows[1:]:
         if row.strategy.startswith(("pipeline", "ar-mdi", "optimal")):
             continue
+        if row.strategy in ("rows", "tokens", "fused-rows", "tensor-parallel", "sequence-parallel"):
+            continue  # nothing is dropped: there is nothing to train
         sparsity = 0.5 if row.strategy in ("disco-uniform", "random") else None
         plan = baseline_plan(STUDY, 2, row.strategy, sparsity)
         assert plan.predicted.latency_s == row.latency_s
