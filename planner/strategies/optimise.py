@@ -174,6 +174,8 @@ def _solve_on(
     if costs.complete:
         like = groups.scope, request.parallelism, request.ways, levels_of(case, request)
         known = case.once(("known", *like), list[Choice])
+    if isinstance(costs, LayoutCosts) and costs.graph.simplified:
+        case.once(("simplified", groups.scope), lambda: True)
     problem = problem_of(case, costs, request)
     if isinstance(costs, LayoutCosts) and request.solver == "auto" and _is_limited(problem):
         known += _gathering(case, request, groups, costs, deadline)
@@ -266,6 +268,8 @@ def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) 
     if request.ways != ("features",) and not case.settings.share_inputs:
         ways = "every way" if request.ways == WAYS else "the ways " + ", ".join(request.ways)
         inside = f"{ways} of every layer, fused halos over up to {MAX_WINDOWS} of them; {inside}"
+        if any(case.known(("simplified", family.scope)) for family in families):
+            inside += "; where many tensors are alive, these lie in fewer layouts"
     return f"{what}; {used} of {groups}; on groups of two or more {inside}"
 
 
