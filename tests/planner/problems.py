@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,9 +19,12 @@ Memory = tuple[np.ndarray, np.ndarray, int]
 
 
 def problem_for(case: Case, request: Request) -> Problem:
-    """The problem of a request whose groups are few enough for one search."""
+    """The problem of a request whose groups are few enough for one search; layers gather."""
     (groups,) = all_groups(case, request.parallelism)
-    return problem_of(case, costs_of(case, groups, request, Deadline()), request)
+    asked = replace(request, ways=("features",))
+    problem = problem_of(case, costs_of(case, groups, asked, Deadline()), asked)
+    assert isinstance(problem, Problem)
+    return problem
 
 
 def choice_problem(
