@@ -6,8 +6,10 @@ import pytest
 
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import LayoutProblem
-from planner.solve.layouts.check import evaluate, times_of
+from planner.solve.layouts.bounds import Network
+from planner.solve.layouts.check import evaluate, most, times_of
 from planner.solve.layouts.door import minimise_in_layouts
+from planner.solve.layouts.labels import Caps, LabelSearch
 from planner.solve.problem import Result
 from tests.planner.layout_problems import random_problem
 
@@ -81,3 +83,22 @@ def misses_nothing(first: int) -> None:
         agrees(random_problem(seed, gains=seed % 2 == 0), "auto")
     for seed in range(first, first + 10):
         agrees(random_problem(seed), "ilp")
+
+
+def test_labels_weigh_the_latency_even_where_nothing_caps_it() -> None:
+    """Nothing is known of the latency before the first plan, and the bottleneck has a limit."""
+    compared = 0
+    for seed in range(600):
+        problem = random_problem(seed)
+        if problem.objective != "latency":
+            continue
+        most_s = problem.max_bottleneck_s or 0.2
+        problem = problem.but(max_latency_s=None, max_bottleneck_s=most_s)
+        within = Caps(bottleneck_s=most(most_s), loss=most(problem.max_loss))
+        found = LabelSearch(Network.of(problem), within, [], Deadline()).best()
+        best = minimise_in_layouts(problem, "exhaustive", Deadline()).objective_s
+        assert (found is None) == (best is None)
+        if found is not None:
+            assert evaluate(problem, found).objective_s == pytest.approx(best, rel=1e-9)
+            compared += 1
+    assert compared > 50

@@ -323,7 +323,7 @@ class LabelSearch:
     def _counts(self, column: int) -> bool:
         """Whether less of a column is better for what is asked."""
         if column == 0:
-            return not self._resources or np.isfinite(self._caps.latency_s)
+            return self._problem.objective == "latency" or np.isfinite(self._caps.latency_s)
         if column == 1:
             return bool(self._has_loss)
         return self._has_medium if column == 2 else True

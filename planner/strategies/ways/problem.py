@@ -159,7 +159,10 @@ def cost_in_layouts(
 
 
 def most_bytes(case: Case) -> int:
-    """More than any node can need of any plan: all weights, and live tensors thrice over."""
+    """No node of any plan needs more: all weights, live tensors in three layouts, what arrives.
+
+    Of one tensor that is not more than all nodes send: their parts of a sum, whole each.
+    """
     profile, last = case.profile, last_uses(case.profile)
     sizes = {spec.name: spec.bytes for spec in profile.inputs}
     live, largest = sum(sizes.values()), 0
@@ -169,7 +172,7 @@ def most_bytes(case: Case) -> int:
         largest = max(largest, live + layer.input_bytes)
         gone = {name for name in (*layer.inputs, layer.name) if 0 <= last[name] <= row}
         live -= sum(sizes[name] for name in gone)
-    return profile.totals.param_bytes + 3 * largest
+    return profile.totals.param_bytes + (3 + len(case.cluster.nodes)) * largest
 
 
 def memory_limits(case: Case, names: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
