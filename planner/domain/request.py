@@ -26,7 +26,7 @@ class Request:
         For the whole call, the making of costs included; the best plan so far is the answer then.
     ways : tuple of Way
         In which a layer may run on several nodes; *features* alone is DISCO. A layer that can run
-        in none of them gathers features.
+        in none of them gathers features; where they do not join, any layer may.
     max_sparsity : float, optional
         S_comm that layers may have without any limit on a loss (``--sparsity``). Without it,
         features are dropped only where a limit on a loss is given.

@@ -57,7 +57,7 @@ def test_features_alone_are_disco() -> None:
         assert plan.predicted.latency_s * 1e3 == pytest.approx(latency_ms, abs=0.05)
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "sums"])
+@pytest.mark.parametrize("way", WAYS)
 def test_one_way_alone_and_gathering_where_a_layer_has_none(way: Way) -> None:
     words = ("resnet50-eighth", "--nodes", "2", "--parallelism", "within-layer", "--ways", way)
     plan = planned("plan", *words, "--format", "json")

@@ -18,6 +18,7 @@ from planner.solve.problem import Problem
 from planner.solve.solver import solve
 from planner.strategies.compare import compare
 from planner.strategies.optimise import find_plan, objective_s, optimise
+from profiles.catalog import load_cluster, load_model
 from tests.planner.builders import with_nodes
 from tests.planner.problems import problem_for
 from tests.planner.spread_nets import random_net
@@ -160,3 +161,14 @@ def test_the_best_without_loss_beats_every_split_of_the_same_nodes() -> None:
             assert best_s is not None and other_s is not None
             assert best_s <= other_s * SLACK, (seed, name)
     assert found > 40
+
+
+@pytest.mark.parametrize("way", ["positions", "sums", "one-node"])
+def test_ways_that_do_not_join_are_no_reason_to_refuse(way: Way) -> None:
+    """SSD300's maps end in one row, and heads of all sizes wait for one concat."""
+    profile = load_model("ssd300-vgg16")
+    case = Case(profile, load_cluster("small-nodes").first(2))
+    asked = Request(2, "within-layer", exactly=True, ways=(way,), alternatives=False)
+    plan, result = find_plan(case, asked)
+    assert plan is not None and result.certificate.status == "optimal"
+    assert {layer.way for layer in plan.stages[0].layers} <= {way, "features"}

@@ -9,16 +9,12 @@ from functools import cached_property
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.domain.layouts import Holding
+from planner.solve.layout_problem import Ints
 from planner.strategies.ways.options import Option
 from planner.strategies.ways.runs import Run
 
-ALONE = 0
-"""The state of a group of one node, which holds everything."""
-
-Ints = NDArray[np.int64]
 Universe = tuple[Holding, ...]
 
 
@@ -82,6 +78,10 @@ class Boundary:
             )
             for name in names
         }
+
+    def is_added_up(self, state: int) -> bool:
+        """Whether no tensor lies as parts of a sum in a state."""
+        return not any("sums" in holding for holding in self.holdings(state).values())
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.case import Case
 from planner.cost.exchange import Links
@@ -17,15 +16,12 @@ from planner.cost.table import CostTable
 from planner.cost.ways import MADE_IN, Work, work_of
 from planner.cost.work import work_s
 from planner.domain.layouts import Holding, Layout
-from planner.solve.layout_problem import LayerArcs
+from planner.solve.layout_problem import Floats, Ints, LayerArcs
 from planner.strategies.ways.arcs import Arcs
 from planner.strategies.ways.options import Option
 from planner.strategies.ways.runs import held_in_run
 from planner.strategies.ways.states import LayoutGraph
 from planner.structure import last_uses
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _GATHERS, _NO_EXCHANGE = -1, -2  # in place of a work's number: the cost table has it
 

@@ -17,11 +17,11 @@ from planner.domain.layouts import LAYOUTS, Holding, Layout, Way
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.request import Request
 from planner.solve.deadline import Deadline, OutOfTimeError
-from planner.solve.layout_problem import CutCosts, LayerArcs, LayoutProblem
+from planner.solve.layout_problem import ALONE, CutCosts, LayerArcs, LayoutProblem
 from planner.solve.problem import NO_LIMIT, Choice
 from planner.strategies.costed import layer_plans
 from planner.strategies.groups import Groups, describe
-from planner.strategies.ways.arcs import ALONE, Arcs, Boundary
+from planner.strategies.ways.arcs import Arcs, Boundary
 from planner.strategies.ways.costs import cost_arcs
 from planner.strategies.ways.options import Option
 from planner.strategies.ways.runs import Run, crowded_out, runs_that_pay
@@ -231,10 +231,10 @@ def _cut(
     main = np.full(boundary.total, -1, dtype=np.int64)  # inside of a run no stage ends
     arrives: list[int] = []
     for number in range(1, boundary.count):
+        if not boundary.is_added_up(number):
+            continue
         holdings = boundary.holdings(number)
         state = [holdings[name] for name in boundary.live]
-        if any("sums" in holding for holding in state):
-            continue
         lies = tuple(_main(holding) for holding in state)
         main[number] = mains.setdefault(lies, len(mains))
         if len(mains) > len(arrives):
@@ -265,13 +265,12 @@ def _outputs(
             seconds[index], medium[index] = case.ends_s(group)[1], case.ends_medium_s(group)[1]
             continue
         for number in range(1, boundary.count):
-            state = boundary.holdings(number)
-            if any("sums" in holding for holding in state.values()):
+            if not boundary.is_added_up(number):
                 seconds[index, number] = np.inf
                 continue
             if not case.settings.count_output:
                 continue
-            lies = {name: _main(holding) for name, holding in state.items()}
+            lies = {name: _main(holding) for name, holding in boundary.holdings(number).items()}
             outputs = {name: lies.get(name, "whole") for name in case.profile.outputs}
             seconds[index, number], medium[index, number] = case.collect_s(group, outputs)
     return seconds, medium

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.cost.layouts import GroupLayouts
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import WHOLE, Holding, Layout, Way, holds, settled
 from planner.domain.model_profile import ModelProfile
 from planner.domain.positions import SAME
+from planner.solve.layout_problem import START, Ints
 from planner.strategies.ways.arcs import Arcs, Boundary, Joined, Step, Universe
 from planner.strategies.ways.options import Holdings, Option, options_of
 from planner.strategies.ways.runs import Run
@@ -31,8 +31,6 @@ more, tensors that the next layer does not find fresh lie neither on one node no
 sum; then none lies in two layouts at once; then those with the same last reader lie alike."""
 
 _SIMPLEST = 2
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,15 +118,37 @@ def layout_graph(
     mixing_ways : sequence of Way, optional
         Of layers that mix features, where these are not the same.
     """
-    mixing = tuple(ways if mixing_ways is None else mixing_ways)
-    builder = _Builder(profile, on, tuple(ways), mixing, kinds, levels_of, runs)
-    found = [builder.kind_of(row) for row in range(len(profile.layers))]
-    return LayoutGraph(
-        kinds=tuple(builder.made),
-        kind=np.array(found, dtype=np.int64),
-        boundaries=tuple(builder.boundaries),
-        simplified=builder.simplified,
-    )
+    of_all, of_mixing = tuple(ways), tuple(ways if mixing_ways is None else mixing_ways)
+    while True:
+        builder = _Builder(profile, on, of_all, of_mixing, kinds, levels_of, runs)
+        found = [builder.kind_of(row) for row in range(len(profile.layers))]
+        graph = LayoutGraph(
+            kinds=tuple(builder.made),
+            kind=np.array(found, dtype=np.int64),
+            boundaries=tuple(builder.boundaries),
+            simplified=builder.simplified,
+        )
+        if _leads_through(graph) or "features" in set(of_all) & set(of_mixing):
+            return graph
+        # each layer has one of the ways, but they do not join: any of them may gather features
+        of_all, of_mixing = _or_features(of_all), _or_features(of_mixing)
+
+
+def _or_features(ways: tuple[Way, ...]) -> tuple[Way, ...]:
+    return ways if "features" in ways else (*ways, "features")
+
+
+def _leads_through(graph: LayoutGraph) -> bool:
+    """Whether several nodes can run all layers, with nothing left to add up at the end."""
+    reached = np.zeros(graph.boundaries[0].total, dtype=np.bool_)
+    reached[START] = True
+    for kind, behind in zip(graph.kind, graph.boundaries[1:], strict=True):
+        arcs = graph.kinds[kind]
+        taken = reached[arcs.before]
+        reached = np.zeros(behind.total, dtype=np.bool_)
+        reached[arcs.after[taken]] = True
+    last = graph.boundaries[-1]
+    return any(last.is_added_up(state) for state in np.flatnonzero(reached).tolist())
 
 
 class _Builder:
