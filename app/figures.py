@@ -36,14 +36,9 @@ class Figure:
     is_plan: bool = False
 
 
-def drops(plan: Plan) -> bool:
-    """Whether any layer drops features, so that the model must be trained."""
-    return any(layer.sparsity for stage in plan.stages for layer in stage.layers)
-
-
 def beside(plan: Plan) -> str:
     """Strategy of the alternatives that drop nothing where the plan drops something, or that do."""
-    return LOSSLESS if drops(plan) else TRAINED
+    return LOSSLESS if plan.drops_features else TRAINED
 
 
 def figures(plan: Plan) -> tuple[Figure, Figure, Figure]:
@@ -113,7 +108,7 @@ def _alone(plan: Plan) -> Figure:
 
 
 def _untrained(plan: Plan) -> Figure:
-    if not drops(plan):
+    if not plan.drops_features:
         return _of_plan(UNTRAINED, plan)
     other = _find(plan, LOSSLESS)
     return Figure(UNTRAINED, note="not looked at") if other is None else _of_other(UNTRAINED, other)
@@ -121,7 +116,7 @@ def _untrained(plan: Plan) -> Figure:
 
 def _trained(plan: Plan) -> Figure:
     predicted = plan.predicted
-    if drops(plan):
+    if plan.drops_features:
         lost = _lost(predicted.accuracy_drop, predicted.energy_loss)
         return _of_plan(TRAINING, plan, lost or "what that costs is unknown")
     other = _find(plan, TRAINED)

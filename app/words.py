@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.figures import beside, drops
+from app.figures import beside
 from planner.domain.plan import Binding, Plan
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_bytes, format_rate, format_seconds, format_si
@@ -34,7 +34,7 @@ def headline(plan: Plan) -> str:
         f"{shape}: {format_seconds(predicted.latency_s)} per input, "
         f"{format_rate(predicted.throughput_per_s)} inputs/s"
     )
-    if not drops(plan):
+    if not plan.drops_features:
         return f"{text[0].upper()}{text[1:]}, nothing dropped"
     if predicted.accuracy_drop is not None:
         text += f", {predicted.accuracy_drop:.2f} points lost"
@@ -47,7 +47,7 @@ def _chosen(plan: Plan) -> str:
     """What of each layer was chosen."""
     layers = [layer for stage in plan.stages for layer in stage.layers]
     in_ways = any(layer.way not in (None, "features") for layer in layers)
-    chosen = " and ".join(["way"] * in_ways + ["sparsity"] * drops(plan))
+    chosen = " and ".join(["way"] * in_ways + ["sparsity"] * plan.drops_features)
     return f"{chosen} chosen per layer" if chosen else "all by features"
 
 
@@ -162,7 +162,7 @@ def frontier_sentence(found: ParetoFrontier) -> str:
 def warnings(plan: Plan) -> list[str]:
     """What a reader must know before trusting the plan."""
     found = []
-    if plan.accuracy_model is None and drops(plan):
+    if plan.accuracy_model is None and plan.drops_features:
         found.append("the plan drops features, and what that costs is unknown: no accuracy model")
     predicted = plan.predicted
     spread = (plan.accuracy_model or "").startswith("curve:")

@@ -10,7 +10,6 @@ import typer
 from app import options
 from app.asking import load_profile
 from app.export import NO_TRAINING, export_plan, find_masks, planned_model
-from app.figures import drops
 from app.progress import working
 from app.render import Format, emit, say
 from app.tables import Table
@@ -55,7 +54,7 @@ def export(
         raise BadInputError(
             "--model, --input-shape, --batch and --no-witness are for masks: give --weights FILE"
         )
-    if not (drops(found) if masks is None else masks.arrays):
+    if not (found.drops_features if masks is None else masks.arrays):
         say(f"note: {NO_TRAINING}")
     written = export_plan(found, to, masks)
     table = Table("written", ("file",), tuple((str(path),) for path in written))

@@ -159,11 +159,35 @@ class GroupLayouts:
         """Whether a tensor can be parted so."""
         return layout not in ("positions", "samples") or self.count(name, layout) > 0
 
-    def lies_like(self, holding: Holding, name: str, layout: Layout) -> bool:
-        """Whether a tensor that lies so alone has room for another one in a layout."""
+    def size(self, name: str) -> int:
+        """Bytes of a whole tensor."""
+        return self._bytes[name]
+
+    def writes_in_place(self, row: int, holding: Holding, layout: Layout) -> bool:
+        """Whether a layer's output takes the place of its first input, which lies so.
+
+        As `planner.cost.memory.activation_bytes` has it for features: it has no MACs, nothing
+        reads the input again, and that is as large and lies alike.
+        """
+        layer = self.profile.layers[row]
+        first = layer.inputs[0]
+        if layer.macs or self.last[first] != row or self.size(first) < layer.output_bytes:
+            return False
         if holding == WHOLE and layout == "features":
-            return bool(np.all(self.shares.owners[name] == REPLICATED))
+            return bool(np.all(self.shares.owners[layer.name] == REPLICATED))
         return holding == {layout}
+
+    def adding_bytes(self, name: str, target: Layout) -> Bytes:
+        """What each node holds until a tensor's parts are added up: its own and what it gets."""
+        found = self.conversion(name, "sums", target)
+        assert found is not None
+        held: Bytes = self.held_bytes(name, "sums") + found.pairs.sum(axis=0)
+        return held
+
+    def bytes_of(self, name: str, axis: Axis, positions: Mask) -> Bytes:
+        """Bytes of some positions of a tensor for each node, shape (n,)."""
+        held: Bytes = positions.sum(axis=1) * (self.size(name) // self.count(name, axis))
+        return held
 
     def held_bytes(self, name: str, layout: Layout) -> Bytes:
         """Bytes that each node holds of a tensor in a layout, shape (n,)."""

@@ -24,7 +24,6 @@ from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.positions import Geometry, Mask
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
-from planner.structure import last_uses
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,6 @@ def follow_steps(
 class _Walk:
     def __init__(self, on: GroupLayouts, first: int, arrives: Mapping[str, Layout]) -> None:
         self._on = on
-        self._last = last_uses(on.profile)
         self.holdings: dict[str, Holding] = {spec.name: WHOLE for spec in on.profile.inputs}
         for layer in on.profile.layers[:first]:
             self.holdings[layer.name] = frozenset((arrives.get(layer.name, "features"),))
@@ -98,7 +96,7 @@ class _Walk:
 
     def _free(self, row: int) -> None:
         """Forget what no layer behind this one reads."""
-        for name in [name for name in self.holdings if 0 <= self._last[name] <= row]:
+        for name in [name for name in self.holdings if 0 <= self._on.last[name] <= row]:
             del self.holdings[name]
 
     def step(self, row: int, plan: LayerPlan, behind: Sequence[LayerPlan]) -> Step:
@@ -138,12 +136,7 @@ class _Walk:
             exchange = self._enter_run(row, plan, behind, needs)
             work = replace(work, exchange=work.exchange + exchange)
         held = self._held()
-        in_place = (
-            layer.macs == 0
-            and self._last[layer.inputs[0]] == row
-            and int(on.held_bytes(layer.inputs[0], "whole")[0]) >= layer.output_bytes
-            and on.lies_like(self.holdings[layer.inputs[0]], layer.name, made_in)
-        )
+        in_place = on.writes_in_place(row, self.holdings[layer.inputs[0]], made_in)
         total = held + buffers + kept + (0 if in_place else output)
         for name in layer.inputs:
             self.holdings[name] = settled(self.holdings[name])
@@ -160,9 +153,7 @@ class _Walk:
             made = self._run.made.get(name) if self._run else None
             for layout in holding:
                 if made is not None and self._run and layout == self._run.axis:
-                    count = self._on.count(name, layout)
-                    whole = int(self._on.held_bytes(name, "whole")[0])
-                    total = total + made.sum(axis=1) * (whole // count)
+                    total = total + self._on.bytes_of(name, layout, made)
                 else:
                     total = total + self._on.held_bytes(name, layout)
         return total
@@ -182,8 +173,7 @@ class _Walk:
                     f"{item.source!r} to {item.target!r}"
                 )
             if item.source == "sums":
-                buffers = buffers + self._on.held_bytes(item.tensor, "sums")
-                buffers = buffers + found.pairs.sum(axis=0)
+                buffers = buffers + self._on.adding_bytes(item.tensor, item.target)
             self.holdings[item.tensor] = joined(holding, item.target)
             messages.append(found)
         return messages, buffers

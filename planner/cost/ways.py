@@ -205,7 +205,7 @@ def _by_positions(
     halos: list[Messages] = []
     read = np.zeros(on.nodes)
     for source, (name, layout) in enumerate(zip(layer.inputs, reads, strict=True)):
-        size = int(on.held_bytes(name, "whole")[0])
+        size = on.size(name)
         share = np.ones(on.nodes)
         if geometry.reads[source] is not None and on.count(name, axis):
             needed = on.needed(geometry, source, name, made, axis)

@@ -7,6 +7,7 @@ once: a conversion adds one, and is paid once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 from planner.domain.arrays import Frozen
@@ -57,6 +58,11 @@ def holds(holding: Holding, layout: Layout) -> bool:
     What every node holds whole is there in every layout, but not as parts of a sum.
     """
     return layout in holding or ("whole" in holding and layout != "sums")
+
+
+def main_layout(holding: Iterable[Layout]) -> Layout:
+    """The layout in which a tensor is handed on to other nodes: the first of `LAYOUTS`."""
+    return min(holding, key=LAYOUTS.index)
 
 
 def joined(holding: Holding, layout: Layout) -> Holding:

@@ -55,6 +55,11 @@ class StagePlan(Frozen):
         "features where it is not said",
     )
 
+    @property
+    def drops_features(self) -> bool:
+        """Whether any layer does not send all features, so that the model must be trained."""
+        return any(layer.sparsity for layer in self.layers)
+
 
 class Predicted(Frozen):
     """The cost model's word on a plan."""
@@ -173,6 +178,11 @@ class Plan(Frozen):
             f"{format_rate(self.predicted.throughput_per_s)} inputs/s, "
             f"{self.strategy} on {nodes}{status}"
         )
+
+    @property
+    def drops_features(self) -> bool:
+        """Whether any stage's layers drop features."""
+        return any(stage.drops_features for stage in self.stages)
 
     @property
     def node_count(self) -> int:

@@ -15,7 +15,7 @@ from planner.cost.stage import StageCosts
 from planner.cost.steps import cost_steps, follow_steps, in_ways
 from planner.cost.table import CostTable
 from planner.domain.cluster import Origin
-from planner.domain.layouts import LAYOUTS, Holding, Layout
+from planner.domain.layouts import Holding, Layout, main_layout
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
 from planner.errors import BadInputError
 
@@ -109,7 +109,7 @@ def _cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
     last, lies = found[-1]
     output_s, output_medium_s = case.ends_s(last.nodes)[1], case.ends_medium_s(last.nodes)[1]
     if lies:
-        outputs = {name: _main_layout(lies[name]) for name in case.profile.outputs}
+        outputs = {name: main_layout(lies[name]) for name in case.profile.outputs}
         if left := [name for name, layout in outputs.items() if layout == "sums"]:
             raise BadInputError(f"stages: the parts of the output {left[0]!r} are not added up")
         output_s, output_medium_s = case.collect_s(last.nodes, outputs)
@@ -153,16 +153,11 @@ def _handover_s(case: Case, before: _Found, after: _Found, stage: StagePlan) -> 
     alone = len(receiver.nodes) == 1
     tensors: list[tuple[str, Layout, Layout]] = []
     for name in case.crossing(cut):
-        has = _main_layout(lies[name]) if lies else "features"
+        has = main_layout(lies[name]) if lies else "features"
         if has == "sums":
             raise BadInputError(f"stages: {name!r} is handed over before its parts are added up")
         tensors.append((name, has, "whole" if alone else arrives.get(name, "features")))
     return case.handover_in_layouts_s(sender.nodes, receiver.nodes, tensors)
-
-
-def _main_layout(holding: Holding) -> Layout:
-    """The layout in which a tensor is handed on."""
-    return next(layout for layout in LAYOUTS if layout in holding)
 
 
 def predict(case: Case, stages: tuple[StagePlan, ...]) -> Predicted:

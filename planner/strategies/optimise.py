@@ -248,8 +248,8 @@ def _name_shape(stages: tuple[StagePlan, ...]) -> str:
         return "single-node" if len(stages) == 1 else "optimal-allocation"
     if len(stages) > 1:
         return "optimal-hybrid"
-    drops = any(layer.sparsity for layer in stages[0].layers)
-    return "optimal-sparsity" if drops or not in_ways(stages[0]) else LOSSLESS
+    (stage,) = stages
+    return "optimal-sparsity" if stage.drops_features or not in_ways(stage) else LOSSLESS
 
 
 def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.accuracy.interface import loss_limit
 from planner.case import Case
 from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
@@ -19,43 +18,37 @@ from planner.solve.deadline import Deadline, OutOfTimeError
 from planner.solve.layout_problem import AnyProblem
 from planner.solve.problem import NO_LIMIT, Choice, Problem
 from planner.strategies.costed import layer_plans
-from planner.strategies.groups import Groups, describe
+from planner.strategies.family import (
+    FamilyCosts,
+    costed_groups,
+    ends_of,
+    memory_limits,
+    what_is_asked,
+)
+from planner.strategies.groups import Groups
 from planner.strategies.ways.problem import (
     LayoutCosts,
     cost_in_layouts,
     gathering_choice,
     layout_problem_of,
     layout_stages_of,
-    memory_limits,
 )
 
 _COSTING_SHARE = 0.4  # of a time limit: groups that are not costed by then are left out
 
 
 @dataclass(frozen=True, eq=False)
-class GroupCosts:
-    """The costs of a family of groups as arrays, whatever the objective and the limits.
-
-    Arrays are over G groups, U units, K options and P positions in a group; see
-    `planner.solve.problem.Problem`, whose fields have the same names.
+class GroupCosts(FamilyCosts):
+    """The costs of a family of groups whose layers gather features, over U units and K options.
 
     Attributes
     ----------
-    groups : Groups
-    names : list of tuples of str
-        Nodes of every group, where its stage is the first.
-    tables : list of CostTable
     row : int array, shape (L,)
         The unit in which each layer is counted.
     unknown : bool array, shape (G, U, K)
         Options of which the loss model knows nothing.
-    complete : bool
-        False where time was up before all groups were costed.
     """
 
-    groups: Groups
-    names: list[tuple[str, ...]]
-    tables: list[CostTable]
     row: NDArray[np.int64]
     cuttable: NDArray[np.bool_]
     allowed: NDArray[np.bool_]
@@ -64,16 +57,10 @@ class GroupCosts:
     medium_s: NDArray[np.float64]
     loss: NDArray[np.float64]
     unknown: NDArray[np.bool_]
-    memory_limit_bytes: NDArray[np.int64]
     weight_bytes: NDArray[np.int64]
     live_bytes: NDArray[np.int64]
     transfer_s: NDArray[np.float64]
     transfer_medium_s: NDArray[np.float64]
-    input_s: NDArray[np.float64]
-    output_s: NDArray[np.float64]
-    input_medium_s: NDArray[np.float64]
-    output_medium_s: NDArray[np.float64]
-    complete: bool
 
 
 def cost_groups(
@@ -99,23 +86,20 @@ def cost_groups(
     """
     tables = _tables(case, groups, levels, deadline)
     complete = len(tables) == len(groups.uses)
-    if not complete:
-        groups = groups.keep(sorted(tables))
-    ordered = [tables[group] for group in sorted(tables)]
-    names = [groups.members((group,))[0] for group in range(len(ordered))]
+    groups, names, ordered = costed_groups(groups, tables)
     row, cuttable = _unit_rows(case, ordered)
     into = _Units(row, len(case.units), len(levels))
     busy = [busy_s(table.comm_s, table.compute_s, case.settings.overlap) for table in ordered]
     losses = [case.loss(table) for table in ordered]
-    memory_limit, weights, live = _memory(case, names, ordered, into)
+    limits = memory_limits(case, names)
+    weights, live = _memory(ordered, into, limits.shape[1])
     between = groups.without_handovers() if single_stage else groups
     try:
         transfer_s, transfer_medium_s = _transfers(case, between, deadline)
     except OutOfTimeError:
         complete, groups = False, groups.without_handovers(largest=1)
         transfer_s, transfer_medium_s = _transfers(case, groups, Deadline())  # quick: all alike
-    ends = np.array([case.ends_s(nodes) for nodes in names])
-    ends_medium = np.array([case.ends_medium_s(nodes) for nodes in names])
+    (input_s, output_s), (input_medium_s, output_medium_s) = ends_of(case, names)
     return GroupCosts(
         groups=groups,
         names=names,
@@ -128,15 +112,15 @@ def cost_groups(
         medium_s=into.add([table.medium_s for table in ordered]),
         loss=into.add([np.where(np.isfinite(loss), loss, 0.0) for loss in losses]),
         unknown=into.add([np.isinf(loss).astype(float) for loss in losses]) > 0,
-        memory_limit_bytes=memory_limit,
+        memory_limit_bytes=limits,
         weight_bytes=weights,
         live_bytes=live,
         transfer_s=transfer_s,
         transfer_medium_s=transfer_medium_s,
-        input_s=ends[:, 0],
-        output_s=ends[:, 1],
-        input_medium_s=ends_medium[:, 0],
-        output_medium_s=ends_medium[:, 1],
+        input_s=input_s,
+        output_s=output_s,
+        input_medium_s=input_medium_s,
+        output_medium_s=output_medium_s,
         complete=complete,
     )
 
@@ -214,17 +198,16 @@ class _Units:
 
 
 def _memory(
-    case: Case, names: list[tuple[str, ...]], tables: list[CostTable], into: _Units
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Limits, shape (G, P), and stored weights and live bytes, shape (G, U, K, P)."""
-    limits = memory_limits(case, names)
-    shape = (len(names), into.units, into.options, limits.shape[1])
+    tables: list[CostTable], into: _Units, positions: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Stored weights and live bytes, shape (G, U, K, P)."""
+    shape = (len(tables), into.units, into.options, positions)
     weights, live = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    for group, (members, table) in enumerate(zip(names, tables, strict=True)):
-        here = slice(len(members))
+    for group, table in enumerate(tables):
+        here = slice(len(table.node_names))
         into.fill(np.add, weights[group, ..., here], table.weight_bytes)
         into.fill(np.maximum, live[group, ..., here], table.live_bytes)
-    return limits, weights, live
+    return weights, live
 
 
 def _transfers(
@@ -255,45 +238,22 @@ def problem_of(case: Case, costs: GroupCosts | LayoutCosts, request: Request) ->
     BadInputError
         A limit on a loss without a model that counts in it.
     """
-    kinds = tuple(map(tuple, name_kinds(case, costs)))
     if isinstance(costs, LayoutCosts):
-        return layout_problem_of(case, costs, request, kinds)
-    limits, rate = request.limits, request.limits.min_throughput_per_s
-    most = loss_limit(limits, case.loss_model, case.profile.name)
-    devices = {node.name: node.device_type for node in case.cluster.nodes}
-    groups = costs.groups
+        return layout_problem_of(case, costs, request)
+    asked = what_is_asked(case, costs, request)
     return Problem(
-        objective="latency" if request.objective == "latency" else "bottleneck",
-        group_names=tuple(describe(names, devices) for names in costs.names),
+        **asked,
         latency_s=costs.latency_s,
         busy_s=costs.busy_s,
         medium_s=costs.medium_s,
-        allowed=costs.allowed if most is None else costs.allowed & ~costs.unknown,
+        allowed=costs.allowed if asked["max_loss"] is None else costs.allowed & ~costs.unknown,
         loss=costs.loss,
-        max_loss=None if most is None else most.limit,
-        loss_name="loss" if most is None else most.name,
-        loss_unit="" if most is None else most.unit,
-        loss_exponent=1 if most is None else most.exponent,
         weight_bytes=costs.weight_bytes,
         live_bytes=costs.live_bytes,
-        memory_limit_bytes=costs.memory_limit_bytes,
         transfer_s=costs.transfer_s,
         transfer_medium_s=costs.transfer_medium_s,
         cuttable=costs.cuttable,
-        input_s=costs.input_s,
-        output_s=costs.output_s,
-        input_medium_s=costs.input_medium_s,
-        output_medium_s=costs.output_medium_s,
-        uses=groups.uses,
-        available=groups.available,
-        follows=groups.follows,
-        ring=groups.ring,
-        node_kinds=kinds,
-        max_nodes=request.max_nodes,
-        all_nodes=request.exactly,
-        single_stage=request.parallelism == "within-layer",
-        max_latency_s=limits.max_latency_s,
-        max_bottleneck_s=None if rate is None else 1.0 / rate,
+        ring=costs.groups.ring,
     )
 
 
@@ -328,19 +288,6 @@ def _has_option(table: CostTable, picked: NDArray[np.int64]) -> NDArray[np.bool_
     known = table.allowed.any(axis=1) & (picked < table.allowed.shape[1])
     has: NDArray[np.bool_] = known & (table.sparsifiable | (picked == 0))
     return has
-
-
-def name_kinds(case: Case, costs: GroupCosts | LayoutCosts) -> list[list[str]]:
-    """For every group and position the kind of node there, in words; "" beyond the group."""
-    devices = {node.name: node.device_type for node in case.cluster.nodes}
-    words: dict[str, str] = {}
-    for names in costs.groups.types or tuple((name,) for name in devices):
-        word = describe(names, devices)
-        words |= dict.fromkeys(names, word if len(names) == 1 else f"each of {word}")
-    width = costs.memory_limit_bytes.shape[1]
-    return [
-        [*(words[name] for name in names), *[""] * (width - len(names))] for names in costs.names
-    ]
 
 
 def costs_of(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from planner.case import Case
 from planner.domain.layouts import Way
 from planner.domain.plan import Plan
@@ -18,7 +20,6 @@ from planner.solve.problem import NO_LIMIT
 from planner.solve.solver import solve
 from planner.strategies.costed import cost_plan
 from planner.strategies.groups import first_nodes
-from planner.strategies.problem_of import name_kinds
 from planner.strategies.ways.problem import (
     cost_in_layouts,
     layout_problem_of,
@@ -79,9 +80,8 @@ def _split_plan(case: Case, nodes: int, split: Split, deadline: Deadline) -> Pla
         case, groups, tables, split.ways, True, deadline, split.mixing_ways, split.fuses
     )
     request = Request(max_nodes=nodes, parallelism="within-layer", exactly=True)
-    kinds = tuple(map(tuple, name_kinds(case, costs)))
-    problem = layout_problem_of(case, costs, request, kinds)
-    free = problem.memory_limit_bytes * 0 + NO_LIMIT
+    problem = layout_problem_of(case, costs, request)
+    free = np.full_like(problem.memory_limit_bytes, NO_LIMIT)
     result = solve(problem.but(memory_limit_bytes=free), deadline=deadline)
     if result.choice is None:
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from app.figures import ALONE, TRAINING, UNTRAINED, drops, figure_lines, figures
+from app.figures import ALONE, TRAINING, UNTRAINED, figure_lines, figures
 from app.tables import plan_summary_table
 from planner.domain.layouts import WAYS, Way
 from planner.domain.plan import Plan
@@ -40,10 +40,10 @@ def at_half_a_point() -> Plan:
 
 
 def test_nothing_is_dropped_unless_a_limit_is_given(lossless: Plan, at_half_a_point: Plan) -> None:
-    assert not drops(lossless) and lossless.predicted.accuracy_drop == 0
+    assert not lossless.drops_features and lossless.predicted.accuracy_drop == 0
     assert lossless.predicted.latency_s <= 0.3097
     assert ways_of(lossless) >= {"positions", "features"}
-    assert drops(at_half_a_point)
+    assert at_half_a_point.drops_features
     assert at_half_a_point.predicted.latency_s == pytest.approx(0.1225, abs=6e-5)
     assert at_half_a_point.predicted.accuracy_drop == pytest.approx(0.5, abs=1e-3)
 
@@ -62,7 +62,7 @@ def test_one_way_alone_and_gathering_where_a_layer_has_none(way: Way) -> None:
     words = ("resnet50-eighth", "--nodes", "2", "--parallelism", "within-layer", "--ways", way)
     plan = planned("plan", *words, "--format", "json")
     assert plan.node_count == 2
-    assert ways_of(plan) <= {way, "features"} and not drops(plan)
+    assert ways_of(plan) <= {way, "features"} and not plan.drops_features
 
 
 def test_ways_are_given_once_or_often_in_any_order() -> None:
@@ -101,7 +101,7 @@ def test_a_sparsity_without_any_accuracy_model() -> None:
     plan = planned(*words, "--sparsity", "0.9")
     sparsities = [x.sparsity for stage in plan.stages for x in stage.layers if x.sparsity]
     assert sparsities and max(sparsities) <= 0.91
-    assert not drops(planned(*words, "--sparsity", "0"))
+    assert not planned(*words, "--sparsity", "0").drops_features
     done = planner(*words[:4], *words[6:], "--sparsity", "0.9")
     assert re.search(r"\* with training +179.3 ms .*what that costs is unknown", done.out)
     assert "what that costs is unknown: no accuracy model" in done.err
@@ -166,7 +166,7 @@ def test_a_file_without_an_accuracy_model_gets_a_plan_that_drops_nothing(tmp_pat
     assert done.code == 0 and "nothing dropped" in done.out and "cutting" not in done.err
     assert done.err.splitlines() == [f"wrote {saved}"]
     plan = Plan.model_validate_json(saved.read_text(encoding="utf-8"))
-    assert plan.accuracy_model is None and plan.node_count > 1 and not drops(plan)
+    assert plan.accuracy_model is None and plan.node_count > 1 and not plan.drops_features
     alone = next(x for x in plan.alternatives if x.strategy == "single-node")
     assert alone.latency_s is not None and plan.predicted.latency_s < alone.latency_s
     done = planner("export", str(saved), "--to", str(tmp_path / "out"))

@@ -11,7 +11,6 @@ from pathlib import Path
 import streamlit as st
 
 from app.export import NO_TRAINING, Masks, export_plan, find_masks
-from app.figures import drops
 from app.page import state
 from app.page.address import LONGEST_HARDWARE, write_link
 from app.page.answer import Answer
@@ -159,7 +158,7 @@ def _open() -> None:
 def _masks(answer: Answer) -> None:
     """Weights, what the plan keeps of them, and the folder that training starts from."""
     st.subheader("For training", anchor=False)
-    if not drops(answer.plan):
+    if not answer.plan.drops_features:
         st.info(f"{NO_TRAINING[:1].upper()}{NO_TRAINING[1:]}.")
         _zip_button(answer, None)
         return

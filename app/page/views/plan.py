@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.figures import drops
 from app.page.answer import Answer
 from app.page.charts.layers import layer_sparsity, ways_strip
 from app.page.charts.timeline import gantt, memory
@@ -61,7 +60,7 @@ def _sparsity(answer: Answer) -> None:
     """What the plan chose to drop, layer by layer."""
     st.subheader("What each layer drops", anchor=False)
     stages = plan_stages(answer)
-    if not drops(answer.plan):
+    if not answer.plan.drops_features:
         st.info("Nothing is dropped: the weights stay as they are, and no training is needed.")
         return
     chart(

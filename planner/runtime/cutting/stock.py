@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.domain.layouts import LAYOUTS, Holding, Layout, joined, settled
+from planner.domain.layouts import Holding, Layout, joined, main_layout, settled
 from planner.errors import InconsistentResultError
 from planner.runtime.running.extents import Extent
 
@@ -74,7 +74,7 @@ class Stock:
     def main(self, name: str) -> Stored:
         """The layout in which a tensor is handed on."""
         lying = self._found[name]
-        return next(lying[layout] for layout in LAYOUTS if layout in lying)
+        return lying[main_layout(lying)]
 
     def keys(self, name: str) -> list[str]:
         """All that a tensor is stored under."""

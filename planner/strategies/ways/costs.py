@@ -21,7 +21,6 @@ from planner.strategies.ways.arcs import Arcs
 from planner.strategies.ways.options import Option
 from planner.strategies.ways.runs import held_in_run
 from planner.strategies.ways.states import LayoutGraph
-from planner.structure import last_uses
 
 _GATHERS, _NO_EXCHANGE = -1, -2  # in place of a work's number: the cost table has it
 
@@ -217,7 +216,6 @@ class _Memory:
 
     def __init__(self, case: Case) -> None:
         self._profile = case.profile
-        self._last = last_uses(case.profile)
         self._known: dict[Hashable, Ints] = {}
 
     def local(self, on: GroupLayouts, arcs: Arcs, number: int, output: Ints) -> Ints:
@@ -228,28 +226,19 @@ class _Memory:
         option, _ = chosen
         total = np.zeros(on.nodes, dtype=np.int64)
         for spec in self._profile.inputs:
-            if self._last[spec.name] >= arcs.row or self._last[spec.name] < 0:
+            if on.last[spec.name] >= arcs.row or on.last[spec.name] < 0:
                 total = total + spec.bytes
         for name, holding in arcs.held[number].items():
             total = total + self.held(on, name, holding)
+        for at, source, target in option.conversions:
+            if source == "sums":  # parts stay until all are added up
+                total = total + on.adding_bytes(layer.inputs[at], target)
         if option.run is not None:
             key = id(on), option.run, arcs.row
             if key not in self._known:
                 self._known[key] = held_in_run(on, option.run, arcs.row)
             return total + self._known[key] + output
-        for at, source, target in option.conversions:
-            if source == "sums":  # parts stay until all are added up
-                name = layer.inputs[at]
-                found = on.conversion(name, source, target)
-                assert found is not None
-                total = total + on.held_bytes(name, "sums") + found.pairs.sum(axis=0)
-        first = layer.inputs[0]
-        in_place = (
-            layer.macs == 0
-            and self._last[first] == arcs.row
-            and int(on.held_bytes(first, "whole")[0]) >= layer.output_bytes
-            and on.lies_like(option.holdings[0], layer.name, option.makes)
-        )
+        in_place = on.writes_in_place(arcs.row, option.holdings[0], option.makes)
         return total if in_place else total + output
 
     def held(self, on: GroupLayouts, name: str, holding: Holding) -> Ints:

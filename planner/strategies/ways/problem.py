@@ -8,19 +8,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.accuracy.interface import loss_limit
 from planner.case import Case
 from planner.cost.handover import Crossings
 from planner.cost.table import CostTable
 from planner.domain.layer_profile import LayerProfile
-from planner.domain.layouts import LAYOUTS, Holding, Layout, Way
+from planner.domain.layouts import LAYOUTS, WHOLE, Holding, Layout, Way, main_layout
 from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.request import Request
 from planner.solve.deadline import Deadline, OutOfTimeError
 from planner.solve.layout_problem import ALONE, CutCosts, LayerArcs, LayoutProblem
 from planner.solve.problem import NO_LIMIT, Choice
 from planner.strategies.costed import layer_plans
-from planner.strategies.groups import Groups, describe
+from planner.strategies.family import (
+    FamilyCosts,
+    costed_groups,
+    ends_of,
+    memory_limits,
+    what_is_asked,
+)
+from planner.strategies.groups import Groups
 from planner.strategies.ways.arcs import Arcs, Boundary
 from planner.strategies.ways.costs import cost_arcs
 from planner.strategies.ways.options import Option
@@ -33,22 +39,19 @@ MAX_RUNS = 12
 
 
 @dataclass(frozen=True, eq=False)
-class LayoutCosts:
-    """The costs of a family of groups in all ways, whatever the objective and the limits."""
+class LayoutCosts(FamilyCosts):
+    """The costs of a family of groups in all ways; see `planner.solve.layout_problem`.
 
-    groups: Groups
-    names: list[tuple[str, ...]]
-    tables: list[CostTable]
+    Attributes
+    ----------
+    graph : LayoutGraph
+        What the numbers of states, arcs and options stand for.
+    """
+
     graph: LayoutGraph
     arcs: list[LayerArcs]
     cut_costs: list[CutCosts]
     cut_kind: NDArray[np.int64]
-    input_s: NDArray[np.float64]
-    input_medium_s: NDArray[np.float64]
-    output_s: NDArray[np.float64]
-    output_medium_s: NDArray[np.float64]
-    memory_limit_bytes: NDArray[np.int64]
-    complete: bool
 
     def at_first_level(self) -> LayoutCosts:
         """The same where nothing is dropped."""
@@ -93,16 +96,13 @@ def cost_in_layouts(
         Whether runs of fused halos may be taken.
     """
     complete = len(tables) == len(groups.uses)
-    if not complete:
-        groups = groups.keep(sorted(tables))
-    ordered = [tables[group] for group in sorted(tables)]
-    names = [groups.members((group,))[0] for group in range(len(ordered))]
+    groups, names, ordered = costed_groups(groups, tables)
     shares = {id(s): s for s in (case.shares(group) for group in names)}
     # layers that are alike in all else may lose unlike
     losses = np.concatenate([case.loss(table) for table in ordered], axis=1)
     _, by_loss = np.unique(losses, axis=0, return_inverse=True)
     kinds = layer_kinds(case.profile, [*(s.kind for s in shares.values()), by_loss.ravel()])
-    several = next(group for group in names if len(group) > 1)
+    several = [group for group in names if len(group) > 1]
     larger = [table for table in ordered if len(table.node_names) > 1]
     allowed = np.any([t.allowed & t.sparsifiable[:, None] for t in larger], axis=0)
     allowed[:, 0] = True
@@ -111,10 +111,9 @@ def cost_in_layouts(
         levels: list[int] = np.flatnonzero(allowed[row]).tolist()
         return levels
 
-    groups_of_several = [group for group in names if len(group) > 1]
     runs: list[Run] = []
     if fuses and "positions" in ways:
-        runs = runs_that_pay(case, groups_of_several, kinds)
+        runs = runs_that_pay(case, several, kinds)
         runs = crowded_out(runs, len(case.profile.layers), MAX_RUNS)
     graph = case.once(
         (
@@ -126,7 +125,7 @@ def cost_in_layouts(
             tuple((run.start, run.stop) for run in runs),
         ),
         lambda: layout_graph(
-            case.profile, case.layouts(several), ways, kinds, levels_of, runs, mixing_ways
+            case.profile, case.layouts(several[0]), ways, kinds, levels_of, runs, mixing_ways
         ),
     )
     limits = memory_limits(case, names)
@@ -139,8 +138,7 @@ def cost_in_layouts(
         complete, groups = False, groups.without_handovers(largest=1)
         cut_costs, cut_kind = _cuts(case, groups, graph, kinds, Deadline())
     output_s, output_medium_s = _outputs(case, names, graph)
-    ends = np.array([case.ends_s(group) for group in names])
-    ends_medium = np.array([case.ends_medium_s(group) for group in names])
+    (input_s, _), (input_medium_s, _) = ends_of(case, names)
     return LayoutCosts(
         groups=groups,
         names=names,
@@ -149,8 +147,8 @@ def cost_in_layouts(
         arcs=arcs,
         cut_costs=cut_costs,
         cut_kind=cut_kind,
-        input_s=ends[:, 0],
-        input_medium_s=ends_medium[:, 0],
+        input_s=input_s,
+        input_medium_s=input_medium_s,
         output_s=output_s,
         output_medium_s=output_medium_s,
         memory_limit_bytes=limits if binds else np.full_like(limits, NO_LIMIT),
@@ -173,19 +171,6 @@ def most_bytes(case: Case) -> int:
         gone = {name for name in (*layer.inputs, layer.name) if 0 <= last[name] <= row}
         live -= sum(sizes[name] for name in gone)
     return profile.totals.param_bytes + (3 + len(case.cluster.nodes)) * largest
-
-
-def memory_limits(case: Case, names: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
-    """Memory of every group's nodes by position, shape (G, P)."""
-    nodes = {node.name: node for node in case.cluster.nodes}
-    limits = np.full((len(names), max(map(len, names))), NO_LIMIT, dtype=np.int64)
-    for group, members in enumerate(names):
-        limits[group, : len(members)] = [nodes[n].memory_bytes or NO_LIMIT for n in members]
-    return limits
-
-
-def _main(holding: Holding) -> Layout:
-    return next(layout for layout in LAYOUTS if layout in holding)
 
 
 def _cuts(
@@ -235,7 +220,7 @@ def _cut(
             continue
         holdings = boundary.holdings(number)
         state = [holdings[name] for name in boundary.live]
-        lies = tuple(_main(holding) for holding in state)
+        lies = tuple(main_layout(holding) for holding in state)
         main[number] = mains.setdefault(lies, len(mains))
         if len(mains) > len(arrives):
             arrives.append(-1)
@@ -270,52 +255,27 @@ def _outputs(
                 continue
             if not case.settings.count_output:
                 continue
-            lies = {name: _main(holding) for name, holding in boundary.holdings(number).items()}
-            outputs = {name: lies.get(name, "whole") for name in case.profile.outputs}
+            lies = boundary.holdings(number)
+            outputs = {name: main_layout(lies.get(name, WHOLE)) for name in case.profile.outputs}
             seconds[index, number], medium[index, number] = case.collect_s(group, outputs)
     return seconds, medium
 
 
-def layout_problem_of(
-    case: Case, costs: LayoutCosts, request: Request, node_kinds: tuple[tuple[str, ...], ...]
-) -> LayoutProblem:
-    """The arrays of a request, with what a reader calls each group's nodes.
+def layout_problem_of(case: Case, costs: LayoutCosts, request: Request) -> LayoutProblem:
+    """The arrays of a request.
 
     Raises
     ------
     BadInputError
         A limit on a loss without a model that counts in it.
     """
-    limits, rate = request.limits, request.limits.min_throughput_per_s
-    most = loss_limit(limits, case.loss_model, case.profile.name)
-    devices = {node.name: node.device_type for node in case.cluster.nodes}
-    groups = costs.groups
     return LayoutProblem(
-        objective="latency" if request.objective == "latency" else "bottleneck",
-        group_names=tuple(describe(names, devices) for names in costs.names),
+        **what_is_asked(case, costs, request),
         arcs=tuple(costs.arcs),
         kind=costs.graph.kind,
         states=np.array([boundary.total for boundary in costs.graph.boundaries]),
         cut_costs=tuple(costs.cut_costs),
         cut_kind=costs.cut_kind,
-        memory_limit_bytes=costs.memory_limit_bytes,
-        input_s=costs.input_s,
-        output_s=costs.output_s,
-        input_medium_s=costs.input_medium_s,
-        output_medium_s=costs.output_medium_s,
-        uses=groups.uses,
-        available=groups.available,
-        follows=groups.follows,
-        max_nodes=request.max_nodes,
-        all_nodes=request.exactly,
-        single_stage=request.parallelism == "within-layer",
-        max_loss=None if most is None else most.limit,
-        loss_name="loss" if most is None else most.name,
-        loss_unit="" if most is None else most.unit,
-        loss_exponent=1 if most is None else most.exponent,
-        max_latency_s=limits.max_latency_s,
-        max_bottleneck_s=None if rate is None else 1.0 / rate,
-        node_kinds=node_kinds,
     )
 
 
@@ -410,7 +370,7 @@ def _arrives(costs: LayoutCosts, start: int, choice: Choice) -> tuple[tuple[str,
     arcs = costs.graph.kinds[int(costs.graph.kind[start])]
     boundary = costs.graph.boundaries[start]
     holdings = boundary.holdings(int(arcs.before[choice.options[start]]))
-    return tuple((name, _main(holdings[name])) for name in boundary.live)
+    return tuple((name, main_layout(holdings[name])) for name in boundary.live)
 
 
 def _end_of_run(

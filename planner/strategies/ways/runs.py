@@ -199,7 +199,7 @@ class _Costs:
         """A layer and the runs that are known to pay from there, and where they end."""
         yield row + 1, (self._alone_s(row, False), self._alone_s(row, True))
         for end in self._offered.get(row, []):
-            if end < stop or (end == stop and row != stop):
+            if end <= stop:
                 yield end, self._runs[row, end]
 
     def _alone_s(self, row: int, whole: bool) -> float:
@@ -246,15 +246,11 @@ def crowded_out(runs: Sequence[Run], layers: int, most: int) -> list[Run]:
 
 
 def held_in_run(on: GroupLayouts, run: Run, row: int) -> NDArray[np.int64]:
-    """Bytes of what a run has made before and at one of its layers, and of its halo, shape (n,)."""
-    profile, last = on.profile, on.last
+    """Bytes of what a run has made before one of its layers, and of its halo, shape (n,)."""
     needs = needed_in_run(on, run.start, run.stop, "positions")
-    lying = set(run.outside)
-    total = halo_of_run(on, run.start, run.stop, needs, lying).pairs.sum(axis=0)
-    for layer in profile.layers[run.start : row]:
-        if last[layer.name] >= row:
-            count = on.count(layer.name, "positions")
-            whole = int(on.held_bytes(layer.name, "whole")[0])
-            total = total + needs.made[layer.name].sum(axis=1) * (whole // count)
+    total = halo_of_run(on, run.start, run.stop, needs, set(run.outside)).pairs.sum(axis=0)
+    for layer in on.profile.layers[run.start : row]:
+        if on.last[layer.name] >= row:
+            total = total + on.bytes_of(layer.name, "positions", needs.made[layer.name])
     held: NDArray[np.int64] = total
     return held

@@ -19,9 +19,10 @@ from planner.solve.deadline import Deadline
 from planner.solve.problem import NO_LIMIT, Choice, Problem, Result
 from planner.solve.solver import solve
 from planner.solve.stages.fixed_stages import price_limits
+from planner.strategies.family import name_kinds
 from planner.strategies.groups import Groups, all_groups
 from planner.strategies.optimise import find_plan, objective_s
-from planner.strategies.problem_of import costs_of, name_kinds, problem_of
+from planner.strategies.problem_of import costs_of, problem_of
 
 _NEGLIGIBLE = 1e-6  # of the objective
 _CLOSE = 0.01  # relative width at which the search for a step ends
