@@ -170,21 +170,22 @@ def _solve_on(
     """Stages on one family of groups, and the solver's word; no stages without a plan."""
     costs = costs_of(case, groups, request, deadline)
     # Structures that answered other requests of this case are tried first.
-    known: list[Choice] = []
+    answers: list[Choice] = []
     if costs.complete:
         like = groups.scope, request.parallelism, request.ways, levels_of(case, request)
-        known = case.once(("known", *like), list[Choice])
+        answers = case.once(("known", *like), list[Choice])
+    known = tuple(answers)
     if isinstance(costs, LayoutCosts) and costs.graph.simplified:
         case.once(("simplified", groups.scope), lambda: True)
     problem = problem_of(case, costs, request)
     if isinstance(costs, LayoutCosts) and request.solver == "auto" and _is_limited(problem):
         known += _gathering(case, request, groups, costs, deadline)
-    result = solve(problem, request.solver, deadline, tuple(known))
+    result = solve(problem, request.solver, deadline, known)
     if not costs.complete:
         result = _without_proof(result)
     if result.choice is None:
         return (), result
-    known.append(result.choice)
+    answers.append(result.choice)
     return stages_of(case, costs, result.choice), result
 
 
@@ -197,18 +198,15 @@ def _is_limited(problem: AnyProblem) -> bool:
 
 def _gathering(
     case: Case, request: Request, groups: Groups, costs: LayoutCosts, deadline: Deadline
-) -> list[Choice]:
+) -> tuple[Choice, ...]:
     """The best plan whose layers all gather features: no plan in all ways should be slower."""
-    alone = replace(request, ways=("features",))
-    of = costs_of(case, groups, alone, deadline.share(_GATHERING_SHARE))
-    if isinstance(of, LayoutCosts):
-        return []
-    problem = problem_of(case, of, alone)
-    result = solve(problem, "auto", deadline.share(_GATHERING_SHARE))
-    if result.choice is None:
-        return []
+    alone, part = replace(request, ways=("features",)), deadline.share(_GATHERING_SHARE)
+    _, result = find_plan(case, alone, part, (groups,))
+    of = costs_of(case, groups, alone, part)
+    if result.choice is None or isinstance(of, LayoutCosts):
+        return ()
     choice = in_layouts(costs, of, case, result.choice)
-    return [] if choice is None else [choice]
+    return () if choice is None else (choice,)
 
 
 def _without_proof(result: Result) -> Result:

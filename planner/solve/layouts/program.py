@@ -46,7 +46,7 @@ class LayoutProgram:
 
     def __init__(self, problem: LayoutProblem) -> None:
         self._problem = problem
-        self._network = network = Network.of(problem)
+        self._network = Network.of(problem)
         self.units = units_per_second(_longest_s(problem))
         self.milp = Milp()
         # flow into and out of every (layer, pair, state)
@@ -72,7 +72,6 @@ class LayoutProgram:
             for terms in self._resources():
                 self._limit(terms, problem.max_bottleneck_s)
         self._minimise()
-        assert network.problem is problem
 
     def solve(self, time_limit_s: float | None = None) -> tuple[MilpOutcome, Choice | None]:
         """Minimise to gap 0; the outcome counts in ``units`` per second."""
@@ -109,7 +108,7 @@ class LayoutProgram:
                     self._out.setdefault((last, q, state), []).append((variable, 1.0))
 
     def _add_arcs(self, layer: int) -> None:
-        """Behind a change of group at the same place no other may come: ``stays`` states."""
+        """A variable for every arc of every pair."""
         problem, network = self._problem, self._network
         arcs = problem.arc(layer)
         for q, group in enumerate(network.group.tolist()):
@@ -124,31 +123,24 @@ class LayoutProgram:
         problem, network, graph = self._problem, self._network, self._network.graph
         costs = problem.cut_costs[int(problem.cut_kind[layer - 1])]
         arrival = arrivals(network, costs, graph.targets)
+        coming: dict[int, Terms] = {}
+        going: dict[int, Terms] = {}
         for edge, (q, to) in enumerate(zip(graph.sources, graph.targets, strict=True)):
             for main in range(len(costs.arrival)):
-                if arrival[edge, main] < 0:
+                if arrival[edge, main] < 0 or (network.alone[q] and network.alone[to] and main):
                     continue
                 states = [0] if network.alone[q] else np.flatnonzero(costs.main == main).tolist()
-                if network.alone[q] and network.alone[to] and main:
-                    continue
                 for state in states:
                     variable = self.milp.add_variable(integer=True, upper=1)
                     self._cuts[variable] = layer, edge, main, int(state)
                     self._out.setdefault((layer, int(q), int(state)), []).append((variable, 1.0))
                     key = (layer, int(to), int(arrival[edge, main]))
                     self._into.setdefault(key, []).append((variable, 1.0))
-        # an empty stage: what comes by a change of group goes on by an arc
-        for q in range(len(network.group)):
-            coming = [
-                (v, 1.0) for v, (at, edge, _, _) in self._cuts.items()
-                if at == layer and graph.targets[edge] == q
-            ]  # fmt: skip
-            going = [
-                (v, 1.0) for v, (at, edge, _, _) in self._cuts.items()
-                if at == layer and graph.sources[edge] == q
-            ]  # fmt: skip
-            if coming and going:
-                self.milp.add_row([*coming, *going], "<=", 1)
+                    going.setdefault(int(q), []).append((variable, 1.0))
+                    coming.setdefault(int(to), []).append((variable, 1.0))
+        # no stage is empty: what comes by a change of group does not leave by another one
+        for pair in coming.keys() & going.keys():
+            self.milp.add_row([*coming[pair], *going[pair]], "<=", 1)
 
     def _balance(self) -> None:
         for key in {**self._into, **self._out}:
@@ -189,7 +181,7 @@ class LayoutProgram:
                 self.milp.add_row(stored, "<=", limit / MEGA)
 
     def _latency(self) -> Terms:
-        problem, network, graph = self._problem, self._network, self._network.graph
+        problem, network = self._problem, self._network
         terms: Terms = [(v, self._of(v, "latency_s")) for v in self._arcs]
         for variable, (layer, edge, main, _) in self._cuts.items():
             terms.append((variable, self._cut_s(layer, edge, main)[0]))
@@ -197,7 +189,6 @@ class LayoutProgram:
             terms.append((variable, float(problem.input_s[network.group[q]])))
         for variable, (q, state) in self._ends.items():
             terms.append((variable, float(problem.output_s[network.group[q], state])))
-        assert graph is network.graph
         return terms
 
     def _cut_s(self, layer: int, edge: int, main: int) -> tuple[float, float]:
@@ -241,14 +232,12 @@ class LayoutProgram:
             self.milp.add_row([*scaled, (bottleneck, -1.0)], "<=", 0)
 
     def _choice(self, values: np.ndarray) -> Choice:
-        network, graph = self._network, self._network.graph
-        chosen = sorted((at for v, at in self._arcs.items() if values[v] > 0.5))
+        chosen = sorted(at for v, at in self._arcs.items() if values[v] > 0.5)
         pairs = [q for _, q, _ in chosen]
         starts = [0, *(n for n in range(1, len(pairs)) if pairs[n] != pairs[n - 1])]
-        assert graph is network.graph
         return Choice(
             starts=tuple(starts),
-            groups=tuple(int(network.group[pairs[start]]) for start in starts),
+            groups=tuple(int(self._network.group[pairs[start]]) for start in starts),
             options=np.array([arc for _, _, arc in chosen]),
         )
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.errors import InconsistentResultError
-from planner.solve.check import PROVEN_GAP, Evaluation, loss_of
+from planner.solve.check import PROVEN_GAP, Evaluation, evaluate, loss_of, times_of
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import Floats, Ints, LayoutProblem
 from planner.solve.layouts.bounds import Charges, Completions, Network, charges_of
-from planner.solve.layouts.check import evaluate, most, times_of
+from planner.solve.layouts.check import most
 from planner.solve.layouts.labels import (
     MAX_LABELS,
     Bound,
@@ -114,8 +114,8 @@ def _minimise_latency(network: Network, found: Found) -> None:
     rest = StageRest(network)
     wide = Caps(caps.latency_s, caps.bottleneck_s, caps.loss)
     with contextlib.suppress(TooManyLabelsError):
-        beam = min(_BEAM, MAX_LABELS // (20 * problem.layers))
-        near = LabelSearch(network, wide, bounds, found.deadline, rest, beam).best()
+        search = LabelSearch(network, wide, bounds, found.deadline, rest, _beam(problem))
+        near = search.best()
         if near is not None:
             found.offer(near)
     for gap in _GAPS:
@@ -198,13 +198,17 @@ def _look_within(
 
     Where there are too many labels, the most promising of them are followed.
     """
-    beam = min(_BEAM, MAX_LABELS // (20 * network.problem.layers))
-    for kept in (None, beam):
+    for kept in (None, _beam(network.problem)):
         with contextlib.suppress(TooManyLabelsError):
             choice = LabelSearch(network, within, bounds, found.deadline, rest, kept).best()
             if choice is not None or kept is None:
                 return choice, True
     return None, False
+
+
+def _beam(problem: LayoutProblem) -> int:
+    """Labels to go on with before each layer in a quick search, a small part of all that may be."""
+    return min(_BEAM, MAX_LABELS // (20 * problem.layers))
 
 
 def take_fastest_of_equals(problem: LayoutProblem, found: Found, deadline: Deadline) -> None:
