@@ -64,8 +64,14 @@ def cap(limit: float) -> float:
     return limit + FEASIBILITY_TOLERANCE * abs(limit)
 
 
-def times_of(problem: Problem, choice: Choice) -> Times:
+@singledispatch
+def times_of(problem: AnyProblem, choice: Choice) -> Times:
     """Latency, busiest resource and medium of a choice (docs/model.md, eq. 22 and 23)."""
+    raise TypeError(type(problem))
+
+
+@times_of.register
+def _(problem: Problem, choice: Choice) -> Times:
     return Times(*(float(seconds) for seconds in sum_times(problem, choice)))
 
 
@@ -131,14 +137,15 @@ def _(problem: Problem, choice: Choice) -> list[tuple[int, NDArray[np.int64]]]:
     return needed
 
 
-def evaluate(problem: Problem, choice: Choice) -> Evaluation:
+def evaluate(problem: AnyProblem, choice: Choice) -> Evaluation:
     """Objective of a choice, and every limit that it breaks in words."""
-    violations = find_structure_faults(problem, choice)
+    violations = find_faults(problem, choice)
     for group, needed in needed_bytes(problem, choice):
-        for position in np.flatnonzero(needed > problem.memory_limit_bytes[group]):
+        limits = problem.memory_limit_bytes[group, : len(needed)]
+        for position in np.flatnonzero(needed > limits):
             violations.append(
                 f"memory of {problem.group_names[group]}: {needed[position]} > "
-                f"{problem.memory_limit_bytes[group, position]} bytes"
+                f"{limits[position]} bytes"
             )
     loss = loss_of(problem, choice)
     if exceeds(loss, problem.max_loss):
@@ -176,8 +183,14 @@ def find_stage_faults(problem: AnyProblem, choice: Choice) -> list[str]:
     return found
 
 
-def find_structure_faults(problem: Problem, choice: Choice) -> list[str]:
+@singledispatch
+def find_faults(problem: AnyProblem, choice: Choice) -> list[str]:
     """What is wrong with the cuts, the groups or the options, whatever they cost."""
+    raise TypeError(type(problem))
+
+
+@find_faults.register
+def _(problem: Problem, choice: Choice) -> list[str]:
     found = find_stage_faults(problem, choice)
     groups = np.array(choice.groups)
     rows = np.repeat(groups, np.diff([*choice.starts, len(choice.options)]))

@@ -18,7 +18,7 @@ from planner.solve.check import (
     check_claim,
     evaluate,
     exceeds,
-    find_structure_faults,
+    find_faults,
     times_of,
 )
 from planner.solve.deadline import Deadline
@@ -161,12 +161,10 @@ class _Call:
         """Cuts and groups by bound, and the integer program where their proof stays open."""
         problem, search = self._problem, self._search
         structures = tuple(
-            (choice.starts, choice.groups)
-            for choice in known
-            if not find_structure_faults(problem, choice)
+            (choice.starts, choice.groups) for choice in known if not find_faults(problem, choice)
         )
         for choice in known:
-            if not find_structure_faults(problem, choice):
+            if not find_faults(problem, choice):
                 self.offer(choice)
         minimise = minimise_latency if problem.objective == "latency" else minimise_bottleneck
         with contextlib.suppress(TooManyStatesError):  # the program's turn then, from what is known

@@ -7,20 +7,20 @@ import itertools
 import numpy as np
 
 from planner.solve.check import (
-    Evaluation,
     Times,
     cap,
-    exceeds,
+    find_faults,
     find_stage_faults,
     loss_of,
     needed_bytes,
+    times_of,
 )
 from planner.solve.layout_problem import ALONE, START, Ints, LayoutProblem
 from planner.solve.problem import Choice
 
 
-def find_faults(problem: LayoutProblem, choice: Choice) -> list[str]:
-    """What is wrong with the cuts, the groups or the states, whatever they cost."""
+@find_faults.register
+def _(problem: LayoutProblem, choice: Choice) -> list[str]:
     found = find_stage_faults(problem, choice)
     for start, last, group in choice.runs():
         behind = -1
@@ -31,6 +31,8 @@ def find_faults(problem: LayoutProblem, choice: Choice) -> list[str]:
             if layer > start and arcs.before[arc] != behind:
                 found.append("an option that does not begin where the one before ends")
             behind = int(arcs.after[arc])
+    if not np.isfinite(times_of(problem, choice).latency_s):
+        found.append("stages that do not join")
     return found
 
 
@@ -39,8 +41,9 @@ def begins_in(problem: LayoutProblem, choice: Choice) -> list[int]:
     return [int(problem.arc(start).before[choice.options[start]]) for start in choice.starts]
 
 
-def times_of(problem: LayoutProblem, choice: Choice) -> Times:
-    """Latency, busiest resource and medium of a choice; infinite where stages do not join."""
+@times_of.register
+def _(problem: LayoutProblem, choice: Choice) -> Times:
+    """Infinite where stages do not join."""
     latency = busiest = medium = 0.0
     first = choice.groups[0]
     begun = begins_in(problem, choice)
@@ -96,32 +99,6 @@ def _(problem: LayoutProblem, choice: Choice) -> list[tuple[int, Ints]]:
         live = [problem.arc(n).held_bytes(group, int(choice.options[n])) for n in layers]
         needed.append((group, np.sum(stored, axis=0) + np.max(live, axis=0)))
     return needed
-
-
-def evaluate(problem: LayoutProblem, choice: Choice) -> Evaluation:
-    """Objective of a choice, and every limit that it breaks in words."""
-    violations = find_faults(problem, choice)
-    for group, needed in needed_bytes(problem, choice):
-        limits = problem.memory_limit_bytes[group, : len(needed)]
-        for position in np.flatnonzero(needed > limits):
-            violations.append(
-                f"memory of {problem.group_names[group]}: {needed[position]} > "
-                f"{limits[position]} bytes"
-            )
-    loss = loss_of(problem, choice)
-    if exceeds(loss, problem.max_loss):
-        violations.append(f"{problem.loss_name}: {loss:.9g} > {problem.max_loss:.9g}")
-    times = times_of(problem, choice)
-    if not np.isfinite(times.latency_s):
-        violations.append("stages that do not join")
-    for name, value, most in (
-        ("latency", times.latency_s, problem.max_latency_s),
-        ("bottleneck", times.bottleneck_s, problem.max_bottleneck_s),
-    ):
-        if exceeds(value, most):
-            violations.append(f"{name}: {value:.9g} > {most:.9g} s")
-    objective = times.latency_s if problem.objective == "latency" else times.bottleneck_s
-    return Evaluation(objective, tuple(violations))
 
 
 def most(limit: float | None) -> float:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 
 from planner.domain.certificate import Certificate, Status
-from planner.solve.check import check_claim
+from planner.solve.check import check_claim, evaluate, find_faults
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import LayoutProblem, drop_idle_positions
-from planner.solve.layouts.check import evaluate, find_faults
 from planner.solve.layouts.exhaustive import minimise_exhaustively
 from planner.solve.layouts.program import LayoutProgram, is_too_long
 from planner.solve.layouts.search import Found, minimise, take_fastest_of_equals

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from planner.errors import BadInputError
+from planner.solve.check import evaluate, times_of
 from planner.solve.layout_problem import ALONE, START, LayoutProblem
-from planner.solve.layouts.check import evaluate, times_of
 from planner.solve.problem import Choice
 
 MAX_PLANS = 300_000
