@@ -14,8 +14,9 @@ from planner.cost.sparsity import to_each_other
 from planner.cost.stage import StageCosts
 from planner.cost.steps import cost_steps, follow_steps, in_ways
 from planner.cost.table import CostTable
+from planner.cost.ways import MADE_IN
 from planner.domain.cluster import Origin
-from planner.domain.layouts import Holding, Layout, main_layout
+from planner.domain.layouts import Holding, Layout, Way, main_layout
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, Predicted, StagePlan
 from planner.errors import BadInputError
 
@@ -315,7 +316,7 @@ def _mean(case: Case, costed: CostedStages, weight: str, column: str) -> float |
 def layer_plans(
     table: CostTable, choice: NDArray[np.int64], rows: slice = slice(None)
 ) -> tuple[LayerPlan, ...]:
-    """What each layer of a group exchanges, at one option per layer.
+    """What each layer of a group exchanges where all gather features, at one option per layer.
 
     Parameters
     ----------
@@ -325,6 +326,7 @@ def layer_plans(
         The layers that are asked for, all by default.
     """
     nodes = len(table.node_names)
+    way: Way | None = "features" if nodes > 1 else None
     plans = []
     for row in range(len(table.layer_names))[rows]:
         kept: KeptFeatures | None = None
@@ -332,8 +334,16 @@ def layer_plans(
         if nodes > 1 and table.sparsifiable[row]:
             kept = _compact(table.counts.of(row)[choice[row]])
             sparsity = float(table.comm_sparsity[row, choice[row]])
-        name = table.layer_names[row]
-        plans.append(LayerPlan(name=name, nodes=nodes, kept_features=kept, sparsity=sparsity))
+        plans.append(
+            LayerPlan(
+                name=table.layer_names[row],
+                nodes=nodes,
+                way=way,
+                layout=None if way is None else MADE_IN[way],
+                kept_features=kept,
+                sparsity=sparsity,
+            )
+        )
     return tuple(plans)
 
 
