@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from planner.solve.check import evaluate, times_of
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import LayoutProblem
 from planner.solve.layouts.bounds import Network
-from planner.solve.layouts.check import evaluate, most, times_of
+from planner.solve.layouts.check import most
 from planner.solve.layouts.door import minimise_in_layouts
 from planner.solve.layouts.labels import Caps, LabelSearch
 from planner.solve.problem import Result

@@ -19,7 +19,7 @@ from profiles.catalog import load_model
 from profiles.files import document_text, read_document
 from profiles.same_positions import without_positions
 from tests.profiles.test_positions import Apply, Attention, Llama, Windows
-from tests.profiles.test_reshape import Shapes, assert_like_a_trace
+from tests.profiles.test_reshape import Shapes, assert_like_a_trace, assert_refused
 
 IMAGE: Shapes = {"x": (1, 3, 24, 36)}
 OTHERS: tuple[Shapes, ...] = ({"x": (2, 3, 36, 24)}, {"x": (5, 3, 60, 84)})
@@ -184,13 +184,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_documents_are_refused(name: str) -> None:
-    document = json.loads(document_text(load_model("resnet50-eighth")))
-    change, said = HOSTILE[name]
-    change(document)
-    with pytest.raises(BadInputError) as caught:
-        read_document(json.dumps(document).encode(), ModelProfile, what="profile")
-    (line,) = str(caught.value).splitlines()
-    assert said in line
+    assert_refused(*HOSTILE[name])
 
 
 def test_positions_that_cut_unevenly_at_another_shape() -> None:

@@ -47,6 +47,16 @@ def _plain(part: Any) -> Any:
     return part.model_copy(update={n: v for n, v in dropped.items() if hasattr(part, n)})
 
 
+def assert_refused(change: Callable[[dict[str, Any]], Any], said: str) -> None:
+    """One line that says what is wrong with a profile's document that was changed so."""
+    document = json.loads(document_text(load_model("resnet50-eighth")))
+    change(document)
+    with pytest.raises(BadInputError) as caught:
+        read_document(json.dumps(document).encode(), ModelProfile, what="profile")
+    (line,) = str(caught.value).splitlines()
+    assert said in line
+
+
 def assert_like_a_trace(module: nn.Module, shapes: Shapes, *others: Shapes) -> ModelProfile:
     """The profile with open sizes, after comparing it with fresh traces at other shapes."""
     opened = traced(module, shapes, open_sizes="all")
@@ -282,10 +292,4 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_documents_are_refused(name: str) -> None:
-    document = json.loads(document_text(load_model("resnet50-eighth")))
-    change, said = HOSTILE[name]
-    change(document)
-    with pytest.raises(BadInputError) as caught:
-        read_document(json.dumps(document).encode(), ModelProfile, what="profile")
-    (line,) = str(caught.value).splitlines()
-    assert said in line
+    assert_refused(*HOSTILE[name])
