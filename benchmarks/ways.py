@@ -1,12 +1,12 @@
 """What ways to run a layer are worth, and how long the proof takes.
 
-Three tables. The first: every model of the catalogue on four unlike small nodes (1 : 1.2 : 1.4 :
+Two tables. The first: every model of the catalogue on four unlike small nodes (1 : 1.2 : 1.4 :
 1.6), nothing dropped: latency on one node, by features alone (DISCO, dense), in every way, the
 certificate, and processor time of the whole plan. The second: what the ways add to DISCO's
-sparsity at several limits on the accuracy drop. The third: DeepThings-, Megatron- and DISCO-type
-splits beside the optimum of all ways.
+sparsity at several limits on the accuracy drop. (``benchmarks/ways_pages.py`` makes the table of
+what each family of ways gives.)
 
-    python benchmarks/ways.py [--table 1 --table 2 --table 3] [--model resnet50]
+    python benchmarks/ways.py [--table 1 --table 2] [--model resnet50]
 """
 
 from __future__ import annotations
@@ -24,18 +24,14 @@ from planner.domain.cluster import Cluster
 from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import Limits
-from planner.solve.deadline import Deadline
 from planner.strategies.baselines import dense, single_node
-from planner.strategies.optimise import find_plan, optimal_lossless
-from planner.strategies.splits import split_plan, splits_of
+from planner.strategies.optimise import find_plan
 from profiles.catalog import load_cluster, model_names
 
 T = TypeVar("T")
 SPEEDS = (1.0, 1.2, 1.4, 1.6)
 DROPS = (0.1, 0.25, 0.5, 1.0)
 PUBLISHED = ("resnet50", "deit-s", "deeplabv3plus-resnet101")
-SPLIT = ("resnet50", "mobilenetv2-224", "efficientnet-b0", "convnext-t", "deit-s", "swin-t",
-         "deeplabv3plus-resnet101", "ssd300-vgg16", "esrgan", "gpt2", "llama-3.1-8b")  # fmt: skip
 COUNTS = (2, 4, 8)
 
 
@@ -98,36 +94,14 @@ def _both(case: Case, nodes: int, drop: float) -> str:
     return f"{milliseconds(alone)} ({milliseconds(every)})"
 
 
-def splits(models: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The third table."""
-    names = ("rows", "tokens", "fused-rows", "tensor-parallel", "sequence-parallel")
-    yield "model", "nodes", "one node", "dense", *names, "optimal-lossless"
-    for name in models:
-        case = make_case(name, "small-nodes", accuracy_model="none")
-        for nodes in COUNTS:
-            found = {
-                split.name: milliseconds(split_plan(case, nodes, split, Deadline(60.0)))
-                for split in splits_of(case)
-            }
-            best, _ = optimal_lossless(case, Request(max_nodes=nodes, time_limit_s=60.0))
-            yield (
-                name,
-                str(nodes),
-                milliseconds(single_node(case)),
-                milliseconds(dense(case, nodes)),
-                *(found.get(split, "–") for split in names),
-                milliseconds(best),
-            )
-
-
 def main() -> None:
     """Print the tables that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--table", type=int, action="append", choices=(1, 2, 3))
+    parser.add_argument("--table", type=int, action="append", choices=(1, 2))
     parser.add_argument("--model", action="append")
     given = parser.parse_args()
     print(header())
-    tables = {1: (proofs, model_names()), 2: (at_drops, PUBLISHED), 3: (splits, SPLIT)}
+    tables = {1: (proofs, model_names()), 2: (at_drops, PUBLISHED)}
     for number in given.table or tables:
         rows, models = tables[number]
         print()
