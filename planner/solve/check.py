@@ -87,15 +87,14 @@ def sum_times(problem: Problem, choice: Choice) -> tuple[Floats, Floats, Floats]
             busiest = np.maximum(busiest, busy[mine].sum(axis=-1))
         medium += problem.medium_s[mine].sum(axis=-1)
     for (_, last, group), (_, _, following) in itertools.pairwise(runs):
-        transfer = problem.transfer_s[group, following, last]
-        latency += transfer
-        busiest = np.maximum(busiest, transfer)
+        latency += problem.transfer_s[group, following, last]
+        busiest = np.maximum(busiest, problem.transfer_busy_s[group, following, last])
         medium += problem.transfer_medium_s[group, following, last]
-    for end in (problem.input_s[choice.groups[0]], problem.output_s[choice.groups[-1]]):
-        latency += end
+    first, last_group = choice.groups[0], choice.groups[-1]
+    latency += problem.input_s[first] + problem.output_s[last_group]
+    for end in (problem.input_busy_s[first], problem.output_busy_s[last_group]):
         busiest = np.maximum(busiest, end)
-    medium += problem.input_medium_s[choice.groups[0]]
-    medium += problem.output_medium_s[choice.groups[-1]]
+    medium += problem.input_medium_s[first] + problem.output_medium_s[last_group]
     return latency, busiest, medium
 
 

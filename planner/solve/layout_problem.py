@@ -89,13 +89,15 @@ class CutCosts:
         How the tensors of each state lie when they are handed over, from 0; below 0: not at all.
     arrival : int array, shape (M,)
         The state of a larger group in which they arrive like that; below 0: there is none.
-    seconds, medium_s : float array, shape (G, G, M)
-        Between larger groups they arrive as they lay; a node alone holds everything.
+    seconds, busy_s, medium_s : float array, shape (G, G, M)
+        Until all is there, and for which a sender, receiver or link and a shared medium are
+        occupied. Between larger groups tensors arrive as they lay; a node alone holds everything.
     """
 
     main: Ints
     arrival: Ints
     seconds: Floats
+    busy_s: Floats
     medium_s: Floats
 
 
@@ -116,8 +118,8 @@ class LayoutProblem:
     cut_costs : tuple of CutCosts
     cut_kind : int array, shape (L - 1,)
         Which of them a change of group behind a layer costs; below 0 where none is allowed.
-    input_s, input_medium_s : float array, shape (G,)
-    output_s, output_medium_s : float array, shape (G, S)
+    input_s, input_busy_s, input_medium_s : float array, shape (G,)
+    output_s, output_busy_s, output_medium_s : float array, shape (G, S)
         By the state behind the last layer; infinite where a plan must not end.
     """
 
@@ -131,6 +133,8 @@ class LayoutProblem:
     memory_limit_bytes: Ints
     input_s: Floats
     output_s: Floats
+    input_busy_s: Floats
+    output_busy_s: Floats
     input_medium_s: Floats
     output_medium_s: Floats
     uses: Ints
@@ -190,14 +194,17 @@ class LayoutProblem:
 
         def still(costs: CutCosts) -> CutCosts:
             seconds = np.where(np.isfinite(costs.seconds), 0.0, np.inf)
-            return replace(costs, seconds=seconds, medium_s=np.zeros_like(costs.medium_s))
+            nothing = np.zeros_like(costs.medium_s)
+            return replace(costs, seconds=seconds, busy_s=seconds, medium_s=nothing)
 
         return self.but(
             objective="latency",
             arcs=tuple(map(free, self.arcs)),
             cut_costs=tuple(map(still, self.cut_costs)),
             input_s=np.zeros_like(self.input_s),
+            input_busy_s=np.zeros_like(self.input_s),
             output_s=np.where(np.isfinite(self.output_s), 0.0, np.inf),
+            output_busy_s=np.where(np.isfinite(self.output_s), 0.0, np.inf),
             input_medium_s=np.zeros_like(self.input_s),
             output_medium_s=np.zeros_like(self.output_s),
             max_loss=None,

@@ -24,9 +24,10 @@ class Problem(Frozen):
     G groups may run a stage, with K options per unit. Group g uses ``uses[g, y]`` nodes of type
     y, of which ``available[y]`` exist; stages never share a node, and ``follows`` says which
     group may run the stage behind which. A stage that ends with unit u on group g and goes on
-    with group h hands over its live tensors in ``transfer_s[g, h, u]``. The objective is the
-    latency (units, transfers, ends) or the bottleneck (the busiest resource of a stage, the
-    slowest transfer, the medium's occupation).
+    with group h hands over its live tensors in ``transfer_s[g, h, u]``, of which
+    ``transfer_busy_s`` occupy a sender, a receiver or a link. The objective is the latency
+    (units, transfers, ends) or the bottleneck (the busiest resource of a stage or transfer, the
+    medium's occupation).
 
     The choice of sparsity is the case of one group and one stage, the allocation of layers that
     of groups of one node with one option. Costs are those of a unit by itself; options that cost
@@ -48,10 +49,13 @@ class Problem(Frozen):
     live_bytes: IntArray = Field(description="(G, U, K, P)")
     memory_limit_bytes: IntArray = Field(description="(G, P), 2^62 where there is none")
     transfer_s: FloatArray = Field(description="(G, G, U - 1)")
+    transfer_busy_s: FloatArray = Field(description="(G, G, U - 1)")
     transfer_medium_s: FloatArray = Field(description="(G, G, U - 1)")
     cuttable: BoolArray = Field(description="(U - 1,) places where a stage may end")
     input_s: FloatArray = Field(description="(G,) if the first stage runs on group g")
     output_s: FloatArray = Field(description="(G,) if the last stage does")
+    input_busy_s: FloatArray = Field(description="(G,) what of that occupies a node or a link")
+    output_busy_s: FloatArray = Field(description="(G,)")
     input_medium_s: FloatArray = Field(description="(G,) what that occupies of a shared medium")
     output_medium_s: FloatArray = Field(description="(G,)")
     uses: IntArray = Field(description="(G, Y) nodes of each type")
@@ -85,10 +89,13 @@ class Problem(Frozen):
             "live_bytes": (groups, units, options, positions),
             "memory_limit_bytes": (groups, positions),
             "transfer_s": (groups, groups, units - 1),
+            "transfer_busy_s": (groups, groups, units - 1),
             "transfer_medium_s": (groups, groups, units - 1),
             "cuttable": (units - 1,),
             "input_s": (groups,),
             "output_s": (groups,),
+            "input_busy_s": (groups,),
+            "output_busy_s": (groups,),
             "input_medium_s": (groups,),
             "output_medium_s": (groups,),
             "uses": (groups, len(self.available)),
@@ -145,9 +152,12 @@ class Problem(Frozen):
             busy_s=least[None],
             medium_s=np.zeros_like(self.medium_s),
             transfer_s=np.zeros_like(self.transfer_s),
+            transfer_busy_s=np.zeros_like(self.transfer_s),
             transfer_medium_s=np.zeros_like(self.transfer_medium_s),
             input_s=np.zeros_like(self.input_s),
             output_s=np.zeros_like(self.output_s),
+            input_busy_s=np.zeros_like(self.input_s),
+            output_busy_s=np.zeros_like(self.output_s),
             input_medium_s=np.zeros_like(self.input_s),
             output_medium_s=np.zeros_like(self.output_s),
             max_loss=None,

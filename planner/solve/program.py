@@ -160,9 +160,13 @@ class Program:
         problem, (starts, groups) = self._problem, structure
         cuts = np.array(starts[1:], dtype=np.int64) - 1
         between = groups[:-1], groups[1:], cuts
-        ends = [float(problem.input_s[groups[0]]), float(problem.output_s[groups[-1]])]
-        self._moves = [*problem.transfer_s[between].tolist(), *ends]
-        self._fixed_s = sum(self._moves)
+        ends = float(problem.input_s[groups[0]]) + float(problem.output_s[groups[-1]])
+        self._fixed_s = float(problem.transfer_s[between].sum()) + ends
+        self._moves = [
+            *problem.transfer_busy_s[between].tolist(),
+            float(problem.input_busy_s[groups[0]]),
+            float(problem.output_busy_s[groups[-1]]),
+        ]
         self._fixed_medium_s = float(problem.transfer_medium_s[between].sum())
         self._fixed_medium_s += float(problem.input_medium_s[groups[0]])
         self._fixed_medium_s += float(problem.output_medium_s[groups[-1]])
@@ -334,9 +338,9 @@ class Program:
         medium = self._sum(problem.medium_s, scale=self.units)
         if self._steps:
             for unit in np.flatnonzero(problem.cuttable):
-                found.append(self._transfers(int(unit), problem.transfer_s))
+                found.append(self._transfers(int(unit), problem.transfer_busy_s))
                 medium += self._transfers(int(unit), problem.transfer_medium_s)
-        ends = self._ends(problem.input_s, problem.output_s)
+        ends = self._ends(problem.input_busy_s, problem.output_busy_s)
         for end in self._ends(problem.input_medium_s, problem.output_medium_s):
             medium += end
         moves = [(list[tuple[int, float]](), seconds) for seconds in self._moves]

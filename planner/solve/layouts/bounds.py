@@ -13,7 +13,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.layout_problem import ALONE, START, CutCosts, Floats, Ints, LayoutProblem
+from planner.solve.layout_problem import (
+    ALONE,
+    START,
+    CutCosts,
+    Floats,
+    Ints,
+    LayerArcs,
+    LayoutProblem,
+)
 from planner.solve.problem import Choice
 from planner.solve.stages.stage_graph import StageGraph, stage_graph
 
@@ -83,23 +91,91 @@ class Charges:
     end: Floats
 
 
-def charges_of(problem: LayoutProblem, latency: float, loss: float, entry: Floats) -> Charges:
-    """Latency and loss, so much for each, and what the groups' stages begin with."""
+@dataclass(frozen=True, eq=False)
+class Capacity:
+    """How much of their time the nodes of every group take from all nodes' time.
+
+    A node of a type counts by its weight. Within a bottleneck T no node works longer than T, so
+    that all layers' busy seconds, each times the weight of its group, are at most T times the
+    weight of all nodes.
+
+    Attributes
+    ----------
+    of_group : float array, shape (G,)
+    of_all : float
+        Of all nodes that may be used together.
+    """
+
+    of_group: Floats
+    of_all: float
+
+    @classmethod
+    def of(cls, problem: LayoutProblem) -> Capacity:
+        """Weights by speed, so that a layer takes as much on any node: then the bound is high."""
+        weights = np.ones(len(problem.available))
+        single = [
+            (int(problem.uses[group].argmax()), group)
+            for group in np.flatnonzero(problem.nodes == 1)
+        ]
+        takes = {kind: _alone_s(problem, int(group)) for kind, group in single}
+        fastest = min(takes.values(), default=0.0)
+        for kind, seconds in takes.items():
+            weights[kind] = fastest / seconds if seconds > 0 else 1.0
+        each = np.sort(np.repeat(weights, problem.available))[::-1]
+        return cls(problem.uses @ weights, float(each[: problem.max_nodes].sum()))
+
+
+def _alone_s(problem: LayoutProblem, group: int) -> float:
+    """Seconds of all layers on a node alone, by its first options."""
+    first = [float(arcs.latency_s[group, 0]) for arcs in problem.arcs]
+    return sum(first[int(kind)] for kind in problem.kind)
+
+
+def work_of(arcs: LayerArcs, capacity: Capacity) -> Floats:
+    """What each option takes of all nodes' time, shape (G, O): the mean of its resources."""
+    work: Floats = arcs.busy_s.mean(axis=0) * capacity.of_group[:, None]
+    return work
+
+
+def charges_of(
+    problem: LayoutProblem,
+    latency: float = 0.0,
+    loss: float = 0.0,
+    entry: Floats | None = None,
+    medium: float = 0.0,
+    capacity: Capacity | None = None,
+) -> Charges:
+    """So much for each second of latency, unit of loss, second of the medium, and nodes' time.
+
+    Parameters
+    ----------
+    problem : LayoutProblem
+    latency, loss, medium : float
+    entry : float array, shape (G,), optional
+        What a group's stage begins with.
+    capacity : Capacity, optional
+        Where the nodes' time is charged, once for each of its seconds.
+    """
     ends = np.isfinite(problem.output_s)
+    begun = np.zeros(len(problem.uses)) if entry is None else entry
+    options = []
+    for arcs in problem.arcs:
+        cost = latency * arcs.latency_s + loss * arcs.loss + medium * arcs.medium_s
+        if capacity is not None:
+            cost = cost + work_of(arcs, capacity)
+        options.append(np.where(arcs.allowed, cost, np.inf))
+    cuts = []
+    for costs in problem.cut_costs:
+        known = np.isfinite(costs.seconds)
+        charge = latency * np.where(known, costs.seconds, 0.0) + medium * costs.medium_s
+        cuts.append(np.where(known, charge, np.inf))
+    output = latency * np.where(ends, problem.output_s, 0.0) + medium * problem.output_medium_s
     return Charges(
-        options=tuple(
-            np.where(arcs.allowed, latency * arcs.latency_s + loss * arcs.loss, np.inf)
-            for arcs in problem.arcs
-        ),
-        cuts=tuple(
-            np.where(np.isfinite(costs.seconds), latency * costs.seconds, np.inf)
-            if latency
-            else np.where(np.isfinite(costs.seconds), 0.0, np.inf)
-            for costs in problem.cut_costs
-        ),
-        entry=entry,
-        first=latency * problem.input_s + entry,
-        end=np.where(ends, latency * np.where(ends, problem.output_s, 0.0), np.inf),
+        options=tuple(options),
+        cuts=tuple(cuts),
+        entry=begun,
+        first=latency * problem.input_s + medium * problem.input_medium_s + begun,
+        end=np.where(ends, output, np.inf),
     )
 
 

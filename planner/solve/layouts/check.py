@@ -68,13 +68,13 @@ def _(problem: LayoutProblem, choice: Choice) -> Times:
         if lies < 0 or state != problem.arrival(following, costs, lies):
             return Times(np.inf, np.inf, np.inf)
         latency += costs.seconds[group, following, lies]
-        busiest = max(busiest, float(costs.seconds[group, following, lies]))
+        busiest = max(busiest, float(costs.busy_s[group, following, lies]))
         medium += costs.medium_s[group, following, lies]
     end = int(problem.arc(problem.layers - 1).after[choice.options[-1]])
     last_group = choice.groups[-1]
-    for seconds in (problem.input_s[first], problem.output_s[last_group, end]):
-        latency += seconds
-        busiest = max(busiest, float(seconds))
+    latency += problem.input_s[first] + problem.output_s[last_group, end]
+    for busy_s in (problem.input_busy_s[first], problem.output_busy_s[last_group, end]):
+        busiest = max(busiest, float(busy_s))
     medium += problem.input_medium_s[first] + problem.output_medium_s[last_group, end]
     return Times(float(latency), busiest, float(medium))
 

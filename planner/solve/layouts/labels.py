@@ -8,6 +8,7 @@ complete: no plan below the bound is lost.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import Floats, Ints
-from planner.solve.layouts.bounds import Completions, Network, arrivals
+from planner.solve.layouts.bounds import Capacity, Completions, Network, arrivals, work_of
 from planner.solve.layouts.stage_rest import StageRest
 from planner.solve.problem import Choice
 
-MAX_LABELS = 6_000_000
+MAX_LABELS = 2_000_000
 """Labels beyond which a search is given up, and the integer program asked."""
 
 _WITH_MEMORY = 10
@@ -29,6 +30,7 @@ _WITH_MEMORY = 10
 
 _ROUNDING = 1e-12
 _PAIRS = 2048  # labels of one state that are compared in one block
+_FEW = 200  # labels of one state that are compared with one another sooner than sorted in
 
 
 class TooManyLabelsError(Exception):
@@ -64,6 +66,10 @@ class Bound:
         What a stored byte is charged on each position; of all bounds one may have such prices.
     allowance : float
         What a plan within its limits may be charged for loss.
+    medium : float
+        What a second of the medium is charged.
+    capacity : Capacity, optional
+        Where the nodes' time is charged.
     """
 
     completions: Completions
@@ -71,10 +77,19 @@ class Bound:
     loss: float = 0.0
     memory: Floats | None = None
     allowance: float = 0.0
+    medium: float = 0.0
+    capacity: Capacity | None = None
+
+    @property
+    def seconds_of_bottleneck(self) -> float:
+        """What a plan is charged at most for each second of its bottleneck."""
+        return self.medium + (0.0 if self.capacity is None else self.capacity.of_all)
 
     def most(self, caps: Caps) -> float:
         """What a plan within the caps is charged at most."""
         allowed = self.allowance + (self.latency * caps.latency_s if self.latency else 0.0)
+        if self.seconds_of_bottleneck:
+            allowed += self.seconds_of_bottleneck * caps.bottleneck_s
         return allowed + _ROUNDING * abs(allowed) + 1e-300
 
 
@@ -125,12 +140,15 @@ class LabelSearch:
         self._has_medium = bool(self._resources) and any(item.any() for item in occupied)
         self._has_loss = np.isfinite(caps.loss)
         self._positions = problem.arcs[0].weight_bytes.shape[2]
-        # columns: latency, loss, medium, then of the stage: busy, weights, live; and what the
-        # finished stages were charged for memory, which only bounds read
+        # columns: latency, loss, medium, then of the stage: busy, weights, live; and what only
+        # bounds read: what the finished stages were charged for memory, and the nodes' time
         self._past = 3 + self._resources + 2 * self._positions
+        self._work = self._past + 1
         self._stage = slice(3, self._past)
         self._weights = slice(3 + self._resources, 3 + self._resources + self._positions)
         self._live = slice(self._weights.stop, self._past)
+        capacities = [bound.capacity for bound in bounds if bound.capacity is not None]
+        self._capacity = capacities[0] if capacities else None
         priced = [bound for bound in bounds if bound.memory is not None]
         self._prices = priced[0].memory if priced else None
         self._entry = np.zeros(len(problem.uses))
@@ -154,7 +172,7 @@ class LabelSearch:
         """
         network, problem = self._network, self._problem
         starts = network.graph.starts
-        used = np.zeros((len(starts), self._past + 1))
+        used = np.zeros((len(starts), self._work + 1))
         group = network.group[starts]
         used[:, 0] = problem.input_s[group]
         used[:, 2] = problem.input_medium_s[group]
@@ -162,7 +180,7 @@ class LabelSearch:
         number = self._note(len(starts), pairs=starts)
         labels = _Labels(starts, network.begin(starts), used, number)
         if self._resources:
-            labels = labels.take(problem.input_s[group] <= self._caps.bottleneck_s)
+            labels = labels.take(problem.input_busy_s[group] <= self._caps.bottleneck_s)
         for layer in range(problem.layers):
             if layer and problem.cut_kind[layer - 1] >= 0:
                 labels = self._with_cuts(labels, layer)
@@ -215,15 +233,14 @@ class LabelSearch:
                 continue
             of, to = origin[mine], target[mine]
             pair = network.group[source[mine]], network.group[to], main
-            seconds, medium = costs.seconds[pair], costs.medium_s[pair]
             used = labels.used[of].copy()
-            used[:, 0] += seconds
-            used[:, 2] += medium
+            used[:, 0] += costs.seconds[pair]
+            used[:, 2] += costs.medium_s[pair]
             if self._prices is not None:
                 stored = (self._prices[pair[0]] * used[:, self._weights]).sum(axis=1)
                 used[:, self._past] += stored + self._entry[pair[1]]
             used[:, self._stage] = 0.0
-            fits = seconds <= self._caps.bottleneck_s
+            fits = costs.busy_s[pair] <= self._caps.bottleneck_s
             made.append(_Labels(to, arrival[mine, main], used, of).take(fits))
         new = _joined(made)
         if new is None:
@@ -257,6 +274,8 @@ class LabelSearch:
             used[:, 1] += arcs.loss[group, option]
         if self._has_medium:
             used[:, 2] += arcs.medium_s[group, option]
+        if self._capacity is not None:
+            used[:, self._work] += work_of(arcs, self._capacity)[group, option]
         for resource in range(self._resources):
             used[:, 3 + resource] += arcs.busy_s[resource, group, option]
         if self._positions:
@@ -287,6 +306,10 @@ class LabelSearch:
             spent = bound.latency * used[:, 0] + table[layer][labels.q, labels.state]
             if bound.loss:
                 spent = spent + bound.loss * used[:, 1]
+            if bound.medium:
+                spent = spent + bound.medium * used[:, 2]
+            if bound.capacity is not None:
+                spent = spent + used[:, self._work]
             if bound.memory is not None:
                 prices = bound.memory[self._network.group[labels.q]]
                 spent = spent + (prices * used[:, self._weights]).sum(axis=1)
@@ -316,7 +339,9 @@ class LabelSearch:
         kept = np.ones(len(order), dtype=np.bool_)
         begins = np.append(np.flatnonzero(fresh), len(order))
         for begin, stop in itertools.pairwise(begins.tolist()):
-            if stop - begin > 1:
+            if len(live) == 3 and stop - begin > _FEW:
+                kept[begin:stop] = _staircase(used[begin:stop])
+            elif stop - begin > 1:
                 kept[begin:stop] = _pareto(used[begin:stop])
         return order[kept]
 
@@ -334,7 +359,8 @@ class LabelSearch:
         seconds = problem.output_s[group, labels.state]
         latency = labels.used[:, 0] + seconds
         fits = network.graph.final[labels.q] & np.isfinite(seconds)
-        fits &= (latency <= self._caps.latency_s) & (seconds <= self._caps.bottleneck_s)
+        busy_s = problem.output_busy_s[group, labels.state]
+        fits &= (latency <= self._caps.latency_s) & (busy_s <= self._caps.bottleneck_s)
         fits &= labels.used[:, 1] <= self._caps.loss
         medium = labels.used[:, 2] + problem.output_medium_s[group, labels.state]
         if self._resources:
@@ -388,6 +414,29 @@ def _falling(second: Floats, segment: Ints, fresh: NDArray[np.bool_]) -> NDArray
     below: NDArray[np.bool_] = fresh.copy()
     below[1:] |= shifted[1:] < before[:-1]
     return below
+
+
+def _staircase(used: Floats) -> NDArray[np.bool_]:
+    """The same as `_pareto` of three columns, whose time grows little faster than the rows.
+
+    The rows so far, seen along the first column, leave a staircase of the other two: what lies
+    above it is beaten.
+    """
+    kept = np.zeros(len(used), dtype=np.bool_)
+    second: list[float] = []  # rising
+    third: list[float] = []  # falling
+    for row, (_, one, other) in enumerate(used.tolist()):
+        at = bisect.bisect_right(second, one)
+        if at and third[at - 1] <= other:
+            continue
+        kept[row] = True
+        begin = at - 1 if at and second[at - 1] == one else at
+        stop = begin
+        while stop < len(third) and third[stop] >= other:
+            stop += 1
+        second[begin:stop] = [one]
+        third[begin:stop] = [other]
+    return kept
 
 
 def _pareto(used: Floats) -> NDArray[np.bool_]:

@@ -184,18 +184,18 @@ class LayoutProgram:
         problem, network = self._problem, self._network
         terms: Terms = [(v, self._of(v, "latency_s")) for v in self._arcs]
         for variable, (layer, edge, main, _) in self._cuts.items():
-            terms.append((variable, self._cut_s(layer, edge, main)[0]))
+            terms.append((variable, self._cut_s("seconds", layer, edge, main)))
         for variable, q in self._begins.items():
             terms.append((variable, float(problem.input_s[network.group[q]])))
         for variable, (q, state) in self._ends.items():
             terms.append((variable, float(problem.output_s[network.group[q], state])))
         return terms
 
-    def _cut_s(self, layer: int, edge: int, main: int) -> tuple[float, float]:
+    def _cut_s(self, name: str, layer: int, edge: int, main: int) -> float:
         problem, network, graph = self._problem, self._network, self._network.graph
         costs = problem.cut_costs[int(problem.cut_kind[layer - 1])]
         pair = network.group[graph.sources[edge]], network.group[graph.targets[edge]], main
-        return float(costs.seconds[pair]), float(costs.medium_s[pair])
+        return float(getattr(costs, name)[pair])
 
     def _resources(self) -> list[Terms]:
         """Everything that can be the bottleneck: stages' resources, transfers, ends, the medium."""
@@ -206,14 +206,13 @@ class LayoutProgram:
                 found.append([(v, self._busy(v, resource)) for v in variables])
         medium: Terms = [(v, self._of(v, "medium_s")) for v in self._arcs]
         for variable, (layer, edge, main, _) in self._cuts.items():
-            seconds, occupied = self._cut_s(layer, edge, main)
-            found.append([(variable, seconds)])
-            medium.append((variable, occupied))
+            found.append([(variable, self._cut_s("busy_s", layer, edge, main))])
+            medium.append((variable, self._cut_s("medium_s", layer, edge, main)))
         for variable, q in self._begins.items():
-            found.append([(variable, float(problem.input_s[network.group[q]]))])
+            found.append([(variable, float(problem.input_busy_s[network.group[q]]))])
             medium.append((variable, float(problem.input_medium_s[network.group[q]])))
         for variable, (q, state) in self._ends.items():
-            found.append([(variable, float(problem.output_s[network.group[q], state]))])
+            found.append([(variable, float(problem.output_busy_s[network.group[q], state]))])
             occupied = float(problem.output_medium_s[network.group[q], state])
             medium.append((variable, occupied))
         return [terms for terms in [*found, medium] if any(c for _, c in terms)]

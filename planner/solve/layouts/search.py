@@ -8,6 +8,7 @@ are searched completely; where none of them is a plan, a little more is allowed.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from planner.errors import InconsistentResultError
 from planner.solve.check import PROVEN_GAP, Evaluation, evaluate, loss_of, times_of
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import Floats, Ints, LayoutProblem
-from planner.solve.layouts.bounds import Charges, Completions, Network, charges_of
+from planner.solve.layouts.bounds import Capacity, Charges, Completions, Network, charges_of
 from planner.solve.layouts.check import most
 from planner.solve.layouts.labels import (
     MAX_LABELS,
@@ -30,7 +31,7 @@ from planner.solve.problem import NO_LIMIT, Choice
 
 _MULTIPLIERS = 40
 _FIRST = 1e-2  # of a known bottleneck: where the search for a smaller one begins
-_GIVEN_UP = 4  # bottlenecks that may be left undecided, each below the one before
+_GIVEN_UP = 2  # bottlenecks that may be left undecided, each below the one before
 _CLOSE = 1e-3  # relative: nearer than this, only the next smaller one is asked for
 _ROUNDING = 1e-12
 _OTHERS = 6
@@ -82,14 +83,49 @@ def minimise(problem: LayoutProblem, found: Found) -> None:
     found : Found
         May hold a plan already; takes what is found. Open where time was up.
     """
+    alone = _as_latency(problem) if problem.objective == "bottleneck" else None
+    if alone is not None:
+        of_stage = Found(alone, found.deadline)
+        if found.choice is not None:
+            of_stage.offer(found.choice)
+        minimise(alone, of_stage)
+        if of_stage.choice is not None:
+            found.offer(of_stage.choice)
+        found.bound_s, found.closed = max(found.bound_s, of_stage.bound_s), of_stage.closed
+        return
     network = Network.of(problem)
-    try:
+    with contextlib.suppress(TooManyLabelsError):
         if problem.objective == "latency":
             _minimise_latency(network, found)
         else:
             _minimise_bottleneck(network, found)
-    except TooManyLabelsError:
-        return
+
+
+def _as_latency(problem: LayoutProblem) -> LayoutProblem | None:
+    """The same where the bottleneck is one stage's busy time: a sum, as the latency is one.
+
+    None where anything else may be the bottleneck, or the latency is limited by itself.
+    """
+    one_resource = all(len(arcs.busy_s) == 1 for arcs in problem.arcs)
+    if not (problem.single_stage and one_resource) or problem.max_latency_s is not None:
+        return None
+    busy = [arcs.busy_s[0] for arcs in problem.arcs]
+    if any(
+        (arcs.medium_s > seconds).any() for arcs, seconds in zip(problem.arcs, busy, strict=True)
+    ):
+        return None
+    ends = problem.output_s, problem.output_busy_s, problem.output_medium_s
+    if problem.input_s.any() or any(end[np.isfinite(end)].any() for end in ends):
+        return None
+    return problem.but(
+        objective="latency",
+        arcs=tuple(
+            replace(arcs, latency_s=seconds)
+            for arcs, seconds in zip(problem.arcs, busy, strict=True)
+        ),
+        max_latency_s=problem.max_bottleneck_s,
+        max_bottleneck_s=None,
+    )
 
 
 def _minimise_latency(network: Network, found: Found) -> None:
@@ -113,11 +149,9 @@ def _minimise_latency(network: Network, found: Found) -> None:
     found.bound_s = max(found.bound_s, min(priced.bound_s * (1 - _ROUNDING), found.objective_s))
     rest = StageRest(network)
     wide = Caps(caps.latency_s, caps.bottleneck_s, caps.loss)
-    with contextlib.suppress(TooManyLabelsError):
-        search = LabelSearch(network, wide, bounds, found.deadline, rest, _beam(problem))
-        near = search.best()
-        if near is not None:
-            found.offer(near)
+    near, _ = _search(network, wide, bounds, found, rest, _beam(problem))
+    if near is not None:
+        found.offer(near)
     for gap in _GAPS:
         level_s = min(max(priced.bound_s, free.least) * (1 + gap), found.objective_s)
         level_s = min(level_s, caps.latency_s)
@@ -137,8 +171,7 @@ def _loss_bound(network: Network, caps: Caps) -> list[Bound]:
     """The bound on the loss alone, where that is limited."""
     if not np.isfinite(caps.loss):
         return []
-    problem = network.problem
-    least = Completions(network, charges_of(problem, 0.0, 1.0, _nothing(problem)))
+    least = Completions(network, charges_of(network.problem, loss=1.0))
     return [Bound(least, latency=0.0, loss=1.0, allowance=caps.loss)]
 
 
@@ -156,6 +189,14 @@ def _minimise_bottleneck(network: Network, found: Found) -> None:
     if bounds[-1].completions.least > bounds[-1].most(caps):
         found.close()
         return
+    for bound in _bottleneck_bounds(network, found, caps):
+        bounds.append(bound)
+        least = bound.completions.least - bound.allowance
+        low_s = max(low_s, least / bound.seconds_of_bottleneck * (1 - _ROUNDING))
+    if low_s > caps.bottleneck_s:
+        found.close()
+        return
+    found.bound_s = max(found.bound_s, min(low_s, found.objective_s))
     high_s = min(found.objective_s, caps.bottleneck_s)
     rest = StageRest(network)
     open_s = np.inf  # of what was asked and given up, the least
@@ -191,6 +232,73 @@ def _minimise_bottleneck(network: Network, found: Found) -> None:
                 return
 
 
+def _bottleneck_bounds(network: Network, found: Found, caps: Caps) -> list[Bound]:
+    """Bounds on what the nodes' time and the medium are used for, at the best price of loss.
+
+    Every node works for a bottleneck's time at most, and the medium is occupied for so long at
+    most: so is any weighted sum of both.
+    """
+    problem = network.problem
+    capacity = Capacity.of(problem)
+    occupied = [a.medium_s for a in problem.arcs] + [c.medium_s for c in problem.cut_costs]
+    shared = any(item.any() for item in occupied)
+    bounds: list[Bound] = []
+    for medium in (0.0, capacity.of_all) if shared else (0.0,):
+        best: Bound | None = None
+
+        def line_at(price: float, medium: float = medium) -> _Line | None:
+            """Of the least bottleneck at a price of loss."""
+            nonlocal best
+            charges = charges_of(problem, loss=price, medium=medium, capacity=capacity)
+            completions = Completions(network, charges)
+            if not np.isfinite(completions.least):
+                return None
+            allowance = price * caps.loss if price else 0.0
+            bound = Bound(completions, 0.0, price, None, allowance, medium, capacity)
+            choice = completions.cheapest()
+            found.offer(choice)
+            value = completions.least - allowance
+            if best is None or value > best.completions.least - best.allowance:
+                best = bound
+            excess = 0.0 if np.isinf(caps.loss) else loss_of(problem, choice) - caps.loss
+            return _Line(value, excess, value - price * excess)
+
+        _climb(line_at, 0.0, found.deadline)
+        if best is not None:
+            bounds.append(best)
+    return bounds
+
+
+def _climb(line_at: Callable[[float], _Line | None], first: float, deadline: Deadline) -> float:
+    """The price at which a bound is highest: next to try is where the lines of two plans meet."""
+    low, high = line_at(0.0), None
+    if low is None or low.excess <= 0:
+        return 0.0
+    best, best_price = low.value, 0.0
+    price = first or low.base / low.excess * 1e-2
+    for _ in range(_MULTIPLIERS):
+        line = None if deadline.passed else line_at(price)
+        if line is None:
+            break
+        if line.value > best:
+            best, best_price = line.value, price
+        if line.excess <= 0:
+            high = line
+        else:
+            low = line
+        if high is None:
+            price *= 8
+            if price > low.base * 1e30:  # nothing keeps this limit
+                break
+            continue
+        if low.excess <= high.excess:
+            break
+        price = (high.base - low.base) / (low.excess - high.excess)
+        if low.base + price * low.excess <= best * (1 + 1e-9):
+            break
+    return best_price
+
+
 def _look_within(
     network: Network, within: Caps, bounds: list[Bound], found: Found, rest: StageRest
 ) -> tuple[Choice | None, bool]:
@@ -198,38 +306,57 @@ def _look_within(
 
     Where there are too many labels, the most promising of them are followed.
     """
-    for kept in (None, _beam(network.problem)):
-        with contextlib.suppress(TooManyLabelsError):
-            choice = LabelSearch(network, within, bounds, found.deadline, rest, kept).best()
-            if choice is not None or kept is None:
-                return choice, True
+    choice, complete = _search(network, within, bounds, found, rest, None)
+    if complete:
+        return choice, True
+    choice, _ = _search(network, within, bounds, found, rest, _beam(network.problem))
+    return choice, choice is not None
+
+
+def _search(
+    network: Network,
+    within: Caps,
+    bounds: list[Bound],
+    found: Found,
+    rest: StageRest,
+    beam: int | None,
+) -> tuple[Choice | None, bool]:
+    """A plan within the caps, and whether the search came to its end."""
+    with contextlib.suppress(TooManyLabelsError):
+        return LabelSearch(network, within, bounds, found.deadline, rest, beam).best(), True
     return None, False
 
 
 def _beam(problem: LayoutProblem) -> int:
-    """Labels to go on with before each layer in a quick search, a small part of all that may be."""
-    return min(_BEAM, MAX_LABELS // (20 * problem.layers))
+    """Labels to go on with before each layer in a quick search, half of all that may be at most."""
+    return min(_BEAM, MAX_LABELS // (2 * problem.layers))
 
 
 def take_fastest_of_equals(problem: LayoutProblem, found: Found, deadline: Deadline) -> None:
-    """Among plans of the best bottleneck the one of least latency, as far as time allows."""
-    if found.choice is None:
+    """Among plans of the best bottleneck one of small latency: the best of a quick search.
+
+    Plans of one stage that are equally busy differ in delays at most.
+    """
+    if found.choice is None or _as_latency(problem) is not None:
         return
     most_s = times_of(problem, found.choice).bottleneck_s
     second = problem.but(objective="latency", max_bottleneck_s=most_s)
     other = Found(second, deadline)
     other.offer(found.choice)
-    minimise(second, other)
+    network, caps = Network.of(second), _caps(second)
+    free = Completions(network, _charges(second, 0.0, None))
+    other.offer(free.cheapest())
+    bounds = [*_loss_bound(network, caps), Bound(free)]
+    rest = StageRest(network)
+    near, _ = _search(network, caps, bounds, other, rest, _beam(second))
+    if near is not None:
+        other.offer(near)
     if other.choice is not None:
         found.choice = other.choice
 
 
 def _charges(problem: LayoutProblem, loss: float, entry: Floats | None) -> Charges:
-    return charges_of(problem, 1.0, loss, _nothing(problem) if entry is None else entry)
-
-
-def _nothing(problem: LayoutProblem) -> Floats:
-    return np.zeros(len(problem.uses))
+    return charges_of(problem, 1.0, loss, entry)
 
 
 def _caps(problem: LayoutProblem) -> Caps:
@@ -272,39 +399,14 @@ class _Priced:
                 self._raise(int(which))
 
     def _raise(self, which: int) -> None:
-        """The best of one price: where the lines of two plans meet lies the next to try."""
+        """The best of one price."""
         prices = list(self._prices)
 
         def line_at(price: float) -> _Line | None:
             prices[which] = price
             return self._line(prices[0], prices[1], which)
 
-        low, high = line_at(0.0), None
-        if low is None or low.excess <= 0:
-            return
-        best, best_price = low.value, 0.0
-        price = self._prices[which] or low.base / low.excess * 1e-2
-        for _ in range(_MULTIPLIERS):
-            line = None if self._found.deadline.passed else line_at(price)
-            if line is None:
-                break
-            if line.value > best:
-                best, best_price = line.value, price
-            if line.excess <= 0:
-                high = line
-            else:
-                low = line
-            if high is None:
-                price *= 8
-                if price > low.base * 1e30:  # nothing keeps this limit
-                    break
-                continue
-            if low.excess <= high.excess:
-                break
-            price = (high.base - low.base) / (low.excess - high.excess)
-            if low.base + price * low.excess <= best * (1 + 1e-9):
-                break
-        self._prices[which] = best_price
+        self._prices[which] = _climb(line_at, self._prices[which], self._found.deadline)
 
     def _line(self, loss: float, memory: float, which: int) -> _Line | None:
         """The bound at some prices, and its cheapest way as a line over one of them."""

@@ -33,10 +33,11 @@ class Ring:
         The one option that each group has.
     work_s, medium_s : float array, shape (N, U)
         What each unit takes on each worker, and occupies of a shared medium.
-    transfer_s, transfer_medium_s : float array, shape (N, N, U - 1)
+    transfer_s, transfer_busy_s, transfer_medium_s : float array, shape (N, N, U - 1)
         From worker to worker behind each unit.
     cuttable : bool array, shape (U - 1,)
-    input_s, output_s, input_medium_s, output_medium_s : float array, shape (N,)
+    input_s, output_s : float array, shape (N,)
+    input_busy_s, output_busy_s, input_medium_s, output_medium_s : float array, shape (N,)
     fits : int array, shape (N, U + 1)
         First start of the longest stage that fits the memory, for every end.
     every : bool
@@ -51,10 +52,13 @@ class Ring:
     work_s: NDArray[np.float64]
     medium_s: NDArray[np.float64]
     transfer_s: NDArray[np.float64]
+    transfer_busy_s: NDArray[np.float64]
     transfer_medium_s: NDArray[np.float64]
     cuttable: NDArray[np.bool_]
     input_s: NDArray[np.float64]
     output_s: NDArray[np.float64]
+    input_busy_s: NDArray[np.float64]
+    output_busy_s: NDArray[np.float64]
     input_medium_s: NDArray[np.float64]
     output_medium_s: NDArray[np.float64]
     fits: NDArray[np.int64]
@@ -123,10 +127,13 @@ def ring_of(problem: Problem) -> Ring | None:
         work_s=work_s[row],
         medium_s=problem.medium_s[at][row],
         transfer_s=problem.transfer_s[groups],
+        transfer_busy_s=problem.transfer_busy_s[groups],
         transfer_medium_s=problem.transfer_medium_s[groups],
         cuttable=problem.cuttable,
         input_s=problem.input_s[order],
         output_s=problem.output_s[order],
+        input_busy_s=problem.input_busy_s[order],
+        output_busy_s=problem.output_busy_s[order],
         input_medium_s=problem.input_medium_s[order],
         output_medium_s=problem.output_medium_s[order],
         fits=fits,

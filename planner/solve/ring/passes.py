@@ -39,9 +39,8 @@ class Passes:
     def __init__(self, ring: Ring, deadline: Deadline) -> None:
         self.ring = ring
         self._deadline = deadline
-        self._longest_s = max(
-            ring.transfer_s.max(initial=0.0), ring.input_s.max(), ring.output_s.max()
-        )
+        self._sent_s = ring.transfer_busy_s, ring.input_busy_s, ring.output_busy_s
+        self._longest_s = max(seconds.max(initial=0.0) for seconds in self._sent_s)
 
     def check_time(self) -> None:
         """Stop by an exception where the time is over.
@@ -96,7 +95,8 @@ class Passes:
         self, weights: Weights, combine: Combine, threshold_s: float | None
     ) -> tuple[float, Workers] | None:
         self.check_time()
-        found = RingPass(self.cost_stages(weights, threshold_s), combine, self.ring.every)
+        costs = self.cost_stages(weights, threshold_s, combine)
+        found = RingPass(costs, combine, self.ring.every)
         plan = found.plan()
         return None if plan is None else (found.value, plan)
 
@@ -114,8 +114,10 @@ class Passes:
         """A bottleneck that no plan goes below."""
         return least_load(running_sums(self.ring.work_s), self.ring.fits)
 
-    def cost_stages(self, weights: Weights, threshold_s: float | None) -> RunCosts:
-        """Costs and windows of all stages."""
+    def cost_stages(
+        self, weights: Weights, threshold_s: float | None, combine: Combine = "sum"
+    ) -> RunCosts:
+        """Costs and windows of all stages; of a maximum, what transfers and ends occupy."""
         ring, start = self.ring, self.ring.fits
         work_s = ring.work_s
         if threshold_s is not None:
@@ -126,6 +128,8 @@ class Passes:
         if threshold_s is not None:
             start = np.maximum(start, load_starts(sums, threshold_s))
         cut, first, last = ring.transfer_s, ring.input_s, ring.output_s
+        if combine == "max":
+            cut, first, last = self._sent_s
         if weights != LATENCY:
             sums = weights[0] * sums + weights[1] * running_sums(ring.medium_s)
             cut = weights[0] * cut + weights[1] * ring.transfer_medium_s
@@ -134,10 +138,9 @@ class Passes:
         if not ring.cuttable.all():
             cut = np.where(ring.cuttable, cut, np.inf)
         if threshold_s is not None and threshold_s < self._longest_s:
-            sent_s = ring.transfer_s, ring.input_s, ring.output_s
             cut, first, last = (
                 np.where(time_s <= threshold_s, cost, np.inf)
-                for time_s, cost in zip(sent_s, (cut, first, last), strict=True)
+                for time_s, cost in zip(self._sent_s, (cut, first, last), strict=True)
             )
         return RunCosts(sums, cut, first, last, start)
 

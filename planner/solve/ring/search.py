@@ -191,7 +191,7 @@ class _Search:
         start = load_starts(sums, middle)
         loads = sums - np.take_along_axis(sums, start, axis=1)
         longer = sums - np.take_along_axis(sums, np.maximum(start - 1, 0), axis=1)
-        sent = np.concatenate([ring.transfer_s.ravel(), ring.input_s, ring.output_s])
+        sent = np.concatenate([ring.transfer_busy_s.ravel(), ring.input_busy_s, ring.output_busy_s])
         below = max(loads.max(), sent[sent <= middle].max(initial=0.0))
         if least < below < most:
             return float(below)

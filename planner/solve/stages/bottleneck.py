@@ -164,6 +164,7 @@ def _largest_bottleneck(problem: Problem) -> float:
     busy = np.where(problem.allowed, problem.busy_s, 0.0).max(axis=3).sum(axis=2).max()
     medium = np.where(problem.allowed, problem.medium_s, 0.0).max(axis=(0, 2)).sum()
     medium += problem.transfer_medium_s.max(axis=(0, 1), initial=0.0).sum()
-    ends = problem.input_s.max() + problem.output_s.max()
-    transfers = np.where(problem.follows[..., None], problem.transfer_s, 0.0)
+    ends = problem.input_busy_s.max() + problem.output_busy_s.max()
+    ends += problem.input_medium_s.max() + problem.output_medium_s.max()
+    transfers = np.where(problem.follows[..., None], problem.transfer_busy_s, 0.0)
     return float(max(busy, transfers.max(initial=0.0), medium + ends, ends)) or 1.0

@@ -55,10 +55,14 @@ class FixedStages:
         self.latency_s: NDArray[np.float64] = problem.latency_s[self._rows]
         self.loss: NDArray[np.float64] = problem.loss[self._rows]
         cuts = np.array([stop - 1 for stop in stops[:-1]], dtype=np.int64)
-        moves = problem.transfer_s[groups[:-1], groups[1:], cuts]
-        ends = [float(problem.input_s[groups[0]]), float(problem.output_s[groups[-1]])]
-        self.fixed_s = float(moves.sum()) + sum(ends)
-        self.slowest_s = max(float(moves.max(initial=0.0)), *ends)
+        between = groups[:-1], groups[1:], cuts
+        ends = float(problem.input_s[groups[0]]) + float(problem.output_s[groups[-1]])
+        self.fixed_s = float(problem.transfer_s[between].sum()) + ends
+        self.slowest_s = max(
+            float(problem.transfer_busy_s[between].max(initial=0.0)),
+            float(problem.input_busy_s[groups[0]]),
+            float(problem.output_busy_s[groups[-1]]),
+        )
         self._medium_s = float(problem.transfer_medium_s[groups[:-1], groups[1:], cuts].sum())
         self._medium_s += float(problem.input_medium_s[groups[0]])
         self._medium_s += float(problem.output_medium_s[groups[-1]])

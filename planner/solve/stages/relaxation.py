@@ -233,9 +233,9 @@ class Relaxation:
         transfer = np.where(problem.cuttable, transfer, np.inf)
         if most_s is not None:
             last = np.minimum(last, _longest_within(self._busy.min(axis=3), most_s))
-            transfer = np.where(problem.transfer_s > most_s, np.inf, transfer)
-            first = np.where(problem.input_s > most_s, np.inf, first)
-            output = np.where(problem.output_s > most_s, np.inf, output)
+            transfer = np.where(problem.transfer_busy_s > most_s, np.inf, transfer)
+            first = np.where(problem.input_busy_s > most_s, np.inf, first)
+            output = np.where(problem.output_busy_s > most_s, np.inf, output)
         return Completions(self.graph, Chain(cost.run, transfer, last, first, output, cost.stage))
 
 
