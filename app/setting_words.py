@@ -40,8 +40,10 @@ def memory_words(case: Case, request: Request) -> str:
 
 
 def medium_words(case: Case, request: Request) -> str:
-    """Medium and casting, the cluster's own where nothing else was asked for."""
-    return f"{case.medium.replace('_', ' ')}, {case.casting}"
+    """Medium, casting and collectives, the cluster's own where nothing else was asked for."""
+    known = {"direct": "", "in-series": ", messages in series", "best": ", best collectives"}
+    passed_on = known.get(case.collective, f", {case.collective} collectives")
+    return f"{case.medium.replace('_', ' ')}, {case.casting}{passed_on}"
 
 
 def overlap_words(case: Case, request: Request) -> str:

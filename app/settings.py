@@ -29,7 +29,7 @@ from app.setting_words import (
 )
 from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES
 from planner.case import Case
-from planner.domain.cluster import Casting, Cluster, Medium
+from planner.domain.cluster import Casting, Cluster, Collective, Medium
 from planner.domain.layouts import WAYS
 from planner.domain.request import Request
 from planner.domain.settings import Objective, Parallelism
@@ -214,6 +214,17 @@ SETTINGS: tuple[Setting, ...] = (
         "Shared: all nodes share it.",
         preset=lambda cluster: cluster.medium,
         words=medium_words,
+    ),
+    Setting(
+        "collective",
+        OneOf(get_args(Collective)),
+        option="How a group exchanges: direct, in-series, ring, tree, star or best.",
+        panel=COST,
+        label="Collectives",
+        help="Direct: all messages at once, one delay. In series: one after another. Ring, tree: "
+        "passed on, n - 1 and log2(n) delays. Star: through the group's first node. "
+        "Best: the fastest of direct, ring and tree, exchange by exchange.",
+        preset=lambda cluster: cluster.collective,
     ),
     Setting(
         "share_inputs",

@@ -15,13 +15,14 @@ from planner.accuracy.interface import LossModel
 from planner.cost.handover import Crossings, Handovers, Laid, Member, Transfers, positions_of
 from planner.cost.layouts import GroupLayouts
 from planner.cost.ownership import FeatureShares, feature_shares
+from planner.cost.shares import share_ratio
 from planner.cost.stage import StageCosts
 from planner.cost.table import DEFAULT_LEVELS, CostTable, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
-from planner.domain.cluster import Casting, Cluster, Medium
+from planner.domain.cluster import Casting, Cluster, Collective, Medium
 from planner.domain.layouts import Layout
 from planner.domain.model_profile import ModelProfile
-from planner.domain.owners import LayerOwners, speed_ratio
+from planner.domain.owners import LayerOwners
 from planner.domain.plan import ModelReference
 from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
 from planner.structure import allocation_units
@@ -110,8 +111,18 @@ class Case:
 
     @property
     def casting(self) -> Casting:
-        """The casting that costs are counted for: the settings', or the cluster's own."""
+        """Whether each receiver has a subset of its own: the settings' casting, or the cluster's.
+
+        What is passed on from node to node is one subset for all.
+        """
+        if self.collective not in ("direct", "in-series"):
+            return "broadcast"
         return self.settings.casting or self.cluster.casting
+
+    @property
+    def collective(self) -> Collective:
+        """How a group exchanges: the settings' algorithm, or the cluster's own."""
+        return self.settings.collective or self.cluster.collective
 
     def group(self, nodes: int) -> Cluster:
         """The first nodes of the ring, from the source."""
@@ -139,7 +150,7 @@ class Case:
         """Ownership of features on a group of nodes."""
         ratio = self.once(
             ("ratio", names),
-            lambda: speed_ratio(node.macs_per_s for node in self.cluster.only(names).nodes),
+            lambda: share_ratio(self.profile, self.cluster.only(names).nodes),
         )
         return self.once(("shares", ratio), lambda: feature_shares(self.profile, ratio))
 
@@ -205,22 +216,20 @@ class Case:
         members = [(self._member(sender), self._member(receiver)) for sender, receiver in pairs]
         return self._handovers.between_pairs(members, check)
 
-    def handover_s(
-        self, sender: tuple[str, ...], receiver: tuple[str, ...], layer: int
-    ) -> tuple[float, float]:
-        """Seconds, and seconds of a shared medium, of the change of group before a layer."""
+    def handover(self, sender: tuple[str, ...], receiver: tuple[str, ...], layer: int) -> Transfers:
+        """The change of group before a layer, as single numbers."""
         cut = [unit.start for unit in self.units].index(layer) - 1
         found = self.once(
             ("transfers", sender, receiver), lambda: self.transfers([(sender, receiver)])
         )
-        return float(found.seconds[0, cut]), float(found.medium_s[0, cut])
+        return Transfers(*(column[0, cut] for column in found.columns))
 
-    def handover_in_layouts_s(
+    def handover_in_layouts(
         self,
         sender: tuple[str, ...],
         receiver: tuple[str, ...],
         tensors: Sequence[tuple[str, Layout, Layout]],
-    ) -> tuple[float, float]:
+    ) -> Transfers:
         """The same of tensors that lie, and will lie, in given layouts."""
         return self._handovers.in_layouts(self._laid(sender), self._laid(receiver), tensors)
 
@@ -232,24 +241,15 @@ class Case:
         """The tensors that are handed over at a cut between two units."""
         return self._handovers.crossing(cut)
 
-    def collect_s(self, names: tuple[str, ...], lies: Mapping[str, Layout]) -> tuple[float, float]:
-        """Seconds, and seconds of a shared medium, of collecting outputs that lie so."""
+    def collect(self, names: tuple[str, ...], lies: Mapping[str, Layout]) -> Transfers:
+        """Collecting outputs that lie so at the source."""
         return self._handovers.collect(self._laid(names), lies)
 
     def _laid(self, names: tuple[str, ...]) -> Laid:
         return Laid(positions_of(self.cluster, names), self.layouts(names))
 
-    def ends_s(self, names: tuple[str, ...]) -> tuple[float, float]:
-        """Seconds of handing the input to a group and of collecting the output from it."""
-        (input_s, _), (output_s, _) = self._ends(names)
-        return input_s, output_s
-
-    def ends_medium_s(self, names: tuple[str, ...]) -> tuple[float, float]:
-        """Seconds of a shared medium for the input and for the output."""
-        (_, input_s), (_, output_s) = self._ends(names)
-        return input_s, output_s
-
-    def _ends(self, names: tuple[str, ...]) -> tuple[tuple[float, float], tuple[float, float]]:
+    def ends(self, names: tuple[str, ...]) -> tuple[Transfers, Transfers]:
+        """Handing the input to a group, and collecting the output from it."""
         member = self._member(names)
         return self.once(
             ("ends", names),

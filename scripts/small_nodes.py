@@ -153,7 +153,7 @@ def overhead(divisor: int, reading: Reading, medium: str, casting: Casting, over
     if counted is None:  # only what a node sends, as the paper writes it
         bandwidth = load_cluster("small-nodes").link.bandwidth_bytes_per_s
         comm_s = costs.sent_bytes.max(axis=2) / bandwidth
-        latency_s = layer_s(comm_s, costs.compute_s, overlap)
+        latency_s = layer_s(comm_s, costs.software_s, costs.compute_s, overlap)
     return float(latency_s.sum() / alone().latency_s.sum()) - 1
 
 

@@ -75,6 +75,11 @@ def edit_cluster(
     of_nodes = node_sheet(cluster, units[1]).edit(
         [node.model_dump() for node in cluster.nodes], nodes or {}
     )
+    for document, origin in zip(of_nodes.documents, of_nodes.origins, strict=True):
+        if origin is not None:  # the rates of kinds of operators follow C
+            known, speed = cluster.nodes[origin], document["macs_per_s"]
+            if speed != known.macs_per_s:
+                document["macs_per_s_by_kind"] = known.at_speed(speed).macs_per_s_by_kind
     rows = len(of_nodes.documents)
     if not 1 <= rows <= max(_MOST_ROWS, len(cluster.nodes)):
         raise BadInputError(f"nodes: {rows} rows; give 1 to {_MOST_ROWS}")

@@ -120,7 +120,7 @@ def stage_table(answer: Answer) -> Table:
 
 def _stages(case: Case, plan: Plan) -> Iterator[StageView]:
     costed = cost_stages(case, plan.stages)
-    received = (0.0, *costed.handovers_s)
+    received = (0.0, *(float(each.seconds) for each in costed.handovers))
     for stage, costs, received_s in zip(plan.stages, costed.stages, received, strict=True):
         points = (
             _point(case, costs.table, row, layer)
@@ -235,8 +235,8 @@ def timeline(answer: Answer) -> tuple[Span, ...]:
 def _spans(answer: Answer) -> Iterator[Span]:
     stages = plan_stages(answer)
     overlap = answer.case.settings.overlap
-    first = answer.case.ends_s(stages[0].nodes)[0]
-    last = answer.case.ends_s(stages[-1].nodes)[1]
+    first = float(answer.case.ends(stages[0].nodes)[0].seconds)
+    last = float(answer.case.ends(stages[-1].nodes)[1].seconds)
     times = [_by_layer(found) for found in cost_stages(answer.case, answer.plan.stages).stages]
     now = 0.0
     if first:

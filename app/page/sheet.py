@@ -196,7 +196,10 @@ def blank_of(model: type[BaseModel]) -> Document:
 
 
 def _leaves(model: type[BaseModel]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Every single value of a document, with its schema; of several kinds the first."""
+    """Every single value of a document, with its schema; of several kinds the first.
+
+    A field with names of its own is no cell; it stays as it is.
+    """
     whole = model.model_json_schema()
 
     def walk(path: Path, schema: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
@@ -205,7 +208,7 @@ def _leaves(model: type[BaseModel]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         if "$ref" in schema:
             schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
         inner = schema.get("properties") or dict(enumerate(schema.get("prefixItems", ())))
-        if not inner:
+        if not inner and "additionalProperties" not in schema:
             yield path, schema
         for step, child in inner.items():
             yield from walk((*path, step), child)

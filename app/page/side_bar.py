@@ -202,6 +202,7 @@ def cluster_section() -> None:
     left, right = st.columns(2)
     draw_control("medium", left, format_func=lambda name: name.replace("_", " "))
     draw_control("casting", right)
+    draw_control("collective")
 
 
 def cluster_changed() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost.exchange import NOTHING, Links, exchange_s, medium_s
+from planner.cost.exchange import NOTHING, Exchanged, Links, time_exchange
 from planner.cost.layouts import Box, GroupLayouts, crossing_bytes
 from planner.cost.ownership import FeatureShares
 from planner.cost.sparsity import numbered
@@ -28,16 +28,37 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Transfers:
-    """Changes of group at every cut.
+    """How long messages between groups take; arrays of one shape, or single numbers.
 
     Attributes
     ----------
-    seconds, medium_s : float array, shape (..., U - 1)
-        Time, and occupation of a shared medium.
+    seconds : float array
+        Until all has arrived.
+    busy_s : float array
+        For which they occupy a sender, a receiver or a link: their delay does not.
+    medium_s : float array
+        For which they occupy what all nodes share.
     """
 
     seconds: Array
+    busy_s: Array
     medium_s: Array
+
+    @classmethod
+    def of(cls, exchanged: Exchanged) -> Transfers:
+        """Those of exchanges between groups without a common node."""
+        busy_s = np.maximum(exchanged.wire_s, exchanged.software_s)
+        return cls(exchanged.latency_s, busy_s, exchanged.medium_s)
+
+    @classmethod
+    def none(cls, shape: tuple[int, ...] = ()) -> Transfers:
+        """No messages."""
+        return cls(*(np.zeros(shape) for _ in range(3)))
+
+    @property
+    def columns(self) -> tuple[Array, Array, Array]:
+        """The three."""
+        return self.seconds, self.busy_s, self.medium_s
 
 
 @dataclass(frozen=True)
@@ -93,8 +114,8 @@ class Crossings:
         tensors: Sequence[str],
         lies: NDArray[np.int64],
         inputs: Sequence[str],
-    ) -> tuple[Array, Array]:
-        """Seconds, and seconds of a shared medium, of each case, shape (C,).
+    ) -> Transfers:
+        """How long each case takes, shape (C,).
 
         Parameters
         ----------
@@ -173,9 +194,9 @@ class Handovers:
         Transfers
             Arrays of shape (P, U - 1).
         """
-        seconds, medium = (np.zeros((len(pairs), self._cuts)) for _ in range(2))
+        total = Transfers.none((len(pairs), self._cuts))
         if not self._tensors:
-            return Transfers(seconds, medium)
+            return total
         alike: dict[tuple[int, int], list[int]] = {}
         for index, (sender, receiver) in enumerate(pairs):
             alike.setdefault((id(sender.shares), id(receiver.shares)), []).append(index)
@@ -186,14 +207,15 @@ class Handovers:
             senders = np.array([pairs[row][0].positions for row in rows])
             receivers = np.array([pairs[row][1].positions for row in rows])
             links, pair = self._distinct_links(senders, receivers)
-            seconds[rows] = exchange_s(NOTHING, moved, links)[pair][:, cut]
-            medium[rows] = medium_s(NOTHING, moved, links)[cut]
-        return Transfers(seconds, medium)
+            timed = Transfers.of(time_exchange(NOTHING, moved, links))
+            for into, found in zip(total.columns, timed.columns, strict=True):
+                into[rows] = np.broadcast_to(found, timed.seconds.shape)[pair][:, cut]
+        return total
 
     def in_layouts(
         self, sender: Laid, receiver: Laid, tensors: Sequence[tuple[str, Layout, Layout]]
-    ) -> tuple[float, float]:
-        """Seconds, and seconds of a shared medium, of tensors that lie in given layouts (eq. 37).
+    ) -> Transfers:
+        """How long tensors that lie in given layouts take (eq. 37), as single numbers.
 
         Parameters
         ----------
@@ -205,8 +227,7 @@ class Handovers:
         moved = np.zeros((len(sender.positions), len(receiver.positions)), dtype=np.int64)
         for name, lies, arrives in tensors:
             moved += self.crossing_of(sender, receiver, name, lies, arrives)
-        seconds, medium = self.time_moved(sender, receiver, moved[None])
-        return float(seconds[0]), float(medium[0])
+        return self.time_moved(sender, receiver, moved)
 
     def crossing_of(
         self, sender: Laid, receiver: Laid, name: str, lies: Layout, arrives: Layout
@@ -215,18 +236,21 @@ class Handovers:
         has, needs = sender.layouts.has(name, lies), receiver.layouts.needs(name, arrives)
         return crossing_bytes(self._bytes[name], has, needs)
 
-    def time_moved(
-        self, sender: Laid, receiver: Laid, moved: NDArray[np.int64]
-    ) -> tuple[Array, Array]:
-        """Seconds, and seconds of a shared medium, of so many bytes, shape (C, s, r) to (C,)."""
-        links = self._links.between(np.array(sender.positions), np.array(receiver.positions))
-        return exchange_s(NOTHING, moved, links), medium_s(NOTHING, moved, links)
+    def time_moved(self, sender: Laid, receiver: Laid, moved: NDArray[np.int64]) -> Transfers:
+        """How long so many bytes take, shape (..., s, r) to (...)."""
+        return self._time(moved, sender.positions, receiver.positions)
 
-    def collect(self, group: Laid, lies: Mapping[str, Layout]) -> tuple[float, float]:
-        """Seconds, and seconds of a shared medium, to collect outputs that lie in given layouts."""
+    def _time(
+        self, moved: NDArray[np.int64], senders: Sequence[int], receivers: Sequence[int]
+    ) -> Transfers:
+        links = self._links.between(np.array(senders), np.array(receivers))
+        return Transfers.of(time_exchange(NOTHING, moved, links))
+
+    def collect(self, group: Laid, lies: Mapping[str, Layout]) -> Transfers:
+        """How long it takes to collect outputs that lie in given layouts."""
         others = [k for k, position in enumerate(group.positions) if position != self._source]
         if not self._settings.count_output or not others:
-            return 0.0, 0.0
+            return Transfers.none()
         inside = len(others) < len(group.positions)
         first = group.positions.index(self._source) if inside else 0
         source: Box = {"whole": np.ones((1, 1), dtype=np.bool_)}
@@ -236,32 +260,29 @@ class Handovers:
             at = 0 if lies[name] == "one-node" else first
             has = group.layouts.has(name, lies[name], at)
             held += crossing_bytes(self._bytes[name], has, source)
-        links = self._links.between(np.array(group.positions)[others], np.array([self._source]))
-        sent = NOTHING, held[others], links
-        return float(exchange_s(*sent)), float(medium_s(*sent))
+        return self._time(held[others], [group.positions[k] for k in others], [self._source])
 
     def crossing(self, cut: int) -> list[str]:
         """The tensors that are handed over at a cut between two units."""
         return [self._tensors[row] for row in self._crossing[self._cut == cut]]
 
-    def cost_input(self, member: Member) -> tuple[float, float]:
-        """Seconds, and seconds of a shared medium, to hand the input to all of the first group.
+    def cost_input(self, member: Member) -> Transfers:
+        """How long it takes to hand the input to all of the first group.
 
         All receive the same bytes: on a broadcast medium they are sent once.
         """
         others = [position for position in member.positions if position != self._source]
         if not self._settings.count_input or not others:
-            return 0.0, 0.0
+            return Transfers.none()
         size = sum(spec.bytes for spec in self._profile.inputs)
         links = self._links.between(np.array([self._source]), np.array(others))
-        sent = np.full((1, len(others)), size), NOTHING, links
-        return float(exchange_s(*sent)), float(medium_s(*sent))
+        return Transfers.of(time_exchange(np.full((1, len(others)), size), NOTHING, links))
 
-    def cost_output(self, member: Member) -> tuple[float, float]:
-        """Seconds, and seconds of a shared medium, to collect the outputs at the source."""
+    def cost_output(self, member: Member) -> Transfers:
+        """How long it takes to collect the outputs at the source."""
         others = [k for k, position in enumerate(member.positions) if position != self._source]
         if not self._settings.count_output or not others:
-            return 0.0, 0.0
+            return Transfers.none()
         held = np.zeros(len(member.positions), dtype=np.int64)
         for name in self._profile.outputs:
             owners = member.shares.owners[name]
@@ -269,10 +290,8 @@ class Handovers:
             if len(others) == len(held):  # the first node tells what all of them hold
                 alone[0] += np.count_nonzero(owners == REPLICATED)
             held += alone * (self._bytes[name] // len(owners))
-        senders = np.array(member.positions)[others]
-        links = self._links.between(senders, np.array([self._source]))
-        sent = NOTHING, held[others][:, None], links
-        return float(exchange_s(*sent)), float(medium_s(*sent))
+        senders = [member.positions[k] for k in others]
+        return self._time(held[others][:, None], senders, [self._source])
 
     def _moved_bytes(
         self, has: FeatureShares, needs: FeatureShares
@@ -305,11 +324,9 @@ class Handovers:
     ) -> tuple[Links, NDArray[np.int64]]:
         """The links of pairs that differ, with an axis for the cuts, and which each pair has."""
         each = self._links.between(senders, receivers)
-        described = [
-            figures.reshape(len(senders), -1)
-            for figures in vars(each).values()
-            if isinstance(figures, np.ndarray)
-        ]
+        figures = [each.pair_bandwidth_bytes_per_s, each.pair_latency_s]
+        figures += [*vars(each.out).values(), *vars(each.into).values()]
+        described = [figure.reshape(len(senders), -1) for figure in figures]
         pair, first = numbered(row.tobytes() for row in np.concatenate(described, axis=1))
         return self._links.between(senders[first, None], receivers[first, None]), pair
 

@@ -8,7 +8,7 @@ from typing import Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost.exchange import Links, bytes_on_wire, exchange_s, medium_s, node_exchange_s
+from planner.cost.exchange import Links, bytes_on_wire, time_exchange
 from planner.cost.memory import activation_bytes, node_weight_bytes, reserved_bytes
 from planner.cost.overlap import layer_s
 from planner.cost.ownership import FeatureShares
@@ -31,9 +31,11 @@ class LayerCosts(Generic[Count]):
         that it holds while the layer runs, bytes that it puts on the wire and takes from it.
     node_comm_s, node_compute_s : float array, shape (L, K, n)
         Seconds for which each node sends or receives, and for which it computes.
-    comm_s, compute_s, latency_s, medium_s : float array, shape (L, K)
-        Nodes wait for each other, so that a layer takes as long as the slowest. ``medium_s`` is
-        the occupation of a shared medium, 0 on any other.
+    comm_s, compute_s, latency_s : float array, shape (L, K)
+        Nodes wait for each other, so that a layer takes as long as the slowest.
+    wire_s, software_s, medium_s : float array, shape (L, K)
+        For how long the exchange occupies the links, the busiest node's software, and what all
+        nodes share: a medium or a switch, 0 where they share none.
     """
 
     macs: NDArray[Count]
@@ -46,6 +48,8 @@ class LayerCosts(Generic[Count]):
     comm_s: NDArray[np.float64]
     compute_s: NDArray[np.float64]
     latency_s: NDArray[np.float64]
+    wire_s: NDArray[np.float64]
+    software_s: NDArray[np.float64]
     medium_s: NDArray[np.float64]
 
 
@@ -84,9 +88,9 @@ def layer_costs(
     node_compute = node_compute_s(layers, group.nodes, of_pattern, macs, weight_bytes, kept)
     links = Links.of(group, settings)
     selected = fresh.kept * column(layers, "input_feature_bytes")[:, None, None]
-    exchanged = selected, of_pattern.moved_bytes, links
+    exchanged = time_exchange(selected, of_pattern.moved_bytes, links)
     sent, received = bytes_on_wire(selected, of_pattern.moved_bytes, links.casting)
-    comm = exchange_s(*exchanged)
+    comm, software = exchanged.latency_s, exchanged.software_s
     comp = node_compute.max(axis=1)
     held = activation_bytes(profile, shares) + reserved_bytes(profile, shares, readers)
     return LayerCosts(
@@ -95,10 +99,12 @@ def layer_costs(
         live_bytes=held[:, None, :] + received[pattern],
         sent_bytes=sent[pattern],
         received_bytes=received[pattern],
-        node_comm_s=node_exchange_s(*exchanged)[pattern],
+        node_comm_s=exchanged.node_s[pattern],
         node_compute_s=node_compute[pattern],
         comm_s=comm[pattern],
         compute_s=comp[pattern],
-        latency_s=layer_s(comm, comp, settings.overlap)[pattern],
-        medium_s=medium_s(*exchanged)[pattern],
+        latency_s=layer_s(comm, software, comp, settings.overlap)[pattern],
+        wire_s=exchanged.wire_s[pattern],
+        software_s=software[pattern],
+        medium_s=exchanged.medium_s[pattern],
     )

@@ -65,25 +65,30 @@ class Messages:
         Bytes that are the same for all receivers of a sender: a broadcast medium carries them once.
     moved : int array
         Bytes that go to one receiver each.
+    added : int array
+        Bytes of parts of sums, to the node that ends with the sum.
     """
 
     selected: Bytes
     moved: Bytes
+    added: Bytes
 
     def __add__(self, other: Messages) -> Messages:
         """One exchange of both."""
-        return Messages(self.selected + other.selected, self.moved + other.moved)
+        return Messages(
+            self.selected + other.selected, self.moved + other.moved, self.added + other.added
+        )
 
     @property
     def pairs(self) -> Bytes:
         """Bytes of every ordered pair, whatever the casting."""
-        return self.selected + self.moved
+        return self.selected + self.moved + self.added
 
     @classmethod
     def none(cls, nodes: int) -> Messages:
         """No message."""
         nothing = np.zeros((nodes, nodes), dtype=np.int64)
-        return cls(nothing, nothing)
+        return cls(nothing, nothing, nothing)
 
 
 def sum_of(messages: Iterable[Messages], nodes: int) -> Messages:
@@ -285,7 +290,8 @@ class GroupLayouts:
     def told(self, size: int, tells: NDArray[np.bool_]) -> Messages:
         """So many bytes from each of some nodes to all others of them."""
         selected = np.outer(tells, tells) & self._apart
-        return Messages(selected * size, np.zeros_like(selected, dtype=np.int64))
+        nothing = np.zeros(selected.shape, dtype=np.int64)
+        return Messages(selected * size, nothing, nothing)
 
     @cached_property
     def _is_first(self) -> NDArray[np.int64]:
@@ -311,11 +317,19 @@ class GroupLayouts:
 
     def _to_all(self, sizes: Bytes) -> Messages:
         selected = np.where(self._apart, sizes[:, None], 0)
-        return Messages(selected, np.zeros_like(selected))
+        nothing = np.zeros_like(selected)
+        return Messages(selected, nothing, nothing)
 
     def _to_each(self, sizes: Bytes) -> Messages:
         moved = np.where(self._apart, sizes, 0)
-        return Messages(np.zeros_like(moved), moved)
+        nothing = np.zeros_like(moved)
+        return Messages(nothing, moved, nothing)
+
+    def _to_add(self, sizes: Bytes) -> Messages:
+        """To each node its part of the sum from every other one, shape (n,)."""
+        added = np.where(self._apart, sizes[None, :], 0)
+        nothing = np.zeros_like(added)
+        return Messages(nothing, nothing, added)
 
     def _handed_out(self, name: str, target: Layout) -> Messages:
         """From the first node to all others, each its part; what all need is sent to all."""
@@ -342,11 +356,9 @@ class GroupLayouts:
 
     def _added_up(self, name: str, target: Layout) -> Messages:
         """Every node sends every other one its part of what that one adds up."""
-        everyone = np.ones(self.nodes, dtype=np.int64)
-        if target == "features":
+        if target == "features":  # what all will hold each of them adds up: the same part to all
             own, everywhere = self._owned(name)
             size = self._feature_bytes(name)
-            return self._to_each(np.outer(everyone, own * size)) + self._to_all(
-                everyone * (everywhere * size)
-            )
-        return self._to_each(np.outer(everyone, self.held_bytes(name, target)))
+            everyone = np.ones(self.nodes, dtype=np.int64)
+            return self._to_add(own * size) + self._to_all(everyone * (everywhere * size))
+        return self._to_add(self.held_bytes(name, target))

@@ -1,6 +1,6 @@
 """Whether communication hides behind computation (docs/model.md, eq. 9 and 10).
 
-Both take seconds of layers as arrays of one shape, whatever their axes.
+All take seconds of layers as arrays of one shape, whatever their axes.
 """
 
 from __future__ import annotations
@@ -8,20 +8,30 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-
-def layer_s(
-    comm_s: NDArray[np.float64], compute_s: NDArray[np.float64], overlap: bool
-) -> NDArray[np.float64]:
-    """Seconds that a layer takes: L_comm + L_comp, with overlap the longer of the two."""
-    return np.maximum(comm_s, compute_s) if overlap else comm_s + compute_s
+Floats = NDArray[np.float64]
 
 
-def busy_s(
-    comm_s: NDArray[np.float64], compute_s: NDArray[np.float64], overlap: bool
-) -> NDArray[np.float64]:
+def layer_s(comm_s: Floats, software_s: Floats, compute_s: Floats, overlap: bool) -> Floats:
+    """Seconds that a layer takes: L_comm + L_comp, with overlap the longer of the two.
+
+    Parameters
+    ----------
+    comm_s : float array
+        Until all has arrived, with the delay and the software of the messages.
+    software_s : float array
+        Of that the software, which a node cannot run while it computes.
+    compute_s : float array
+    overlap : bool
+    """
+    return np.maximum(comm_s, software_s + compute_s) if overlap else comm_s + compute_s
+
+
+def busy_s(wire_s: Floats, software_s: Floats, compute_s: Floats, overlap: bool) -> Floats:
     """Seconds for which a layer occupies each resource of its stage, shape (R, ...).
 
     With overlap links and nodes are resources of their own, R = 2; else one. A stage is as busy
-    as the resource whose sum over its layers is largest, which is no sum of `layer_s`.
+    as the resource whose sum over its layers is largest, which is no sum of `layer_s`. A delay
+    occupies nothing: other inputs are on their way or computed meanwhile.
     """
-    return np.stack([comm_s, compute_s] if overlap else [comm_s + compute_s])
+    nodes = software_s + compute_s
+    return np.stack([wire_s, nodes] if overlap else [wire_s + nodes])

@@ -55,8 +55,9 @@ class StageCosts:
 
     def busy_s(self, overlap: bool) -> float:
         """Seconds between two results of this stage (docs/model.md, eq. 10)."""
-        comm_s, compute_s = (c[self.rows, 0] for c in (self.table.comm_s, self.table.compute_s))
-        return float(busy_s(comm_s, compute_s, overlap).sum(axis=1).max())
+        table, mine = self.table, (self.rows, 0)
+        busy = busy_s(table.wire_s[mine], table.software_s[mine], table.compute_s[mine], overlap)
+        return float(busy.sum(axis=1).max())
 
     def memory_bytes(self) -> dict[str, int]:
         """What every node needs, by its name (eq. 11)."""

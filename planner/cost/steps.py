@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from planner.cost.exchange import Links, bytes_on_wire, exchange_s, medium_s, node_exchange_s
+from planner.cost.exchange import Exchanged, Links, bytes_on_wire, time_exchange
 from planner.cost.layouts import Bytes, GroupLayouts, Messages
 from planner.cost.overlap import layer_s
 from planner.cost.table import CostTable
@@ -296,18 +295,16 @@ def _halo_of_run(
 
 @dataclass(frozen=True)
 class Seconds:
-    """Times of M exchanges on the links of a group; see `planner.cost.exchange`.
+    """Times of M exchanges on the links of a group.
 
     Attributes
     ----------
-    comm_s, medium_s : float array, shape (M,)
-    node_s : float array, shape (M, n)
+    exchanged : Exchanged
+        Arrays of shape (M,) and (M, n).
     sent, received : int array, shape (M, n)
     """
 
-    comm_s: NDArray[np.float64]
-    medium_s: NDArray[np.float64]
-    node_s: NDArray[np.float64]
+    exchanged: Exchanged
     sent: Bytes
     received: Bytes
 
@@ -316,18 +313,13 @@ class Seconds:
         """Time some exchanges."""
         nodes = links.pair_latency_s.shape[-1]
         shape = (len(messages), nodes, nodes)
-        selected, moved = (
+        selected, moved, added = (
             np.array([getattr(item, part) for item in messages], dtype=np.int64).reshape(shape)
-            for part in ("selected", "moved")
+            for part in ("selected", "moved", "added")
         )
-        sent, received = bytes_on_wire(selected, moved, links.casting)
-        return cls(
-            comm_s=exchange_s(selected, moved, links),
-            medium_s=medium_s(selected, moved, links),
-            node_s=node_exchange_s(selected, moved, links),
-            sent=sent,
-            received=received,
-        )
+        sent, received = bytes_on_wire(selected, moved + added, links.casting)
+        exchanged = time_exchange(selected, moved, links, added)
+        return cls(exchanged=exchanged, sent=sent, received=received)
 
 
 def cost_steps(
@@ -355,7 +347,7 @@ def cost_steps(
         name: getattr(table, name).copy()
         for name in (
             "macs", "weight_bytes", "live_bytes", "sent_bytes", "node_comm_s", "node_compute_s",
-            "comm_s", "compute_s", "latency_s", "medium_s",
+            "comm_s", "compute_s", "latency_s", "wire_s", "software_s", "medium_s",
         )
     }  # fmt: skip
     nothing = Messages.none(on.nodes)
@@ -369,9 +361,11 @@ def cost_steps(
         if keeps:
             received = table.received_bytes[at]
         for name, values in (
-            ("comm_s", times.comm_s),
-            ("medium_s", times.medium_s),
-            ("node_comm_s", times.node_s),
+            ("comm_s", times.exchanged.latency_s),
+            ("wire_s", times.exchanged.wire_s),
+            ("software_s", times.exchanged.software_s),
+            ("medium_s", times.exchanged.medium_s),
+            ("node_comm_s", times.exchanged.node_s),
             ("sent_bytes", times.sent),
         ):
             changed[name][at] = values.sum(axis=0) + (changed[name][at] if keeps else 0)
@@ -385,5 +379,7 @@ def cost_steps(
             changed["node_compute_s"][at] = seconds
             changed["compute_s"][at] = seconds.max()
         changed["live_bytes"][at] = step.held_bytes + received
-    changed["latency_s"] = layer_s(changed["comm_s"], changed["compute_s"], settings.overlap)
+    changed["latency_s"] = layer_s(
+        changed["comm_s"], changed["software_s"], changed["compute_s"], settings.overlap
+    )
     return replace(table, **changed)

@@ -63,8 +63,7 @@ def node_compute_s(
 ) -> NDArray[np.float64]:
     """L_comp of every node: max(MACs / C, bytes touched / memory bandwidth) + overhead.
 
-    The slowest one's is the layer's. A layer without MACs is fused with its producer and takes no
-    time of its own, unless its time was measured.
+    The slowest one's is the layer's (`work_s`).
 
     Parameters
     ----------
@@ -100,6 +99,10 @@ def work_s(
 ) -> NDArray[np.float64]:
     """Seconds of every node for so many MACs and bytes of a layer (eq. 8).
 
+    C is that of the layer's kind of operator. A layer without MACs touches its bytes where the
+    node's memory bandwidth is known, unless it is a view; else it is fused with its producer and
+    takes no time, unless its time was measured.
+
     Parameters
     ----------
     layers : sequence of LayerProfile
@@ -115,16 +118,31 @@ def work_s(
     -------
     float array, shape (C, n)
     """
-    works = macs > 0
+    kinds = [layer.kind for layer in layers]
+    moves = np.array([kind == "element-wise" for kind in kinds], dtype=np.bool_)
     seconds = np.zeros(macs.shape)
     for index, node in enumerate(nodes):
-        arithmetic = macs[..., index] / node.macs_per_s
+        rates = np.array([node.macs_per_s if kind is None else node.rate(kind) for kind in kinds])
+        mine = macs[..., index]
+        arithmetic = mine / rates
         if node.memory_bytes_per_s is not None:
             memory = touched[..., index] / node.memory_bytes_per_s
-            arithmetic = np.where(works[..., index], np.maximum(arithmetic, memory), 0.0)
-        seconds[..., index] = arithmetic + np.where(works[..., index], node.layer_overhead_s, 0.0)
+            arithmetic = np.where((mine > 0) | moves, np.maximum(arithmetic, memory), 0.0)
+        seconds[..., index] = arithmetic + np.where(mine > 0, node.layer_overhead_s, 0.0)
         _override_measured(layers, node, macs, share, seconds, index)
     return seconds
+
+
+def takes_time(layer: LayerProfile, nodes: Sequence[Node]) -> bool:
+    """Whether any of these nodes may need time for a layer."""
+    if layer.macs or layer.measured_s:
+        return True
+    return layer.kind is not None and moves_bytes(nodes)
+
+
+def moves_bytes(nodes: Sequence[Node]) -> bool:
+    """Whether layers without MACs take any of these nodes time."""
+    return any(node.memory_bytes_per_s is not None for node in nodes)
 
 
 def any_measured(profile: ModelProfile, nodes: tuple[Node, ...]) -> bool:

@@ -15,6 +15,9 @@ from planner.errors import BadInputError
 
 Medium = Literal["full_duplex", "half_duplex", "shared"]
 Casting = Literal["unicast", "broadcast"]
+Collective = Literal["direct", "in-series", "ring", "tree", "star", "best"]
+OperatorKind = Literal["conv-1x1", "conv", "depthwise", "linear", "attention", "element-wise"]
+"""What a device may run at a rate of its own."""
 Origin = Literal["measured", "derived", "assumed"]
 PositiveFloat = Annotated[float, Field(gt=0, lt=1e30)]
 NonNegativeFloat = Annotated[float, Field(ge=0, lt=1e30)]
@@ -26,6 +29,9 @@ class Node(Frozen):
 
     name: Name
     macs_per_s: PositiveFloat = Field(description="C: multiply-accumulates per second")
+    macs_per_s_by_kind: dict[OperatorKind, PositiveFloat] = Field(
+        default_factory=dict, description="C of some kinds of operators; macs_per_s for the others"
+    )
     memory_bytes: Annotated[int, Field(gt=0, lt=2**62)] | None = Field(
         default=None, description="null: no limit known"
     )
@@ -33,10 +39,36 @@ class Node(Frozen):
         default=None, description="memory bandwidth, for the roofline; null: not counted"
     )
     layer_overhead_s: NonNegativeFloat = 0.0
+    interface_bytes_per_s: PositiveFloat | None = Field(
+        default=None, description="B of its own interface; null: that of its fastest link"
+    )
+    message_send_s: NonNegativeFloat = Field(
+        default=0.0, description="software time of a message that it sends; occupies the node"
+    )
+    message_receive_s: NonNegativeFloat = Field(
+        default=0.0, description="software time of a message that it receives"
+    )
+    message_bytes_per_s: PositiveFloat | None = Field(
+        default=None, description="bytes that its software packs or unpacks; null: at no cost"
+    )
     device_type: Name = "generic"
     seconds_per_param: PositiveFloat | None = Field(
         default=None, description="measured γ of AR-MDI; null: derived from macs_per_s"
     )
+
+    def __hash__(self) -> int:
+        """Of all fields; a mapping has no hash of its own."""
+        return hash(self.model_dump_json())
+
+    def rate(self, kind: OperatorKind) -> float:
+        """C of a kind of operators, in MACs per second."""
+        return self.macs_per_s_by_kind.get(kind, self.macs_per_s)
+
+    def at_speed(self, macs_per_s: float) -> Node:
+        """The same node with another C; all kinds of operators change alike."""
+        factor = macs_per_s / self.macs_per_s
+        rates = {kind: rate * factor for kind, rate in self.macs_per_s_by_kind.items()}
+        return self.model_copy(update={"macs_per_s": macs_per_s, "macs_per_s_by_kind": rates})
 
 
 class Link(Frozen):
@@ -58,6 +90,9 @@ class Figure(Frozen):
     key: Name
     origin: Origin
     source: Name
+    low: NonNegativeFloat | None = Field(default=None, description="least that it may be")
+    high: NonNegativeFloat | None = Field(default=None, description="most that it may be")
+    measured_at: Name | None = Field(default=None, description="when, as an ISO 8601 date or time")
 
 
 class Cluster(Frozen):
@@ -71,6 +106,12 @@ class Cluster(Frozen):
     pair_links: tuple[PairLink, ...] = ()
     medium: Medium = "full_duplex"
     casting: Casting = "unicast"
+    collective: Collective = Field(
+        default="direct", description="how a group exchanges what all its nodes get or add up"
+    )
+    switch_bytes_per_s: PositiveFloat | None = Field(
+        default=None, description="what a switch or shared port carries together; null: no limit"
+    )
     source_node: Name | None = None
     figures: tuple[Figure, ...] = ()
 
@@ -178,13 +219,18 @@ def tuned_cluster(
         A figure that no cluster may have, such as zero bytes per second.
     """
     link = _given(bandwidth_bytes_per_s=bandwidth_bytes_per_s, latency_s=latency_s)
-    node = _given(macs_per_s=macs_per_s, memory_bytes=memory_bytes)
+    node = _given(memory_bytes=memory_bytes)
+    typed_names = _given(macs_per_s=macs_per_s) | link | node
     sized = cluster if nodes is None else _of_size(cluster, nodes)
-    known = [figure for figure in cluster.figures if figure.key not in link | node]
-    typed = [Figure(key=key, origin="assumed", source="set by the user") for key in link | node]
+    # a figure of one kind of node is called KIND.field
+    known = [f for f in cluster.figures if f.key.rpartition(".")[2] not in typed_names]
+    typed = [Figure(key=key, origin="assumed", source="set by the user") for key in typed_names]
+    devices = [device.model_copy(update=node) for device in sized.nodes]
+    if macs_per_s is not None:
+        devices = [device.at_speed(macs_per_s) for device in devices]
     changed = sized.model_copy(
         update={
-            "nodes": tuple(device.model_copy(update=node) for device in sized.nodes),
+            "nodes": tuple(devices),
             "link": sized.link.model_copy(update=link),
             "pair_links": tuple(pair.model_copy(update=link) for pair in sized.pair_links),
             "figures": (*known, *typed),

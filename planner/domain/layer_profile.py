@@ -8,7 +8,9 @@ from typing import Annotated
 from pydantic import Field
 
 from planner.domain.arrays import Frozen
+from planner.domain.cluster import OperatorKind
 from planner.domain.flows import FLOWS, FeatureFlow, Flow
+from planner.domain.kinds import kind_of
 from planner.domain.positions import Geometry
 
 Count = Annotated[int, Field(ge=0, lt=2**62)]
@@ -64,6 +66,11 @@ class LayerProfile(Frozen):
     def flow(self) -> Flow:
         """How its outputs depend on its input features."""
         return FLOWS[self.feature_flow]
+
+    @property
+    def kind(self) -> OperatorKind | None:
+        """What a device may run at a rate of its own; None where it costs no time."""
+        return kind_of(self)
 
     @property
     def input_feature_bytes(self) -> int:

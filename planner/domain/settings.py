@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from planner.domain.arrays import Frozen
-from planner.domain.cluster import Casting, Medium
+from planner.domain.cluster import Casting, Collective, Medium
 
 Parallelism = Literal["within-layer", "pipeline", "hybrid"]
 Objective = Literal["latency", "throughput"]
@@ -22,6 +22,7 @@ class CostSettings(Frozen):
     overlap: bool = Field(default=False, description="hide the shorter of L_comm and L_comp")
     casting: Casting | None = None
     medium: Medium | None = None
+    collective: Collective | None = None
     share_inputs: bool = Field(
         default=False, description="layers that read one tensor share its transmission"
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import NOTHING_KNOWN, PredictedLoss
 from planner.case import Case
+from planner.cost.handover import Transfers
 from planner.cost.sparsity import to_each_other
 from planner.cost.stage import StageCosts
 from planner.cost.steps import cost_steps, follow_steps, in_ways
@@ -29,22 +30,17 @@ class CostedStages:
     ----------
     stages : tuple of StageCosts
         With one option per layer.
-    handovers_s, handovers_medium_s : tuple of float
-        Seconds of each change of group, and of a shared medium for it; one fewer than stages.
-    input_s, output_s : float
-        Seconds of handing the input out and of collecting the output; 0 unless counted.
-    ends_medium_s : float
-        Seconds of a shared medium for input and output.
+    handovers : tuple of Transfers
+        Each change of group; one fewer than stages.
+    ends : (Transfers, Transfers)
+        Handing the input out and collecting the output; nothing unless counted.
     overlap : bool
         The convention that they were counted under.
     """
 
     stages: tuple[StageCosts, ...]
-    handovers_s: tuple[float, ...]
-    handovers_medium_s: tuple[float, ...]
-    input_s: float
-    output_s: float
-    ends_medium_s: float
+    handovers: tuple[Transfers, ...]
+    ends: tuple[Transfers, Transfers]
     overlap: bool
 
     @property
@@ -69,8 +65,8 @@ class CostedStages:
         """Seconds of the busiest stage, transfer or shared medium (eq. 10)."""
         busy = (stage.busy_s(self.overlap) for stage in self.stages)
         medium = sum(stage.sum_of(stage.table.medium_s) for stage in self.stages)
-        medium += sum(self.handovers_medium_s) + self.ends_medium_s
-        return max(*busy, *self.handovers_s, medium, self.input_s, self.output_s)
+        medium += sum(float(each.medium_s) for each in self._between)
+        return max(*busy, medium, *(float(each.busy_s) for each in self._between))
 
     @property
     def memory_bytes(self) -> dict[str, int]:
@@ -78,8 +74,12 @@ class CostedStages:
         return {name: b for stage in self.stages for name, b in stage.memory_bytes().items()}
 
     @property
+    def _between(self) -> tuple[Transfers, ...]:
+        return (*self.handovers, *self.ends)
+
+    @property
     def _between_s(self) -> float:
-        return sum(self.handovers_s) + self.input_s + self.output_s
+        return sum(float(each.seconds) for each in self._between)
 
 
 def cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
@@ -103,24 +103,21 @@ def cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
 def _cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
     found = [_cost_stage(case, stage, rows) for stage, rows in _check(case, stages)]
     costed = tuple(stage for stage, _ in found)
-    handovers = [
-        _handover_s(case, before, after, stage)
+    handovers = tuple(
+        _handover(case, before, after, stage)
         for (before, after), stage in zip(itertools.pairwise(found), stages[1:], strict=True)
-    ]
+    )
     last, lies = found[-1]
-    output_s, output_medium_s = case.ends_s(last.nodes)[1], case.ends_medium_s(last.nodes)[1]
+    output = case.ends(last.nodes)[1]
     if lies:
         outputs = {name: main_layout(lies[name]) for name in case.profile.outputs}
         if left := [name for name, layout in outputs.items() if layout == "sums"]:
             raise BadInputError(f"stages: the parts of the output {left[0]!r} are not added up")
-        output_s, output_medium_s = case.collect_s(last.nodes, outputs)
+        output = case.collect(last.nodes, outputs)
     return CostedStages(
         stages=costed,
-        handovers_s=tuple(seconds for seconds, _ in handovers),
-        handovers_medium_s=tuple(medium for _, medium in handovers),
-        input_s=case.ends_s(costed[0].nodes)[0],
-        output_s=output_s,
-        ends_medium_s=case.ends_medium_s(costed[0].nodes)[0] + output_medium_s,
+        handovers=handovers,
+        ends=(case.ends(costed[0].nodes)[0], output),
         overlap=case.settings.overlap,
     )
 
@@ -144,12 +141,12 @@ def _cost_stage(case: Case, stage: StagePlan, rows: slice) -> _Found:
     return case.stage(cost_steps(on, group, case.settings, table, steps), rows), lies
 
 
-def _handover_s(case: Case, before: _Found, after: _Found, stage: StagePlan) -> tuple[float, float]:
-    """Seconds, and seconds of a shared medium, of the change of group before a stage."""
+def _handover(case: Case, before: _Found, after: _Found, stage: StagePlan) -> Transfers:
+    """The change of group before a stage."""
     (sender, lies), (receiver, _), first = before, after, after[0].rows.start
     arrives = dict(stage.arrives)
     if not lies and not arrives:
-        return case.handover_s(sender.nodes, receiver.nodes, first)
+        return case.handover(sender.nodes, receiver.nodes, first)
     cut = [unit.start for unit in case.units].index(first) - 1
     alone = len(receiver.nodes) == 1
     tensors: list[tuple[str, Layout, Layout]] = []
@@ -158,7 +155,7 @@ def _handover_s(case: Case, before: _Found, after: _Found, stage: StagePlan) -> 
         if has == "sums":
             raise BadInputError(f"stages: {name!r} is handed over before its parts are added up")
         tensors.append((name, has, "whole" if alone else arrives.get(name, "features")))
-    return case.handover_in_layouts_s(sender.nodes, receiver.nodes, tensors)
+    return case.handover_in_layouts(sender.nodes, receiver.nodes, tensors)
 
 
 def predict(case: Case, stages: tuple[StagePlan, ...]) -> Predicted:

@@ -39,8 +39,10 @@ class FamilyCosts:
     tables: list[CostTable]
     memory_limit_bytes: NDArray[np.int64]
     input_s: NDArray[np.float64]
+    input_busy_s: NDArray[np.float64]
     input_medium_s: NDArray[np.float64]
     output_s: NDArray[np.float64]
+    output_busy_s: NDArray[np.float64]
     output_medium_s: NDArray[np.float64]
     complete: bool
 
@@ -55,12 +57,19 @@ def costed_groups(
     return groups, names, [tables[group] for group in sorted(tables)]
 
 
-def ends_of(
-    case: Case, names: Sequence[tuple[str, ...]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Input and output of every group: seconds, and those of a shared medium, shape (2, G)."""
-    ends = np.array([case.ends_s(group) for group in names])
-    return ends.T, np.array([case.ends_medium_s(group) for group in names]).T
+def inputs_of(case: Case, names: Sequence[tuple[str, ...]]) -> dict[str, NDArray[np.float64]]:
+    """The fields that say what handing the input to every group takes."""
+    ends = [case.ends(group)[0].columns for group in names]
+    return dict(zip(_INPUTS, np.array(ends, dtype=np.float64).T, strict=True))
+
+
+def outputs_of(columns: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """The fields that say what collecting the output takes, from those of `Transfers`, (3, ...)."""
+    return dict(zip(_OUTPUTS, columns, strict=True))
+
+
+_INPUTS = "input_s", "input_busy_s", "input_medium_s"
+_OUTPUTS = "output_s", "output_busy_s", "output_medium_s"
 
 
 def memory_limits(case: Case, names: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
@@ -107,10 +116,7 @@ def what_is_asked(case: Case, costs: FamilyCosts, request: Request) -> dict[str,
         all_nodes=request.exactly,
         single_stage=request.parallelism == "within-layer",
         memory_limit_bytes=costs.memory_limit_bytes,
-        input_s=costs.input_s,
-        output_s=costs.output_s,
-        input_medium_s=costs.input_medium_s,
-        output_medium_s=costs.output_medium_s,
+        **{name: getattr(costs, name) for name in (*_INPUTS, *_OUTPUTS)},
         max_latency_s=limits.max_latency_s,
         max_bottleneck_s=None if rate is None else 1.0 / rate,
         max_loss=None if most is None else most.limit,

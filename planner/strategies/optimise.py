@@ -8,6 +8,7 @@ from dataclasses import replace
 from planner.accuracy.interface import default_limits
 from planner.case import Case
 from planner.cost.steps import in_ways
+from planner.cost.work import moves_bytes
 from planner.domain.certificate import Certificate
 from planner.domain.layouts import WAYS
 from planner.domain.plan import Alternative, Plan, StagePlan
@@ -266,6 +267,8 @@ def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) 
     if request.ways != ("features",) and not case.settings.share_inputs:
         ways = "every way" if request.ways == WAYS else "the ways " + ", ".join(request.ways)
         inside = f"{ways} of every layer, fused halos over up to {MAX_WINDOWS} of them; {inside}"
+        if moves_bytes(case.cluster.nodes):
+            inside += "; layers without MACs run where their input lies"
         if any(case.known(("simplified", family.scope)) for family in families):
             inside += "; where many tensors are alive, these lie in fewer layouts"
     return f"{what}; {used} of {groups}; on groups of two or more {inside}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
+from planner.cost.handover import Transfers
 from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
 from planner.domain.layouts import Way
@@ -21,8 +22,9 @@ from planner.strategies.costed import layer_plans
 from planner.strategies.family import (
     FamilyCosts,
     costed_groups,
-    ends_of,
+    inputs_of,
     memory_limits,
+    outputs_of,
     what_is_asked,
 )
 from planner.strategies.groups import Groups
@@ -60,6 +62,7 @@ class GroupCosts(FamilyCosts):
     weight_bytes: NDArray[np.int64]
     live_bytes: NDArray[np.int64]
     transfer_s: NDArray[np.float64]
+    transfer_busy_s: NDArray[np.float64]
     transfer_medium_s: NDArray[np.float64]
 
 
@@ -89,17 +92,20 @@ def cost_groups(
     groups, names, ordered = costed_groups(groups, tables)
     row, cuttable = _unit_rows(case, ordered)
     into = _Units(row, len(case.units), len(levels))
-    busy = [busy_s(table.comm_s, table.compute_s, case.settings.overlap) for table in ordered]
+    busy = [
+        busy_s(table.wire_s, table.software_s, table.compute_s, case.settings.overlap)
+        for table in ordered
+    ]
     losses = [case.loss(table) for table in ordered]
     limits = memory_limits(case, names)
     weights, live = _memory(ordered, into, limits.shape[1])
     between = groups.without_handovers() if single_stage else groups
     try:
-        transfer_s, transfer_medium_s = _transfers(case, between, deadline)
+        transfers = _transfers(case, between, deadline)
     except OutOfTimeError:
         complete, groups = False, groups.without_handovers(largest=1)
-        transfer_s, transfer_medium_s = _transfers(case, groups, Deadline())  # quick: all alike
-    (input_s, output_s), (input_medium_s, output_medium_s) = ends_of(case, names)
+        transfers = _transfers(case, groups, Deadline())  # quick: all alike
+    outputs = np.array([case.ends(group)[1].columns for group in names], dtype=np.float64).T
     return GroupCosts(
         groups=groups,
         names=names,
@@ -115,12 +121,11 @@ def cost_groups(
         memory_limit_bytes=limits,
         weight_bytes=weights,
         live_bytes=live,
-        transfer_s=transfer_s,
-        transfer_medium_s=transfer_medium_s,
-        input_s=input_s,
-        output_s=output_s,
-        input_medium_s=input_medium_s,
-        output_medium_s=output_medium_s,
+        transfer_s=transfers.seconds,
+        transfer_busy_s=transfers.busy_s,
+        transfer_medium_s=transfers.medium_s,
+        **inputs_of(case, names),
+        **outputs_of(outputs),
         complete=complete,
     )
 
@@ -210,24 +215,22 @@ def _memory(
     return weights, live
 
 
-def _transfers(
-    case: Case, groups: Groups, deadline: Deadline
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Seconds and occupation of a shared medium of every change of group, (G, G, U - 1).
+def _transfers(case: Case, groups: Groups, deadline: Deadline) -> Transfers:
+    """Every change of group, shape (G, G, U - 1).
 
     Raises
     ------
     OutOfTimeError
     """
     count, cuts = len(groups.uses), len(case.units) - 1
-    seconds, medium = np.zeros((count, count, cuts)), np.zeros((count, count, cuts))
+    every = Transfers.none((count, count, cuts))
     pairs = np.argwhere(groups.may_follow())
     if cuts and len(pairs):
         members = [groups.members(pair) for pair in pairs.tolist()]
         found = case.transfers([(sender, receiver) for sender, receiver in members], deadline.check)
-        seconds[pairs[:, 0], pairs[:, 1]] = found.seconds
-        medium[pairs[:, 0], pairs[:, 1]] = found.medium_s
-    return seconds, medium
+        for into, column in zip(every.columns, found.columns, strict=True):
+            into[pairs[:, 0], pairs[:, 1]] = column
+    return every
 
 
 def problem_of(case: Case, costs: GroupCosts | LayoutCosts, request: Request) -> AnyProblem:
@@ -251,6 +254,7 @@ def problem_of(case: Case, costs: GroupCosts | LayoutCosts, request: Request) ->
         weight_bytes=costs.weight_bytes,
         live_bytes=costs.live_bytes,
         transfer_s=costs.transfer_s,
+        transfer_busy_s=costs.transfer_busy_s,
         transfer_medium_s=costs.transfer_medium_s,
         cuttable=costs.cuttable,
         ring=costs.groups.ring,

@@ -54,6 +54,8 @@ def values(annotation: Any, known: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.sampled_from(inner)
     if origin is tuple:
         return st.tuples(*(values(x, {}) for x in inner))
+    if origin is dict:
+        return st.dictionaries(values(inner[0], {}), values(inner[1], {}), max_size=2)
     if annotation is str:
         return st.text("abcé_.-0 '", min_size=1, max_size=8).map(str.strip).filter(bool)
     if annotation is int:

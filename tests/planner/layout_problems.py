@@ -60,6 +60,7 @@ def random_problem(seed: int, *, limits: bool = True, gains: bool = False) -> La
         )
     cut_kind = np.where(rng.random(layers - 1) < 0.8, np.arange(layers - 1), -1)
     cut_costs = []
+    busy = 0.5 if layers % 2 else 1.0  # the rest of a transfer is a delay
     for layer in range(1, layers):
         mains = int(rng.integers(1, states[layer]))
         main = np.concatenate([[-1], rng.integers(-1, mains, states[layer] - 1)])
@@ -70,7 +71,7 @@ def random_problem(seed: int, *, limits: bool = True, gains: bool = False) -> La
         medium = rng.integers(0, 5, (groups, groups, mains)) * 1e-3 * shared
         alone = (sizes == 1)[:, None, None] & (sizes == 1)[None, :, None]
         seconds, medium = (np.where(alone, x[..., :1], x) for x in (seconds, medium))
-        cut_costs.append(CutCosts(main, arrival, seconds, medium))
+        cut_costs.append(CutCosts(main, arrival, seconds, seconds * busy, medium))
     memory = np.full((groups, int(sizes.max())), NO_LIMIT)
     if positions:
         for group in range(groups):
@@ -87,8 +88,10 @@ def random_problem(seed: int, *, limits: bool = True, gains: bool = False) -> La
         cut_costs=tuple(cut_costs),
         cut_kind=cut_kind,
         memory_limit_bytes=memory,
-        input_s=rng.integers(0, 3, groups) * 1e-3,
+        input_s=(into := rng.integers(0, 3, groups) * 1e-3),
         output_s=output,
+        input_busy_s=into * busy,
+        output_busy_s=output * busy,
         input_medium_s=np.zeros(groups),
         output_medium_s=np.zeros((groups, states[-1])),
         uses=uses,

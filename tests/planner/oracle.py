@@ -155,6 +155,7 @@ class AllocationCase:
     weights: list[int]
     live: list[int]
     memory: list[int | None]
+    delay: int = 0
     shared: bool = False
     all_workers: bool = False
     max_latency: int | None = None
@@ -168,7 +169,8 @@ class AllocationCase:
         return chain_problem(
             objective=self.objective,
             compute_s=np.array(self.compute) * self.tick,
-            transfer_s=np.array(self.transfer) * self.tick,
+            transfer_s=np.array(self.delayed()) * self.tick,
+            transfer_busy_s=np.array(self.transfer) * self.tick,
             medium_s=np.array(self.medium) * self.tick,
             input_s=np.array(self.ends[0]) * self.tick,
             output_s=np.array(self.ends[1]) * self.tick,
@@ -182,6 +184,13 @@ class AllocationCase:
             any_order=self.any_order,
         )
 
+    def delayed(self) -> list[Rows]:
+        """Ticks until a transfer has arrived: its delay occupies nobody."""
+        return [
+            [[ticks + self.delay * (n != m) for ticks in row] for m, row in enumerate(rows)]
+            for n, rows in enumerate(self.transfer)
+        ]
+
     def choices(self) -> Iterator[tuple[int, ...]]:
         workers, units = range(len(self.compute)), len(self.weights)
         if self.any_order:
@@ -194,12 +203,13 @@ class AllocationCase:
         for unit, worker in enumerate(choice):
             loads[worker] += self.compute[worker][unit]
         sent = [self.ends[0][choice[0]], self.ends[1][choice[-1]]]
-        medium = sum(sent) * self.shared
+        medium, delays = sum(sent) * self.shared, 0
         for unit, (one, other) in enumerate(itertools.pairwise(choice)):
             if one != other:
                 sent.append(self.transfer[one][other][unit])
                 medium += self.medium[unit]
-        return sum(loads) + sum(sent), max(*loads, *sent, medium)
+                delays += self.delay
+        return sum(loads) + sum(sent) + delays, max(*loads, *sent, medium)
 
     def value(self, choice: tuple[int, ...]) -> int:
         return self.seconds(choice)[self.objective == "bottleneck"]
@@ -267,6 +277,7 @@ def allocation_case(
         weights=[byte * random.randint(0, 2000) + random.randint(0, 3) for _ in range(units)],
         live=[byte * random.randint(0, 2000) + random.randint(0, 3) for _ in range(units)],
         memory=[None] * workers,
+        delay=link // 2 if units % 2 else 0,
         shared=shared,
         all_workers=all_workers,
         any_order=any_order,

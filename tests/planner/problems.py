@@ -64,10 +64,13 @@ def choice_problem(
         "live_bytes": live,
         "memory_limit_bytes": limits,
         "transfer_s": np.zeros((1, 1, len(nothing) - 1)),
+        "transfer_busy_s": np.zeros((1, 1, len(nothing) - 1)),
         "transfer_medium_s": np.zeros((1, 1, len(nothing) - 1)),
         "cuttable": np.ones(len(nothing) - 1, dtype=np.bool_),
         "input_s": np.zeros(1),
         "output_s": np.zeros(1),
+        "input_busy_s": np.zeros(1),
+        "output_busy_s": np.zeros(1),
         "input_medium_s": np.zeros(1),
         "output_medium_s": np.zeros(1),
         "uses": np.eye(1, dtype=np.int64) if width == 1 else np.ones((1, width), dtype=np.int64),
@@ -97,7 +100,8 @@ def chain_problem(
     """Contiguous stages of one node each, in ring order or in any.
 
     Shapes: compute (N, U), transfer (N, N, U - 1), medium (U - 1,), weights and live bytes (U,).
-    A shared medium is occupied as long as input and output take.
+    A shared medium is occupied as long as input and output take. Nothing is delayed unless
+    ``transfer_busy_s`` says so.
     """
     workers, units = compute_s.shape
     limits = [NO_LIMIT if limit is None else limit for limit in memory_limit_bytes]
@@ -125,7 +129,9 @@ def chain_problem(
         "all_nodes": all_workers,
     } | fields
     for end in ("input", "output"):
+        values.setdefault(f"{end}_busy_s", values[f"{end}_s"])
         values.setdefault(f"{end}_medium_s", np.asarray(values[f"{end}_s"]) * shared_medium)
+    values.setdefault("transfer_busy_s", values["transfer_s"])
     return Problem.model_validate(values)
 
 

@@ -156,8 +156,8 @@ def test_what_does_not_bind_is_not_named() -> None:
 
 
 def test_prices_are_those_of_the_layers_own_problem() -> None:
-    limited = case(PROFILE.totals.param_bytes // 3 + 600)
-    limits = Limits(max_accuracy_drop=1.0)
+    limited = case(PROFILE.totals.param_bytes * 4 // 9 + 20)
+    limits = Limits(max_accuracy_drop=0.6)
     # the layers' own problem, by themselves: one option each within the budget and each memory
     table = limited.table(limited.names(3))
     best, _ = optimal_sparsity(limited, Request(3, limits=limits))
@@ -177,7 +177,7 @@ def test_prices_are_those_of_the_layers_own_problem() -> None:
         (table.weight_bytes[..., node], table.live_bytes[..., node], device.memory_bytes)
         for node, device in enumerate(limited.cluster.nodes)
     ]
-    budget = (limited.loss(table), 1.0)
+    budget = (limited.loss(table), 0.6)
     wanted = shadow_prices(table.latency_s, table.allowed, [budget], memories, options)
     assert wanted[0] > 0 and wanted[1:].max() > 0
     asked = replace(GATHERED, parallelism="within-layer", limits=limits, exactly=True)

@@ -60,6 +60,11 @@ def test_long_chains_against_the_ilp(objective: str, shared: bool, form: str) ->
         assert ours == pytest.approx(ilp, rel=1e-9)
 
 
+def with_transfers(problem: Problem, transfer_s: np.ndarray) -> Problem:
+    """The same with other transfers, none of which is delayed."""
+    return problem.but(transfer_s=transfer_s, transfer_busy_s=transfer_s)
+
+
 def ring(problem: Problem) -> Ring:
     found = ring_of(problem)
     assert found is not None
@@ -70,7 +75,7 @@ def ring(problem: Problem) -> Ring:
 @pytest.mark.parametrize("all_workers", [False, True])
 def test_more_nodes_of_one_kind_in_any_order_are_a_ring(objective: str, all_workers: bool) -> None:
     line = drawn_chain(3, 1, 10, objective=objective, any_order=True)
-    line = line.but(transfer_s=np.full_like(line.transfer_s, 0.3), max_nodes=5)
+    line = with_transfers(line, np.full_like(line.transfer_s, 0.3)).but(max_nodes=5)
     line = memory_for(line.but(available=np.array([5])), 1.6)
     known = np.inf
     found = 0
@@ -100,10 +105,8 @@ def test_a_hopelessly_slow_worker_costs_no_digits(objective: str, any_order: boo
         compute_s[2, :12] = slow_s
         compute_s[2, 12:18] /= 100
         compute_s[2, 18:] = slow_s
-        return problem.but(
-            latency_s=compute_s[..., None],
-            busy_s=compute_s[None, ..., None],
-            transfer_s=problem.transfer_s / 50,
+        return with_transfers(problem, problem.transfer_s / 50).but(
+            latency_s=compute_s[..., None], busy_s=compute_s[None, ..., None]
         )
 
     known = best_s(with_slow(1e3))
@@ -150,11 +153,12 @@ def test_no_cut_goes_below_the_bound_of_its_loads(memory: bool) -> None:
         problem = memory_for(problem, 1.5) if memory else problem
         chain = ring(problem)
         bound_s = least_load(running_sums(chain.work_s), chain.fits)
-        free = {key: getattr(problem, key) * 0 for key in ("transfer_s", "input_s", "output_s")}
+        ends = ("input_s", "output_s", "input_busy_s", "output_busy_s")
+        free = {key: getattr(problem, key) * 0 for key in ("transfer_s", "transfer_busy_s", *ends)}
         assert bound_s == pytest.approx(
             best_s(problem.but(**free), "ilp" if seed < 15 else "auto"), rel=1e-9
         )
-        slow = problem.but(transfer_s=problem.transfer_s * (seed % 4 * 10))
+        slow = with_transfers(problem, problem.transfer_s * (seed % 4 * 10))
         value = best_s(slow)
         # as if there were no such bound
         workers = Passes(ring(slow), Deadline()).best(LATENCY, "max", None)
@@ -204,10 +208,9 @@ def test_an_unknown_solver_is_refused() -> None:
 def test_equal_layers_on_equal_nodes_are_cut_into_equal_parts(nodes: int) -> None:
     # every cut ties with many others: only a bound that they all reach proves any of them
     line = drawn_chain(1, 1, 100, objective="bottleneck", any_order=True)
-    problem = line.but(
+    problem = with_transfers(line, np.full_like(line.transfer_s, 0.01)).but(
         latency_s=np.ones_like(line.latency_s),
         busy_s=np.ones_like(line.busy_s),
-        transfer_s=np.full_like(line.transfer_s, 0.01),
         available=np.array([nodes]),
         max_nodes=nodes,
     )

@@ -351,9 +351,9 @@ def test_memory_has_room_for_what_is_received_not_sent(casting: str) -> None:
 def test_counting_input_and_output(profile: ModelProfile, group: Cluster) -> None:
     names = tuple(node.name for node in group.nodes)
     off = Case(profile, group)
-    assert off.ends_s(names) == (0, 0)
+    assert [end.seconds for end in off.ends(names)] == [0, 0]
     on = Case(profile, group, CostSettings(count_input=True, count_output=True))
-    assert on.ends_s(names)[0] > 0
+    assert on.ends(names)[0].seconds > 0
     assert np.array_equal(on.table(names).latency_s, off.table(names).latency_s)
 
 
@@ -363,11 +363,13 @@ def test_input_and_output_by_hand() -> None:
     image, half_output = 3 * 4 * 4, 4 * 4 * 4
     for nodes, casting, sent in ((2, "unicast", 1), (3, "unicast", 2), (3, "broadcast", 1)):
         case = Case(profile, cluster(nodes, casting=casting), settings)
-        assert case.ends_s(case.names(nodes))[0] == pytest.approx(sent * image / 1e6)
+        assert case.ends(case.names(nodes))[0].seconds == pytest.approx(sent * image / 1e6)
     case = Case(profile, cluster(2, latency_s=0.1), settings)
-    assert case.ends_s(case.names(2))[1] == pytest.approx(half_output / 1e6 + 0.1)
+    output = case.ends(case.names(2))[1]
+    assert output.seconds == pytest.approx(half_output / 1e6 + 0.1)
+    assert output.busy_s == pytest.approx(half_output / 1e6)
     alone = Case(profile, cluster(1), settings)
-    assert alone.ends_s(alone.names(1)) == (0, 0)
+    assert [end.seconds for end in alone.ends(alone.names(1))] == [0, 0]
 
 
 @given(networks(), clusters(equal=True))

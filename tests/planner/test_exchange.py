@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.cost.exchange import Links, exchange_s, medium_s, node_exchange_s, transfer_s
+from planner.cost.exchange import Links, time_exchange, transfer_s
 from planner.domain.cluster import Casting, Cluster, Medium, PairLink
 from planner.domain.settings import CostSettings
 from tests.planner.builders import cluster
@@ -26,6 +26,18 @@ def links(group: Cluster, medium: Medium | None = None, casting: Casting | None 
 def matrix(nodes: int, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Every node sends ``size`` bytes to every other."""
     return size * (1 - np.eye(nodes, dtype=np.int64))
+
+
+def exchange_s(selected: Any, moved: Any, on: Links) -> Any:
+    return time_exchange(selected, moved, on).latency_s
+
+
+def medium_s(selected: Any, moved: Any, on: Links) -> Any:
+    return time_exchange(selected, moved, on).medium_s
+
+
+def node_exchange_s(selected: Any, moved: Any, on: Links) -> Any:
+    return time_exchange(selected, moved, on).node_s
 
 
 def nothing(nodes: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -69,9 +81,12 @@ def in_plain_loops(group: Cluster, selected: list[list[int]], moved: list[list[i
         by_interface = [both[i] / max(b[i][j] for j in others[i]) for i in range(n)]
         by_pair = [pairs[i][j] / b[i][j] for i in range(n) for j in others[i]]
         seconds = max(*by_interface, *by_pair)
-    out = [sum(delay[i][j] for j in others[i] if pairs[i][j]) for i in range(n)]
-    back = [sum(delay[j][i] for j in others[i] if pairs[j][i]) for i in range(n)]
-    return seconds + max(*out, *back)
+    sent_on = [(i, j) for i in range(n) for j in others[i] if pairs[i][j]]
+    if group.collective == "in-series":
+        out = [sum(delay[i][j] for i, j in sent_on if i == k) for k in range(n)]
+        back = [sum(delay[i][j] for i, j in sent_on if j == k) for k in range(n)]
+        return seconds + max(*out, *back)
+    return seconds + max((delay[i][j] for i, j in sent_on), default=0.0)
 
 
 @given(exchanges())
@@ -79,8 +94,10 @@ def test_exchange_equals_a_computation_in_plain_loops(
     drawn: tuple[Cluster, list[list[int]], list[list[int]]],
 ) -> None:
     group, selected, moved = drawn
-    found = exchange_s(np.array(selected), np.array(moved), links(group))
-    assert found == pytest.approx(in_plain_loops(group, selected, moved), rel=1e-12)
+    for collective in ("direct", "in-series"):
+        group = group.model_copy(update={"collective": collective})
+        found = exchange_s(np.array(selected), np.array(moved), links(group))
+        assert found == pytest.approx(in_plain_loops(group, selected, moved), rel=1e-12)
 
 
 @given(st.integers(2, 6), st.integers(1, 10**9))
@@ -139,10 +156,12 @@ def test_a_transfer_is_an_exchange_with_a_single_pair(
         assert not np.diag(found).any()
 
 
-def test_delays_add_up_at_the_busiest_node() -> None:
+def test_a_direct_exchange_is_delayed_once() -> None:
+    """As the messages go at once; one after another only where the cluster says so."""
     group = cluster(4, bandwidth_bytes_per_s=1e20, latency_s=0.01)
-    found = exchange_s(matrix(4, 1), nothing(4), links(group))
-    assert found == pytest.approx(3 * 0.01)
+    assert exchange_s(matrix(4, 1), nothing(4), links(group)) == pytest.approx(0.01)
+    in_series = group.model_copy(update={"collective": "in-series"})
+    assert exchange_s(matrix(4, 1), nothing(4), links(in_series)) == pytest.approx(3 * 0.01)
     one_message = nothing(4)
     one_message[0, 1] = 1
     assert exchange_s(nothing(4), one_message, links(group)) == pytest.approx(0.01)
@@ -183,10 +202,11 @@ def test_no_node_is_busy_for_longer_than_the_exchange(
     assert np.array_equal(mine > 0, ~alone)
     if not among.pair_latency_s.any():
         assert mine.max() == whole
+    assert mine.max() == time_exchange(selected, moved, among).wire_s  # a delay occupies nothing
 
 
 def test_nodes_that_send_alike_are_busy_for_the_whole_exchange() -> None:
-    group = cluster(3, latency_s=0.5)
+    group = cluster(3)
     bytes_ = matrix(3, 1000)
     for medium in MEDIA:
         mine = node_exchange_s(bytes_, nothing(3), links(group, medium))

@@ -49,6 +49,7 @@ def test_a_message_between_two_nodes_takes_its_bytes_and_the_delay(
         for row, pair in enumerate(pairs):
             bandwidth = slowest if group.medium == "shared" else b[pair]
             assert found.seconds[row, cut] == (size / bandwidth + delay[pair] if size else 0)
+            assert found.busy_s[row, cut] == size / bandwidth  # a delay occupies nothing
 
 
 @given(networks(), clusters(least=3), st.booleans())
@@ -72,6 +73,7 @@ def test_all_pairs_at_once_are_the_pairs_one_by_one(
     for row, pair in enumerate(pairs):
         one = handovers.between_pairs([pair])
         assert np.array_equal(found.seconds[row], one.seconds[0])
+        assert np.array_equal(found.busy_s[row], one.busy_s[0])
         assert np.array_equal(found.medium_s[row], one.medium_s[0])
 
 
@@ -81,8 +83,8 @@ def test_equal_nodes_are_counted_and_timed_once(monkeypatch: pytest.MonkeyPatch)
     nodes = tuple(ring.nodes[0].model_copy(update={"name": f"n{k}"}) for k in range(64))
     ring = ring.model_copy(update={"nodes": nodes, "source_node": None})
     calls = []
-    timed = handover.exchange_s
-    monkeypatch.setattr(handover, "exchange_s", lambda *a: calls.append(1) or timed(*a))
+    timed = handover.time_exchange
+    monkeypatch.setattr(handover, "time_exchange", lambda *a: calls.append(1) or timed(*a))
     found = Handovers(profile, ring, CostSettings()).between_pairs(pairs_alone(profile, ring))
     assert len(calls) == 1
     assert found.seconds.shape == (64 * 63, len(allocation_units(profile)) - 1)
@@ -123,7 +125,8 @@ def test_an_input_that_is_counted_goes_on_with_the_live_tensors() -> None:
     # behind the first cut the image is still to be read, behind the second it is not
     assert case.transfers([(("a",), ("b",))]).seconds[0].tolist() == pytest.approx([twice, once])
     # the source holds it: the first group need not be sent it, another one is
-    assert case.ends_s(("a",))[0] == 0 and case.ends_s(("b",))[0] == pytest.approx(once)
+    assert case.ends(("a",))[0].seconds == 0
+    assert case.ends(("b",))[0].seconds == pytest.approx(once)
 
 
 def test_whoever_reads_an_input_last_pays_for_it_once() -> None:

@@ -90,7 +90,11 @@ def test_a_wider_limit_never_worsens_the_optimum(seed: int) -> None:
         relaxed(problem, available=problem.available + 1, max_nodes=problem.max_nodes + 1)
         if not problem.all_nodes
         else problem,
-        relaxed(problem, transfer_s=problem.transfer_s * 0.5),
+        relaxed(
+            problem,
+            transfer_s=problem.transfer_s * 0.5,
+            transfer_busy_s=problem.transfer_busy_s * 0.5,
+        ),
         relaxed(problem, latency_s=problem.latency_s * 0.5, busy_s=problem.busy_s * 0.5),
     ):
         assert solved(wider) <= known * (1 + CLOSE)
@@ -100,8 +104,10 @@ def test_a_wider_limit_never_worsens_the_optimum(seed: int) -> None:
 def test_scaling_all_times_scales_the_objective(seed: int) -> None:
     problem = random_joint(seed)
     factor = 2.0**7
-    names = "latency_s busy_s medium_s transfer_s transfer_medium_s input_s output_s"
-    names += " input_medium_s output_medium_s"
+    names = (
+        "latency_s busy_s medium_s transfer_s transfer_busy_s transfer_medium_s input_s output_s"
+    )
+    names += " input_busy_s output_busy_s input_medium_s output_medium_s"
     times = {name: getattr(problem, name) * factor for name in names.split()}
     limits = {
         name: None if getattr(problem, name) is None else getattr(problem, name) * factor

@@ -83,12 +83,20 @@ def test_equal_layers_on_many_equal_nodes_are_costed_once() -> None:
 
 
 def test_overlap_hides_the_shorter_part() -> None:
-    comm_s, compute_s = np.array([1.0, 5.0]), np.array([4.0, 2.0])
-    assert layer_s(comm_s, compute_s, overlap=False).tolist() == [5, 7]
-    assert layer_s(comm_s, compute_s, overlap=True).tolist() == [4, 5]
+    comm_s, compute_s, none = np.array([1.0, 5.0]), np.array([4.0, 2.0]), np.zeros(2)
+    assert layer_s(comm_s, none, compute_s, overlap=False).tolist() == [5, 7]
+    assert layer_s(comm_s, none, compute_s, overlap=True).tolist() == [4, 5]
     # a stage of both is busy for 6 s, not for the 9 s of its two layers
-    assert busy_s(comm_s, compute_s, overlap=True).sum(axis=1).tolist() == [6, 6]
-    assert busy_s(comm_s, compute_s, overlap=False).sum(axis=1).tolist() == [12]
+    assert busy_s(comm_s, none, compute_s, overlap=True).sum(axis=1).tolist() == [6, 6]
+    assert busy_s(comm_s, none, compute_s, overlap=False).sum(axis=1).tolist() == [12]
+
+
+def test_software_keeps_the_node_from_computing() -> None:
+    comm_s, software_s, compute_s = np.array([1.0, 5.0]), np.array([0.5, 4.0]), np.array([4.0, 2.0])
+    assert layer_s(comm_s, software_s, compute_s, overlap=True).tolist() == [4.5, 6]
+    wire_s = np.array([0.25, 1.0])  # what is neither wire nor software is delay, and occupies none
+    assert busy_s(wire_s, software_s, compute_s, overlap=True).tolist() == [[0.25, 1], [4.5, 6]]
+    assert busy_s(wire_s, software_s, compute_s, overlap=False).tolist() == [[4.75, 7]]
 
 
 @given(networks(), clusters())

@@ -45,20 +45,23 @@ def merged(problem: Problem, twins: int) -> Problem:
     transfer_s[range(len(transfer_s)), range(len(transfer_s))] = 0.4
     available = problem.available * twins
     return problem.but(
-        transfer_s=transfer_s, available=available, max_nodes=problem.max_nodes * twins
+        transfer_s=transfer_s,
+        transfer_busy_s=transfer_s,
+        available=available,
+        max_nodes=problem.max_nodes * twins,
     )
 
 
 def renamed(problem: Problem, order: np.ndarray) -> Problem:
     """The same workers in another order."""
     by_group = "latency_s medium_s allowed loss weight_bytes live_bytes memory_limit_bytes"
-    by_end = "input_s output_s input_medium_s output_medium_s"
+    by_end = "input_s output_s input_busy_s output_busy_s input_medium_s output_medium_s"
+    between = "transfer_s transfer_busy_s transfer_medium_s"
     changes = {name: getattr(problem, name)[order] for name in by_group.split()}
     changes |= {name: getattr(problem, name)[order] for name in by_end.split()}
     return problem.but(
         busy_s=problem.busy_s[:, order],
-        transfer_s=problem.transfer_s[np.ix_(order, order)],
-        transfer_medium_s=problem.transfer_medium_s[np.ix_(order, order)],
+        **{name: getattr(problem, name)[np.ix_(order, order)] for name in between.split()},
         **changes,
     )
 

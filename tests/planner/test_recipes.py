@@ -19,33 +19,33 @@ EDITS = {
     "domain/cluster.py": [
         (
             "    latency_s: NonNegativeFloat = 0.0\n",
-            "    message_s: NonNegativeFloat = Field(default=0.0, description='one message')\n",
+            "    start_s: NonNegativeFloat = Field(default=0.0, description='of a message')\n",
         ),
         (
             '        return self._pairs(self.link.latency_s, "latency_s")\n',
-            "\n    def pair_message_s(self) -> NDArray[np.float64]:\n"
-            '        return self._pairs(self.link.message_s, "message_s")\n',
+            "\n    def pair_start_s(self) -> NDArray[np.float64]:\n"
+            '        return self._pairs(self.link.start_s, "start_s")\n',
         ),
     ],
     "cost/exchange.py": [
         (
-            "    pair_latency_s: NDArray[np.float64]\n",
-            "    pair_message_s: NDArray[np.float64]\n",
+            "    pair_latency_s: Floats\n",
+            "    pair_start_s: Floats\n",
         ),
         (
             "            pair_latency_s=cluster.pair_latency_s(),\n",
-            "            pair_message_s=cluster.pair_message_s(),\n",
+            "            pair_start_s=cluster.pair_start_s(),\n",
         ),
         (
             "            pair_latency_s=self.pair_latency_s[pairs],\n",
-            "            pair_message_s=self.pair_message_s[pairs],\n",
+            "            pair_start_s=self.pair_start_s[pairs],\n",
         ),
     ],
 }
-FORMULA = "    return interfaces, pairs / links.pair_bandwidth_bytes_per_s, delays\n"
+FORMULA = "    pair_s = pairs / links.pair_bandwidth_bytes_per_s\n"
 NEW_FORMULA = (
-    "    software_s = np.where(pairs > 0, links.pair_message_s, 0.0)\n"
-    "    return interfaces, software_s + pairs / links.pair_bandwidth_bytes_per_s, delays\n"
+    "    start_s = np.where(pairs > 0, links.pair_start_s, 0.0)\n"
+    "    pair_s = start_s + pairs / links.pair_bandwidth_bytes_per_s\n"
 )
 
 COSTED = """
@@ -63,7 +63,7 @@ for ring in map(Cluster.model_validate, clusters):
     handovers = Handovers(profile, ring, CostSettings(count_output=True))
     between = handovers.between_pairs([tuple(alone)]).seconds[0]
     layers = cost_table(profile, ring, levels=(0.0,)).comm_s[1:, 0]
-    found.append([*layers, *between, handovers.cost_output(alone[1])[0]])
+    found.append([*layers, *between, float(handovers.cost_output(alone[1]).seconds)])
 print(json.dumps(found))
 """
 
@@ -82,7 +82,7 @@ def test_a_fixed_cost_per_message_takes_two_files(tmp_path: Path) -> None:
         path.write_text(text, "utf-8")
     profile = chain(8, 8, 8).model_dump(mode="json")
     plain = cluster(2).model_dump(mode="json")
-    slow = {**plain, "link": {**plain["link"], "message_s": 0.5}}
+    slow = {**plain, "link": {**plain["link"], "start_s": 0.5}}
     done = subprocess.run(
         [sys.executable, "-c", COSTED],
         input=json.dumps([profile, plain, slow]),

@@ -1,7 +1,8 @@
 """Plans in every way, costed a second time from sets of elements.
 
 Of every tensor and node there is the explicit set of elements (feature, position, sample) that the
-node holds; what must be sent is counted from these sets. Nothing of the cost model is used.
+node holds; what must be sent is counted from these sets. Nothing of the cost
+model is used but the ratio of shares.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from planner.cost.shares import share_ratio
 from planner.domain.cluster import Cluster, Node
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
@@ -62,6 +64,7 @@ class Cost:
     """A layer on a group."""
 
     comm_s: float
+    wire_s: float
     compute_s: float
     medium_s: float
     loss: float
@@ -122,28 +125,38 @@ class Wires:
         receivers: Sequence[str],
         shared: Matrix,
         single: Matrix,
-    ) -> tuple[float, float, list[int]]:
-        """Seconds, seconds of a shared medium, and bytes that every sender puts on the wire."""
+    ) -> Sent:
+        """How long an exchange takes, and what it occupies for how long."""
         n, m = range(len(senders)), range(len(receivers))
         total = [[shared[i][j] + single[i][j] for j in m] for i in n]
         once = max if self.casting == "broadcast" else sum
         sent = [once(shared[i]) + sum(single[i]) for i in n]
         received = [sum(total[i][j] for i in n) for j in m]
-        delay = {(i, j): self._of(senders[i], receivers[j])[1] for i in n for j in m if total[i][j]}
-        delays = [sum(s for (a, _), s in delay.items() if a == i) for i in n]
-        delays += [sum(s for (_, b), s in delay.items() if b == j) for j in m]
+        pairs = [(i, j) for i in n for j in m if total[i][j]]
+        delay = max((self._of(senders[i], receivers[j])[1] for i, j in pairs), default=0.0)
         if self.medium == "shared":
             busy = sum(sent) / self._slowest
-            return busy + max(delays), busy, sent
+            return Sent(busy + delay, busy, busy, sent)
         out = {name: float(sent[i]) for i, name in enumerate(senders)}
         back = {name: float(received[j]) for j, name in enumerate(receivers)}
         if self.medium == "half_duplex" and set(senders) & set(receivers):
             out = back = {name: out[name] + back[name] for name in senders}
         times = [size / self._fastest[name] for side in (out, back) for name, size in side.items()]
-        times += [
-            total[i][j] / self._of(senders[i], receivers[j])[0] for i in n for j in m if total[i][j]
-        ]
-        return max(times) + max(delays), 0.0, sent
+        times += [total[i][j] / self._of(senders[i], receivers[j])[0] for i, j in pairs]
+        return Sent(max(times) + delay, max(times), 0.0, sent)
+
+
+class Sent(NamedTuple):
+    """Seconds until all has arrived, of the busiest link and of a shared medium; bytes sent."""
+
+    latency_s: float
+    busy_s: float
+    medium_s: float
+    sent: list[int]
+
+
+Between = tuple[float, float, float]
+"""Seconds until all has arrived, of the busiest link, and of a shared medium."""
 
 
 class GroupOracle:
@@ -163,7 +176,8 @@ class GroupOracle:
         self.nodes: list[Node] = [by_name[name] for name in names]
         self.count = len(names)
         self._wires = Wires(cluster, settings, names)
-        self.speeds = [Fraction(str(node.macs_per_s)) for node in self.nodes]
+        # in which ratio is a rule of its own (tests/planner/test_share_ratio.py)
+        self.speeds = [Fraction(part) for part in share_ratio(profile, self.nodes)]
         self.bytes: dict[str, int] = {spec.name: spec.bytes for spec in profile.inputs}
         self.shape = {
             spec.name: (spec.features, max(spec.positions, 1), max(spec.samples, 1))
@@ -555,13 +569,13 @@ class GroupOracle:
             return 0.0
         return self._points * (1 - sum(map(sum, choice.kept or ())) / dense)
 
-    def _seconds(self, node: Node, macs: int, touched: float) -> float:
-        if not macs:
+    def _seconds(self, node: Node, layer: LayerProfile, macs: int, touched: float) -> float:
+        if layer.kind is None or (not macs and layer.kind != "element-wise"):
             return 0.0
-        seconds = macs / node.macs_per_s
+        seconds = macs / node.macs_per_s_by_kind.get(layer.kind, node.macs_per_s)
         if node.memory_bytes_per_s is not None:
             seconds = max(seconds, touched / node.memory_bytes_per_s)
-        return seconds + node.layer_overhead_s
+        return seconds + (node.layer_overhead_s if macs else 0.0)
 
     def step(self, row: int, choice: Choice, holdings: Holdings) -> tuple[Cost, dict[str, Lies]]:
         """What a layer costs, and how all live tensors lie behind it."""
@@ -591,7 +605,10 @@ class GroupOracle:
         macs, weights, touched, outputs, *exchange = self.work(row, choice, lies)
         exchanges.insert(0, (exchange[0], exchange[1]))
         timed = [self._wires.exchange(self.names, self.names, *each) for each in exchanges]
-        compute = map(self._seconds, self.nodes, macs, touched)
+        compute = [
+            self._seconds(node, layer, m, t)
+            for node, m, t in zip(self.nodes, macs, touched, strict=True)
+        ]
         received = [sum(part[i][j] for part in exchanges[0] for i in nodes) for j in nodes]
         inside = self._inside(row, choice)
         live = []
@@ -621,14 +638,15 @@ class GroupOracle:
             [sum(part[i][j] for both in exchanges for part in both) for j in nodes] for i in nodes
         ]
         cost = Cost(
-            comm_s=sum(seconds for seconds, _, _ in timed),
+            comm_s=sum(each.latency_s for each in timed),
+            wire_s=sum(each.busy_s for each in timed),
             compute_s=max(compute),
-            medium_s=sum(medium for _, medium, _ in timed),
+            medium_s=sum(each.medium_s for each in timed),
             loss=self.loss(row, choice),
             macs=tuple(macs),
             weights=tuple(weights),
             live=tuple(live),
-            sent=tuple(sum(sent[i] for _, _, sent in timed) for i in nodes),
+            sent=tuple(sum(each.sent[i] for each in timed) for i in nodes),
             pairs=tuple(map(tuple, pairs)),
         )
         return cost, behind
@@ -776,7 +794,7 @@ class WaysOracle:
         row: int,
         lies: Mapping[str, str],
         arrives: Mapping[str, str],
-    ) -> tuple[float, float]:
+    ) -> Between:
         """Every element that is read behind a cut goes to every node that will hold it."""
         one, other = self.group(sender), self.group(receiver)
         pairs = [[0] * len(receiver) for _ in sender]
@@ -786,8 +804,7 @@ class WaysOracle:
                 needs = other.held(name, "whole" if len(receiver) == 1 else arrives[name], j)
                 pairs[i][j] += one.size(name, has & needs)
         nothing = [[0] * len(receiver) for _ in sender]
-        seconds, medium, _ = self._wires.exchange(sender, receiver, nothing, pairs)
-        return seconds, medium
+        return self._wires.exchange(sender, receiver, nothing, pairs)[:3]
 
     def crossing(self, row: int) -> list[str]:
         """Tensors that are alive before a layer."""
@@ -796,20 +813,20 @@ class WaysOracle:
         inputs = [s.name for s in self.profile.inputs if self.settings.count_input]
         return [name for name in [*inputs, *made] if last[name] >= row]
 
-    def hand_out(self, names: tuple[str, ...]) -> tuple[float, float]:
+    def hand_out(self, names: tuple[str, ...]) -> Between:
         """The model's inputs from the source to all others of the first group."""
         others = [name for name in names if name != self._source]
         if not self.settings.count_input or not others:
-            return 0.0, 0.0
+            return 0.0, 0.0, 0.0
         size = sum(spec.bytes for spec in self.profile.inputs)
         nothing = [[0] * len(others)]
-        return self._wires.exchange([self._source], others, [[size] * len(others)], nothing)[:2]
+        return self._wires.exchange([self._source], others, [[size] * len(others)], nothing)[:3]
 
-    def collect(self, names: tuple[str, ...], lies: Mapping[str, str]) -> tuple[float, float]:
+    def collect(self, names: tuple[str, ...], lies: Mapping[str, str]) -> Between:
         """All elements of the outputs that the source does not hold, to the source."""
         others = [k for k, name in enumerate(names) if name != self._source]
         if not self.settings.count_output or not others:
-            return 0.0, 0.0
+            return 0.0, 0.0, 0.0
         group = self.group(names)
         first = names.index(self._source) if self._source in names else 0
         sizes = [
@@ -823,7 +840,7 @@ class WaysOracle:
         ]
         column, nothing = [[size] for size in sizes], [[0] for _ in sizes]
         senders = [names[k] for k in others]
-        return self._wires.exchange(senders, [self._source], nothing, column)[:2]
+        return self._wires.exchange(senders, [self._source], nothing, column)[:3]
 
     def cost(self, stages: Sequence[StagePlan]) -> PlanCost:
         """All numbers of a plan."""
@@ -892,13 +909,13 @@ def choices_of(layers: Sequence[LayerPlan], row: int) -> Iterator[Choice]:
 
 @dataclass(frozen=True)
 class PlanCost:
-    """A plan's numbers; handovers and ends are seconds and seconds of a shared medium."""
+    """A plan's numbers; handovers and ends as `Between`."""
 
     nodes: tuple[tuple[str, ...], ...]
     layers: list[list[Cost]]
-    handovers: list[tuple[float, float]]
-    input_s: tuple[float, float]
-    output_s: tuple[float, float]
+    handovers: list[Between]
+    input_s: Between
+    output_s: Between
     overlap: bool
 
     @property
@@ -906,15 +923,15 @@ class PlanCost:
         """Of one input."""
         join = max if self.overlap else lambda a, b: a + b
         inside = sum(join(c.comm_s, c.compute_s) for costs in self.layers for c in costs)
-        return inside + sum(s for s, _ in self.handovers) + self.input_s[0] + self.output_s[0]
+        return inside + sum(s for s, _, _ in self.handovers) + self.input_s[0] + self.output_s[0]
 
     @property
     def bottleneck_s(self) -> float:
         """Between two results."""
-        busy = [s for s, _ in (*self.handovers, self.input_s, self.output_s)]
-        medium = sum(m for _, m in (*self.handovers, self.input_s, self.output_s))
+        busy = [s for _, s, _ in (*self.handovers, self.input_s, self.output_s)]
+        medium = sum(m for _, _, m in (*self.handovers, self.input_s, self.output_s))
         for costs in self.layers:
-            comm, compute = sum(c.comm_s for c in costs), sum(c.compute_s for c in costs)
+            comm, compute = sum(c.wire_s for c in costs), sum(c.compute_s for c in costs)
             busy += [comm, compute] if self.overlap else [comm + compute]
             medium += sum(c.medium_s for c in costs)
         return max(*busy, medium)

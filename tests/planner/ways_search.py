@@ -101,7 +101,7 @@ class Everything:
         found: dict[object, list[str]] = {}
         for name in ring:
             node = by_name[name].model_copy(update={"name": name if name in apart else "-"})
-            found.setdefault(node, []).append(name)
+            found.setdefault(node.model_dump_json(), []).append(name)
         return [tuple(alike) for alike in found.values()]
 
     def _groups(self, used: frozenset[str]) -> Iterator[tuple[str, ...]]:
@@ -119,10 +119,10 @@ class Everything:
         rows = len(self.case.profile.layers)
         front: list[dict[Place, list[Label]]] = [{} for _ in range(rows + 1)]
         for names in self._groups(frozenset()):
-            seconds, medium = self.oracle.hand_out(names)
+            seconds, occupied, medium = self.oracle.hand_out(names)
             nothing = (0,) * len(names)
             place = Place(names, frozenset(names), _lying(self.oracle.begin(0, {})))
-            label = Label(seconds, 0.0, medium, seconds, 0.0, 0.0, nothing, nothing)
+            label = Label(seconds, 0.0, medium, occupied, 0.0, 0.0, nothing, nothing)
             self._keep(front[0], place, label)
         for row in range(rows):
             begun = [(place, label) for place, labels in front[row].items() for label in labels]
@@ -183,7 +183,7 @@ class Everything:
                 label.loss + cost.loss,
                 label.medium_s + cost.medium_s,
                 label.longest_s,
-                label.comm_s + cost.comm_s,
+                label.comm_s + cost.wire_s,
                 label.compute_s + cost.compute_s,
                 _each(_sum, label.weights, cost.weights) if remembers else (0,) * nodes,
                 _each(max, label.live, cost.live) if remembers else (0,) * nodes,
@@ -254,7 +254,7 @@ class Everything:
                 ways = [dict(zip(live, x, strict=True)) for x in itertools.product(*each)]
             for arrives in ways:
                 there = {**dict.fromkeys(inputs, "whole"), **arrives}
-                seconds, medium = self.oracle.handover(
+                seconds, occupied, medium = self.oracle.handover(
                     place.group, names, row, {**dict.fromkeys(inputs, "whole"), **lies}, there
                 )
                 nothing = (0,) * len(names)
@@ -263,7 +263,7 @@ class Everything:
                     label.latency_s + seconds,
                     label.loss,
                     label.medium_s + medium,
-                    max(label.longest_s, busy, seconds),
+                    max(label.longest_s, busy, occupied),
                     0.0,
                     0.0,
                     nothing,
@@ -284,11 +284,11 @@ class Everything:
             return None
         if self.request.exactly and len(place.used) < self.request.max_nodes:
             return None
-        seconds, medium = self.oracle.collect(
+        seconds, occupied, medium = self.oracle.collect(
             place.group, {name: main(lies[name]) for name in outputs}
         )
         latency_s = label.latency_s + seconds
-        longest_s = max(label.longest_s, self._busy(label), seconds, label.medium_s + medium)
+        longest_s = max(label.longest_s, self._busy(label), occupied, label.medium_s + medium)
         if limits.max_latency_s is not None and latency_s > limits.max_latency_s * _TOLERANCE:
             return None
         rate = limits.min_throughput_per_s

@@ -112,6 +112,7 @@ def _begin(question: Question) -> ShownCluster:
         update={
             "medium": question.costs.medium or question.base_cluster.medium,
             "casting": question.costs.casting or question.base_cluster.casting,
+            "collective": question.costs.collective or question.base_cluster.collective,
         }
     )
     units = (st.session_state.bandwidth_unit, st.session_state.compute_unit)

@@ -14,7 +14,7 @@ from planner.cost.overlap import busy_s, layer_s
 from planner.cost.steps import Seconds, halo_of_run, needed_in_run
 from planner.cost.table import CostTable
 from planner.cost.ways import MADE_IN, Work, work_of
-from planner.cost.work import work_s
+from planner.cost.work import takes_time, work_s
 from planner.domain.layouts import Holding, Layout
 from planner.solve.layout_problem import Floats, Ints, LayerArcs
 from planner.strategies.ways.arcs import Arcs
@@ -25,11 +25,21 @@ from planner.strategies.ways.states import LayoutGraph
 _GATHERS, _NO_EXCHANGE = -1, -2  # in place of a work's number: the cost table has it
 
 
+_EXCHANGE = {
+    "comm_s": "latency_s",
+    "wire_s": "wire_s",
+    "software_s": "software_s",
+    "medium_s": "medium_s",
+}
+"""What a cost table calls the seconds of a layer's exchange, and what an exchange does."""
+
+
 class _Items:
     """Distinct conversions and works of all options, numbered."""
 
     def __init__(self, case: Case, kinds: Ints, with_memory: bool) -> None:
         self._layers, self._with_memory = case.profile.layers, with_memory
+        self._nodes = case.cluster.nodes
         self._row = {layer.name: row for row, layer in enumerate(case.profile.layers)}
         self._kinds = kinds.tolist()
         self._numbers: dict[Hashable, int] = {}
@@ -51,7 +61,7 @@ class _Items:
         if option.run is not None:
             layer = self._layers[row]
             key = (option.run.sign, row - option.run.start, option.whole)
-            works = layer.macs or layer.measured_s or row == option.run.start
+            works = takes_time(layer, self._nodes) or row == option.run.start
             if not works and not self._with_memory:  # it takes no time in any run
                 key = "nothing"
         if key not in self._numbers:
@@ -272,10 +282,8 @@ class _Filled:
         row = self._shape.arcs.row
         self._allowed[index, 0] = True
         first = slice(0, 1)
-        self._set(
-            index, first, table.comm_s[row, :1], table.compute_s[row, :1],
-            table.medium_s[row, :1], loss[row, :1],
-        )  # fmt: skip
+        exchange = [getattr(table, of_layer)[row, :1] for of_layer in _EXCHANGE]
+        self._set(index, first, exchange, table.compute_s[row, :1], loss[row, :1])
         if self._memory:
             self._weights[index, 0, :1] = table.weight_bytes[row, 0]
             self._live[index, 0, :1] = table.live_bytes[row, 0]
@@ -285,19 +293,19 @@ class _Filled:
         shape, table, row = self._shape, of.table, self._shape.arcs.row
         mine = slice(1, None)
         level, work, numbers = shape.level[mine], shape.work[mine], shape.conversions[mine]
-        comm = of.conversions.comm_s[numbers].sum(axis=1)
-        medium = of.conversions.medium_s[numbers].sum(axis=1)
         gathers, other = work == _GATHERS, work >= 0
-        comm[gathers] += table.comm_s[row, level[gathers]]
-        medium[gathers] += table.medium_s[row, level[gathers]]
-        comm[other] += of.work_exchange.comm_s[work[other]]
-        medium[other] += of.work_exchange.medium_s[work[other]]
+        exchange: list[Floats] = []
+        for of_layer, of_messages in _EXCHANGE.items():
+            seconds = getattr(of.conversions.exchanged, of_messages)[numbers].sum(axis=1)
+            seconds[gathers] += getattr(table, of_layer)[row, level[gathers]]
+            seconds[other] += getattr(of.work_exchange.exchanged, of_messages)[work[other]]
+            exchange.append(seconds)
         compute = table.compute_s[row, level]
         compute[other] = of.work_s[work[other]]
         loss = np.where(gathers, of.loss[row, level], 0.0)
         known = np.isfinite(loss)
         self._allowed[index, mine] = (table.allowed[row, level] | ~gathers) & known
-        self._set(index, mine, comm, compute, medium, np.where(known, loss, 0.0))
+        self._set(index, mine, exchange, compute, np.where(known, loss, 0.0))
         if self._memory:
             self._fill_memory(index, of, self._memory)
 
@@ -332,14 +340,14 @@ class _Filled:
         self,
         index: int,
         options: slice,
-        comm: Floats,
+        exchange: Sequence[Floats],
         compute: Floats,
-        medium: Floats,
         loss: Floats,
     ) -> None:
         overlap = self._case.settings.overlap
-        self._latency[index, options] = layer_s(comm, compute, overlap)
-        self._busy[:, index, options] = busy_s(comm, compute, overlap)
+        comm, wire, software, medium = exchange
+        self._latency[index, options] = layer_s(comm, software, compute, overlap)
+        self._busy[:, index, options] = busy_s(wire, software, compute, overlap)
         self._medium[index, options] = medium
         self._loss[index, options] = loss
 

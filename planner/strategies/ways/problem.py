@@ -22,8 +22,9 @@ from planner.strategies.costed import layer_plans
 from planner.strategies.family import (
     FamilyCosts,
     costed_groups,
-    ends_of,
+    inputs_of,
     memory_limits,
+    outputs_of,
     what_is_asked,
 )
 from planner.strategies.groups import Groups
@@ -137,8 +138,6 @@ def cost_in_layouts(
     except OutOfTimeError:
         complete, groups = False, groups.without_handovers(largest=1)
         cut_costs, cut_kind = _cuts(case, groups, graph, kinds, Deadline())
-    output_s, output_medium_s = _outputs(case, names, graph)
-    (input_s, _), (input_medium_s, _) = ends_of(case, names)
     return LayoutCosts(
         groups=groups,
         names=names,
@@ -147,10 +146,8 @@ def cost_in_layouts(
         arcs=arcs,
         cut_costs=cut_costs,
         cut_kind=cut_kind,
-        input_s=input_s,
-        input_medium_s=input_medium_s,
-        output_s=output_s,
-        output_medium_s=output_medium_s,
+        **inputs_of(case, names),
+        **outputs_of(_outputs(case, names, graph)),
         memory_limit_bytes=limits if binds else np.full_like(limits, NO_LIMIT),
         complete=complete,
     )
@@ -227,38 +224,36 @@ def _cut(
         if all(len(holding) == 1 for holding in state):
             arrives[main[number]] = number
     arrival = np.array(arrives or [-1], dtype=np.int64)
-    seconds, medium = (np.full((count, count, len(arrival)), np.inf) for _ in range(2))
+    costs = np.full((3, count, count, len(arrival)), np.inf)
     inputs = [name for name in crossing if name not in boundary.live]
     codes = [[LAYOUTS.index(layout) for layout in lies] for lies in mains or [()]]
     lying = np.array(codes, dtype=np.int64).reshape(len(arrival), len(boundary.live))
     for sender, receiver in pairs.tolist():
         first, second = groups.members((sender, receiver))
-        seconds[sender, receiver], medium[sender, receiver] = crossings.cost(
-            first, second, boundary.live, lying, inputs
-        )
-    return CutCosts(main, arrival, seconds, np.where(np.isfinite(medium), medium, 0.0))
+        found = crossings.cost(first, second, boundary.live, lying, inputs)
+        costs[:, sender, receiver] = found.columns
+    seconds, busy, medium = costs
+    return CutCosts(main, arrival, seconds, busy, np.where(np.isfinite(medium), medium, 0.0))
 
 
-def _outputs(
-    case: Case, names: list[tuple[str, ...]], graph: LayoutGraph
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Collecting the output from every group, by the state behind the last layer, (G, S)."""
+def _outputs(case: Case, names: list[tuple[str, ...]], graph: LayoutGraph) -> NDArray[np.float64]:
+    """Collecting the output from every group, by the state behind the last layer, (3, G, S)."""
     boundary = graph.boundaries[-1]
-    seconds, medium = (np.zeros((len(names), boundary.count)) for _ in range(2))
+    costs = np.zeros((3, len(names), boundary.count))
     for index, group in enumerate(names):
         if len(group) == 1:
-            seconds[index], medium[index] = case.ends_s(group)[1], case.ends_medium_s(group)[1]
+            costs[:, index] = np.array(case.ends(group)[1].columns)[:, None]
             continue
         for number in range(1, boundary.count):
             if not boundary.is_added_up(number):
-                seconds[index, number] = np.inf
+                costs[:2, index, number] = np.inf
                 continue
             if not case.settings.count_output:
                 continue
             lies = boundary.holdings(number)
             outputs = {name: main_layout(lies.get(name, WHOLE)) for name in case.profile.outputs}
-            seconds[index, number], medium[index, number] = case.collect_s(group, outputs)
-    return seconds, medium
+            costs[:, index, number] = case.collect(group, outputs).columns
+    return costs
 
 
 def layout_problem_of(case: Case, costs: LayoutCosts, request: Request) -> LayoutProblem:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
-from planner.cost.exchange import Links, exchange_s
+from planner.cost.exchange import Links, time_exchange
 from planner.cost.layouts import GroupLayouts, Messages
 from planner.cost.steps import halo_of_run, needed_in_run
 from planner.cost.ways import NeededPositions, Work, work_of
-from planner.cost.work import work_s
+from planner.cost.work import takes_time, work_s
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import Layout
 from planner.domain.model_profile import ModelProfile
@@ -176,7 +176,7 @@ class _Costs:
             needs = needed_in_run(on, start, stop, "positions")
             compute = 0.0
             for row, layer in enumerate(self._case.profile.layers[start:stop], start=start):
-                if layer.macs or layer.measured_s:
+                if takes_time(layer, self._nodes):
                     compute += self._compute_s(layer, self._work(row, "positions", needs))
             halo = halo_of_run(on, start, stop, needs, set(outside))
             self._runs[start, stop] = compute + self._exchange_s(halo), compute
@@ -224,13 +224,13 @@ class _Costs:
         return self._on.once(("work of run", row, lies, made), make)
 
     def _compute_s(self, layer: LayerProfile, work: Work) -> float:
-        if not layer.macs and not layer.measured_s:
+        if not takes_time(layer, self._nodes):
             return 0.0
         macs, touched, share = work.macs[None], work.touched_bytes[None], work.share[None]
         return float(work_s([layer], self._nodes, macs, touched, share).max())
 
     def _exchange_s(self, messages: Messages) -> float:
-        return float(exchange_s(messages.selected, messages.moved, self._links))
+        return float(time_exchange(messages.selected, messages.moved, self._links).latency_s)
 
 
 def crowded_out(runs: Sequence[Run], layers: int, most: int) -> list[Run]:
