@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from profiles.catalog import (
     load_model,
     model_names,
 )
+from profiles.devices import Kind, device_names, link_names, load_device, load_link
 
 
 def _models() -> Table:
@@ -71,6 +73,49 @@ def _curves() -> Table:
     )
 
 
+def _devices() -> Table:
+    return tabulate(
+        "devices",
+        map(load_device, device_names()),
+        {
+            "device": attrgetter("name"),
+            "C (GMAC/s)": scaled("macs_per_s", 1e-9),
+            "C is": attrgetter("speed"),
+            "memory (GB)": scaled("memory_bytes", 1e-9),
+            "its rate (GB/s)": scaled("memory_bytes_per_s", 1e-9),
+            "a layer (µs)": lambda x: x.layer_overhead_s * 1e6 or None,
+            "figures are": _origins,
+            "description": attrgetter("description"),
+        },
+        "peak: of a data sheet; reached: published; a layer: what one takes besides its MACs; "
+        "every figure with its source: planner catalog devices --format json",
+    )
+
+
+def _links() -> Table:
+    return tabulate(
+        "links",
+        map(load_link, link_names()),
+        {
+            "link": attrgetter("name"),
+            "B (MB/s)": scaled("bandwidth_bytes_per_s", 1e-6),
+            "B is": attrgetter("speed"),
+            "delay (µs)": lambda x: x.latency_s * 1e6 or None,
+            "medium": attrgetter("medium"),
+            "figures are": _origins,
+            "description": attrgetter("description"),
+        },
+        "peak: of a data sheet or standard; reached: published; delay: of one message; "
+        "every figure with its source: planner catalog links --format json",
+    )
+
+
+def _origins(kind: Kind) -> str:
+    """What the figures are, the most first: ``derived 3, measured 1``."""
+    found = Counter(figure.origin for figure in kind.figures)
+    return ", ".join(f"{origin} {count}" for origin, count in found.most_common())
+
+
 def _model_documents() -> list[Any]:
     return [
         {"name": name, "totals": load_model(name).totals.model_dump(mode="json")}
@@ -88,17 +133,30 @@ CATALOG: dict[str, tuple[Callable[[], Table], Callable[[], list[Any]]]] = {
         _curves,
         lambda: [load_curve(name).model_dump(mode="json") for name in curve_names()],
     ),
+    "devices": (
+        _devices,
+        lambda: [
+            load_device(name).model_dump(mode="json", exclude_unset=True) for name in device_names()
+        ],
+    ),
+    "links": (
+        _links,
+        lambda: [
+            load_link(name).model_dump(mode="json", exclude_unset=True) for name in link_names()
+        ],
+    ),
 }
 """What ships: how it is tabulated, and as documents."""
 
 
 def catalog(
     kind: Annotated[
-        str | None, typer.Argument(help="models, clusters or accuracy (default: all).")
+        str | None,
+        typer.Argument(help="models, clusters, accuracy, devices or links (default: all)."),
     ] = None,
     output: options.Output = Format.table,
 ) -> None:
-    """List what ships: models, clusters and published accuracy curves, with their sources."""
+    """List what ships, with sources: models, clusters, accuracy curves, devices and links."""
     if kind is not None and kind not in CATALOG:
         raise BadInputError(f"KIND {kind!r}: give one of {', '.join(CATALOG)}")
     kinds = [kind] if kind else list(CATALOG)

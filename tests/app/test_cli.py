@@ -62,7 +62,7 @@ def test_help_names_every_command_and_exit_code() -> None:
         ("sweep", ["--over", "--from", "--to", "--points", "--values", "--objective"]),
         ("needs", ["--latency", "--of", "--tolerance", "--up-to", "--max-nodes"]),
         ("export", ["PLAN", "--to"]),
-        ("catalog", ["models, clusters or accuracy"]),
+        ("catalog", ["models, clusters, accuracy, devices or links"]),
         ("app", ["--port", "--headless"]),
     ],
 )
@@ -134,7 +134,7 @@ def test_profile_round_trip_through_a_file(tmp_path: Path) -> None:
 
 def test_catalog_in_every_format() -> None:
     document = json.loads(planner("catalog", "--format", "json").out)
-    assert document.keys() == {"models", "clusters", "accuracy"}
+    assert document.keys() == {"models", "clusters", "accuracy", "devices", "links"}
     assert "resnet50" in planner("catalog", "models").out
     assert "head-mounted" in planner("catalog", "clusters", "--format", "csv").out
 

@@ -15,7 +15,9 @@ from tests.processor_time import HANG_S
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("script", ["build_schemas.py", "build_results.py", "build_disco.py"])
+@pytest.mark.parametrize(
+    "script", ["build_schemas.py", "build_results.py", "build_disco.py", "build_devices.py"]
+)
 def test_generated_documents_are_fresh(script: str) -> None:
     command = [sys.executable, str(ROOT / "scripts" / script), "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)

@@ -1,0 +1,54 @@
+"""``planner cluster``: cluster files made from the catalogue of devices and links."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.render import write_file
+from planner.errors import BadInputError
+from profiles.devices import cluster_of
+from profiles.files import document_text
+
+cluster = typer.Typer(no_args_is_help=True, help="Describe the nodes and links that you have.")
+
+COUNT = re.compile(r"[0-9]{1,9}")
+
+
+@cluster.command()
+def new(
+    node: Annotated[
+        list[str],
+        typer.Option(
+            metavar="KIND:COUNT",
+            help="So many nodes of a kind (planner catalog devices); may be given several times, "
+            "in ring order. The first node holds the input.",
+        ),
+    ],
+    link: Annotated[str, typer.Option(metavar="KIND", help="planner catalog links lists them.")],
+    name: Annotated[str | None, typer.Option(help="The cluster's name.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write (default: stdout)."),
+    ] = None,
+) -> None:
+    """Write a cluster file of devices and a link from the catalogue, with the figures' sources."""
+    text = document_text(cluster_of([_counted(words) for words in node], link, name=name))
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_file(output, text)
+
+
+def _counted(text: str) -> tuple[str, int]:
+    """Kind and number of ``raspberry-pi-5:4``."""
+    kind, _, count = text.rpartition(":")
+    if not kind or not COUNT.fullmatch(count):
+        raise BadInputError(
+            f"--node {text!r}: give KIND:COUNT with a whole number, such as raspberry-pi-5:4"
+        )
+    return kind, int(count)
