@@ -10,7 +10,9 @@ import typer
 from typer.exceptions import TyperException
 
 from app.commands.catalog import catalog
+from app.commands.cluster import cluster
 from app.commands.export import export
+from app.commands.measure import measure
 from app.commands.planning import compare, needs, pareto, plan, sweep
 from app.commands.profile_model import profile
 from app.commands.sensitivity import sensitivity
@@ -47,6 +49,8 @@ for command in (
     catalog,
 ):
     cli.command()(command)
+cli.add_typer(cluster, name="cluster")
+cli.add_typer(measure, name="measure")
 
 
 @cli.command(name="app")

@@ -1,0 +1,1 @@
+"""What runs on the devices: operators on one, messages between several. Needs torch."""

@@ -1,0 +1,142 @@
+"""`planner measure`: from times and parts to a cluster that plans are made for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from planner.domain.cluster import Cluster
+from planner.measure.parts import NodeMeasurement
+from profiles.files import document_text, read_document
+from tests.app.command import one_line, planner
+from tests.measure.made import links_part, node_part
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text(document_text(node_part(name)))
+    (tmp_path / "links.json").write_text(document_text(links_part()))
+    (tmp_path / "strangers.json").write_text(document_text(links_part(("a", "z"))))
+    (tmp_path / "two.csv").write_text("model,seconds\nresnet50,0.335\nmobilenetv2-224,0.064\n")
+    (tmp_path / "one.csv").write_text("model,seconds\nresnet50,0.335\n")
+    return tmp_path
+
+
+def test_help_names_the_steps() -> None:
+    text = planner("measure", "--help").out
+    assert all(word in text for word in ("node", "links", "fit", "join"))
+
+
+def test_two_times_of_a_readme_become_a_cluster_and_a_plan(folder: Path) -> None:
+    done = planner("measure", "fit", "two.csv", "--name", "pi", "-o", "pi.json", "--format", "json")
+    assert done.code == 0, done.err
+    part = read_document("pi.json", NodeMeasurement, what="part")
+    assert json.loads(done.out) == part.model_dump(mode="json")
+    assert [round(one.predicted_s or 0, 6) for one in part.models] == [0.335, 0.064]
+    done = planner(
+        "measure", "join", "pi.json", "a.json", "--link", "gigabit-ethernet", "-o", "c.json"
+    )
+    assert done.code == 0, done.err
+    cluster = read_document("c.json", Cluster, what="cluster")
+    assert [node.name for node in cluster.nodes] == ["pi", "a"]
+    assert {"pi.macs_per_s", "a.macs_per_s", "latency_s"} <= {x.key for x in cluster.figures}
+    done = planner("plan", "mobilenetv2-224", "--cluster", "c.json", "--nodes", "1")
+    assert done.code == 0, done.err
+
+
+def test_measured_links_are_joined(folder: Path) -> None:
+    done = planner("measure", "join", "a.json", "b.json", "--links", "links.json", "-o", "c.json")
+    assert done.code == 0, done.err
+    assert "a.message_send_s" in done.out
+    cluster = read_document("c.json", Cluster, what="cluster")
+    assert cluster.link.bandwidth_bytes_per_s == pytest.approx(1e7)
+
+
+def test_one_node_needs_no_link_and_a_bandwidth_is_one(folder: Path) -> None:
+    assert planner("measure", "join", "a.json").code == 0
+    done = planner("measure", "join", "a.json", "b.json", "--link", "300Mbit/s", "-o", "c.json")
+    assert done.code == 0, done.err
+    assert read_document("c.json", Cluster, what="cluster").link.bandwidth_bytes_per_s == 37.5e6
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["fit", "one.csv"], "1 model: two unknowns"),
+        (["fit", "none.csv"], "no such file"),
+        (["join", "a.json", "b.json"], "2 nodes need a link"),
+        (["join", "a.json", "b.json", "--links", "strangers.json"], "measured among a, z"),
+        (["join", "a.json", "b.json", "--links", "links.json", "--link", "1MB/s"], "one of them"),
+        (["join", "a.json", "a.json", "--link", "1MB/s"], "two measurements"),
+        (["join", "links.json"], "links.json: "),
+        (["join", "a.json", "b.json", "--link", "string"], "gigabit-ethernet"),
+        (["join", "a.json", "--name", ""], "name: "),
+        (["links"], "under torchrun"),
+        (["node", "--engine", "abacus"], "torch, onnxruntime"),
+        (["node", "--model", "resnet50"], "MODULE:CALLABLE"),
+        (["node", "--input-shape", "x=1"], "--model, which is not given"),
+        (["node", "--time-limit", "nan"], "--time-limit"),
+        (["node", "--name", ""], "--name"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    words: list[str], match: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    done = planner("measure", *words, "-o", "out.json")
+    assert done.code == 2
+    assert match in one_line(done)
+    assert not Path("out.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "the first line is ''; give model,seconds"),
+        ("model,ms\nresnet50,3\n", "give model,seconds"),
+        ("model,seconds\nresnet50\n", "line 2: 1 values"),
+        ("model,seconds\nresnet50,-1\n", "line 2: found '-1'"),
+        ("model,seconds\nresnet50,nan\n", "line 2: found 'nan'"),
+        ("model,seconds\nresnet50,fast\n", "line 2: found 'fast'"),
+        ("model,seconds\nresnet51,1\n", "resnet51"),
+        ("model,seconds\n", "0 models: two unknowns"),
+    ],
+)
+def test_tables_of_times_are_checked(text: str, match: str, folder: Path) -> None:
+    Path("times.csv").write_text(text)
+    done = planner("measure", "fit", "times.csv")
+    assert done.code == 2
+    assert match in one_line(done)
+
+
+def test_the_rate_alone_can_be_had_of_one_time(folder: Path) -> None:
+    done = planner("measure", "fit", "one.csv", "--only-rate", "--format", "csv")
+    assert done.code == 0, done.err
+    assert "layer_overhead_s" not in done.out
+
+
+def test_a_part_that_was_cut_off_is_refused(folder: Path) -> None:
+    text = Path("a.json").read_text()
+    Path("cut.json").write_text(text[: len(text) // 2])
+    assert "cut.json: line" in one_line(planner("measure", "join", "cut.json"))
+    Path("cut.json").write_text(text.replace('"complete": true', '"complete": false'))
+    assert "was cut off" in one_line(planner("measure", "join", "cut.json"))
+
+
+@pytest.mark.slow
+def test_this_machine_is_measured_with_a_model(folder: Path) -> None:
+    Path("own.py").write_text(
+        "from torch import nn\n"
+        "def make(): return nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3))\n"
+    )
+    words = ["--model", "own:make", "--input-shape", "image=1,3,112,112", "--name", "here"]
+    done = planner("measure", "node", *words, "--time-limit", "120", "-o", "here.json")
+    assert done.code == 0, done.err
+    part = read_document("here.json", NodeMeasurement, what="part")
+    assert part.complete
+    assert part.node.macs_per_s_by_kind.keys() >= {"conv", "conv-1x1", "depthwise", "linear"}
+    assert part.models[0].predicted_s is not None
