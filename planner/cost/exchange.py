@@ -146,6 +146,8 @@ class Exchanged:
         For which the busiest interface, link or shared medium is occupied.
     software_s : float array
         For which the busiest node's software is.
+    send_s, receive_s : float array
+        For which the software of the busiest sender and of the busiest receiver is.
     medium_s : float array
         For which what all nodes share is: a medium, a switch; 0 where they share nothing.
     node_s : float array, shape (..., n)
@@ -156,6 +158,8 @@ class Exchanged:
     latency_s: Floats
     wire_s: Floats
     software_s: Floats
+    send_s: Floats
+    receive_s: Floats
     medium_s: Floats
     node_s: Floats
 
@@ -271,6 +275,8 @@ def _time_round(sent: Round, links: Links) -> Exchanged:
         latency_s=wire + delay + sending + receiving,
         wire_s=wire,
         software_s=busiest,
+        send_s=sending,
+        receive_s=receiving,
         medium_s=medium,
         node_s=node,
     )

@@ -35,30 +35,46 @@ class Transfers:
     seconds : float array
         Until all has arrived.
     busy_s : float array
-        For which they occupy a sender, a receiver or a link: their delay does not.
+        For which they occupy an interface or a link: their delay does not.
     medium_s : float array
         For which they occupy what all nodes share.
+    send_s, receive_s : float array
+        For which their software occupies the busiest node of the senders and of the receivers,
+        which cannot compute meanwhile.
     """
 
     seconds: Array
     busy_s: Array
     medium_s: Array
+    send_s: Array
+    receive_s: Array
 
     @classmethod
     def of(cls, exchanged: Exchanged) -> Transfers:
         """Those of exchanges between groups without a common node."""
-        busy_s = np.maximum(exchanged.wire_s, exchanged.software_s)
-        return cls(exchanged.latency_s, busy_s, exchanged.medium_s)
+        return cls(
+            exchanged.latency_s,
+            exchanged.wire_s,
+            exchanged.medium_s,
+            exchanged.send_s,
+            exchanged.receive_s,
+        )
 
     @classmethod
     def none(cls, shape: tuple[int, ...] = ()) -> Transfers:
         """No messages."""
-        return cls(*(np.zeros(shape) for _ in range(3)))
+        return cls(*(np.zeros(shape) for _ in range(5)))
 
     @property
-    def columns(self) -> tuple[Array, Array, Array]:
-        """The three."""
-        return self.seconds, self.busy_s, self.medium_s
+    def columns(self) -> tuple[Array, ...]:
+        """All of them, in the order of the fields."""
+        return self.seconds, self.busy_s, self.medium_s, self.send_s, self.receive_s
+
+    @property
+    def at_an_end(self) -> tuple[Array, Array, Array]:
+        """Of input or output: seconds, what is occupied, software included, and the medium."""
+        occupied = np.maximum(self.busy_s, np.maximum(self.send_s, self.receive_s))
+        return self.seconds, occupied, self.medium_s
 
 
 @dataclass(frozen=True)

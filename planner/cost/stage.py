@@ -53,11 +53,16 @@ class StageCosts:
         """Sum of a table's column of shape (L, K) over the stage, at each layer's first option."""
         return float(column[self.rows, 0].sum())
 
-    def busy_s(self, overlap: bool) -> float:
-        """Seconds between two results of this stage (docs/model.md, eq. 10)."""
+    def busy_s(self, overlap: bool, software_s: float = 0.0) -> float:
+        """Seconds between two results of this stage (docs/model.md, eq. 10).
+
+        ``software_s`` are those of messages from the stage before and to the one behind.
+        """
         table, mine = self.table, (self.rows, 0)
         busy = busy_s(table.wire_s[mine], table.software_s[mine], table.compute_s[mine], overlap)
-        return float(busy.sum(axis=1).max())
+        total = busy.sum(axis=1)
+        total[-1] += software_s  # of the nodes
+        return float(total.max())
 
     def memory_bytes(self) -> dict[str, int]:
         """What every node needs, by its name (eq. 11)."""

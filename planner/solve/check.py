@@ -79,12 +79,13 @@ def sum_times(problem: Problem, choice: Choice) -> tuple[Floats, Floats, Floats]
     """Seconds as in `Times`, where options of shape (..., U) are many choices of one structure."""
     options, runs = choice.options, choice.runs()
     latency, busiest, medium = (np.zeros(options.shape[:-1]) for _ in range(3))
-    for start, last, group in runs:
+    for (start, last, group), software in zip(runs, problem.software_s(runs), strict=True):
         units = np.arange(start, last + 1)
         mine = group, units, options[..., units]
         latency += problem.latency_s[mine].sum(axis=-1)
-        for busy in problem.busy_s:
-            busiest = np.maximum(busiest, busy[mine].sum(axis=-1))
+        *others, nodes = (busy[mine].sum(axis=-1) for busy in problem.busy_s)
+        for resource in (*others, nodes + software):
+            busiest = np.maximum(busiest, resource)
         medium += problem.medium_s[mine].sum(axis=-1)
     for (_, last, group), (_, _, following) in itertools.pairwise(runs):
         latency += problem.transfer_s[group, following, last]

@@ -92,6 +92,8 @@ class CutCosts:
     seconds, busy_s, medium_s : float array, shape (G, G, M)
         Until all is there, and for which a sender, receiver or link and a shared medium are
         occupied. Between larger groups tensors arrive as they lay; a node alone holds everything.
+    send_s, receive_s : float array, shape (G, G, M)
+        For which the software of messages occupies the nodes of the stage before and behind.
     """
 
     main: Ints
@@ -99,6 +101,8 @@ class CutCosts:
     seconds: Floats
     busy_s: Floats
     medium_s: Floats
+    send_s: Floats
+    receive_s: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +199,14 @@ class LayoutProblem:
         def still(costs: CutCosts) -> CutCosts:
             seconds = np.where(np.isfinite(costs.seconds), 0.0, np.inf)
             nothing = np.zeros_like(costs.medium_s)
-            return replace(costs, seconds=seconds, busy_s=seconds, medium_s=nothing)
+            return replace(
+                costs,
+                seconds=seconds,
+                busy_s=seconds,
+                medium_s=nothing,
+                send_s=nothing,
+                receive_s=nothing,
+            )
 
         return self.but(
             objective="latency",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -51,6 +53,14 @@ class Problem(Frozen):
     transfer_s: FloatArray = Field(description="(G, G, U - 1)")
     transfer_busy_s: FloatArray = Field(description="(G, G, U - 1)")
     transfer_medium_s: FloatArray = Field(description="(G, G, U - 1)")
+    send_s: FloatArray | None = Field(
+        default=None,
+        description="(G, G, U - 1) for which the software of a transfer occupies the nodes of the "
+        "stage before, the last of its resources; by default not at all",
+    )
+    receive_s: FloatArray | None = Field(
+        default=None, description="(G, G, U - 1) the same of the stage behind"
+    )
     cuttable: BoolArray = Field(description="(U - 1,) places where a stage may end")
     input_s: FloatArray = Field(description="(G,) if the first stage runs on group g")
     output_s: FloatArray = Field(description="(G,) if the last stage does")
@@ -139,6 +149,20 @@ class Problem(Frozen):
         stored = self.weight_bytes.max(axis=2).sum(axis=1).max(initial=0)
         return int(stored + self.live_bytes.max(initial=0))
 
+    @property
+    def has_software(self) -> bool:
+        """Whether transfers occupy the nodes of the stages that they join."""
+        return self.send_s is not None or self.receive_s is not None
+
+    def software_s(self, runs: Sequence[tuple[int, int, int]]) -> list[float]:
+        """Seconds of transfers' software on every stage (first unit, last unit, group)."""
+        found = [0.0] * len(runs)
+        for at, ((_, last, group), (_, _, following)) in enumerate(itertools.pairwise(runs)):
+            cut = group, following, last
+            found[at] += 0.0 if self.send_s is None else float(self.send_s[cut])
+            found[at + 1] += 0.0 if self.receive_s is None else float(self.receive_s[cut])
+        return found
+
     def but(self, **changes: object) -> Self:
         """The same problem with some fields changed, which are taken as they are."""
         return self.model_copy(update=changes)
@@ -154,6 +178,8 @@ class Problem(Frozen):
             transfer_s=np.zeros_like(self.transfer_s),
             transfer_busy_s=np.zeros_like(self.transfer_s),
             transfer_medium_s=np.zeros_like(self.transfer_medium_s),
+            send_s=None,
+            receive_s=None,
             input_s=np.zeros_like(self.input_s),
             output_s=np.zeros_like(self.output_s),
             input_busy_s=np.zeros_like(self.input_s),

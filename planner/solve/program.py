@@ -74,6 +74,7 @@ class Program:
         self._cells = [cell for slot in range(len(self._slots)) for cell in self._add_cells(slot)]
         self._steps: dict[tuple[int, int, int], int] = {}
         self._fixed_s = self._fixed_medium_s = 0.0
+        self._fixed_software_s = [0.0] * len(self._slots)
         self._moves: list[float] = []
         if structure is not None:
             self._fill_slots(None)
@@ -162,6 +163,9 @@ class Program:
         between = groups[:-1], groups[1:], cuts
         ends = float(problem.input_s[groups[0]]) + float(problem.output_s[groups[-1]])
         self._fixed_s = float(problem.transfer_s[between].sum()) + ends
+        stops = [*starts[1:], problem.units]
+        runs = [(a, b - 1, g) for a, b, g in zip(starts, stops, groups, strict=True)]
+        self._fixed_software_s = problem.software_s(runs)
         self._moves = [
             *problem.transfer_busy_s[between].tolist(),
             float(problem.input_busy_s[groups[0]]),
@@ -289,6 +293,16 @@ class Program:
                 more = (int(live[k]) - floor) / MEGA
                 self.milp.add_row([(peak, 1.0), (used, -more)], ">=", floor / MEGA)
 
+    def _software(self, slot: int) -> Terms:
+        """Seconds for which the software of the steps into and out of a slot occupies its nodes."""
+        problem, found = self._problem, list[tuple[int, float]]()
+        for (c, d, u), step in self._steps.items():
+            pair = self._slots[c].group, self._slots[d].group, u
+            for at, seconds in ((c, problem.send_s), (d, problem.receive_s)):
+                if c != d and at == slot and seconds is not None:
+                    found.append((step, float(seconds[pair]) * self.units))
+        return found
+
     def _transfers(self, unit: int, seconds: NDArray[np.float64]) -> Terms:
         return [
             (step, float(seconds[self._slots[c].group, self._slots[d].group, u]) * self.units)
@@ -331,23 +345,26 @@ class Program:
         """
         problem = self._problem
         found = [
-            self._sum(busy, slot, self.units)
-            for busy in problem.busy_s
+            (self._sum(busy, slot, self.units), 0.0)
+            for busy in problem.busy_s[:-1]
             for slot in range(len(self._slots))
         ]
+        for slot in range(len(self._slots)):  # the nodes, with the software of transfers
+            work = self._sum(problem.busy_s[-1], slot, self.units)
+            found.append((work + self._software(slot), self._fixed_software_s[slot]))
         medium = self._sum(problem.medium_s, scale=self.units)
         if self._steps:
             for unit in np.flatnonzero(problem.cuttable):
-                found.append(self._transfers(int(unit), problem.transfer_busy_s))
+                found.append((self._transfers(int(unit), problem.transfer_busy_s), 0.0))
                 medium += self._transfers(int(unit), problem.transfer_medium_s)
         ends = self._ends(problem.input_busy_s, problem.output_busy_s)
         for end in self._ends(problem.input_medium_s, problem.output_medium_s):
             medium += end
         moves = [(list[tuple[int, float]](), seconds) for seconds in self._moves]
-        resources = [(terms, 0.0) for terms in (*found, *ends)]
+        ends_alone = [(terms, 0.0) for terms in ends]
         return [
             (terms, fixed_s)
-            for terms, fixed_s in (*resources, (medium, self._fixed_medium_s), *moves)
+            for terms, fixed_s in (*found, *ends_alone, (medium, self._fixed_medium_s), *moves)
             if fixed_s or any(v for _, v in terms)
         ]
 

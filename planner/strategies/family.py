@@ -59,7 +59,7 @@ def costed_groups(
 
 def inputs_of(case: Case, names: Sequence[tuple[str, ...]]) -> dict[str, NDArray[np.float64]]:
     """The fields that say what handing the input to every group takes."""
-    ends = [case.ends(group)[0].columns for group in names]
+    ends = [case.ends(group)[0].at_an_end for group in names]
     return dict(zip(_INPUTS, np.array(ends, dtype=np.float64).T, strict=True))
 
 

@@ -63,6 +63,8 @@ class GroupCosts(FamilyCosts):
     live_bytes: NDArray[np.int64]
     transfer_s: NDArray[np.float64]
     transfer_busy_s: NDArray[np.float64]
+    send_s: NDArray[np.float64]
+    receive_s: NDArray[np.float64]
     transfer_medium_s: NDArray[np.float64]
 
 
@@ -105,7 +107,7 @@ def cost_groups(
     except OutOfTimeError:
         complete, groups = False, groups.without_handovers(largest=1)
         transfers = _transfers(case, groups, Deadline())  # quick: all alike
-    outputs = np.array([case.ends(group)[1].columns for group in names], dtype=np.float64).T
+    outputs = np.array([case.ends(group)[1].at_an_end for group in names], dtype=np.float64).T
     return GroupCosts(
         groups=groups,
         names=names,
@@ -124,6 +126,8 @@ def cost_groups(
         transfer_s=transfers.seconds,
         transfer_busy_s=transfers.busy_s,
         transfer_medium_s=transfers.medium_s,
+        send_s=transfers.send_s,
+        receive_s=transfers.receive_s,
         **inputs_of(case, names),
         **outputs_of(outputs),
         complete=complete,
@@ -256,6 +260,8 @@ def problem_of(case: Case, costs: GroupCosts | LayoutCosts, request: Request) ->
         transfer_s=costs.transfer_s,
         transfer_busy_s=costs.transfer_busy_s,
         transfer_medium_s=costs.transfer_medium_s,
+        send_s=costs.send_s if costs.send_s.any() else None,
+        receive_s=costs.receive_s if costs.receive_s.any() else None,
         cuttable=costs.cuttable,
         ring=costs.groups.ring,
     )

@@ -63,6 +63,8 @@ def random_joint(seed: int, least_units: int = 1, most_units: int = 5) -> Proble
         transfer_s=transfer,
         transfer_busy_s=transfer * (busy := 0.7 if units % 2 else 1.0),  # the rest is a delay
         transfer_medium_s=transfer * busy * shared,
+        send_s=(software := transfer * 0.4 if units % 3 == 0 else None),
+        receive_s=software,
         cuttable=np.array([rng.random() < 0.85 for _ in range(units - 1)], dtype=bool),
         input_s=(input_s := ticks(groups) * rng.choice([0, 0, 1])),
         output_s=(output_s := ticks(groups) * rng.choice([0, 0, 1])),

@@ -71,7 +71,10 @@ def random_problem(seed: int, *, limits: bool = True, gains: bool = False) -> La
         medium = rng.integers(0, 5, (groups, groups, mains)) * 1e-3 * shared
         alone = (sizes == 1)[:, None, None] & (sizes == 1)[None, :, None]
         seconds, medium = (np.where(alone, x[..., :1], x) for x in (seconds, medium))
-        cut_costs.append(CutCosts(main, arrival, seconds, seconds * busy, medium))
+        send = seconds * (0.0 if layers % 3 else 0.5)  # keeps the nodes from computing
+        receive = send * 0.5
+        costs = CutCosts(main, arrival, seconds, seconds * busy, medium, send, receive)
+        cut_costs.append(costs)
     memory = np.full((groups, int(sizes.max())), NO_LIMIT)
     if positions:
         for group in range(groups):

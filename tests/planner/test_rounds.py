@@ -15,6 +15,7 @@ from planner.case import Case
 from planner.cost.exchange import Exchanged, Links, time_exchange
 from planner.cost.rounds import rounds_of
 from planner.domain.cluster import Cluster, Collective
+from planner.domain.plan import LayerPlan, StagePlan
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings
 from planner.strategies.costed import predict
@@ -212,3 +213,23 @@ def test_more_software_never_makes_an_exchange_shorter() -> None:
         ]
         assert all(a.latency_s < b.latency_s for a, b in pairwise(found))
         assert all(a.software_s < b.software_s for a, b in pairwise(found))
+
+
+def test_software_of_a_handover_occupies_the_nodes_of_both_stages() -> None:
+    """They cannot compute meanwhile: between two results each does both."""
+    profile = chain(8, 8, 8)
+    slow = with_software(cluster(2, latency_s=5.0), message_send_s=0.5, message_receive_s=0.25)
+    case = Case(profile, slow)
+    names = [layer.name for layer in profile.layers]
+    stages = tuple(
+        StagePlan(nodes=(node,), layers=tuple(LayerPlan(name=n, nodes=1) for n in mine))
+        for node, mine in (("a", names[:2]), ("b", names[2:]))
+    )
+    found = predict(case, stages)
+    first, second = (3 * 8 + 8 * 8) * 4 / 1e6, 8 * 8 * 4 / 1e6
+    wire = 8 * 4 * 4 / 1e6
+    assert found.latency_s == pytest.approx(first + 0.5 + wire + 5.0 + 0.25 + second)
+    assert found.throughput_per_s == pytest.approx(1 / max(first + 0.5, second + 0.25, wire))
+    # with overlap links and nodes are apart, but software keeps a node from computing all the same
+    hidden = predict(Case(profile, slow, CostSettings(overlap=True)), stages)
+    assert hidden.throughput_per_s == found.throughput_per_s

@@ -15,7 +15,7 @@ from planner.solve.check import (
     needed_bytes,
     times_of,
 )
-from planner.solve.layout_problem import ALONE, START, Ints, LayoutProblem
+from planner.solve.layout_problem import ALONE, START, Floats, Ints, LayoutProblem
 from planner.solve.problem import Choice
 
 
@@ -49,6 +49,7 @@ def _(problem: LayoutProblem, choice: Choice) -> Times:
     begun = begins_in(problem, choice)
     if begun[0] != (ALONE if problem.nodes[first] == 1 else START):
         return Times(np.inf, np.inf, np.inf)
+    busy_of: list[Floats] = []
     for start, last, group in choice.runs():
         busy = np.zeros(len(problem.arcs[0].busy_s))
         for layer in range(start, last + 1):
@@ -57,8 +58,9 @@ def _(problem: LayoutProblem, choice: Choice) -> Times:
             latency += arcs.latency_s[group, option]
             medium += arcs.medium_s[group, option]
             busy += arcs.busy_s[:, group, option]
-        busiest = max(busiest, float(busy.max()))
-    for (_, last, group), (start, _, following) in itertools.pairwise(choice.runs()):
+        busy_of.append(busy)
+    pairs = itertools.pairwise(choice.runs())
+    for at, ((_, last, group), (start, _, following)) in enumerate(pairs):
         costs = problem.cut_costs[problem.cut_kind[last]]
         lies = int(costs.main[problem.arc(last).after[choice.options[last]]])
         state = begun[choice.starts.index(start)]
@@ -70,6 +72,9 @@ def _(problem: LayoutProblem, choice: Choice) -> Times:
         latency += costs.seconds[group, following, lies]
         busiest = max(busiest, float(costs.busy_s[group, following, lies]))
         medium += costs.medium_s[group, following, lies]
+        busy_of[at][-1] += costs.send_s[group, following, lies]
+        busy_of[at + 1][-1] += costs.receive_s[group, following, lies]
+    busiest = max(busiest, *(float(busy.max()) for busy in busy_of))
     end = int(problem.arc(problem.layers - 1).after[choice.options[-1]])
     last_group = choice.groups[-1]
     latency += problem.input_s[first] + problem.output_s[last_group, end]

@@ -239,8 +239,13 @@ class LabelSearch:
             if self._prices is not None:
                 stored = (self._prices[pair[0]] * used[:, self._weights]).sum(axis=1)
                 used[:, self._past] += stored + self._entry[pair[1]]
-            used[:, self._stage] = 0.0
             fits = costs.busy_s[pair] <= self._caps.bottleneck_s
+            if self._resources:  # software of the messages occupies the nodes on both sides
+                nodes = 2 + self._resources
+                fits &= used[:, nodes] + costs.send_s[pair] <= self._caps.bottleneck_s
+            used[:, self._stage] = 0.0
+            if self._resources:
+                used[:, nodes] = costs.receive_s[pair]
             made.append(_Labels(to, arrival[mine, main], used, of).take(fits))
         new = _joined(made)
         if new is None:

@@ -201,9 +201,11 @@ class LayoutProgram:
         """Everything that can be the bottleneck: stages' resources, transfers, ends, the medium."""
         problem, network = self._problem, self._network
         found: list[Terms] = []
-        for variables in self._by_pair().values():
-            for resource in range(len(problem.arcs[0].busy_s)):
-                found.append([(v, self._busy(v, resource)) for v in variables])
+        nodes = len(problem.arcs[0].busy_s) - 1
+        for pair, variables in self._by_pair().items():
+            for resource in range(nodes + 1):
+                terms = [(v, self._busy(v, resource)) for v in variables]
+                found.append(terms + (self._software(pair) if resource == nodes else []))
         medium: Terms = [(v, self._of(v, "medium_s")) for v in self._arcs]
         for variable, (layer, edge, main, _) in self._cuts.items():
             found.append([(variable, self._cut_s("busy_s", layer, edge, main))])
@@ -216,6 +218,16 @@ class LayoutProgram:
             occupied = float(problem.output_medium_s[network.group[q], state])
             medium.append((variable, occupied))
         return [terms for terms in [*found, medium] if any(c for _, c in terms)]
+
+    def _software(self, pair: int) -> Terms:
+        """For how long the software of changes of group occupies the nodes of a pair."""
+        graph, found = self._network.graph, list[tuple[int, float]]()
+        for variable, (layer, edge, main, _) in self._cuts.items():
+            if graph.sources[edge] == pair:
+                found.append((variable, self._cut_s("send_s", layer, edge, main)))
+            if graph.targets[edge] == pair:
+                found.append((variable, self._cut_s("receive_s", layer, edge, main)))
+        return found
 
     def _limit(self, terms: Terms, most_s: float) -> None:
         self.milp.add_row([(v, c * self.units) for v, c in terms], "<=", most_s * self.units)

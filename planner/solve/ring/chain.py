@@ -94,6 +94,9 @@ def ring_of(problem: Problem) -> Ring | None:
     single = np.flatnonzero(problem.nodes == 1)
     if problem.single_stage or not len(single):
         return None
+    bounded = problem.objective == "bottleneck" or problem.max_bottleneck_s is not None
+    if problem.has_software and bounded:  # a stage's time is not its units' alone
+        return None
     if (problem.allowed[single].sum(axis=2) > 1).any():
         return None
     options = problem.allowed.argmax(axis=2)

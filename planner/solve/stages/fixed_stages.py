@@ -63,6 +63,7 @@ class FixedStages:
             float(problem.input_busy_s[groups[0]]),
             float(problem.output_busy_s[groups[-1]]),
         )
+        self._software_s = problem.software_s([(a, b - 1, g) for a, b, g in self.runs])
         self._medium_s = float(problem.transfer_medium_s[groups[:-1], groups[1:], cuts].sum())
         self._medium_s += float(problem.input_medium_s[groups[0]])
         self._medium_s += float(problem.output_medium_s[groups[-1]])
@@ -98,11 +99,8 @@ class FixedStages:
             return NOTHING_BELOW
         problem = self._problem
         busy = []
-        for values in problem.busy_s:
-            for start, stop, _ in self.runs:
-                own = np.zeros_like(self.latency_s)
-                own[start:stop] = values[self._rows][start:stop]
-                busy.append(own)
+        for resource in range(len(problem.busy_s)):
+            busy += self._of_stages(resource)
         stages = len(busy)
         medium = problem.medium_s[self._rows]
         if self._medium_s > 0 or medium.any():
@@ -116,6 +114,7 @@ class FixedStages:
         costs = np.stack(busy)
         budget = problem.max_loss
         alone = budget is not None and len(sums) == 1 and len(busy) == stages
+        alone = alone and not problem.has_software
         if budget is None or not alone or len(self.runs) == 1:
             return self._choose(costs, sums, cutoff_s, deadline, exact)
         # nothing but the budget ties the stages together
@@ -126,6 +125,22 @@ class FixedStages:
         if found.closed or not exact:
             return found
         return self._ask_program(costs, min(cutoff_s, found.objective), found, deadline)
+
+    def _of_stages(self, resource: int) -> list[NDArray[np.float64]]:
+        """What each option occupies of a resource, stage by stage, shape (U, K) each.
+
+        The software of transfers counts with the first unit, whatever its option is.
+        """
+        problem, found = self._problem, []
+        values = problem.busy_s[resource][self._rows]
+        of_nodes = resource == len(problem.busy_s) - 1
+        for (start, stop, _), software in zip(self.runs, self._software_s, strict=True):
+            own = np.zeros_like(values)
+            own[start:stop] = values[start:stop]
+            if of_nodes:
+                own[start] += software
+            found.append(own)
+        return found
 
     def _choose(
         self,
@@ -187,12 +202,10 @@ class FixedStages:
         most_s = problem.max_bottleneck_s
         if most_s is None:
             return []
-        for busy in problem.busy_s:
-            chosen = np.where(self.allowed, busy[self._rows], 0.0)
-            for start, stop, _ in self.runs:
-                if chosen[start:stop].max(axis=1).sum() > most_s:
-                    own = np.zeros_like(chosen)
-                    own[start:stop] = chosen[start:stop]
+        for resource in range(len(problem.busy_s)):
+            for own in self._of_stages(resource):
+                own = np.where(self.allowed, own, 0.0)
+                if own.max(axis=1).sum() > most_s:
                     limits.append((own, most_s))
         medium = np.where(self.allowed, problem.medium_s[self._rows], 0.0)
         if medium.max(axis=1).sum() + self._medium_s > most_s:

@@ -214,6 +214,7 @@ class Relaxation:
         """Whether nothing but the loss budget ties the stages of a structure together."""
         problem = self.problem
         alone = problem.max_latency_s is None and self._medium is None
+        alone = alone and not problem.has_software
         return alone and problem.max_loss is not None and bool(problem.loss.any())
 
     def _price(self) -> list[tuple[float, Floats]]:

@@ -224,7 +224,7 @@ def _cut(
         if all(len(holding) == 1 for holding in state):
             arrives[main[number]] = number
     arrival = np.array(arrives or [-1], dtype=np.int64)
-    costs = np.full((3, count, count, len(arrival)), np.inf)
+    costs = np.full((5, count, count, len(arrival)), np.inf)
     inputs = [name for name in crossing if name not in boundary.live]
     codes = [[LAYOUTS.index(layout) for layout in lies] for lies in mains or [()]]
     lying = np.array(codes, dtype=np.int64).reshape(len(arrival), len(boundary.live))
@@ -232,8 +232,9 @@ def _cut(
         first, second = groups.members((sender, receiver))
         found = crossings.cost(first, second, boundary.live, lying, inputs)
         costs[:, sender, receiver] = found.columns
-    seconds, busy, medium = costs
-    return CutCosts(main, arrival, seconds, busy, np.where(np.isfinite(medium), medium, 0.0))
+    seconds, busy, *others = costs
+    medium, send, receive = np.where(np.isfinite(others), others, 0.0)
+    return CutCosts(main, arrival, seconds, busy, medium, send, receive)
 
 
 def _outputs(case: Case, names: list[tuple[str, ...]], graph: LayoutGraph) -> NDArray[np.float64]:
@@ -242,7 +243,7 @@ def _outputs(case: Case, names: list[tuple[str, ...]], graph: LayoutGraph) -> ND
     costs = np.zeros((3, len(names), boundary.count))
     for index, group in enumerate(names):
         if len(group) == 1:
-            costs[:, index] = np.array(case.ends(group)[1].columns)[:, None]
+            costs[:, index] = np.array(case.ends(group)[1].at_an_end)[:, None]
             continue
         for number in range(1, boundary.count):
             if not boundary.is_added_up(number):
@@ -252,7 +253,7 @@ def _outputs(case: Case, names: list[tuple[str, ...]], graph: LayoutGraph) -> ND
                 continue
             lies = boundary.holdings(number)
             outputs = {name: main_layout(lies.get(name, WHOLE)) for name in case.profile.outputs}
-            costs[:, index, number] = case.collect(group, outputs).columns
+            costs[:, index, number] = case.collect(group, outputs).at_an_end
     return costs
 
 
