@@ -52,6 +52,9 @@ QUANTITIES: dict[Quantity, Form] = {
                          "link latency (ms)", "delay of a message (ms)", 1e3),
     "memory": Form("memory", "B", "memory limit", "memory", "memory limit (MB)",
                     "memory of every node (MB)", 1e-6),
+    "memory-bandwidth": Form("bandwidth", "B/s", "memory bandwidth", "memory bandwidth",
+                             "memory bandwidth (GB/s)", "memory bandwidth of every node (GB/s)",
+                             1e-9),
 }  # fmt: skip
 
 

@@ -155,7 +155,10 @@ def sweep(
     case: Case,
     request: Request,
     over: Annotated[
-        str, typer.Option(help="bandwidth (B), compute (C), nodes (N), link-latency or memory.")
+        str,
+        typer.Option(
+            help="bandwidth (B), compute (C), nodes (N), link-latency, memory or memory-bandwidth."
+        ),
     ],
     first: Annotated[
         str | None,
@@ -248,7 +251,10 @@ def needs(
     latency: Annotated[str, typer.Option(help="The target for one input, such as 100ms.")],
     of: Annotated[
         str,
-        typer.Option(help="bandwidth (B of every link), compute (C of every node) or nodes (N)."),
+        typer.Option(
+            help="bandwidth (B of every link), compute (C of every node), memory-bandwidth "
+            "or nodes (N)."
+        ),
     ] = "bandwidth",
     tolerance: Annotated[
         float, typer.Option(help="How near to the smallest value, relative: 0.01 is one percent.")

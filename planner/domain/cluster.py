@@ -197,6 +197,7 @@ def tuned_cluster(
     latency_s: float | None = None,
     macs_per_s: float | None = None,
     memory_bytes: int | None = None,
+    memory_bytes_per_s: float | None = None,
     nodes: int | None = None,
 ) -> Cluster:
     """The cluster with some figures replaced: of every link, of every node, or their number.
@@ -208,6 +209,7 @@ def tuned_cluster(
         Of every link, those between two nodes included.
     macs_per_s : float, optional
     memory_bytes : int, optional
+    memory_bytes_per_s : float, optional
     nodes : int, optional
         The first ones of the ring; beyond those that the cluster has, copies of its last one.
 
@@ -219,7 +221,7 @@ def tuned_cluster(
         A figure that no cluster may have, such as zero bytes per second.
     """
     link = _given(bandwidth_bytes_per_s=bandwidth_bytes_per_s, latency_s=latency_s)
-    node = _given(memory_bytes=memory_bytes)
+    node = _given(memory_bytes=memory_bytes, memory_bytes_per_s=memory_bytes_per_s)
     typed_names = _given(macs_per_s=macs_per_s) | link | node
     sized = cluster if nodes is None else _of_size(cluster, nodes)
     # a figure of one kind of node is called KIND.field

@@ -16,6 +16,7 @@ from app.page.store import Same
 from app.page.text import plain
 from app.page.views.latency import times_origin
 from app.what_if import QUANTITIES, needed_sentences, needed_table, sweep_sentences, sweep_table
+from planner.domain.cluster import Cluster
 from planner.strategies.what_if.needed import Needed, Resource, needed
 from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
 from planner.strategies.what_if.sweep import Sweep, sweep
@@ -46,11 +47,21 @@ def sweep_values(answer: Answer, over: Quantity, reach: float) -> tuple[Value, .
         "compute": max(node.macs_per_s for node in cluster.nodes),
         "link-latency": cluster.link.latency_s or _USUAL_LATENCY_S,
         "memory": max(answer.plan.predicted.memory_bytes.values()),
+        "memory-bandwidth": _known_memory_rate(cluster),
     }
     middle = here_value(answer, over) or usual[over]
     if over == "memory":
         return spread_values(over, max(int(middle / reach), 1), int(middle * reach), _POINTS)
     return spread_values(over, middle / reach, middle * reach, _POINTS)
+
+
+def _known_memory_rate(cluster: Cluster) -> float:
+    """Of the fastest node; where none is known, so much that arithmetic takes as long.
+
+    A byte for each MAC is what large convolutions are far from, and language models near.
+    """
+    known = [node.memory_bytes_per_s for node in cluster.nodes if node.memory_bytes_per_s]
+    return max(known or [node.macs_per_s for node in cluster.nodes])
 
 
 def _say(quantity: Quantity) -> str:

@@ -1,15 +1,19 @@
-"""What it would take: the least bandwidth, computing speed or number of nodes for a latency.
+"""What it would take: the least of one resource, or the fewest nodes, for a latency.
 
-The least latency never rises with any of the three. A plan's layers and transfers take bytes / B,
-MACs / C and what depends on neither, so that with more of either no plan is slower; what a plan
-loses and what memory it needs depend on neither; and the plans for N nodes are among those for
-N + 1. A value is therefore *enough*, and all above it are, once a plan there meets the target. It
-is *not enough*, and nothing below it is, once a certificate's bound there is above the target.
-What a gap leaves open is neither.
+The least latency never rises with any of them. A plan's layers and transfers take bytes / B,
+MACs / C, bytes / memory bandwidth and what depends on none of these, so that with more of any no
+plan is slower; what a plan loses and what memory it needs depend on none; and the plans for N
+nodes are among those for N + 1. A value is therefore *enough*, and all above it are, once a plan
+there meets the target. It is *not enough*, and nothing below it is, once a certificate's bound
+there is above the target. What a gap leaves open is neither.
+
+Where unlike nodes share out layers by times of which only a part follows the resource, shares move
+with it, and nothing is proven of other values.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
@@ -18,6 +22,7 @@ from pydantic import Field
 
 from planner.case import Case
 from planner.domain.arrays import Frozen
+from planner.domain.cluster import Cluster
 from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.domain.settings import Limits
@@ -38,7 +43,7 @@ from planner.strategies.what_if.quantities import (
 )
 from planner.strategies.what_if.summary import PlanSummary, summary_of
 
-Resource = Literal["bandwidth", "compute", "nodes"]
+Resource = Literal["bandwidth", "compute", "memory-bandwidth", "nodes"]
 Outcome = Literal["found", "any", "unreachable", "open"]
 
 DEFAULT_TOLERANCE = 0.01
@@ -178,13 +183,27 @@ def _as_good_as_unlimited(case: Case, of: Resource, target_s: float) -> float:
     work = profile.totals.macs
     if of == "bandwidth":  # all tensors once per pair of nodes, and again from stage to stage
         sizes = ((x.input_bytes, x.output_bytes, x.statistics_bytes) for x in profile.layers)
-        work = 2 * nodes**2 * sum(map(sum, sizes))
+        wider = max(case.settings.size_on_wire(profile.element_bytes), 1)
+        work = 2 * nodes**2 * math.ceil(sum(map(sum, sizes)) * wider)
+    elif of == "memory-bandwidth":  # every byte of every layer, at most on all nodes
+        touched = (x.param_bytes + x.input_bytes + x.output_bytes for x in profile.layers)
+        work = nodes * sum(touched)
     least_s = work / (_NEGLIGIBLE * LARGEST)
     if target_s < least_s:
         raise BadInputError(
             f"target latency: found {target_s:g} s; of {profile.name} give {least_s:.1g} s or more"
         )
     return max(work, 1) / (_NEGLIGIBLE * target_s)
+
+
+def _shares_move(cluster: Cluster, of: Resource) -> bool:
+    """Whether nodes share out layers otherwise at other values of a resource."""
+    rates = {node.memory_bytes_per_s for node in cluster.nodes}
+    kinds = {str(node.macs_per_s_by_kind) for node in cluster.nodes}
+    if of == "compute":
+        return len(rates) > 1 or (rates != {None} and len(kinds) > 1)
+    speeds = {(node.macs_per_s, str(node.macs_per_s_by_kind)) for node in cluster.nodes}
+    return of == "memory-bandwidth" and len(speeds) > 1
 
 
 @dataclass
@@ -270,6 +289,7 @@ class _Search:
             outcome, best = "found", self.plans[bracket.high]
         elif bracket.low == largest:
             outcome = "unreachable"
+        settled = outcome == "unreachable" or bracket.proven
         present = self.plans.get(first.value)
         case = self.case
         return Needed(
@@ -287,7 +307,7 @@ class _Search:
             outcome=outcome,
             enough=None if outcome == "any" else bracket.high,
             not_enough=bracket.low,
-            proven=outcome in ("any", "unreachable") or bracket.proven,
+            proven=outcome == "any" or (settled and not _shares_move(case.cluster, self.of)),
             largest=largest,
             best=None if best is None else summary_of(best),
             trials=tuple(self.trials),

@@ -13,7 +13,7 @@ from planner.domain.cluster import Cluster, Node, tuned_cluster
 from planner.domain.request import Request
 from planner.errors import BadInputError
 
-Quantity = Literal["bandwidth", "compute", "nodes", "link-latency", "memory"]
+Quantity = Literal["bandwidth", "compute", "nodes", "link-latency", "memory", "memory-bandwidth"]
 Value = int | float
 
 UNITS: dict[Quantity, str] = {
@@ -22,6 +22,7 @@ UNITS: dict[Quantity, str] = {
     "nodes": "nodes",
     "link-latency": "s",
     "memory": "bytes",
+    "memory-bandwidth": "bytes/s",
 }
 WHOLE: tuple[Quantity, ...] = ("nodes", "memory")
 """Quantities that are counted, not measured."""
@@ -31,6 +32,7 @@ _FIELDS: dict[Quantity, str] = {
     "compute": "macs_per_s",
     "link-latency": "latency_s",
     "memory": "memory_bytes",
+    "memory-bandwidth": "memory_bytes_per_s",
 }
 """The field of every node or of every link that a quantity stands for."""
 
