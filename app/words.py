@@ -31,7 +31,7 @@ def headline(plan: Plan) -> str:
     )
     predicted = plan.predicted
     text = (
-        f"{shape}: {format_seconds(predicted.latency_s)} per input, "
+        f"{shape}: {format_seconds(predicted.latency_s)}{_interval(plan)} per input, "
         f"{format_rate(predicted.throughput_per_s)} inputs/s"
     )
     if not plan.drops_features:
@@ -41,6 +41,15 @@ def headline(plan: Plan) -> str:
     if predicted.energy_loss is not None:
         text += f", {predicted.energy_loss:.1%} of the weights' energy pruned"
     return text[0].upper() + text[1:]
+
+
+def _interval(plan: Plan) -> str:
+    """How sure the latency is: from its figures' intervals, or that these are peaks."""
+    low, high = plan.predicted.latency_low_s, plan.predicted.latency_high_s
+    if low is not None and high is not None:
+        return f" ({format_seconds(low)} to {format_seconds(high)})"
+    peaks = {figure.key.rpartition(".")[2] for figure in plan.cluster.figures if figure.peak}
+    return " at the data sheet's peak rates" if peaks & {"macs_per_s", "memory_bytes_per_s"} else ""
 
 
 def _chosen(plan: Plan) -> str:

@@ -102,6 +102,13 @@ class Case:
                 del shared[key]
             self._made.update(shared)
 
+    def with_same_shares(self, cluster: Cluster, groups: Sequence[tuple[str, ...]]) -> Case:
+        """The same model on nodes of other figures that share out layers as here."""
+        other = self.on(cluster)
+        for names in groups:
+            other._made["ratio", names] = self.shares(names).ratio
+        return other
+
     # The group: which nodes, in which order, on which medium.
 
     @property

@@ -175,9 +175,13 @@ def _device_figures(kinds: Sequence[DeviceKind]) -> list[Figure]:
 
 def _with_absent(kind: DeviceKind | LinkKind, key: str) -> tuple[Figure, ...]:
     """The figures, and that a time which decides results is taken as zero where none is known."""
+    figures = tuple(
+        figure.model_copy(update={"peak": kind.is_peak and figure.key.endswith("_per_s")})
+        for figure in kind.figures
+    )
     if key in kind.model_fields_set:
-        return kind.figures
-    return (*kind.figures, Figure(key=key, origin="assumed", source=NOT_COUNTED))
+        return figures
+    return (*figures, Figure(key=key, origin="assumed", source=NOT_COUNTED))
 
 
 def _names(folder: str) -> tuple[str, ...]:

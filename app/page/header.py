@@ -158,6 +158,14 @@ def _about_figure(figure: Figure, alone: Figure, objective: Objective) -> str:
     return ", ".join(filter(None, parts))
 
 
+def _interval(answer: Answer) -> str:
+    low, high = answer.plan.predicted.latency_low_s, answer.plan.predicted.latency_high_s
+    if low is None or high is None:
+        return ""
+    ends = f"{format_seconds(low)} to {format_seconds(high)}"
+    return f" By the intervals of the cluster's figures {ends}."
+
+
 def numbers(answer: Answer) -> Iterator[Number]:
     """Latency, throughput, what is lost, memory and mean sparsity of an answer's plan."""
     predicted = answer.plan.predicted
@@ -167,7 +175,7 @@ def numbers(answer: Answer) -> Iterator[Number]:
         format_seconds(predicted.latency_s),
         origin["latency_s"],
         f"Time for one input: communication {format_seconds(predicted.comm_s)}, "
-        f"computation {format_seconds(predicted.compute_s)}.",
+        f"computation {format_seconds(predicted.compute_s)}.{_interval(answer)}",
         predicted.latency_s,
     )
     yield Number(

@@ -92,6 +92,7 @@ class Figure(Frozen):
     source: Name
     low: NonNegativeFloat | None = Field(default=None, description="least that it may be")
     high: NonNegativeFloat | None = Field(default=None, description="most that it may be")
+    peak: bool = Field(default=False, description="a data sheet's: real work reaches a part of it")
     measured_at: Name | None = Field(default=None, description="when, as an ISO 8601 date or time")
 
 

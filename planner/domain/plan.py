@@ -65,6 +65,12 @@ class Predicted(Frozen):
     """The cost model's word on a plan."""
 
     latency_s: float
+    latency_low_s: float | None = Field(
+        default=None,
+        description="with latency_high_s the interval that follows from those of the cluster's "
+        "figures; null: these have none",
+    )
+    latency_high_s: float | None = None
     comm_s: float
     compute_s: float
     throughput_per_s: float

@@ -28,6 +28,7 @@ from planner.strategies.costed import cost_plan
 from planner.strategies.groups import Groups, all_groups, first_nodes, ring_order
 from planner.strategies.limits import SLACK, find_broken_limits
 from planner.strategies.problem_of import costs_of, in_layouts, levels_of, problem_of, stages_of
+from planner.strategies.uncertainty import with_interval
 from planner.strategies.ways.problem import LayoutCosts
 from planner.strategies.ways.runs import MAX_WINDOWS
 from planner.units import format_seconds
@@ -81,6 +82,7 @@ def optimise(case: Case, request: Request) -> Plan:
         if smaller is None or objective_s(smaller) > objective_s(plan) * (1 + _SAME):
             break
         plan = smaller.model_copy(update={"certificate": plan.certificate})
+    plan = with_interval(case, plan)
     if not request.alternatives:
         return plan
     return plan.model_copy(

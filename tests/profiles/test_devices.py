@@ -136,8 +136,11 @@ def test_every_kind_makes_a_cluster(device: str, link: str) -> None:
     assert len(figures) == len(cluster.figures)
     decisive = {"nodes", "macs_per_s", "layer_overhead_s", "bandwidth_bytes_per_s", "latency_s"}
     assert decisive | {"medium", "casting"} <= figures.keys()
-    for figure in (*kind.figures, *wire.figures):
-        assert figures[figure.key] == figure
+    for each in (kind, wire):
+        for figure in each.figures:
+            made = figures[figure.key]
+            assert made.model_copy(update={"peak": False}) == figure
+            assert made.peak == (each.is_peak and figure.key.endswith("_per_s"))
     assert ("Peaks" in cluster.description) == (kind.is_peak or wire.is_peak)
     assert cluster.source_index == 0
 
