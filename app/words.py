@@ -31,7 +31,7 @@ def headline(plan: Plan) -> str:
     )
     predicted = plan.predicted
     text = (
-        f"{shape}: {format_seconds(predicted.latency_s)}{_interval(plan)} per input, "
+        f"{shape}: {format_seconds(predicted.latency_s)} per input{_interval(plan)}, "
         f"{format_rate(predicted.throughput_per_s)} inputs/s"
     )
     if not plan.drops_features:

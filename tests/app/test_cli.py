@@ -39,7 +39,19 @@ STRATEGIES = {
 }
 
 
-COMMANDS = ("profile", "plan", "compare", "pareto", "sweep", "needs", "export", "catalog", "cluster", "measure", "app")
+COMMANDS = (
+    "profile",
+    "plan",
+    "compare",
+    "pareto",
+    "sweep",
+    "needs",
+    "export",
+    "catalog",
+    "cluster",
+    "measure",
+    "app",
+)
 
 
 def test_help_names_every_command_and_exit_code() -> None:

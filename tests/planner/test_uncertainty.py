@@ -87,6 +87,6 @@ def test_the_headline_says_how_sure_it_is() -> None:
     group = with_figures(cluster([1e6]), measured("macs_per_s", 0.5e6, 2e6))
     assert " to " in headline(optimise(Case(PROFILE, group), Request(1)))
     peaks = Case(load_model("resnet50"), load_cluster("a100-nvlink"))
-    assert "peak rates per input" in headline(optimise(peaks, Request(1)))
+    assert "per input at the data sheet's peak rates" in headline(optimise(peaks, Request(1)))
     plain = headline(optimise(Case(PROFILE, cluster([1e6])), Request(1)))
     assert "peak" not in plain and " to " not in plain
