@@ -110,7 +110,8 @@ def _converted(
         for item, messages in zip(layer.conversions, step.conversions, strict=True):
             name = conversion_name(layer.name, item)
             _add_pairs(found, name, plan.nodes, messages.pairs)
-            size = int(bytes_on_wire(messages.selected, messages.moved, case.casting)[0].sum())
+            to_one = messages.moved + messages.added
+            size = int(bytes_on_wire(messages.selected, to_one, case.casting)[0].sum())
             if size:
                 found.wire_bytes[name] = size
             on_wire[step.row] = on_wire.get(step.row, 0) + size
