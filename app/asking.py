@@ -104,9 +104,11 @@ def _load(
     cluster: options.ClusterName = "small-nodes",
     input_shape: options.InputShapes = None,
     batch: options.Batch = None,
+    weight_bits: options.WeightBits = None,
     no_witness: options.NoWitness = False,
 ) -> tuple[ModelProfile, Cluster]:
-    return load_profile(source, input_shape, batch, not no_witness), resolve_cluster(cluster)
+    profile = load_profile(source, input_shape, batch, not no_witness, weight_bits)
+    return profile, resolve_cluster(cluster)
 
 
 def _show(
@@ -116,12 +118,22 @@ def _show(
 
 
 def load_profile(
-    source: str, input_shape: list[str] | None, batch: int | None, witness: bool
+    source: str,
+    input_shape: list[str] | None,
+    batch: int | None,
+    witness: bool,
+    weight_bits: float | None = None,
 ) -> ModelProfile:
     """The model that a user names, with a line of progress where that takes long."""
     shapes = parse_input_shapes(input_shape or [])
     with working(f"profiling {source}"):
-        return load_source(source, input_shapes=shapes or None, batch=batch, witness=witness)
+        return load_source(
+            source,
+            input_shapes=shapes or None,
+            batch=batch,
+            witness=witness,
+            weight_bits=weight_bits,
+        )
 
 
 def one_of(option: str, value: str, allowed: tuple[Any, ...]) -> Any:

@@ -26,4 +26,8 @@ InputShapes = Annotated[
     typer.Option("--input-shape", metavar="NAME=1,3,224,224", help="Shape of an input."),
 ]
 Batch = Annotated[int | None, typer.Option(min=1, help="Dimension 0 of every input.")]
+WeightBits = Annotated[
+    float | None,
+    typer.Option(metavar="BITS", help="Of every weight with its scales, such as 4.5 or 8.5."),
+]
 NoWitness = Annotated[bool, typer.Option("--no-witness", help="Do not let fvcore count as well.")]

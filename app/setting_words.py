@@ -39,6 +39,12 @@ def memory_words(case: Case, request: Request) -> str:
     return f"at least {format_bytes(min(known))} a node"
 
 
+def weight_words(case: Case, request: Request) -> str:
+    """The width of weights that were given one."""
+    bits = case.profile.weight_bits
+    return "" if bits is None else f"{bits:.6g}-bit weights"
+
+
 def medium_words(case: Case, request: Request) -> str:
     """Medium, casting and collectives, the cluster's own where nothing else was asked for."""
     known = {"direct": "", "in-series": ", messages in series", "best": ", best collectives"}

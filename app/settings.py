@@ -26,6 +26,7 @@ from app.setting_words import (
     overlap_words,
     speed_words,
     ways_words,
+    weight_words,
 )
 from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES
 from planner.case import Case
@@ -185,6 +186,7 @@ SETTINGS: tuple[Setting, ...] = (
         preset=lambda cluster: cluster.nodes[0].memory_bytes,
         words=memory_words,
     ),
+    Setting("weight_bits", Number(0.001, 64.0, empty=True), words=weight_words),  # the model's own
     Setting(
         "overlap",
         Flag(),
@@ -225,6 +227,19 @@ SETTINGS: tuple[Setting, ...] = (
         "passed on, n - 1 and log2(n) delays. Star: through the group's first node. "
         "Best: the fastest of direct, ring and tree, exchange by exchange.",
         preset=lambda cluster: cluster.collective,
+    ),
+    Setting(
+        "message_bits",
+        Number(0.001, 64.0, 1.0, empty=True),
+        option="Of every element that nodes send each other, such as 8 (default: as computed).",
+        panel=COST,
+        metavar="BITS",
+        label="Bits per element in messages",
+        help="Of activations on the wire; memory holds them as they are computed, and the "
+        "model's inputs keep their size.",
+        section="conventions",
+        placeholder="as computed",
+        words="{:g}-bit messages",
     ),
     Setting(
         "share_inputs",
@@ -434,6 +449,13 @@ PAGE: tuple[Setting, ...] = (
         label="Batch",
         help="Dimension 0 of every input.",
         placeholder="as the model has it",
+    ),
+    Setting(
+        "weight_bits",
+        Number(0.001, 64.0, 0.5, empty=True),
+        label="Bits per weight",
+        help="Of every weight with its scales, such as 4.5 or 8.5; biases and norms keep theirs.",
+        placeholder="as the model has them",
     ),
     Setting(
         "node_choice",

@@ -12,6 +12,7 @@ else is a keyword with the command line's default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from planner.domain.settings import (
     Objective,
     Parallelism,
 )
+from planner.quantise import with_weight_bits
 from planner.strategies.compare import DEFAULT_SPARSITIES, Comparison
 from planner.strategies.compare import compare as compare_strategies
 from planner.strategies.optimise import optimise
@@ -70,6 +72,7 @@ def profile(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     batch: int | None = None,
     witness: bool = True,
+    weight_bits: Fraction | float | str | None = None,
 ) -> ModelProfile:
     """Count every layer of a model: MACs, parameters, bytes, and who needs which features.
 
@@ -84,18 +87,23 @@ def profile(
         Dimension 0 of every input.
     witness : bool
         Let fvcore count a module as well.
+    weight_bits : Fraction, float or str, optional
+        Of every weight with its scales, such as 4.5.
 
     Raises
     ------
     BadInputError
-        Nothing of that name, a file that is not what it says, or a shape that it cannot have.
+        Nothing of that name, a file that is not what it says, a shape that it cannot have, or a
+        width that no weight has.
     """
     from profiles.sources import load_module, load_source
 
     shapes = {name: tuple(shape) for name, shape in (input_shapes or {}).items()} or None
     if isinstance(model, str | Path):
-        return load_source(str(model), input_shapes=shapes, batch=batch, witness=witness)
-    return load_module(model, input_shapes=shapes, batch=batch, witness=witness)
+        found = load_source(str(model), input_shapes=shapes, batch=batch, witness=witness)
+    else:
+        found = load_module(model, input_shapes=shapes, batch=batch, witness=witness)
+    return with_weight_bits(found, weight_bits)
 
 
 def make_case(

@@ -144,6 +144,7 @@ def _reshaped(
     return ModelProfile.model_construct(
         name=profile.name,
         element_bytes=profile.element_bytes,
+        weight_bits=profile.weight_bits,
         inputs=inputs,
         outputs=profile.outputs,
         layers=layers,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
+from planner.quantise import with_weight_bits
 from planner.reshape import at_input_shapes
 from profiles.catalog import load_model, model_names
 from profiles.files import read_document
@@ -32,6 +34,7 @@ def load_source(
     input_shapes: dict[str, tuple[int, ...]] | None = None,
     batch: int | None = None,
     witness: bool = True,
+    weight_bits: Fraction | float | str | None = None,
 ) -> ModelProfile:
     """Profile whatever the text names.
 
@@ -47,12 +50,24 @@ def load_source(
         Replaces dimension 0 of every input.
     witness : bool
         Let fvcore count a module as well.
+    weight_bits : Fraction, float or str, optional
+        Of every weight, scales included (`planner.quantise.with_weight_bits`).
 
     Raises
     ------
     BadInputError
-        Nothing of that name, a file that is not what it says, or a shape that it cannot have.
+        Nothing of that name, a file that is not what it says, a shape that it cannot have, or a
+        width that no weight has.
     """
+    return with_weight_bits(_as_it_is(source, input_shapes, batch, witness), weight_bits)
+
+
+def _as_it_is(
+    source: str,
+    input_shapes: dict[str, tuple[int, ...]] | None,
+    batch: int | None,
+    witness: bool,
+) -> ModelProfile:
     path = Path(source)
     if source in model_names():
         return at_input_shapes(load_model(source), input_shapes, batch)

@@ -39,6 +39,7 @@ def export(
     ] = None,
     input_shape: options.InputShapes = None,
     batch: options.Batch = None,
+    weight_bits: options.WeightBits = None,
     no_witness: options.NoWitness = False,
     output: options.Output = Format.table,
 ) -> None:
@@ -47,12 +48,13 @@ def export(
     masks = None
     if weights is not None:
         source = model or planned_model(found)
-        profiled = load_profile(source, input_shape, batch, not no_witness)
+        profiled = load_profile(source, input_shape, batch, not no_witness, weight_bits)
         with working(f"ranking the sub-rows of {found.model.name}"):
             masks = find_masks(found, profiled, weights)
-    elif model or input_shape or batch or no_witness:
+    elif model or input_shape or batch or no_witness or weight_bits is not None:
         raise BadInputError(
-            "--model, --input-shape, --batch and --no-witness are for masks: give --weights FILE"
+            "--model, --input-shape, --batch, --weight-bits and --no-witness are for masks: "
+            "give --weights FILE"
         )
     if not (found.drops_features if masks is None else masks.arrays):
         say(f"note: {NO_TRAINING}")

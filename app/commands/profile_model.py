@@ -24,6 +24,7 @@ def profile(
     source: options.Source,
     input_shape: options.InputShapes = None,
     batch: options.Batch = None,
+    weight_bits: options.WeightBits = None,
     no_witness: options.NoWitness = False,
     attach: Annotated[
         Path | None, typer.Option(help="Measured times: .csv (layer,device_type,seconds) or .json.")
@@ -41,14 +42,14 @@ def profile(
     """Count every layer of a model: MACs, parameters, bytes, and what was not counted."""
     if depth is not None and (view is View.flat or output is not Format.table):
         raise BadInputError("--depth: only a tree on the terminal has levels (--view tree)")
-    found = load_profile(source, input_shape, batch, not no_witness)
+    found = load_profile(source, input_shape, batch, not no_witness, weight_bits)
     if attach:
         found = attach_times(found, read_times(attach), where=attach.name)
     write_file(output_file, document_text(found))
     totals = found.totals
     heading = [
         f"{found.name}: {totals.macs:,} MACs, {totals.params:,} parameters "
-        f"({format_bytes(totals.param_bytes)}), {totals.layers} layers; "
+        f"({format_bytes(totals.param_bytes)}{_width(found)}), {totals.layers} layers; "
         f"from {found.provenance.front_end}",
         *_coverage_lines(found),
     ]
@@ -59,6 +60,10 @@ def profile(
         heading=heading,
         drawn=partial(draw_tree, found, depth) if view is View.tree else None,
     )
+
+
+def _width(found: ModelProfile) -> str:
+    return "" if found.weight_bits is None else f" with {found.weight_bits:.6g}-bit weights"
 
 
 def _coverage_lines(found: ModelProfile) -> list[str]:

@@ -15,6 +15,7 @@ from planner.case import Case
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Binding, Plan
 from planner.domain.request import Request
+from planner.quantise import with_weight_bits
 from planner.reshape import at_input_shapes
 from planner.strategies.compare import Comparison, compare
 from planner.strategies.optimise import optimise
@@ -171,7 +172,11 @@ class Answer:
 
 @lru_cache(maxsize=8)
 def catalogue_answer(
-    model: str, question: Question, shapes: Shapes = (), batch: int | None = None
+    model: str,
+    question: Question,
+    shapes: Shapes = (),
+    batch: int | None = None,
+    weight_bits: float | None = None,
 ) -> Answer:
     """The answer about a catalogue model, shared by all who ask the same.
 
@@ -180,20 +185,27 @@ def catalogue_answer(
     BadInputError
         A shape that the model cannot have.
     """
-    profile = catalogue_profile(model, shapes, batch)
-    answer = Answer(profile, question, before=_latest.get((model, shapes, batch)))
-    _latest[model, shapes, batch] = answer
+    profile = catalogue_profile(model, shapes, batch, weight_bits)
+    of = model, shapes, batch, weight_bits
+    answer = Answer(profile, question, before=_latest.get(of))
+    _latest[of] = answer
     while len(_latest) > _MOST_LATEST:
         _latest.pop(next(iter(_latest)), None)
     return answer
 
 
 _MOST_LATEST = 4
-_latest: dict[tuple[str, Shapes, int | None], Answer] = {}
+_latest: dict[tuple[str, Shapes, int | None, float | None], Answer] = {}
 """The last answer about each catalogue model: much of it holds for the next one."""
 
 
 @lru_cache(maxsize=16)
-def catalogue_profile(model: str, shapes: Shapes = (), batch: int | None = None) -> ModelProfile:
-    """A catalogue model at the shapes of its inputs that are asked for."""
-    return at_input_shapes(load_model(model), dict(shapes) or None, batch)
+def catalogue_profile(
+    model: str,
+    shapes: Shapes = (),
+    batch: int | None = None,
+    weight_bits: float | None = None,
+) -> ModelProfile:
+    """A catalogue model at the shapes of its inputs and the width of weights that are asked for."""
+    found = at_input_shapes(load_model(model), dict(shapes) or None, batch)
+    return with_weight_bits(found, weight_bits)

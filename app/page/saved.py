@@ -65,8 +65,9 @@ def save_page(
     files : Files
     """
     controls = write_link(values)
-    if is_own:  # shapes and times are in the profile
-        controls = {k: v for k, v in controls.items() if k not in ("shapes", "batch", "model")}
+    if is_own:  # shapes, widths and times are in the profile
+        in_it = ("shapes", "batch", "weight_bits", "model")
+        controls = {k: v for k, v in controls.items() if k not in in_it}
         controls["source"] = FILE
     table = files.accuracy.get(CSV_FILE) if values["accuracy"] == CSV_FILE else None
     return document_text(

@@ -23,6 +23,7 @@ from app.settings import CATALOGUE, CSV_FILE, ENERGY_FILE, FILE, NO_MODEL, OWN_C
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
+from planner.quantise import with_weight_bits
 from planner.reshape import at_input_shapes
 from profiles.accuracy import Accuracy
 from profiles.catalog import cluster_names
@@ -52,20 +53,20 @@ def model_section() -> Model:
 
 
 def _source_changed() -> None:
-    state.refill("shapes", "batch", "accuracy", "rule")
+    state.refill("shapes", "batch", "weight_bits", "accuracy", "rule")
 
 
 def _from_catalogue() -> Model:
     chosen = st.session_state
     draw_control("model", on_change=_source_changed)
-    if chosen.shapes or chosen.batch:
+    if chosen.shapes or chosen.batch or chosen.weight_bits:
         _shape_fields()
     else:
-        with st.expander("Input shapes", key="shapes_open"):
+        with st.expander("Input shapes and weights", key="shapes_open"):
             _shape_fields()
     try:
         shapes = tuple(uploads.read_shapes(chosen.shapes).items())
-        profile = catalogue_profile(chosen.model, shapes, chosen.batch)
+        profile = catalogue_profile(chosen.model, shapes, chosen.batch, chosen.weight_bits)
     except BadInputError as error:
         return Model(None, message=str(error))
     return Model(profile, chosen.model)
@@ -88,7 +89,7 @@ def _from_file() -> Model:
     if file is None:
         profile, message = _reshaped(profile)
     else:
-        key = (file.file_id, chosen.shapes, chosen.batch)
+        key = (file.file_id, chosen.shapes, chosen.batch, chosen.weight_bits)
         found = kept.once("model", key, lambda: _read(file))
         if isinstance(found, str):
             message = found
@@ -96,10 +97,10 @@ def _from_file() -> Model:
             kept.files = replace(kept.files, profile=found)
             kept.read["model"] = (key, None)  # the profile is where undo looks for it
         profile = kept.files.profile
-    if chosen.shapes or chosen.batch or uploads.wants_shapes(message):
+    if chosen.shapes or chosen.batch or chosen.weight_bits or uploads.wants_shapes(message):
         _shape_fields()
     elif not message:
-        with st.expander("Input shapes", key="shapes_open"):
+        with st.expander("Input shapes and weights", key="shapes_open"):
             _shape_fields()
     return Model(None if message else profile, message=message)
 
@@ -111,23 +112,33 @@ def _reshaped(profile: ModelProfile | None) -> tuple[ModelProfile | None, str]:
     chosen, kept = st.session_state, store()
     try:
         shapes = uploads.read_shapes(chosen.shapes)
-        key = (Same(profile), chosen.shapes, chosen.batch)
-        make = partial(at_input_shapes, profile, shapes or None, chosen.batch)
+        key = (Same(profile), chosen.shapes, chosen.batch, chosen.weight_bits)
+        make = partial(_changed, profile, shapes or None, chosen.batch, chosen.weight_bits)
         return kept.once("reshaped", key, make), ""
     except BadInputError as error:
         return None, str(error)
 
 
+def _changed(
+    profile: ModelProfile,
+    shapes: dict[str, tuple[int, ...]] | None,
+    batch: int | None,
+    weight_bits: float | None,
+) -> ModelProfile:
+    return with_weight_bits(at_input_shapes(profile, shapes, batch), weight_bits)
+
+
 def _model_file_changed() -> None:
     store().files = replace(store().files, profile=None)
-    state.refill("shapes", "batch")
+    state.refill("shapes", "batch", "weight_bits")
 
 
 def _read(file: UploadedFile) -> ModelProfile | str:
     with st.spinner("Reading the file …"):
         try:
             given = File(file.name, file.getvalue())
-            return uploads.read_model(given, st.session_state.shapes, st.session_state.batch)
+            chosen = st.session_state
+            return uploads.read_model(given, chosen.shapes, chosen.batch, chosen.weight_bits)
         except BadInputError as error:
             return str(error)
 
@@ -135,6 +146,7 @@ def _read(file: UploadedFile) -> ModelProfile | str:
 def _shape_fields() -> None:
     draw_control("shapes")
     draw_control("batch")
+    draw_control("weight_bits")
 
 
 def _with_times(found: Model) -> Model:
@@ -347,7 +359,8 @@ class Chosen:
             return shown
         if model.catalogue_model is not None and self.own_accuracy is None:
             shapes = tuple(read_shapes(chosen.shapes).items())
-            return catalogue_answer(model.catalogue_model, self.question, shapes, chosen.batch)
+            asked = shapes, chosen.batch, chosen.weight_bits
+            return catalogue_answer(model.catalogue_model, self.question, *asked)
         profile = model.profile
         key = (Same(profile, self.own_accuracy), self.question)
         return store().once(

@@ -73,7 +73,7 @@ def go_to(moment: Moment) -> None:
     kept, file = store(), st.session_state.get("upload")
     kept.files = moment.files
     if file is not None:  # what the field holds is not read again in place of the moment's
-        key = (file.file_id, moment.values["shapes"], moment.values["batch"])
+        key = (file.file_id, *(moment.values[name] for name in ("shapes", "batch", "weight_bits")))
         kept.read["model"] = (key, None)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from app.inputs import parse_input_shapes
 from app.page.store import File
 from planner.domain.model_profile import ModelProfile
+from planner.quantise import with_weight_bits
 from planner.reshape import at_input_shapes
 from profiles.accuracy import Accuracy, find_accuracy
 from profiles.files import read_document
@@ -29,7 +30,9 @@ _SHAPES_OPTION = "--input-shape"
 _SAFE = re.compile(r"[^\w.\- ]")
 
 
-def read_model(file: File, shapes: str, batch: int | None) -> ModelProfile:
+def read_model(
+    file: File, shapes: str, batch: int | None, weight_bits: float | None = None
+) -> ModelProfile:
     """Profile an uploaded model.
 
     Parameters
@@ -40,12 +43,18 @@ def read_model(file: File, shapes: str, batch: int | None) -> ModelProfile:
         ``NAME=1,3,224,224``; several are parted by spaces or semicolons.
     batch : int, optional
         Replaces dimension 0 of every input.
+    weight_bits : float, optional
+        Of every weight, scales included.
 
     Raises
     ------
     BadInputError
         It is nothing that can be profiled, or the shapes do not fit it.
     """
+    return with_weight_bits(_read_as_it_is(file, shapes, batch), weight_bits)
+
+
+def _read_as_it_is(file: File, shapes: str, batch: int | None) -> ModelProfile:
     given = read_shapes(shapes)
     name, suffix = PurePath(file.name).stem, PurePath(file.name).suffix.lower()
     options = {"name": name, "source": file.name, "input_shapes": given or None, "batch": batch}

@@ -10,6 +10,8 @@ latency and occupies nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +70,8 @@ class Links:
         How the nodes of a group exchange what all of them get or add up.
     apart : bool
         No node both sends and receives.
+    size_on_wire : Fraction
+        Bytes that pass for a byte as computed (`CostSettings.message_bits`).
     """
 
     pair_bandwidth_bytes_per_s: Floats
@@ -80,10 +84,25 @@ class Links:
     casting: Casting
     collective: Collective
     apart: bool = False
+    size_on_wire: Fraction = Fraction(1)
 
     @classmethod
-    def of(cls, cluster: Cluster, settings: CostSettings = DEFAULT_SETTINGS) -> Links:
-        """Links among all nodes of a cluster, with the request's conventions where given."""
+    def of(
+        cls,
+        cluster: Cluster,
+        settings: CostSettings = DEFAULT_SETTINGS,
+        *,
+        element_bytes: int,
+    ) -> Links:
+        """Links among all nodes of a cluster, with the request's conventions where given.
+
+        Parameters
+        ----------
+        cluster : Cluster
+        settings : CostSettings
+        element_bytes : int
+            Of the model's activations, `ModelProfile.element_bytes`.
+        """
         pairs = cluster.pair_bandwidth_bytes_per_s()
         between_two = ~np.eye(len(pairs), dtype=np.bool_)
         fastest = np.where(between_two, pairs, 0.0).max(axis=1)
@@ -109,7 +128,13 @@ class Links:
             medium=settings.medium or cluster.medium,
             casting=settings.casting or cluster.casting,
             collective=settings.collective or cluster.collective,
+            size_on_wire=settings.size_on_wire(element_bytes),
         )
+
+    @property
+    def as_computed(self) -> Links:
+        """The same for what keeps its size on the wire: the model's inputs."""
+        return replace(self, size_on_wire=Fraction(1))
 
     def between(self, senders: NDArray[np.int64], receivers: NDArray[np.int64]) -> Links:
         """The links from some nodes to others, for many pairs of groups at once.
@@ -202,6 +227,17 @@ def bytes_on_wire(
     return out + moved.sum(axis=-1), (selected + moved).sum(axis=-2)
 
 
+def whole_on_wire(counted: NDArray[Count], links: Links) -> NDArray[Count]:
+    """Bytes that pass for so many as computed; whole numbers of them are rounded up."""
+    size = links.size_on_wire
+    if size == 1:
+        return counted
+    scaled: Any = counted * size.numerator
+    whole = counted.dtype.kind != "f"
+    found: NDArray[Count] = -(-scaled // size.denominator) if whole else scaled / size.denominator
+    return found
+
+
 def time_exchange(
     selected: NDArray[Count],
     moved: NDArray[np.int64],
@@ -216,11 +252,21 @@ def time_exchange(
     Parameters
     ----------
     selected, moved : arrays, shape (..., s, r)
-        As in `bytes_on_wire`.
+        As in `bytes_on_wire`, of elements as they are computed.
     links : Links
     added : int array, shape (..., s, r)
         Bytes of parts of sums that the receiver adds up; others may add theirs underway.
     """
+    return _exchanged(*(_on_wire(part, links) for part in (selected, moved, added)), links=links)
+
+
+def _on_wire(computed: Amounts, links: Links) -> Amounts:
+    """Bytes that pass, fractions of them as they are: only what is reported is rounded."""
+    size = links.size_on_wire
+    return computed if size == 1 else computed * size.numerator / size.denominator
+
+
+def _exchanged(selected: Amounts, moved: Amounts, added: Amounts, *, links: Links) -> Exchanged:
     if links.collective == "best":
         found = [
             _all_rounds(selected, moved, added, replace(links, collective=each))
@@ -237,9 +283,7 @@ _OFFERED: tuple[Collective, ...] = ("direct", "ring", "tree")
 """What the best is chosen from: a star needs a root that others can do without."""
 
 
-def _all_rounds(
-    selected: NDArray[Count], moved: NDArray[np.int64], added: NDArray[np.int64], links: Links
-) -> Exchanged:
+def _all_rounds(selected: Amounts, moved: Amounts, added: Amounts, links: Links) -> Exchanged:
     collective: Collective = "direct" if links.apart else links.collective
     if links.apart and links.collective == "in-series":
         collective = "in-series"

@@ -7,7 +7,8 @@ transfer is a single message (eq. 5).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +161,7 @@ class Crossings:
             "whole" if len(laid.positions) == 1 else lies for laid in (one, other)
         ]
         return one.layouts.once(
-            ("crossing", other.layouts.shares.ratio, name, lies),
+            ("crossing", other.layouts.shares.ratio, self._handovers.size_on_wire, name, lies),
             lambda: self._handovers.crossing_of(one, other, name, *sides),
         )
 
@@ -178,6 +179,11 @@ class Handovers:
     ring : Cluster
         All nodes; its links carry the transfers.
     settings : CostSettings
+
+    Attributes
+    ----------
+    size_on_wire : Fraction
+        Bytes of messages for a byte as computed.
     """
 
     def __init__(self, profile: ModelProfile, ring: Cluster, settings: CostSettings) -> None:
@@ -191,8 +197,15 @@ class Handovers:
         self._profile = profile
         self._source = ring.source_index
         self._settings = settings
-        self._links = Links.of(ring, settings)
-        self._bytes = tensor_bytes(profile)
+        # Sizes are counted in such parts of a byte that those of messages are whole, and those of
+        # model inputs, which keep theirs.
+        size = self.size_on_wire = settings.size_on_wire(profile.element_bytes)
+        links = Links.of(ring, settings, element_bytes=profile.element_bytes)
+        self._links = replace(links, size_on_wire=Fraction(1, size.denominator))
+        self._bytes = {name: n * size.numerator for name, n in tensor_bytes(profile).items()}
+        inputs = {spec.name: spec.bytes * size.denominator for spec in profile.inputs}
+        self._bytes |= inputs
+        self._input_bytes = sum(inputs.values())
 
     def between_pairs(
         self, pairs: Sequence[tuple[Member, Member]], check: Callable[[], None] = lambda: None
@@ -248,12 +261,15 @@ class Handovers:
     def crossing_of(
         self, sender: Laid, receiver: Laid, name: str, lies: Layout, arrives: Layout
     ) -> NDArray[np.int64]:
-        """Bytes of one tensor from each sender to each receiver, shape (s, r)."""
+        """Size of one tensor from each sender to each receiver, shape (s, r).
+
+        In bytes, or in parts of them where messages have a width of their own.
+        """
         has, needs = sender.layouts.has(name, lies), receiver.layouts.needs(name, arrives)
         return crossing_bytes(self._bytes[name], has, needs)
 
     def time_moved(self, sender: Laid, receiver: Laid, moved: NDArray[np.int64]) -> Transfers:
-        """How long so many bytes take, shape (..., s, r) to (...)."""
+        """How long what `crossing_of` counts takes, shape (..., s, r) to (...)."""
         return self._time(moved, sender.positions, receiver.positions)
 
     def _time(
@@ -290,9 +306,9 @@ class Handovers:
         others = [position for position in member.positions if position != self._source]
         if not self._settings.count_input or not others:
             return Transfers.none()
-        size = sum(spec.bytes for spec in self._profile.inputs)
         links = self._links.between(np.array([self._source]), np.array(others))
-        return Transfers.of(time_exchange(np.full((1, len(others)), size), NOTHING, links))
+        sent = np.full((1, len(others)), self._input_bytes)
+        return Transfers.of(time_exchange(sent, NOTHING, links))
 
     def cost_output(self, member: Member) -> Transfers:
         """How long it takes to collect the outputs at the source."""

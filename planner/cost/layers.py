@@ -8,7 +8,7 @@ from typing import Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost.exchange import Links, bytes_on_wire, time_exchange
+from planner.cost.exchange import Links, bytes_on_wire, time_exchange, whole_on_wire
 from planner.cost.memory import activation_bytes, node_weight_bytes, reserved_bytes
 from planner.cost.overlap import layer_s
 from planner.cost.ownership import FeatureShares
@@ -28,7 +28,8 @@ class LayerCosts(Generic[Count]):
     ----------
     macs, weight_bytes, live_bytes, sent_bytes, received_bytes : array, shape (L, K, n)
         MACs that each node executes, parameters that it stores, activations and receive buffers
-        that it holds while the layer runs, bytes that it puts on the wire and takes from it.
+        that it holds while the layer runs, bytes that it puts on the wire, and bytes that it has
+        for what it takes from there: as wide as they are computed.
     node_comm_s, node_compute_s : float array, shape (L, K, n)
         Seconds for which each node sends or receives, and for which it computes.
     comm_s, compute_s, latency_s : float array, shape (L, K)
@@ -86,7 +87,7 @@ def layer_costs(
     macs = node_macs(layers, of_pattern, kept)
     weight_bytes = node_weight_bytes(layers, of_pattern, kept)
     node_compute = node_compute_s(layers, group.nodes, of_pattern, macs, weight_bytes, kept)
-    links = Links.of(group, settings)
+    links = Links.of(group, settings, element_bytes=profile.element_bytes)
     selected = fresh.kept * column(layers, "input_feature_bytes")[:, None, None]
     exchanged = time_exchange(selected, of_pattern.moved_bytes, links)
     sent, received = bytes_on_wire(selected, of_pattern.moved_bytes, links.casting)
@@ -97,7 +98,7 @@ def layer_costs(
         macs=macs[pattern],
         weight_bytes=weight_bytes[pattern],
         live_bytes=held[:, None, :] + received[pattern],
-        sent_bytes=sent[pattern],
+        sent_bytes=whole_on_wire(sent, links)[pattern],
         received_bytes=received[pattern],
         node_comm_s=exchanged.node_s[pattern],
         node_compute_s=node_compute[pattern],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,10 @@ from planner.structure import last_uses, tensor_bytes
 def node_weight_bytes(
     layers: Sequence[LayerProfile], shares: KindShares, kept: NDArray[Count]
 ) -> NDArray[Count]:
-    """Bytes of parameters that node j stores: O_j·(I_j + Σ k_ij)·kh·kw weights and its biases.
+    """Bytes of parameters that node j stores: its part of the weights, and its biases.
 
-    Bytes that do not divide by the output features are rounded up.
+    Of W bytes of weights those of O_j·(I_j + Σ k_ij) pairs of features among all I·O, whatever the
+    width of a weight. Each of the two parts is rounded up to whole bytes where it is none.
 
     Parameters
     ----------
@@ -33,18 +35,49 @@ def node_weight_bytes(
     -------
     array of the type of ``kept``, shape (C, n)
     """
-    inputs, outputs, weights, params, total_bytes = (
+    inputs, outputs, total_bytes, of_weights = (
         column(layers, field)
-        for field in ("in_features", "out_features", "weight_params", "params", "param_bytes")
+        for field in ("in_features", "out_features", "param_bytes", "mixing_weight_bytes")
     )
-    param_bytes = np.where(params > 0, total_bytes // np.maximum(params, 1), 0)
-    weight_bytes = np.where(shares.mixing, weights * param_bytes, 0)
+    weight_bytes = np.where(shares.mixing, of_weights, 0)
     other_bytes = total_bytes - weight_bytes
     pairs = shares.outputs * available_inputs(shares, kept)
-    mixing = (weight_bytes // (inputs * outputs))[:, None] * pairs
+    mixing = part_of(weight_bytes[:, None], pairs, (inputs * outputs)[:, None])
     other = -(-(other_bytes[:, None] * shares.outputs) // outputs[:, None])
     stored: NDArray[Count] = mixing + other
     return stored
+
+
+_INT64 = 2**63
+
+
+def part_of(
+    total: NDArray[np.int64], parts: NDArray[Count], whole: NDArray[np.int64]
+) -> NDArray[Count]:
+    """So many of ``whole`` parts of a total: rounded up for whole counts, else as it is.
+
+    Parameters
+    ----------
+    total, whole : int array
+    parts : int or float array
+
+    Returns
+    -------
+    array of the type of ``parts``
+    """
+    each, rest = np.divmod(total, whole)
+    left: NDArray[Any]
+    if parts.dtype.kind == "f":
+        left = rest * parts / whole
+    else:
+        common = np.gcd(rest, whole)
+        over, below = rest // common, whole // common
+        if int(over.max(initial=0)) * int(parts.max(initial=0)) < _INT64:
+            left = -(-over * parts // below)
+        else:  # wide layers whose bytes have no divisor in common with their pairs
+            left = (-(-over.astype(object) * parts // below)).astype(np.int64)
+    found: NDArray[Any] = each * parts + left
+    return found
 
 
 def activation_bytes(profile: ModelProfile, shares: FeatureShares) -> NDArray[np.int64]:

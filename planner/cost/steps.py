@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.cost.exchange import Exchanged, Links, bytes_on_wire, time_exchange
+from planner.cost.exchange import (
+    Exchanged,
+    Links,
+    bytes_on_wire,
+    time_exchange,
+    whole_on_wire,
+)
 from planner.cost.layouts import Bytes, GroupLayouts, Messages
 from planner.cost.overlap import layer_s
 from planner.cost.table import CostTable
@@ -302,6 +308,7 @@ class Seconds:
     exchanged : Exchanged
         Arrays of shape (M,) and (M, n).
     sent, received : int array, shape (M, n)
+        Bytes on the wire, and bytes of what arrives: as wide as they are computed.
     """
 
     exchanged: Exchanged
@@ -319,7 +326,7 @@ class Seconds:
         )
         sent, received = bytes_on_wire(selected, moved + added, links.casting)
         exchanged = time_exchange(selected, moved, links, added)
-        return cls(exchanged=exchanged, sent=sent, received=received)
+        return cls(exchanged=exchanged, sent=whole_on_wire(sent, links), received=received)
 
 
 def cost_steps(
@@ -342,7 +349,7 @@ def cost_steps(
         those that do, all features for the others.
     steps : sequence of Step
     """
-    links = Links.of(group, settings)
+    links = Links.of(group, settings, element_bytes=on.profile.element_bytes)
     changed = {
         name: getattr(table, name).copy()
         for name in (

@@ -140,9 +140,8 @@ def _in_parts(on: GroupLayouts, row: int) -> Work | None:
     # what every node holds is multiplied on the first
     inputs = kinds.owned[kind] + kinds.replicated[kind] * first
     share = inputs / layer.in_features
-    bytes_each = layer.param_bytes // layer.params if layer.params else 0
-    weights = layer.weight_params * bytes_each
-    stored = weights // layer.in_features * inputs + (layer.param_bytes - weights) * first
+    weights = layer.mixing_weight_bytes
+    stored = -(-weights * inputs // layer.in_features) + (layer.param_bytes - weights) * first
     touched = stored + layer.input_feature_bytes * inputs + layer.output_bytes
     return Work(
         macs=layer.macs // layer.in_features * inputs,

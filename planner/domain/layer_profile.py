@@ -35,6 +35,12 @@ class LayerProfile(Frozen):
         default=0, description="parameters that join an input feature to an output feature"
     )
     param_bytes: Count = Field(description="bytes of parameters and stored statistics")
+    weight_bytes: Count | None = Field(
+        default=None,
+        exclude_if=lambda size: size is None,  # profiles without it stay the same text
+        description="of these, bytes of the layer's weights where they have a width of their own; "
+        "none: a weight takes as many whole bytes as the parameters do",
+    )
     in_features: Positive
     out_features: Positive
     elements_per_feature: Positive
@@ -73,6 +79,18 @@ class LayerProfile(Frozen):
         return kind_of(self)
 
     @property
+    def mixing_weight_bytes(self) -> int:
+        """Bytes of ``weight_params``, which shrink with the pairs of features that are left."""
+        if not self.weight_params:
+            return 0
+        if self.weight_bytes is not None:
+            return self.weight_bytes
+        each, _ = divmod(self.param_bytes, self.params)
+        if each:  # biases may be wider
+            return self.weight_params * each
+        return self.weight_params * self.param_bytes // self.params
+
+    @property
     def input_feature_bytes(self) -> int:
         """Bytes of one input feature, e in the cost model."""
         return self.input_bytes // self.in_features
@@ -105,6 +123,8 @@ class LayerProfile(Frozen):
             yield "output features are no multiple of segments times granularity"
         if self.weight_params > self.params:
             yield "more weights than parameters"
+        if self.weight_bytes is not None and self.weight_bytes > self.param_bytes:
+            yield "more bytes of weights than of parameters"
         if self.output_bytes % self.out_features:
             yield "output bytes are no multiple of output features"
         for name, geometry in (("positions", self.positions), ("samples", self.samples)):

@@ -68,6 +68,13 @@ class ModelProfile(Frozen):
     schema_version: Literal[1] = 1
     name: Name
     element_bytes: Positive = 4
+    weight_bits: float | None = Field(
+        default=None,
+        gt=0,
+        le=64,
+        exclude_if=lambda bits: bits is None,  # profiles without it stay the same text
+        description="of a weight with its scales, where they were given a width of their own",
+    )
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
     outputs: tuple[Name, ...] = Field(min_length=1)
     layers: tuple[LayerProfile, ...] = Field(min_length=1, max_length=200_000)

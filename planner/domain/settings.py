@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -23,11 +24,23 @@ class CostSettings(Frozen):
     casting: Casting | None = None
     medium: Medium | None = None
     collective: Collective | None = None
+    message_bits: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=64,
+        description="of an element on the wire, to a thousandth; none: as it is computed",
+    )
     share_inputs: bool = Field(
         default=False, description="layers that read one tensor share its transmission"
     )
     count_input: bool = Field(default=False, description="charge sending the input out")
     count_output: bool = Field(default=False, description="charge sending the output back")
+
+    def size_on_wire(self, element_bytes: int) -> Fraction:
+        """Bytes on the wire for a byte of activations, whose elements have so many."""
+        if self.message_bits is None:
+            return Fraction(1)
+        return Fraction(round(self.message_bits * 1000), 8000 * element_bytes)
 
 
 DEFAULT_SETTINGS = CostSettings()

@@ -57,7 +57,9 @@ def slice_model(
     InconsistentResultError
         Cost model and graph disagree about what a node needs.
     """
-    case = Case(traced.profile, plan.cluster, plan.settings)
+    # the slices send elements as they compute them, whatever width the plan counts
+    settings = plan.settings.model_copy(update={"message_bits": None})
+    case = Case(traced.profile, plan.cluster, settings)
     _check_model(traced, plan)
     stages = cost_stages(case, plan.stages).stages
     templates = read_layers(traced)

@@ -138,16 +138,16 @@ def _send_s(case: Case) -> Array:
     """Occupation of a link by the input, by what crosses each cut, and by the output."""
     profile, names = case.profile, [(node.name,) for node in case.cluster.nodes]
     sizes = tensor_bytes(profile)
-    ends = np.array(
-        [sum(spec.bytes for spec in profile.inputs), sum(sizes[n] for n in profile.outputs)]
-    )
-    outer = transfer_s(ends, Links.of(case.cluster, case.settings))
+    links = Links.of(case.cluster, case.settings, element_bytes=profile.element_bytes)
+    first = np.array([sum(spec.bytes for spec in profile.inputs)])
+    last = np.array([sum(sizes[name] for name in profile.outputs)])
     between = np.zeros((len(names), len(names), len(case.units) - 1))
     pairs = [(i, j) for i in range(len(names)) for j in range(len(names)) if i != j]
     if pairs:
         moved = case.transfers([(names[i], names[j]) for i, j in pairs])
         between[tuple(np.array(pairs).T)] = moved.seconds
-    return np.concatenate([outer[:, :, :1], between, outer[:, :, 1:]], axis=2)
+    ends = transfer_s(first, links.as_computed), transfer_s(last, links)
+    return np.concatenate([ends[0], between, ends[1]], axis=2)
 
 
 def _changes(scenario: Scenario) -> Array:

@@ -39,7 +39,7 @@ def planned_exchanges(plan: Plan, profile: ModelProfile) -> tuple[StageCosts, ..
         raise BadInputError(
             f"the profile of {profile.name[:80]!r} has the SHA-256 {given[:12]}…, the plan was "
             f"made for {wanted[:12]!r}…: profile the model as the plan had it (source, input "
-            "shapes, batch)"
+            "shapes, batch, bits per weight)"
         )
     return stages
 

@@ -16,7 +16,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "script", ["build_schemas.py", "build_results.py", "build_disco.py", "build_devices.py"]
+    "script",
+    [
+        "build_schemas.py",
+        "build_results.py",
+        "build_disco.py",
+        "build_devices.py",
+        "build_measured.py",
+    ],
 )
 def test_generated_documents_are_fresh(script: str) -> None:
     command = [sys.executable, str(ROOT / "scripts" / script), "--check"]

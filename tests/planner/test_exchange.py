@@ -20,7 +20,7 @@ MEDIA: tuple[Medium, ...] = ("full_duplex", "half_duplex", "shared")
 
 
 def links(group: Cluster, medium: Medium | None = None, casting: Casting | None = None) -> Links:
-    return Links.of(group, CostSettings(medium=medium, casting=casting))
+    return Links.of(group, CostSettings(medium=medium, casting=casting), element_bytes=4)
 
 
 def matrix(nodes: int, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -41,7 +41,7 @@ def all_gather(sizes: list[int]) -> Matrix:
 def timed(
     group: Cluster, collective: Collective, selected: Matrix, moved: Matrix, added: Matrix
 ) -> Exchanged:
-    links = Links.of(group, CostSettings(collective=collective))
+    links = Links.of(group, CostSettings(collective=collective), element_bytes=4)
     return time_exchange(selected, moved, links, added)
 
 

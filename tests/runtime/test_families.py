@@ -44,6 +44,13 @@ def model(family: str) -> TracedModel:
     return traced(make(), *shape)
 
 
+def test_a_plan_of_narrow_messages_runs_with_elements_as_they_are_computed() -> None:
+    subject = model("plain")
+    plan = random_plan(subject, [[1.0, 1.0], [1.0]], np.random.default_rng(1))
+    narrow = plan.model_copy(update={"settings": CostSettings(message_bits=8)})
+    assert check(subject, narrow).predicted == check(subject, plan).predicted
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=8)
 @given(

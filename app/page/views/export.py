@@ -105,7 +105,8 @@ def _commands(answer: Answer) -> None:
 def catalogue_source(answer: Answer) -> str | None:
     """The catalogue model that an answer is about; none where a file had a part in it."""
     chosen = st.session_state
-    is_plain = chosen.source == "catalogue" and not chosen.shapes and not chosen.batch
+    changed = chosen.shapes or chosen.batch or chosen.weight_bits
+    is_plain = chosen.source == "catalogue" and not changed
     if not is_plain or store().files.times is not None:
         return None
     return answer.profile.name

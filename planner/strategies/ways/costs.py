@@ -128,7 +128,7 @@ class _OnGroup:
     def of(cls, case: Case, names: tuple[str, ...], table: CostTable, items: _Items) -> _OnGroup:
         on = case.layouts(names)
         group = case.cluster.only(names)
-        links = Links.of(group, case.settings)
+        links = Links.of(group, case.settings, element_bytes=case.profile.element_bytes)
         conversions, works = [Messages.none(on.nodes)], []
         for name, source, target in items.conversions:
             found = on.conversion(name, source, target)

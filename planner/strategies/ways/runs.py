@@ -149,7 +149,8 @@ class _Costs:
         self._case = case
         self._on = case.layouts(names)
         self._nodes = case.cluster.only(names).nodes
-        self._links = Links.of(case.cluster.only(names), case.settings)
+        group, element_bytes = case.cluster.only(names), case.profile.element_bytes
+        self._links = Links.of(group, case.settings, element_bytes=element_bytes)
         self._alone: dict[tuple[int, bool], float] = {}
         self._runs: dict[tuple[int, int], tuple[float, float]] = {}
         self._offered: dict[int, list[int]] = {}

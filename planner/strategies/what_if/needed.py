@@ -183,8 +183,8 @@ def _as_good_as_unlimited(case: Case, of: Resource, target_s: float) -> float:
     work = profile.totals.macs
     if of == "bandwidth":  # all tensors once per pair of nodes, and again from stage to stage
         sizes = ((x.input_bytes, x.output_bytes, x.statistics_bytes) for x in profile.layers)
-        wider = max(case.settings.size_on_wire(profile.element_bytes), 1)
-        work = 2 * nodes**2 * math.ceil(sum(map(sum, sizes)) * wider)
+        wider = max(1.0, float(case.settings.size_on_wire(profile.element_bytes)))
+        work = math.ceil(2 * nodes**2 * sum(map(sum, sizes)) * wider)
     elif of == "memory-bandwidth":  # every byte of every layer, at most on all nodes
         touched = (x.param_bytes + x.input_bytes + x.output_bytes for x in profile.layers)
         work = nodes * sum(touched)
