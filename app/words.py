@@ -74,7 +74,9 @@ def certificate_sentence(plan: Plan) -> str:
 
 
 def _loses(plan: Plan) -> bool:
-    return bool(plan.predicted.accuracy_drop or plan.predicted.energy_loss)
+    predicted = plan.predicted
+    known = predicted.accuracy_drop is not None or predicted.energy_loss is not None
+    return known and plan.drops_features
 
 
 def fewer_nodes_sentence(plan: Plan) -> str:
@@ -175,7 +177,7 @@ def warnings(plan: Plan) -> list[str]:
         found.append("the plan drops features, and what that costs is unknown: no accuracy model")
     predicted = plan.predicted
     spread = (plan.accuracy_model or "").startswith("curve:")
-    if spread and predicted.accuracy_drop and predicted.origin.get("accuracy_drop") == "assumed":
+    if spread and plan.drops_features and predicted.origin.get("accuracy_drop") == "assumed":
         found.append(
             "the accuracy drop is assumed: a published curve for uniform sparsity on two nodes, "
             "spread over the layers; train the model before relying on it"

@@ -267,7 +267,7 @@ def _on_wire(computed: Amounts, links: Links) -> Amounts:
 
 
 def _exchanged(selected: Amounts, moved: Amounts, added: Amounts, *, links: Links) -> Exchanged:
-    if links.collective == "best":
+    if links.collective == "best" and not links.apart:
         found = [
             _all_rounds(selected, moved, added, replace(links, collective=each))
             for each in _OFFERED

@@ -239,6 +239,27 @@ AnyProblem = Problem | LayoutProblem
 """What has groups, nodes and limits, whatever its options are."""
 
 
+def has_no_room(problem: LayoutProblem) -> bool:
+    """Whether the weights alone are more than all nodes together hold.
+
+    Each layer is stored somewhere, at least as small as it gets on any group in any way. A node
+    has no more room than the most of any group's position.
+    """
+    positions = problem.arcs[0].weight_bytes.shape[2]
+    mine = np.arange(problem.memory_limit_bytes.shape[1]) < problem.nodes[:, None]
+    limits = problem.memory_limit_bytes[mine]
+    if not positions or (limits >= NO_LIMIT).any():
+        return False
+    least = []
+    for arcs in problem.arcs:
+        used = np.unique(arcs.option)  # options that no arc has are no choice
+        stored_bytes = (arcs.weight_bytes[:, used] * mine[:, None, :positions]).sum(axis=2)
+        least.append(int(np.where(arcs.allowed[:, used], stored_bytes, NO_LIMIT).min()))
+    stored = sum(least[int(kind)] for kind in problem.kind)
+    nodes = min(int(problem.available.sum()), problem.max_nodes)
+    return stored > nodes * int(limits.max())
+
+
 def drop_idle_positions(problem: LayoutProblem) -> LayoutProblem:
     """The problem without positions whose memory binds only where another's of the group does.
 

@@ -41,6 +41,7 @@ STAGES = "Lagrangian dual + dynamic programming"
 SOLVERS = ("auto", "ilp", "exhaustive")
 
 _SHARE = 0.5  # of the time that is left, for the searches before the integer program's turn
+_EXPLAINING_SHARE = 0.3  # of the time that is left, to say what nothing fits for
 _EQUAL = 1e-12  # relative: bottlenecks that differ by rounding
 
 
@@ -81,7 +82,8 @@ def solve(
     def solve_relaxed(relaxed: AnyProblem, part: Deadline) -> Result:
         return _minimise(relaxed, solver, part)
 
-    return result.model_copy(update={"binding": explain(problem, solve_relaxed, deadline)})
+    part = deadline.share(_EXPLAINING_SHARE)
+    return result.model_copy(update={"binding": explain(problem, solve_relaxed, part)})
 
 
 def _minimise(

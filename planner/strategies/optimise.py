@@ -11,7 +11,7 @@ from planner.cost.steps import in_ways
 from planner.cost.work import moves_bytes
 from planner.domain.certificate import Certificate
 from planner.domain.layouts import WAYS
-from planner.domain.plan import Alternative, Plan, StagePlan
+from planner.domain.plan import Alternative, LayerPlan, Plan, StagePlan
 from planner.domain.request import Request
 from planner.domain.settings import Parallelism
 from planner.errors import (
@@ -268,7 +268,10 @@ def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) 
     inside = f"{levels} levels of sparsity per layer" if levels > 1 else "nothing dropped"
     if request.ways != ("features",) and not case.settings.share_inputs:
         ways = "every way" if request.ways == WAYS else "the ways " + ", ".join(request.ways)
-        inside = f"{ways} of every layer, fused halos over up to {MAX_WINDOWS} of them; {inside}"
+        fused = (
+            f", fused halos over up to {MAX_WINDOWS} of them" if "positions" in request.ways else ""
+        )
+        inside = f"{ways} of every layer{fused}; {inside}"
         if moves_bytes(case.cluster.nodes):
             inside += "; layers without MACs run where their input lies"
         if any(case.known(("simplified", family.scope)) for family in families):
@@ -346,13 +349,17 @@ def _alternatives(
     found: dict[tuple[str, int], Alternative] = {}
     others = list(_other_requests(case, request, best))
     for done, (name, nodes, other) in enumerate(others):
-        plan, result = find_plan(case, other, deadline.share(1.0 / (len(others) - done)))
+        part = deadline.share(1.0 / (len(others) - done))
+        alone = _best_alone(case, request) if name == "single-node" else None
+        plan, result = (alone, None) if alone else find_plan(case, other, part)
         if plan is not None and name in (LOSSLESS, TRAINED):
             plan = plan.model_copy(update={"strategy": name})
         if plan is None:
-            binding = result.binding or "the solver found no plan"
+            binding = (result and result.binding) or "the solver found no plan"
             reason = f"does not fit: {binding}"
             found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=reason)
+        elif name == TRAINED and objective_s(plan) > objective_s(best) * (1 + _SAME):
+            continue  # time was short: what drops nothing is among its plans
         elif plan.stages != best.stages:
             found[plan.strategy, plan.node_count] = Alternative(
                 nodes=plan.node_count,
@@ -364,6 +371,25 @@ def _alternatives(
                 reason=_reason(plan, best),
             )
     yield from sorted(found.values(), key=lambda other: (other.nodes, other.strategy))
+
+
+def _best_alone(case: Case, request: Request) -> Plan | None:
+    """The whole model on the node that is best at it, within the limits; None where none is.
+
+    Each is costed: however short the time is, that is quick.
+    """
+    layers = tuple(LayerPlan(name=layer.name, nodes=1) for layer in case.profile.layers)
+    plans = [
+        cost_plan(case, (StagePlan(nodes=(node.name,), layers=layers),), "single-node")
+        for node in case.cluster.nodes
+    ]
+    limits = request.limits
+    fitting = [
+        plan.model_copy(update={"objective": request.objective})
+        for plan in plans
+        if not list(find_broken_limits(plan.predicted, case.cluster, limits, None, None))
+    ]
+    return min(fitting, key=objective_s, default=None)
 
 
 def without_training(request: Request) -> Request:
@@ -386,11 +412,11 @@ def _other_requests(case: Case, request: Request, best: Plan) -> Iterator[tuple[
         yield LOSSLESS, request.max_nodes, without_training(request)
     elif trained is not None and request.parallelism != "pipeline":
         yield TRAINED, request.max_nodes, trained
-    if request.exactly:
-        return
     used = best.node_count
     if used > 1:
-        yield "single-node", 1, replace(request, max_nodes=1)
+        yield "single-node", 1, replace(request, max_nodes=1, exactly=False)
+    if request.exactly:
+        return
     if used > 2:
         yield best.strategy, used - 1, replace(request, max_nodes=used - 1)
     if request.max_nodes == 1:

@@ -164,7 +164,7 @@ def test_a_throughput_that_no_plan_reaches_is_named_and_the_best_is_enough() -> 
 
 
 def test_what_binds_names_the_delay_where_the_delay_binds() -> None:
-    words = ("--ways", "features", "--sparsity", "1")
+    words = ("--ways", "features", "--sparsity", "1", "--collective", "in-series")
     done = planner("plan", "gpt2", "--cluster", "arm-wireless", "--what-binds", *words)
     assert done.code == 0
     delay = done.out.index("Half the delay of every message saves 75 ms.")

@@ -171,7 +171,11 @@ def test_an_unreachable_target_says_what_is_least() -> None:
         (["needs", *MODEL], 2, ["--latency"]),
         ([*NEEDS, "soon"], 2, ["--latency", "found 'soon'", "40ms"]),
         ([*NEEDS, "10MB"], 2, ["--latency", "found '10MB'"]),
-        ([*NEEDS, "1ms", "--of", "luck"], 2, ["--of 'luck'", "bandwidth, compute, nodes"]),
+        (
+            [*NEEDS, "1ms", "--of", "luck"],
+            2,
+            ["--of 'luck'", "bandwidth, compute, memory-bandwidth, nodes"],
+        ),
         ([*NEEDS, "1ms", "--tolerance", "0"], 2, ["tolerance: found 0", "1e-06 to 0.5"]),
         ([*NEEDS, "1ms", "--max-latency", "1s"], 2, ["leave --max-latency out"]),
         ([*NEEDS, "1ms", "--up-to", "9"], 2, ["--up-to: only with --of nodes"]),

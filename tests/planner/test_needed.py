@@ -283,7 +283,11 @@ def test_the_work_is_told_of_and_can_be_stopped() -> None:
         ({}, {"target_latency_s": float("nan")}, "target latency: found nan"),
         ({}, {"tolerance": 0.0}, "tolerance: found 0; give 1e-06 to 0.5"),
         ({}, {"tolerance": 1.0}, "tolerance: found 1;"),
-        ({}, {"of": "memory"}, "'memory' cannot be asked for: give bandwidth, compute, memory-bandwidth, nodes"),
+        (
+            {},
+            {"of": "memory"},
+            "'memory' cannot be asked for: give bandwidth, compute, memory-bandwidth, nodes",
+        ),
         ({}, {"of": "nodes", "most_nodes": 1}, "most nodes: found 1; give 2"),
         ({}, {"of": "nodes", "most_nodes": 257}, "most nodes: found 257"),
         ({"limits": Limits(max_latency_s=1.0)}, {}, "give no other one"),

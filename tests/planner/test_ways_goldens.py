@@ -11,6 +11,7 @@ import pytest
 
 from planner.accuracy.model import curve_model
 from planner.case import Case, sparsifiable_layers
+from planner.domain.cluster import tuned_cluster
 from planner.domain.layouts import Conversion
 from planner.domain.model_profile import ModelProfile, TensorSpec
 from planner.domain.plan import LayerPlan, Plan, StagePlan
@@ -238,3 +239,21 @@ def test_where_all_weights_do_not_fit_the_optimum_changes_its_way(small_nodes: C
     assert max(plan.predicted.memory_bytes.values()) <= most
     assert plan.predicted.latency_s > free.predicted.latency_s
     assert plan.stages != free.stages and (ways_of(plan) - {"positions"})
+
+
+def test_weights_that_all_nodes_together_do_not_hold_are_seen_at_once() -> None:
+    """102 MB of weights on four nodes of 20 MB: no search is needed to say so."""
+    profile = load_model("resnet50")
+    group = tuned_cluster(load_cluster("small-nodes").first(4), memory_bytes=20_000_000)
+    _, result = find_plan(Case(profile, group), Request(4, time_limit_s=5.0))
+    assert result.certificate.status == "infeasible"
+    assert result.certificate.solver == "by inspection"
+    assert "memory" in result.binding
+
+
+@pytest.mark.parametrize("model", ["gpt2", "swin-t"])
+def test_a_view_is_no_layer_that_touches_its_bytes(model: str) -> None:
+    """Of equal numbers, but one takes time where the memory bandwidth is known and one does not."""
+    case = Case(load_model(model), load_cluster("a100-nvlink"))
+    plan, result = find_plan(case, Request(2))
+    assert plan is not None and result.certificate.status == "optimal"

@@ -7,7 +7,7 @@ import contextlib
 from planner.domain.certificate import Certificate, Status
 from planner.solve.check import check_claim, evaluate, find_faults
 from planner.solve.deadline import Deadline
-from planner.solve.layout_problem import LayoutProblem, drop_idle_positions
+from planner.solve.layout_problem import LayoutProblem, drop_idle_positions, has_no_room
 from planner.solve.layouts.exhaustive import minimise_exhaustively
 from planner.solve.layouts.program import LayoutProgram, is_too_long
 from planner.solve.layouts.search import Found, minimise, take_fastest_of_equals
@@ -41,6 +41,10 @@ def minimise_in_layouts(
             found.offer(choice)
         found.close()
         return _answer(found, deadline, "exhaustive search")
+    if has_no_room(problem):
+        found = Found(problem, deadline)
+        found.close()
+        return _answer(found, deadline, "by inspection")
     problem = drop_idle_positions(problem)
     found = Found(problem, deadline.share(_SHARE))
     for choice in known:
