@@ -19,6 +19,7 @@ Collective = Literal["direct", "in-series", "ring", "tree", "star", "best"]
 OperatorKind = Literal["conv-1x1", "conv", "depthwise", "linear", "attention", "element-wise"]
 """What a device may run at a rate of its own."""
 Origin = Literal["measured", "derived", "assumed"]
+_LARGEST = 9e29  # below what a figure may be
 PositiveFloat = Annotated[float, Field(gt=0, lt=1e30)]
 NonNegativeFloat = Annotated[float, Field(ge=0, lt=1e30)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
@@ -67,7 +68,9 @@ class Node(Frozen):
     def at_speed(self, macs_per_s: float) -> Node:
         """The same node with another C; all kinds of operators change alike."""
         factor = macs_per_s / self.macs_per_s
-        rates = {kind: rate * factor for kind, rate in self.macs_per_s_by_kind.items()}
+        rates = {
+            kind: min(rate * factor, _LARGEST) for kind, rate in self.macs_per_s_by_kind.items()
+        }
         return self.model_copy(update={"macs_per_s": macs_per_s, "macs_per_s_by_kind": rates})
 
 
