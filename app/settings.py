@@ -33,7 +33,7 @@ from planner.case import Case
 from planner.domain.cluster import Casting, Cluster, Collective, Medium
 from planner.domain.layouts import WAYS
 from planner.domain.request import Request
-from planner.domain.settings import Objective, Parallelism
+from planner.domain.settings import CutAt, Objective, Parallelism
 from planner.strategies.what_if.frontier import Trade
 from planner.strategies.what_if.needed import Resource
 from planner.strategies.what_if.quantities import Quantity
@@ -289,6 +289,17 @@ SETTINGS: tuple[Setting, ...] = (
         help="Within-layer: one stage on all nodes. Pipeline: one node a stage. Hybrid: anything "
         "between, the best of all.",
         words="{} only",
+    ),
+    Setting(
+        "cut_at",
+        OneOf(get_args(CutAt)),
+        default="layers",
+        option="Where a stage may end: layers, or blocks, of which none is parted.",
+        commands=("plan", "pareto", "sweep", "needs"),
+        label="Cut at",
+        help="Layers: between any two. Blocks: a transformer's or ResNet's blocks stay whole, as "
+        "runtimes have them that load block by block.",
+        words="cut at {}",
     ),
     Setting(
         "ways",

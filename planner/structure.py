@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -65,6 +66,33 @@ def allocation_units(profile: ModelProfile) -> list[range]:
     for before, after in itertools.pairwise(worked):
         edges.append(1 + min(range(before, after), key=lambda cut: (alive[cut], -cut)))
     return [range(a, b) for a, b in itertools.pairwise([*edges, len(layers)])]
+
+
+def cuts_between_blocks(profile: ModelProfile) -> NDArray[np.bool_]:
+    """Where a cut between two units parts no block of the model, shape (U - 1,).
+
+    A single tensor crosses, and the layers on both sides are not of one numbered module
+    (``layers.3`` of a transformer): they may be of two that follow each other.
+    """
+    layers, across = profile.layers, tensors_across(profile, with_inputs=False)
+    return np.array(
+        [
+            len(across[unit.start - 1]) == 1
+            and not _common_module(layers[unit.start - 1].name, layers[unit.start].name).isdecimal()
+            for unit in allocation_units(profile)[1:]
+        ],
+        dtype=np.bool_,
+    )
+
+
+def _common_module(one: str, other: str) -> str:
+    """The last part of the names of the innermost module that holds two layers; "" if none does."""
+    common = ""
+    for a, b in zip(*(re.split(r"[./:]", name) for name in (one, other)), strict=False):
+        if a != b:
+            break
+        common = a
+    return common
 
 
 def block_groups(

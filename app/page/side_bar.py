@@ -266,6 +266,7 @@ def goal_section(profile: ModelProfile | None) -> tuple[str | None, Accuracy | N
     with st.expander("Limits and conventions", key="more_open"):
         draw_section("limits")
         draw_control("parallelism")
+        draw_control("cut_at")
         draw_control("ways")
         draw_section("conventions")
     return own

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.domain.layouts import WAYS, Way
-from planner.domain.settings import NO_LIMITS, Limits, Objective, Parallelism
+from planner.domain.settings import NO_LIMITS, CutAt, Limits, Objective, Parallelism
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Request:
     max_sparsity : float, optional
         S_comm that layers may have without any limit on a loss (``--sparsity``). Without it,
         features are dropped only where a limit on a loss is given.
+    cut_at : {"layers", "blocks"}
+        Where a stage may end: between any two units of layers, or where no block of the model is
+        parted (``--cut-at``), as runtimes have it that load whole blocks.
     alternatives : bool
         Whether the best plans of other shapes, and why they are not the answer, are asked for.
     """
@@ -43,6 +46,7 @@ class Request:
     time_limit_s: float | None = None
     ways: tuple[Way, ...] = WAYS
     max_sparsity: float | None = None
+    cut_at: CutAt = "layers"
     alternatives: bool = True
 
     @property

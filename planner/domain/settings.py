@@ -12,6 +12,7 @@ from planner.domain.cluster import Casting, Collective, Medium
 
 Parallelism = Literal["within-layer", "pipeline", "hybrid"]
 Objective = Literal["latency", "throughput"]
+CutAt = Literal["layers", "blocks"]
 
 DEFAULT_MAX_ACCURACY_DROP = 0.5  # points; without a limit the best plan cuts all communication
 DEFAULT_MAX_ENERGY_LOSS = 0.1  # share of the weights' L1 mass; our choice, as the one above

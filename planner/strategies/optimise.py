@@ -260,6 +260,8 @@ def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) 
         "pipeline": "contiguous stages of one node each in the model's order of layers",
         "hybrid": "contiguous stages, each on one node or on several, in the order of the layers",
     }[request.parallelism]
+    if request.cut_at == "blocks" and request.parallelism != "within-layer":
+        what += ", cut between whole blocks"
     used = f"{'exactly' if request.exactly else 'at most'} {request.max_nodes}"
     groups = " or ".join(groups.scope for groups in families)
     if request.parallelism == "pipeline":

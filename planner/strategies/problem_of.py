@@ -35,6 +35,7 @@ from planner.strategies.ways.problem import (
     layout_problem_of,
     layout_stages_of,
 )
+from planner.structure import cuts_between_blocks
 
 _COSTING_SHARE = 0.4  # of a time limit: groups that are not costed by then are left out
 
@@ -245,8 +246,11 @@ def problem_of(case: Case, costs: GroupCosts | LayoutCosts, request: Request) ->
     BadInputError
         A limit on a loss without a model that counts in it.
     """
+    cuts = np.ones(len(case.units) - 1, dtype=np.bool_)
+    if request.cut_at == "blocks":
+        cuts = cuts_between_blocks(case.profile)
     if isinstance(costs, LayoutCosts):
-        return layout_problem_of(case, costs, request)
+        return layout_problem_of(case, costs, request, cuts)
     asked = what_is_asked(case, costs, request)
     return Problem(
         **asked,
@@ -262,7 +266,7 @@ def problem_of(case: Case, costs: GroupCosts | LayoutCosts, request: Request) ->
         transfer_medium_s=costs.transfer_medium_s,
         send_s=costs.send_s if costs.send_s.any() else None,
         receive_s=costs.receive_s if costs.receive_s.any() else None,
-        cuttable=costs.cuttable,
+        cuttable=costs.cuttable & cuts,
         ring=costs.groups.ring,
     )
 

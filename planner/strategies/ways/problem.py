@@ -257,21 +257,27 @@ def _outputs(case: Case, names: list[tuple[str, ...]], graph: LayoutGraph) -> ND
     return costs
 
 
-def layout_problem_of(case: Case, costs: LayoutCosts, request: Request) -> LayoutProblem:
-    """The arrays of a request.
+def layout_problem_of(
+    case: Case, costs: LayoutCosts, request: Request, cuts: NDArray[np.bool_] | None = None
+) -> LayoutProblem:
+    """The arrays of a request; behind units that ``cuts`` leaves out, (U - 1,), no stage ends.
 
     Raises
     ------
     BadInputError
         A limit on a loss without a model that counts in it.
     """
+    cut_kind = costs.cut_kind.copy()
+    for unit, may_cut in zip(case.units[1:], () if cuts is None else cuts.tolist(), strict=False):
+        if not may_cut:
+            cut_kind[unit.start - 1] = -1
     return LayoutProblem(
         **what_is_asked(case, costs, request),
         arcs=tuple(costs.arcs),
         kind=costs.graph.kind,
         states=np.array([boundary.total for boundary in costs.graph.boundaries]),
         cut_costs=tuple(costs.cut_costs),
-        cut_kind=costs.cut_kind,
+        cut_kind=cut_kind,
     )
 
 
