@@ -120,7 +120,8 @@ def test_sparse_plans_shrink_as_those_of_wide_weights_do(
 ) -> None:
     narrow, shares = with_weight_bits(profile, bits), group_shares(profile, group)
     wide_bytes, narrow_bytes = (
-        cost_table(each, group, levels=(0.0, sparsity)).weight_bytes for each in (profile, narrow)
+        cost_table(each, group, levels=(0.0, sparsity), shares=shares).weight_bytes
+        for each in (profile, narrow)
     )
     for row, (wide, thin) in enumerate(zip(profile.layers, narrow.layers, strict=True)):
         weights = 4 * wide.weight_params
