@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -57,9 +58,7 @@ def slice_model(
     InconsistentResultError
         Cost model and graph disagree about what a node needs.
     """
-    # the slices send elements as they compute them, whatever width the plan counts
-    settings = plan.settings.model_copy(update={"message_bits": None})
-    case = Case(traced.profile, plan.cluster, settings)
+    case = _as_sent(Case(traced.profile, plan.cluster, plan.settings))
     _check_model(traced, plan)
     stages = cost_stages(case, plan.stages).stages
     templates = read_layers(traced)
@@ -70,6 +69,15 @@ def slice_model(
     predicted = predicted_traffic(case, stages, plan.stages)
     check_bytes(predicted, slicer.recording.planned)
     return slicer.result(predicted, chosen)
+
+
+def _as_sent(case: Case) -> Case:
+    """The case as the slices send: elements as computed and directly, whatever the plan counts.
+
+    What the plan passes on from node to node stays one subset for all receivers.
+    """
+    sent = {"message_bits": None, "collective": "direct", "casting": case.casting}
+    return replace(case, settings=case.settings.model_copy(update=sent))
 
 
 def _check_model(traced: TracedModel, plan: Plan) -> None:

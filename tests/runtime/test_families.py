@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from planner.case import Case
+from planner.domain.cluster import Collective
 from planner.domain.settings import CostSettings
 from planner.errors import BadInputError
 from planner.runtime import slice_model
@@ -49,6 +50,15 @@ def test_a_plan_of_narrow_messages_runs_with_elements_as_they_are_computed() -> 
     plan = random_plan(subject, [[1.0, 1.0], [1.0]], np.random.default_rng(1))
     narrow = plan.model_copy(update={"settings": CostSettings(message_bits=8)})
     assert check(subject, narrow).predicted == check(subject, plan).predicted
+
+
+@pytest.mark.parametrize("collective", ["in-series", "ring", "tree", "star", "best"])
+def test_a_plan_whose_messages_are_passed_on_runs_with_direct_ones(collective: Collective) -> None:
+    subject = model("plain")
+    plan = random_plan(subject, [[1.0, 1.0, 1.0]], np.random.default_rng(1))
+    passed_on = plan.model_copy(update={"settings": CostSettings(collective=collective)})
+    found, direct = check(subject, passed_on).predicted, check(subject, plan).predicted
+    assert (found.sent_bytes, found.macs) == (direct.sent_bytes, direct.macs)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
