@@ -48,8 +48,9 @@ def _interval(plan: Plan) -> str:
     low, high = plan.predicted.latency_low_s, plan.predicted.latency_high_s
     if low is not None and high is not None:
         return f" ({format_seconds(low)} to {format_seconds(high)})"
-    peaks = {figure.key.rpartition(".")[2] for figure in plan.cluster.figures if figure.peak}
-    return " at the data sheet's peak rates" if peaks & {"macs_per_s", "memory_bytes_per_s"} else ""
+    rates = ("macs_per_s", "memory_bytes_per_s")
+    at_peak = any(figure.peak and figure.is_of(rates) for figure in plan.cluster.figures)
+    return " at the data sheet's peak rates" if at_peak else ""
 
 
 def _chosen(plan: Plan) -> str:

@@ -101,7 +101,7 @@ def edit_cluster(
         changed.add("nodes")
     typed = {"origin": "assumed", "source": "typed on the page"}
     fields["figures"] = [
-        *(figure for figure in fields["figures"] if figure["key"] not in changed),
+        *(figure.model_dump() for figure in cluster.figures if not figure.is_of(changed)),
         *({"key": key, **typed} for key in sorted(changed)),
     ]
     try:

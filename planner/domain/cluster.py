@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -87,6 +87,9 @@ class PairLink(Link):
     between: tuple[Name, Name]
 
 
+_OF_KINDS = "macs_per_s_by_kind"
+
+
 class Figure(Frozen):
     """Where a number of the cluster comes from."""
 
@@ -97,6 +100,23 @@ class Figure(Frozen):
     high: NonNegativeFloat | None = Field(default=None, description="most that it may be")
     peak: bool = Field(default=False, description="a data sheet's: real work reaches a part of it")
     measured_at: Name | None = Field(default=None, description="when, as an ISO 8601 date or time")
+
+    @property
+    def named(self) -> tuple[str, str, str]:
+        """Whose figure, which field, and of which kind of operators: ``laptop.macs_per_s``.
+
+        The owner, a node or a kind of node, is empty where the figure is all nodes'.
+        """
+        head, found, kind = self.key.rpartition(f"{_OF_KINDS}.")
+        if found:
+            return head.rstrip("."), _OF_KINDS, kind
+        owner, _, field = self.key.rpartition(".")
+        return owner, field, ""
+
+    def is_of(self, fields: Collection[str]) -> bool:
+        """Whether it is one of some fields; the rates of kinds of operators follow C."""
+        _, field, _ = self.named
+        return field in fields or (field == _OF_KINDS and "macs_per_s" in fields)
 
 
 class Cluster(Frozen):
@@ -228,8 +248,7 @@ def tuned_cluster(
     node = _given(memory_bytes=memory_bytes, memory_bytes_per_s=memory_bytes_per_s)
     typed_names = _given(macs_per_s=macs_per_s) | link | node
     sized = cluster if nodes is None else _of_size(cluster, nodes)
-    # a figure of one kind of node is called KIND.field
-    known = [f for f in cluster.figures if f.key.rpartition(".")[2] not in typed_names]
+    known = [figure for figure in cluster.figures if not figure.is_of(typed_names)]
     typed = [Figure(key=key, origin="assumed", source="set by the user") for key in typed_names]
     devices = [device.model_copy(update=node) for device in sized.nodes]
     if macs_per_s is not None:

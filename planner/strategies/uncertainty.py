@@ -14,8 +14,6 @@ from planner.domain.cluster import Cluster, Figure, Link, Node
 from planner.domain.plan import Plan
 from planner.strategies.costed import cost_stages
 
-_KINDS = "macs_per_s_by_kind"
-
 
 def with_interval(case: Case, plan: Plan) -> Plan:
     """The plan with the ends of its latency, where any figure of the cluster has an interval."""
@@ -51,9 +49,9 @@ def _at(cluster: Cluster, figure: Figure, end: float) -> Cluster | None:
     A figure is called as its field is, that of one node or of one kind of node with its name
     before it. Nodes that differ change by one factor.
     """
-    if end <= 0:
+    owner, field, kind = figure.named
+    if end <= 0 and field.endswith("per_s"):  # a rate that may be none bounds nothing
         return None
-    owner, field, kind = _named(figure.key)
     mine = {n.name for n in cluster.nodes if owner in ("", n.name, n.device_type)}
     values = [v for n in cluster.nodes if n.name in mine and (v := _value(n, field, kind))]
     if values:
@@ -75,15 +73,6 @@ def _at(cluster: Cluster, figure: Figure, end: float) -> Cluster | None:
     return cluster.model_copy(update={"link": link, "pair_links": pairs})
 
 
-def _named(key: str) -> tuple[str, str, str]:
-    """Whose figure, which field, and of which kind of operators."""
-    head, found, kind = key.rpartition(f"{_KINDS}.")
-    if found:
-        return head.rstrip("."), _KINDS, kind
-    owner, _, field = key.rpartition(".")
-    return owner, field, ""
-
-
 def _value(node: Node, field: str, kind: str) -> float | None:
     if kind:
         return {str(k): rate for k, rate in node.macs_per_s_by_kind.items()}.get(kind)
@@ -96,5 +85,5 @@ def _scaled(node: Node, field: str, kind: str, factor: float) -> Node:
         return node
     if kind:
         rates = {k: r * (factor if k == kind else 1.0) for k, r in node.macs_per_s_by_kind.items()}
-        return node.model_copy(update={_KINDS: rates})
+        return node.model_copy(update={"macs_per_s_by_kind": rates})
     return node.model_copy(update={field: getattr(node, field) * factor})

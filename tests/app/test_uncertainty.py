@@ -8,7 +8,7 @@ import pytest
 
 from app.words import headline
 from planner.case import Case
-from planner.domain.cluster import Cluster, Figure
+from planner.domain.cluster import Cluster, Figure, tuned_cluster
 from planner.domain.request import Request
 from planner.strategies.costed import predict
 from planner.strategies.optimise import optimise
@@ -90,3 +90,28 @@ def test_the_headline_says_how_sure_it_is() -> None:
     assert "per input at the data sheet's peak rates" in headline(optimise(peaks, Request(1)))
     plain = headline(optimise(Case(PROFILE, cluster([1e6])), Request(1)))
     assert "peak" not in plain and " to " not in plain
+
+
+def test_a_figure_that_the_user_sets_has_no_interval_any_more() -> None:
+    """That of the kinds' rates follow C, so that theirs go with it; of every node, by any name."""
+    (node,) = cluster(1).nodes
+    node = node.model_copy(update={"macs_per_s_by_kind": {"conv-1x1": 2e6}})
+    group = cluster(1).model_copy(update={"nodes": (node,)})
+    figures = (
+        measured("macs_per_s_by_kind.conv-1x1", 1e6, 2e6),
+        measured(f"{node.name}.macs_per_s", 1e6, 2e6),
+        measured("memory_bytes_per_s", 1e6, 2e6),
+    )
+    tuned = tuned_cluster(with_figures(group, *figures), macs_per_s=4e6)
+    assert [figure.key for figure in tuned.figures] == ["memory_bytes_per_s", "macs_per_s"]
+    assert tuned.nodes[0].macs_per_s_by_kind["conv-1x1"] == pytest.approx(8e6)
+
+
+def test_a_delay_may_be_none_at_all() -> None:
+    group = cluster([1e4, 1e4], bandwidth_bytes_per_s=1e6, latency_s=1e-3)
+    case = Case(PROFILE, with_figures(group, measured("latency_s", 0.0, 2e-3)))
+    predicted = optimise(case, Request(2, exactly=True)).predicted
+    assert predicted.latency_low_s is not None and predicted.latency_high_s is not None
+    below = predicted.latency_s - predicted.latency_low_s
+    assert below > 0
+    assert predicted.latency_high_s - predicted.latency_s == pytest.approx(below)
