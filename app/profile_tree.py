@@ -25,11 +25,6 @@ Layers = tuple[LayerProfile, ...]
 Path = tuple[str, ...]
 
 
-def touched_bytes(layer: LayerProfile) -> int:
-    """Bytes that a node reads and writes for a layer, weights included."""
-    return layer.input_bytes + layer.output_bytes + layer.param_bytes
-
-
 @dataclass(frozen=True)
 class Sums:
     """What layers add up to."""
@@ -48,7 +43,7 @@ class Sums:
             params=sum(layer.params for layer in layers),
             param_bytes=sum(layer.param_bytes for layer in layers),
             output_bytes=sum(layer.output_bytes for layer in layers),
-            touched_bytes=sum(touched_bytes(layer) for layer in layers),
+            touched_bytes=sum(layer.touched_bytes for layer in layers),
         )
 
     @property

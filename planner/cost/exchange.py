@@ -284,9 +284,8 @@ _OFFERED: tuple[Collective, ...] = ("direct", "ring", "tree")
 
 
 def _all_rounds(selected: Amounts, moved: Amounts, added: Amounts, links: Links) -> Exchanged:
+    # between groups nothing is passed on
     collective: Collective = "direct" if links.apart else links.collective
-    if links.apart and links.collective == "in-series":
-        collective = "in-series"
     first, *others = rounds_of(selected, moved, added, collective)
     total = _time_round(first, links)
     for each in others:

@@ -45,9 +45,7 @@ def _model_s(profile: ModelProfile, nodes: Sequence[Node]) -> NDArray[np.float64
     """Seconds of the whole model on each node, without what does not shrink with a share."""
     layers = profile.layers
     macs = column(layers, "macs")[:, None]
-    touched = np.zeros(macs.shape)
-    for name in ("param_bytes", "input_bytes", "output_bytes"):
-        touched += column(layers, name)[:, None]
+    touched = column(layers, "touched_bytes").astype(np.float64)[:, None]
     known: dict[Node, float] = {}
     for node in nodes:
         alone = node.model_copy(update={"layer_overhead_s": 0.0, "name": "-"})

@@ -118,11 +118,10 @@ def work_of(
 
 def _all_of_it(layer: LayerProfile, runs: Bytes, exchange: Messages) -> Work:
     """The whole layer on every node that runs it."""
-    touched = layer.param_bytes + layer.input_bytes + layer.output_bytes
     return Work(
         macs=layer.macs * runs,
         weight_bytes=layer.param_bytes * runs,
-        touched_bytes=(touched * runs).astype(np.float64),
+        touched_bytes=(layer.touched_bytes * runs).astype(np.float64),
         share=runs.astype(np.float64),
         output_bytes=layer.output_bytes * runs,
         exchange=exchange,

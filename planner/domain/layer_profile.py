@@ -79,6 +79,11 @@ class LayerProfile(Frozen):
         return kind_of(self)
 
     @property
+    def touched_bytes(self) -> int:
+        """Bytes of parameters, inputs and output: what the whole layer reads and writes."""
+        return self.param_bytes + self.input_bytes + self.output_bytes
+
+    @property
     def mixing_weight_bytes(self) -> int:
         """Bytes of ``weight_params``, which shrink with the pairs of features that are left."""
         if not self.weight_params:

@@ -76,9 +76,8 @@ class Work:
     def of_model(cls, profile: ModelProfile) -> Work:
         """All layers of a model on one node, by their counts alone."""
         layers = [layer.model_copy(update={"measured_s": {}}) for layer in profile.layers]
-        names = ("param_bytes", "input_bytes", "output_bytes")
-        touched = np.sum([work.column(layers, name) for name in names], axis=0, dtype=float)
-        return cls(layers, work.column(layers, "macs").astype(float), touched)
+        macs, touched = (work.column(layers, name) for name in ("macs", "touched_bytes"))
+        return cls(layers, macs.astype(float), touched.astype(float))
 
     def seconds(self, node: Node) -> Floats:
         """The time of every operator on a node, shape (L,)."""

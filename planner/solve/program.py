@@ -296,6 +296,8 @@ class Program:
     def _software(self, slot: int) -> Terms:
         """Seconds for which the software of the steps into and out of a slot occupies its nodes."""
         problem, found = self._problem, list[tuple[int, float]]()
+        if not problem.has_software:
+            return found
         for (c, d, u), step in self._steps.items():
             pair = self._slots[c].group, self._slots[d].group, u
             for at, seconds in ((c, problem.send_s), (d, problem.receive_s)):

@@ -148,7 +148,8 @@ class LabelSearch:
         self._weights = slice(3 + self._resources, 3 + self._resources + self._positions)
         self._live = slice(self._weights.stop, self._past)
         capacities = [bound.capacity for bound in bounds if bound.capacity is not None]
-        self._capacity = capacities[0] if capacities else None
+        # of every kind of layer: what each option takes of all nodes' time
+        self._work_of = [work_of(a, capacities[0]) for a in problem.arcs] if capacities else None
         priced = [bound for bound in bounds if bound.memory is not None]
         self._prices = priced[0].memory if priced else None
         self._entry = np.zeros(len(problem.uses))
@@ -279,8 +280,8 @@ class LabelSearch:
             used[:, 1] += arcs.loss[group, option]
         if self._has_medium:
             used[:, 2] += arcs.medium_s[group, option]
-        if self._capacity is not None:
-            used[:, self._work] += work_of(arcs, self._capacity)[group, option]
+        if self._work_of is not None:
+            used[:, self._work] += self._work_of[int(problem.kind[layer])][group, option]
         for resource in range(self._resources):
             used[:, 3 + resource] += arcs.busy_s[resource, group, option]
         if self._positions:

@@ -201,11 +201,11 @@ class LayoutProgram:
         """Everything that can be the bottleneck: stages' resources, transfers, ends, the medium."""
         problem, network = self._problem, self._network
         found: list[Terms] = []
-        nodes = len(problem.arcs[0].busy_s) - 1
+        nodes, software = len(problem.arcs[0].busy_s) - 1, self._software()
         for pair, variables in self._by_pair().items():
             for resource in range(nodes + 1):
                 terms = [(v, self._busy(v, resource)) for v in variables]
-                found.append(terms + (self._software(pair) if resource == nodes else []))
+                found.append(terms + (software.get(pair, []) if resource == nodes else []))
         medium: Terms = [(v, self._of(v, "medium_s")) for v in self._arcs]
         for variable, (layer, edge, main, _) in self._cuts.items():
             found.append([(variable, self._cut_s("busy_s", layer, edge, main))])
@@ -219,14 +219,13 @@ class LayoutProgram:
             medium.append((variable, occupied))
         return [terms for terms in [*found, medium] if any(c for _, c in terms)]
 
-    def _software(self, pair: int) -> Terms:
-        """For how long the software of changes of group occupies the nodes of a pair."""
-        graph, found = self._network.graph, list[tuple[int, float]]()
+    def _software(self) -> dict[int, Terms]:
+        """For how long the software of changes of group occupies the nodes of each pair."""
+        graph, found = self._network.graph, dict[int, Terms]()
         for variable, (layer, edge, main, _) in self._cuts.items():
-            if graph.sources[edge] == pair:
-                found.append((variable, self._cut_s("send_s", layer, edge, main)))
-            if graph.targets[edge] == pair:
-                found.append((variable, self._cut_s("receive_s", layer, edge, main)))
+            for ends, name in ((graph.sources, "send_s"), (graph.targets, "receive_s")):
+                if seconds := self._cut_s(name, layer, edge, main):
+                    found.setdefault(int(ends[edge]), []).append((variable, seconds))
         return found
 
     def _limit(self, terms: Terms, most_s: float) -> None:

@@ -231,7 +231,8 @@ class _Costs:
         return float(work_s([layer], self._nodes, macs, touched, share).max())
 
     def _exchange_s(self, messages: Messages) -> float:
-        return float(time_exchange(messages.selected, messages.moved, self._links).latency_s)
+        parts = messages.selected, messages.moved, self._links, messages.added
+        return float(time_exchange(*parts).latency_s)
 
 
 def crowded_out(runs: Sequence[Run], layers: int, most: int) -> list[Run]:

@@ -186,8 +186,7 @@ def _as_good_as_unlimited(case: Case, of: Resource, target_s: float) -> float:
         wider = max(1.0, float(case.settings.size_on_wire(profile.element_bytes)))
         work = math.ceil(2 * nodes**2 * sum(map(sum, sizes)) * wider)
     elif of == "memory-bandwidth":  # every byte of every layer, at most on all nodes
-        touched = (x.param_bytes + x.input_bytes + x.output_bytes for x in profile.layers)
-        work = nodes * sum(touched)
+        work = nodes * sum(layer.touched_bytes for layer in profile.layers)
     least_s = work / (_NEGLIGIBLE * LARGEST)
     if target_s < least_s:
         raise BadInputError(
