@@ -71,8 +71,9 @@ def _layers_s(profile: ModelProfile, nodes: Sequence[Node]) -> NDArray[np.float6
     macs = column(layers, "macs")[:, None]
     touched = column(layers, "touched_bytes").astype(np.float64)[:, None]
     known: dict[Node, NDArray[np.float64]] = {}
+    bare = {"layer_overhead_s": 0.0, "layer_overhead_s_by_kind": {}, "name": "-"}
     for node in nodes:
-        alone = node.model_copy(update={"layer_overhead_s": 0.0, "name": "-"})
+        alone = node.model_copy(update=bare)
         if alone not in known:
             known[alone] = work_s(layers, (alone,), macs, touched, np.ones_like(touched))[:, 0]
         known[node] = known[alone]

@@ -41,6 +41,8 @@ TRAINED = "optimal-trained"
 _SAME = 1e-9  # relative difference below which two objectives count as equal
 # Of a time limit for the plan itself; the rest is for what it is weighed against.
 _FIRST_SHARE = 0.7
+# Of a time limit, for shares by time where equal ones have one: seldom is the best among these.
+_BY_TIME_PARTS = 3.0
 # Of a time limit, for the best plan that gathers features alone.
 _GATHERING_SHARE = 0.1
 
@@ -138,8 +140,10 @@ def _find_plan(
     plans: list[tuple[StagePlan, ...]] = []
     results: list[Result] = []
     tried = [(one, groups) for one in sharings(case, request) for groups in families]
+    parts = [_BY_TIME_PARTS if one is case else 1.0 for one, _ in tried]
     for done, (one, groups) in enumerate(tried):
-        stages, result = _solve_on(one, request, groups, deadline.share(1.0 / (len(tried) - done)))
+        part = deadline.share(parts[done] / sum(parts[done:]))
+        stages, result = _solve_on(one, request, groups, part)
         plans.append(stages)
         results.append(result)
     costs_s = [float("inf") if r.objective_s is None else r.objective_s for r in results]
