@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from planner.errors import BadInputError
 from profiles.accuracy import find_accuracy
 from profiles.catalog import resolve_cluster
 from profiles.files import first_problem
+from profiles.from_torch.witness import WitnessWarning
 from profiles.sources import load_source
 
 
@@ -126,7 +128,8 @@ def load_profile(
 ) -> ModelProfile:
     """The model that a user names, with a line of progress where that takes long."""
     shapes = parse_input_shapes(input_shape or [])
-    with working(f"profiling {source}"):
+    with working(f"profiling {source}"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", WitnessWarning)  # the profile says it too
         return load_source(
             source,
             input_shapes=shapes or None,

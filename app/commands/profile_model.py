@@ -78,6 +78,9 @@ def _coverage_lines(found: ModelProfile) -> list[str]:
             f"{coverage.witness.tool} counts {coverage.witness.total_macs:,} MACs; "
             f"operators that it skipped: {skipped}"
         )
+        lines += [f"WARNING: {difference}" for difference in coverage.witness.differences]
     elif coverage.witness_note:
         lines.append(f"no second count: {coverage.witness_note}")
+    if found.provenance.note:
+        lines.append(f"note: {found.provenance.note}")
     return lines

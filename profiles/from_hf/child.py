@@ -63,7 +63,9 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
         update={
             "front_end": "Hugging Face config",
             "tools": {**profile.provenance.tools, "transformers": transformers.__version__},
-            "note": hf.description(network, values),
+            "note": "; ".join(
+                filter(None, (hf.description(network, values), profile.provenance.note))
+            ),
         }
     )
     coverage = profile.coverage.model_copy(

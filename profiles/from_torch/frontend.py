@@ -68,8 +68,8 @@ def profile_module(
     Raises
     ------
     BadInputError
-        A shape is empty, a type unknown, torch cannot trace the module, its graph holds nothing
-        to plan, or the witness contradicts the count.
+        A shape is empty, a type unknown, torch cannot trace the module, or its graph holds
+        nothing to plan.
     """
     torch = import_torch()
     graph, note = trace_graph(module, input_shapes, name=name, dtypes=dtypes)

@@ -6,15 +6,19 @@ from itertools import accumulate
 
 from profiles.from_torch.emitter import Call
 from profiles.from_torch.program import Ref
-from profiles.graph import Kind, Span
+from profiles.graph import Kind, Span, Tensor
 from profiles.meanings import layers, moves
 from profiles.meanings.call import Operand, require
 from profiles.meanings.spans import SAME, rolled, sliced
 
 
 def concat(call: Call) -> None:
-    """Join along a dimension; constants that take part have no owner."""
-    moves.concat(call, _parts(call), call.integer("dim", 0), call.constants)
+    """Join along a dimension; constants that take part have no owner, empty ones take none."""
+    parts = [part for part in _parts(call) if part is None or part.elements]
+    if len(parts) == 1 and isinstance(parts[0], Tensor):
+        call.add("identity", [parts[0]], "identity")
+    else:
+        moves.concat(call, parts, call.integer("dim", 0), call.constants)
 
 
 def stack(call: Call) -> None:
