@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from app import options
-from app.inputs import parse_input_shapes
+from app.inputs import parse_input_shapes, parse_input_types
 from app.kinds import OneOf, SomeOf
 from app.progress import working
 from app.question import ask
@@ -108,8 +108,9 @@ def _load(
     batch: options.Batch = None,
     weight_bits: options.WeightBits = None,
     no_witness: options.NoWitness = False,
+    input_type: options.InputTypes = None,
 ) -> tuple[ModelProfile, Cluster]:
-    profile = load_profile(source, input_shape, batch, not no_witness, weight_bits)
+    profile = load_profile(source, input_shape, batch, not no_witness, weight_bits, input_type)
     return profile, resolve_cluster(cluster)
 
 
@@ -125,6 +126,7 @@ def load_profile(
     batch: int | None,
     witness: bool,
     weight_bits: float | None = None,
+    input_type: list[str] | None = None,
 ) -> ModelProfile:
     """The model that a user names, with a line of progress where that takes long."""
     shapes = parse_input_shapes(input_shape or [])
@@ -136,6 +138,7 @@ def load_profile(
             batch=batch,
             witness=witness,
             weight_bits=weight_bits,
+            input_types=parse_input_types(input_type or []) or None,
         )
 
 

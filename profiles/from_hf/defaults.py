@@ -15,10 +15,14 @@ DEFAULT_FRAMES = 128  # of a spectrogram, where the configuration names no lengt
 _RATE = 16000  # samples a second, where the configuration does not say
 _BANDS = ("num_mel_bins", "input_feat_per_channel", "feature_projection_input_dim", "n_mels")
 """What configurations call the height of a spectrogram."""
+_TILES = {"aspect_ratio_ids": 2, "aspect_ratio_mask": 3}
+"""Inputs beside an image in tiles, with the number of their dimensions: batch, images, tiles."""
 
 
-def input_shapes(network: Any, given: Shapes, batch: int | None) -> Shapes:
+def input_shapes(network: Any, given: Shapes, batch: int | None, *, images: bool = True) -> Shapes:
     """Shapes of the inputs that the network runs with; what is given goes first.
+
+    Without ``images``, a network of texts and images has its texts alone, unless some are given.
 
     Raises
     ------
@@ -34,8 +38,10 @@ def input_shapes(network: Any, given: Shapes, batch: int | None) -> Shapes:
     taken = inspect.signature(network.forward).parameters
     if main.startswith("input_") and config.is_encoder_decoder and "decoder_input_ids" in taken:
         wanted.append("decoder_input_ids")
-    if main == "input_ids" and hasattr(config, "vision_config"):
-        wanted.append("pixel_values")
+    if images and takes_images(network):
+        wanted += ["pixel_values", *(name for name in _TILES if name in taken)]
+    if main == "pixel_values" and "input_ids" in taken and "vision_config" not in vars(config):
+        wanted.append("input_ids")
     for name in wanted:
         if name not in shapes:
             shapes[name] = _default_shape(name, config)
@@ -44,17 +50,29 @@ def input_shapes(network: Any, given: Shapes, batch: int | None) -> Shapes:
     return shapes
 
 
+def takes_images(network: Any) -> bool:
+    """Whether a network of texts takes images as well."""
+    config, taken = network.config, inspect.signature(network.forward).parameters
+    sees = hasattr(config, "vision_config") or hasattr(config, "image_size")
+    return network.main_input_name == "input_ids" and sees and "pixel_values" in taken
+
+
 def _default_shape(name: str, config: Any) -> tuple[int, ...]:
     if name.endswith("input_ids"):
         most = getattr(config.get_text_config(), "max_position_embeddings", None)
         if not isinstance(most, int) or most < 1:  # some say -1
             most = DEFAULT_TOKENS
         return (1, min(DEFAULT_TOKENS, most))
+    vision = getattr(config, "vision_config", config)
+    tiles = getattr(vision, "max_num_tiles", 0)
+    if name == "pixel_values" and tiles:
+        return (1, 1, tiles, *_image(vision))
+    if name in _TILES:
+        return (1, 1, tiles)[: _TILES[name]]
+    if name == "pixel_values_videos" or (name == "pixel_values" and hasattr(vision, "num_frames")):
+        return (1, getattr(vision, "num_frames", 16), *_image(vision))
     if name == "pixel_values":
-        return (1, *_image(getattr(config, "vision_config", config)))
-    if name == "pixel_values_videos" or (name == "pixel_values" and hasattr(config, "num_frames")):
-        channels, height, width = _image(config)
-        return (1, getattr(config, "num_frames", 16), channels, height, width)
+        return (1, *_image(vision))
     if name == "input_values":
         return _sound(config)
     if name == "input_features":

@@ -23,23 +23,27 @@ from profiles.from_hf.past import PAST_TOKENS, Past, Shapes, filled
 _DROPPED = ("quantization_config", "attn_implementation", "_attn_implementation", "use_cache")
 
 
-def build_network(values: dict[str, Any]) -> nn.Module:
+def build_network(values: dict[str, Any], device: str = "meta") -> nn.Module:
     """The network that ``architectures`` names, else the bare model, in evaluation mode.
 
     Parameters
     ----------
     values : dict
         Of a ``config.json``, checked (see `profiles.from_hf.config.read_config`).
+    device : {"meta", "cpu"}
+        Where its weights are; on the CPU they are random and take memory.
 
     Raises
     ------
     BadInputError
         transformers does not know the model type or cannot build the network.
     """
-    model_type = values["model_type"]
+    model_type = model_type_of(values)
     known = transformers.CONFIG_MAPPING
     if model_type not in known:
         near = allowed_names(model_type, known.keys()).partition("there are")[0]
+        if "auto_map" in values:
+            near = "auto_map names code outside transformers, which is never run"
         raise BadInputError(
             f"model_type: found {model_type!r}, which transformers {transformers.__version__} "
             f"does not know; {near}".rstrip("; ")
@@ -51,11 +55,13 @@ def build_network(values: dict[str, Any]) -> nn.Module:
             if hasattr(part, "use_cache"):
                 part.use_cache = False  # a cache among the outputs is no result
         model_class = _model_class(config, values.get("architectures") or [])
-        with torch.device("meta"):
+        with torch.device(device):
             network = model_class._from_config(config)
     except MemoryError:
         raise
     except Exception as error:  # whatever a configuration makes transformers' code raise
+        if device == "meta" and "meta tensor" in str(error):
+            return build_network(values, "cpu")  # it asks for values while it is built
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise BadInputError(f"transformers cannot build it: {reason}") from error
     for module in network.modules():
@@ -63,6 +69,37 @@ def build_network(values: dict[str, Any]) -> nn.Module:
             module.__class__ = _RmsNorm
     built: nn.Module = network.eval()
     return built
+
+
+def model_type_of(values: dict[str, Any]) -> str:
+    """The model type that a configuration names, or its architecture does where it is old.
+
+    Raises
+    ------
+    BadInputError
+        transformers knows no architecture of that name.
+    """
+    found: str | None = values.get("model_type")
+    if found is not None:
+        return found
+    (architecture, *_) = values["architectures"]
+    for mapping in _class_names():
+        for model_type, listed in mapping.items():
+            if architecture in ((listed,) if isinstance(listed, str) else listed):
+                return str(model_type)
+    raise BadInputError(
+        f"model_type is missing, and transformers {transformers.__version__} knows no architecture "
+        f"{architecture!r}"
+    )
+
+
+def _class_names() -> list[Any]:
+    """transformers' tables of the classes for each model type, one per kind of head."""
+    return [
+        mapping
+        for name, mapping in vars(modeling_auto).items()
+        if name.endswith("_MAPPING_NAMES") and hasattr(mapping, "items")
+    ]
 
 
 class _RmsNorm(nn.Module):
@@ -85,22 +122,42 @@ def _is_rms_norm(module: nn.Module) -> bool:
 
 def _model_class(config: Any, architectures: list[str]) -> Any:
     """The class of the first architecture if transformers lists it for this type, else the bare."""
-    for name, mapping in vars(modeling_auto).items():
-        if architectures and name.endswith("_MAPPING_NAMES") and hasattr(mapping, "get"):
-            listed = mapping.get(config.model_type, ())
-            if architectures[0] in ((listed,) if isinstance(listed, str) else listed):
-                return getattr(transformers, architectures[0])
+    for mapping in _class_names() if architectures else ():
+        listed = mapping.get(config.model_type, ())
+        if architectures[0] in ((listed,) if isinstance(listed, str) else listed):
+            return getattr(transformers, architectures[0])
+    if type(config) not in transformers.MODEL_MAPPING:
+        raise BadInputError(f"transformers has no bare model of the type {config.model_type!r}")
     bare = transformers.MODEL_MAPPING[type(config)]
     return bare[0] if isinstance(bare, tuple) else bare
 
 
 def description(network: Any, values: dict[str, Any]) -> str:
     """What was built and what was left out, for a profile's note."""
-    text = f"architecture only, no weights: transformers {type(network).__name__}"
-    dtype = str(network.dtype).removeprefix("torch.")
+    parts = [f"architecture only, no weights: transformers {type(network).__name__}"]
+    if "model_type" not in values:
+        parts.append("model_type is missing, so it was found by the architecture's name")
+    if "auto_map" in values:
+        parts.append("auto_map left out: transformers' own class serves, the code is not run")
     if "quantization_config" in values:
-        return f"{text}; quantization_config left out, weights counted as {dtype}"
-    return text
+        parts.append(_width(network, values["quantization_config"]))
+    return "; ".join(parts)
+
+
+def _width(network: Any, stored: Any) -> str:
+    """What a configuration says of its weights' width, which the profile does not follow."""
+    dtype = str(network.dtype).removeprefix("torch.")
+    text = f"quantization_config left out, weights counted as {dtype}"
+    values = stored if isinstance(stored, dict) else {}
+    bits = next(
+        (n for key in ("bits", "nbits", "w_bit") if isinstance(n := values.get(key), int)), 0
+    )
+    method = str(values.get("quant_method", ""))
+    if values.get("load_in_4bit") is True or method in ("mxfp4", "nvfp4"):
+        bits = 4
+    elif values.get("load_in_8bit") is True or "fp8" in method:
+        bits = 8
+    return f"{text}; --weight-bits {bits} counts them as stored" if 0 < bits < 64 else text
 
 
 @dataclass(frozen=True)
@@ -117,6 +174,8 @@ def prepared(
     given: Shapes,
     batch: int | None = None,
     dtypes: dict[str, str] | None = None,
+    *,
+    images: bool = True,
 ) -> Prepared:
     """Make the network ready to be traced; it is changed.
 
@@ -129,6 +188,8 @@ def prepared(
         Replaces dimension 0 of every input.
     dtypes : dict of str to str, optional
         Element types of inputs; otherwise what their names say.
+    images : bool
+        A network of texts and images takes both, where no shapes are given.
 
     Raises
     ------
@@ -138,7 +199,7 @@ def prepared(
     past = given.get(PAST_TOKENS, ())
     if past and (len(past) != 1 or past[0] < 1):
         raise BadInputError(f"{PAST_TOKENS}: found {past}; give one number, such as 1024")
-    shapes = input_shapes(network, given, batch)
+    shapes = input_shapes(network, given, batch, images=images)
     unknown = [name for name in dtypes or {} if name not in shapes]
     if unknown:
         raise BadInputError(

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     import torch
 
 
+class UntracedError(BadInputError):
+    """torch can trace a module in no way."""
+
+
 def profile_module(
     module: torch.nn.Module,
     input_shapes: dict[str, tuple[int, ...]],
@@ -124,7 +128,7 @@ def trace_graph(
         except Exception as error:  # whatever the module's own code raises inside torch.export
             graph = _path_graph(module, input_shapes, types, name)
             if graph is None:
-                raise BadInputError(
+                raise UntracedError(
                     f"{name}: torch.export cannot trace it: {first_line(error)}"
                 ) from error
             return graph, NOTE

@@ -172,7 +172,10 @@ def shuffle(call: Call) -> None:
 
 def same_or_cast(call: Call) -> None:
     """``to`` of a tensor like another one, ``copy_``: the values come from one operand."""
-    x = call.data("src" if call.base == "copy" else "self")
+    x = call.tensor("src" if call.base == "copy" else "self")
+    if x is None:  # a constant is written into a part of what was computed
+        call.add("gather", call.activations, weights=call.constants)
+        return
     kind: Kind = "identity" if x.shape == call.output().shape else "elementwise"
     call.add(kind, [x], weights=call.constants)
 
