@@ -49,7 +49,8 @@ class Emitter(meanings.Emitter):
         for name, label in program.inputs.items():
             self.activations[name] = tensor_of(self.values[name], self.label(label))
         for name in program.parameters | program.constants:
-            elements, meta = prod(self.values[name].shape), self.values[name]
+            meta = self.values[name]
+            elements = prod(meta.shape) * (1 + program.alike.get(name, 0))
             self.stored[name] = (elements, elements * meta.element_bytes)
             self.constants[name] = Constant(meta.shape, (name,))
         self.settings = set(program.constants - program.parameters)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _MEMORY_SHARE = 0.5  # of the free memory, that weights may fill
 NOTE = (
     "torch.export refuses the module; the graph is the path that it takes for inputs of zeros "
-    "and weights of zeros where it has none"
+    "and weights of zeros where it has none; parameters of experts that it leaves out are stored "
+    "beside those of one that it takes"
 )
 
 
@@ -55,8 +56,7 @@ def trace_path(
             _error_on_data_dependent_ops=False,
         )
         graph_module = trace(*arguments)
-    parameters = {id(parameter) for parameter in module.parameters()}
-    return read_trace(graph_module, tuple(input_shapes), parameters)
+    return read_trace(graph_module, tuple(input_shapes), dict(module.named_parameters()))
 
 
 def weights_fit(module: torch.nn.Module) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from planner.errors import BadInputError
+from profiles.from_torch.branches import with_costlier
 from profiles.from_torch.constants import made, notes_of, unread_macs
 from profiles.from_torch.emitter import Call, Emitter, Unread, base_name, writes_in_place
 from profiles.from_torch.handlers import HANDLERS, opaque, simple
@@ -12,6 +13,7 @@ from profiles.from_torch.needed import needed_calls
 from profiles.from_torch.ops import CREATED, LIKE_ANOTHER, UNCHANGING, VIEWS
 from profiles.from_torch.program import SAME, AtenNode, AtenProgram, CallRecord, Ref
 from profiles.graph import Graph
+from profiles.macs import graph_macs
 from profiles.meanings.call import UnknownFormError
 
 
@@ -29,7 +31,10 @@ def translate(program: AtenProgram, name: str) -> Graph:
 
 def translated_calls(program: AtenProgram, name: str) -> tuple[Graph, list[CallRecord]]:
     """The graph, and which of its operators stand for which call; raises as `translate`."""
+    program, choices = with_costlier(program, _macs)
     emitter = Emitter(program)
+    emitter.calls += [CallRecord(choice, {}, (), {}) for choice in choices]
+    emitter.assumed += [f"of {choice}, the branch with more work runs" for choice in choices]
     viewed: dict[str, str] = {}  # a view to the tensor that it looks at
     needed = needed_calls(program.body)
     for number, node in enumerate(program.body.nodes):
@@ -62,6 +67,10 @@ def translated_calls(program: AtenProgram, name: str) -> tuple[Graph, list[CallR
         makings=emitter.made(),
     )
     return graph, emitter.calls
+
+
+def _macs(program: AtenProgram) -> int:
+    return graph_macs(translate(program, "a branch"))
 
 
 def _refuse_outputs(emitter: Emitter, program: AtenProgram) -> None:
