@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -240,9 +241,7 @@ OTHERS: dict[str, Config] = {
         {"vocab_size": 128, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4},
     ),
     "bart": _head("BartForConditionalGeneration", "bart", _TRANSLATION),
-    "gemma3": _causal(
-        "Gemma3", "gemma3_text", {**GROUPED, "head_dim": 16, "sliding_window": 32}
-    ),
+    "gemma3": _causal("Gemma3", "gemma3_text", {**GROUPED, "head_dim": 16, "sliding_window": 32}),
     "lfm2_moe": _causal(
         "Lfm2Moe",
         "lfm2_moe",
@@ -275,9 +274,7 @@ OTHERS: dict[str, Config] = {
         "whisper",
         {**_TRANSLATION, "max_source_positions": 100, "num_mel_bins": 16},
     ),
-    "speech_to_text": _head(
-        "Speech2TextForConditionalGeneration", "speech_to_text", _TRANSLATION
-    ),
+    "speech_to_text": _head("Speech2TextForConditionalGeneration", "speech_to_text", _TRANSLATION),
     "wav2vec2": _head("Wav2Vec2ForCTC", "wav2vec2", {**_SPEECH, "vocab_size": 32}),
     "hubert": {"model_type": "hubert", **_SPEECH},
     "ast": {
@@ -295,7 +292,7 @@ def counted_twice(
     values: Config, shapes: dict[str, tuple[int, ...]] | None = None
 ) -> tuple[ModelProfile, int, int]:
     """A configuration's profile, torch's count of one real run, and its parameters."""
-    network = build_network(read_config(_text(values)))
+    network = build_network(read_config(json.dumps(values).encode()))
     made = prepared(network, shapes or {})
     profile = profile_module(made.module, made.shapes, name="x", witness=False, dtypes=made.dtypes)
     module: Any = on_cpu(made.module).requires_grad_(False)
@@ -316,9 +313,3 @@ def said_to_be_left_out(profile: ModelProfile) -> int:
     pattern = r"([\d,]+) MACs of \d+ products (?:of constants without|whose results)"
     found = re.findall(pattern, profile.provenance.note)
     return sum(int(text.replace(",", "")) for text in found)
-
-
-def _text(values: Config) -> bytes:
-    import json
-
-    return json.dumps(values).encode()

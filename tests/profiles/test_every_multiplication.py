@@ -25,7 +25,6 @@ from tests.profiles.small_configs import (
 )
 
 _UNREAD = {
-    "clip": 0,
     "hubert": 32,  # a mask for training
     "wav2vec2": 32,
     "xlnet": 64 + 2 * 2 * 64 + 2 * 64,  # a mask, segments and their biases
@@ -77,7 +76,6 @@ def _bias_network(x: Tensor, table: Tensor, first: Tensor, second: Tensor) -> Te
         (lambda x, a, b: x @ (a @ b) + x @ (a @ b), [(9, 2), (2, 7)], (4, 9)),
         (lambda x, a: torch.vmap(lambda row: row @ a)(x), [(9, 7)], (4, 9)),
         (lambda x, a: torch.tensordot(x, a, dims=([1], [1])), [(7, 9)], (4, 9)),
-        (lambda x, a: torch.addbmm(a, x, x), [(5, 5)], (3, 5, 5)),
         (lambda x, a: torch.inner(x, a), [(7, 9)], (4, 9)),
         (lambda x, a, b: torch.linalg.multi_dot([x, a, b]), [(9, 30), (30, 2)], (4, 9)),
         (lambda x, a: x @ torch.relu(x.T @ x) + (x @ a)[:0].sum(), [(9, 7)], (4, 9)),
