@@ -1,0 +1,109 @@
+"""How far each node's clock is from the source's: stamps there and back, the quickest one counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+
+from planner.run.channel import Channel
+
+_EXCHANGES = 32
+_TAG = 2**30
+"""Larger than any message's."""
+
+
+@dataclass(frozen=True)
+class Offset:
+    """A clock against the source's.
+
+    Attributes
+    ----------
+    seconds_ns : int
+        What the source's clock is ahead.
+    error_ns : int
+        At most; half of the quickest way there and back.
+    at_ns : int
+        When that was, on the own clock.
+    """
+
+    ahead_ns: int = 0
+    error_ns: int = 0
+    at_ns: int = 0
+
+
+def quickest(stamps: list[tuple[int, int, int]]) -> Offset:
+    """The offset that the quickest of some exchanges tells.
+
+    Parameters
+    ----------
+    stamps : list of (int, int, int)
+        Own clock at the begin, the source's clock in between, own clock at the end; nanoseconds.
+    """
+    begin, there, end = min(stamps, key=lambda found: found[2] - found[0])
+    return Offset(there - (begin + end) // 2, (end - begin + 1) // 2, end)
+
+
+def at(first: Offset, last: Offset, moment_ns: int) -> int:
+    """A moment of the own clock on the source's, between two alignments; clocks drift evenly."""
+    between = last.at_ns - first.at_ns
+    share = (moment_ns - first.at_ns) / between if between > 0 else 0.0
+    return moment_ns + first.ahead_ns + round((last.ahead_ns - first.ahead_ns) * share)
+
+
+def align(
+    channel: Channel,
+    rank: int,
+    source: int,
+    world: int,
+    limit_s: float,
+    lost: Callable[[int, RuntimeError], Exception],
+) -> Offset:
+    """Exchange stamps with the source, one node after the other; all call it.
+
+    Parameters
+    ----------
+    channel : Channel
+    rank, source, world : int
+    limit_s : float
+    lost : callable
+        Makes the error of a peer that does not answer.
+    """
+    found = Offset(at_ns=time.perf_counter_ns())
+    for peer in range(world):
+        if peer == source:
+            continue
+        with_whom = peer if rank == source else source
+        if rank not in (source, peer):
+            continue
+        try:
+            stamps = _exchange(channel, with_whom, rank == source, timedelta(seconds=limit_s))
+        except RuntimeError as error:
+            raise lost(with_whom, error) from error
+        if rank == peer:
+            found = quickest(stamps)
+    return found
+
+
+def _exchange(
+    channel: Channel, peer: int, answers: bool, limit: timedelta
+) -> list[tuple[int, int, int]]:
+    words = [torch.zeros(1, dtype=torch.int64) for _ in range(_EXCHANGES)]
+    expected = [channel.receive(word, peer, _TAG + n) for n, word in enumerate(words)]
+    stamps = []
+    own = torch.zeros(1, dtype=torch.int64)
+    for n, pending in enumerate(expected):
+        if answers:
+            pending.wait(limit)
+            own[0] = time.perf_counter_ns()
+            channel.send(own, peer, _TAG + n).wait(limit)
+        else:
+            begin = time.perf_counter_ns()
+            leaving = channel.send(own, peer, _TAG + n)
+            pending.wait(limit)
+            stamps.append((begin, int(words[n][0]), time.perf_counter_ns()))
+            leaving.wait(limit)
+    return stamps
