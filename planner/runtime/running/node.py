@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from planner.runtime.reading.template import aten, replaced
+from planner.runtime.running.operands import assemble, picked
 from planner.runtime.running.partial import NUMBERS, begin, finish
 from planner.runtime.running.records import Operand, Ref, Step
 from planner.runtime.running.resampling import resampled
@@ -121,7 +122,7 @@ class Node:
         if counted is None:
             counted = executed_macs(step.target, arguments, made)
         self.macs[step.layer] = counted
-        return made if step.picks is None else made.reshape(-1)[step.picks.long()]
+        return picked(step, made)
 
     def _resolved(self, step: Step) -> dict[str, Any]:
         def leaf(item: Any) -> Any:
@@ -138,14 +139,7 @@ class Node:
             self.values[name] if name in self.values else self._weights[name]
             for name in operand.sources
         ]
-        if len(found) == 1 and operand.index is None:
-            return found[0].reshape(operand.shape)
-        flat = [item.reshape(-1) for item in found]
-        if operand.fill is not None:
-            flat.append(flat[0].new_full((1,), operand.fill))  # the last one, where −1 leads to
-        whole = flat[0] if len(flat) == 1 else torch.cat(flat)
-        whole = whole if operand.index is None else whole[operand.index.long()]
-        return whole.reshape(operand.shape)
+        return assemble(operand, found)
 
     def _keep(self, step: Step, made: torch.Tensor) -> None:
         self.values[step.layer] = made.reshape(step.shape)
