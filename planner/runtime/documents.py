@@ -15,7 +15,8 @@ from planner.domain.arrays import Frozen
 from planner.errors import BadInputError
 from planner.runtime.reading.template import aten
 from planner.runtime.running.extents import Extent
-from planner.runtime.running.node import KERNELS, Node
+from planner.runtime.running.kernels import KERNELS
+from planner.runtime.running.node import Node
 from planner.runtime.running.records import Operand, Receive, Ref, Send, Step
 
 Tensors = dict[str, torch.Tensor]

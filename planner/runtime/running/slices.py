@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -37,6 +38,14 @@ class OutputForm:
     shape: tuple[int, ...]
     parts: tuple[Part, ...]
     stored: str
+
+    def whole(self, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The output, put together from what each node stores of it."""
+        first = values[self.parts[0].node]
+        made = torch.empty(prod(self.shape), dtype=first.dtype)
+        for part in self.parts:
+            made[part.positions] = values[part.node].reshape(-1)
+        return made.reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +132,7 @@ class Slices:
 
     def start(self, *inputs: torch.Tensor) -> None:
         """Give the inputs to the nodes that hold them; raises as `run`."""
-        values = self._checked(inputs)
+        values = self.checked(inputs)
         for name, node in self.nodes.items():
             node.start(values if name in self.input_nodes else {})
 
@@ -137,7 +146,8 @@ class Slices:
         for node in group:
             node.finish(stretch.name, transport)
 
-    def _checked(self, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+    def checked(self, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        """The inputs by name; raises as `run`."""
         if len(inputs) != len(self.inputs):
             raise BadInputError(
                 f"{self.model}: {len(inputs)} inputs are given; it has {len(self.inputs)}"
@@ -153,8 +163,4 @@ class Slices:
 
     def _collected(self, name: str) -> torch.Tensor:
         form = self.outputs[name]
-        first = self.nodes[form.parts[0].node].values[form.stored]
-        whole = torch.empty(prod(form.shape), dtype=first.dtype)
-        for part in form.parts:
-            whole[part.positions] = self.nodes[part.node].values[form.stored].reshape(-1)
-        return whole.reshape(form.shape)
+        return form.whole({p.node: self.nodes[p.node].values[form.stored] for p in form.parts})
