@@ -83,8 +83,17 @@ def torch_distributed(what: str) -> Any:
     return found
 
 
-def open_store(here: Environment, limit_s: float, what: str) -> Any:
+def open_store(here: Environment, limit_s: float, what: str, *, keeps: bool = True) -> Any:
     """A connection to the store of all processes; rank 0 keeps it where torchrun does not.
+
+    Parameters
+    ----------
+    here : Environment
+    limit_s : float
+    what : str
+        Such as ``links are measured``; for the error's line.
+    keeps : bool
+        False for one more connection of the same process.
 
     Raises
     ------
@@ -93,7 +102,7 @@ def open_store(here: Environment, limit_s: float, what: str) -> Any:
     """
     distributed = torch_distributed(what)
     under_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    keeps_it = here.rank == 0 and not under_torchrun
+    keeps_it = keeps and here.rank == 0 and not under_torchrun
     limit = timedelta(seconds=limit_s)
     try:
         return distributed.TCPStore(
@@ -135,8 +144,15 @@ class Meeting:
     prefix: str
     stopped: type[PlannerError] = BadInputError
 
-    def gathered(self, key: str, value: bytes) -> list[bytes]:
+    def gathered(self, key: str, value: bytes, at: int | None = None) -> list[bytes]:
         """What every process has to say, by rank; all wait until all have said it.
+
+        Parameters
+        ----------
+        key : str
+        value : bytes
+        at : int, optional
+            The one rank that waits and is told; the others go on and have nothing.
 
         Raises
         ------
@@ -145,6 +161,8 @@ class Meeting:
             from.
         """
         keys = self._say(key, value)
+        if at not in (None, self.here.rank):
+            return []
         self._wait(keys)
         with self.talking_to(None):
             return [self.store.get(one) for one in keys]

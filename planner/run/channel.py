@@ -6,16 +6,14 @@ A receiver says beforehand what it expects: sizes come from the plan, and nothin
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
 import torch
-import torch.distributed as distributed
 
 from planner.errors import BadInputError
-from planner.meeting import first_line
+from planner.meeting import first_line, torch_distributed
 
 
 class Pending(Protocol):
@@ -66,10 +64,11 @@ class Gloo:
     def __init__(
         self, store: Any, rank: int, world: int, limit_s: float, bound: Bound = Bound()
     ) -> None:
-        options = distributed.ProcessGroupGloo._Options()
+        gloo = torch_distributed("plans are run").ProcessGroupGloo
+        options = gloo._Options()
         options._timeout = timedelta(seconds=limit_s)
-        options._devices = [_device(bound)]
-        self._group = distributed.ProcessGroupGloo(store, rank, world, options)
+        options._devices = [_device(gloo, bound)]
+        self._group = gloo(store, rank, world, options)
 
     def send(self, value: torch.Tensor, peer: int, tag: int) -> Pending:
         """Begin to send; see `Channel`."""
@@ -82,9 +81,8 @@ class Gloo:
         return work
 
 
-def _device(bound: Bound) -> Any:
+def _device(gloo: Any, bound: Bound) -> Any:
     interface = bound.interface or (None if bound.host else os.environ.get("GLOO_SOCKET_IFNAME"))
-    gloo = distributed.ProcessGroupGloo
     try:
         if interface:
             return gloo.create_device(interface=interface)
@@ -94,8 +92,3 @@ def _device(bound: Bound) -> Any:
     except RuntimeError as error:
         named = f"--interface {interface}" if interface else f"--host {bound.host}"
         raise BadInputError(f"{named}: cannot be listened on: {first_line(error)}") from error
-
-
-def payload_bytes(values: Sequence[torch.Tensor]) -> int:
-    """Bytes of their elements."""
-    return sum(value.numel() * value.element_size() for value in values)

@@ -1,4 +1,4 @@
-"""How far each node's clock is from the source's: stamps there and back, the quickest one counts."""
+"""How far nodes' clocks are from the source's: stamps there and back, the quickest one counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Offset:
 
     Attributes
     ----------
-    seconds_ns : int
+    ahead_ns : int
         What the source's clock is ahead.
     error_ns : int
         At most; half of the quickest way there and back.
@@ -54,13 +54,21 @@ def at(first: Offset, last: Offset, moment_ns: int) -> int:
     return moment_ns + first.ahead_ns + round((last.ahead_ns - first.ahead_ns) * share)
 
 
+class SilentError(Exception):
+    """A peer did not answer."""
+
+    def __init__(self, peer: int, reason: RuntimeError) -> None:
+        super().__init__(str(reason))
+        self.peer, self.reason = peer, reason
+
+
 def align(
     channel: Channel,
     rank: int,
     source: int,
     world: int,
     limit_s: float,
-    lost: Callable[[int, RuntimeError], Exception],
+    waits: Callable[[int], None] = lambda _: None,
 ) -> Offset:
     """Exchange stamps with the source, one node after the other; all call it.
 
@@ -69,22 +77,31 @@ def align(
     channel : Channel
     rank, source, world : int
     limit_s : float
-    lost : callable
-        Makes the error of a peer that does not answer.
+    waits : callable
+        Is told which peer is waited for.
+
+    Returns
+    -------
+    Offset
+        At the source how far off the others may be at most.
+
+    Raises
+    ------
+    SilentError
     """
     found = Offset(at_ns=time.perf_counter_ns())
     for peer in range(world):
-        if peer == source:
+        if peer == source or rank not in (source, peer):
             continue
         with_whom = peer if rank == source else source
-        if rank not in (source, peer):
-            continue
+        waits(with_whom)
         try:
             stamps = _exchange(channel, with_whom, rank == source, timedelta(seconds=limit_s))
         except RuntimeError as error:
-            raise lost(with_whom, error) from error
-        if rank == peer:
-            found = quickest(stamps)
+            raise SilentError(with_whom, error) from error
+        told = quickest(stamps)
+        largest_ns = max(found.error_ns, told.error_ns)
+        found = told if rank == peer else Offset(0, largest_ns, told.at_ns)
     return found
 
 
@@ -97,13 +114,15 @@ def _exchange(
     own = torch.zeros(1, dtype=torch.int64)
     for n, pending in enumerate(expected):
         if answers:
+            begin = time.perf_counter_ns()
             pending.wait(limit)
             own[0] = time.perf_counter_ns()
             channel.send(own, peer, _TAG + n).wait(limit)
+            stamps.append((begin, int(own[0]), int(own[0])))
         else:
             begin = time.perf_counter_ns()
             leaving = channel.send(own, peer, _TAG + n)
             pending.wait(limit)
             stamps.append((begin, int(words[n][0]), time.perf_counter_ns()))
             leaving.wait(limit)
-    return stamps
+    return stamps[1:]  # the source's first one waited for the other to begin

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import prod
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,17 +20,15 @@ from numpy.typing import NDArray
 from planner.run.channel import Channel, Pending
 from planner.run.messages import (
     GO,
-    INPUTS,
-    OUTPUTS,
     READY,
-    START,
     Ends,
     Message,
     Messages,
     input_message,
     output_message,
 )
-from planner.runtime.running.program import Await, Compute, Post, Program
+from planner.runtime.compiling.programs import last_reads
+from planner.runtime.running.program import Action, Compute, Post, Program
 
 Tensors = dict[str, torch.Tensor]
 Feed = Callable[[int], Tensors]
@@ -172,7 +169,7 @@ class Loop:
         ]
         self._is_source = program.node == ends.source
         self._labels = [_label(action) for action in program.actions]
-        self._frees = _last_uses(program)
+        self._frees = last_reads(program)
         self._asked = 0
         self._collected = 0
         self._sent_bytes: dict[tuple[str, str], int] = {}
@@ -222,32 +219,30 @@ class Loop:
             else:
                 values[action.message] = self._receive(number, action.sender, action.message)
             stamps[place, 1] = now()
-            for name in self._frees[place]:
+            for name in self._frees.get(place, ()):
                 del values[name]
 
     def _begin(self, number: int, feed: Feed) -> Tensors:
         """The inputs that the node holds, once all may begin."""
-        ends, followers = self._ends, self._ends.followers
+        ends, given = self._ends, self._ends.given
         values: Tensors = {}
         word = torch.zeros(1, dtype=torch.int64)
         if self._is_source:
             self._doing.now = "", "reading the inputs"
             values = dict(feed(number))
-            for peer in followers:
-                for name, value in values.items():
-                    self._send(number, peer, input_message(name), value.reshape(-1))
-            if ends.in_step and followers:
-                for peer in followers:
+            for peer, names in given.items():
+                for name in names:
+                    self._send(number, peer, input_message(name), values[name])
+            if ends.in_step and given:
+                for peer in given:
                     self._receive(number, peer, READY)
                 word[0] = time.perf_counter_ns() + self._beginning.ahead_ns
-                for peer in followers:
+                for peer in given:
                     self._send(number, peer, GO, word)
                 _sleep_until(int(word[0]))
-        elif self._program.node in followers:
-            for name, form in ends.inputs.items():
-                values[name] = self._receive(number, ends.source, input_message(name)).reshape(
-                    form.shape
-                )
+        elif needed := given.get(self._program.node):
+            for name in needed:
+                values[name] = self._receive(number, ends.source, input_message(name))
             if ends.in_step:
                 self._send(number, ends.source, READY, word)
                 said = int(self._receive(number, ends.source, GO)[0])
@@ -348,26 +343,12 @@ def _empty(message: Message) -> torch.Tensor:
     return torch.empty(message.form.shape, dtype=message.form.dtype)
 
 
-def _label(action: Any) -> tuple[str, str]:
+def _label(action: Action) -> tuple[str, str]:
     if isinstance(action, Compute):
         return "", f"segment {action.name!r}"
     if isinstance(action, Post):
         return "", f"sending {action.message!r}"
     return action.sender, action.message
-
-
-def _last_uses(program: Program) -> list[tuple[str, ...]]:
-    """Values that nothing reads behind an action."""
-    later = set(program.outputs.values())
-    found: list[tuple[str, ...]] = []
-    for action in reversed(program.actions):
-        if isinstance(action, Compute):
-            touched: tuple[str, ...] = (*action.reads, *action.makes)
-        else:
-            touched = (action.value if isinstance(action, Post) else action.message,)
-        found.append(tuple(name for name in dict.fromkeys(touched) if name not in later))
-        later.update(touched)
-    return found[::-1]
 
 
 def _sleep_until(moment_ns: int, most_ns: int | None = None) -> None:

@@ -50,8 +50,9 @@ class Ends:
     Attributes
     ----------
     source : str
-        Reads the inputs and takes the outputs in: the first node that holds inputs.
-    input_nodes : tuple of str
+        The node that reads the inputs and takes the outputs in.
+    reads : dict of str to tuple of str
+        By node, model inputs that it needs.
     inputs : dict of str to Form
     parts : dict of str to dict of str to Form
         By output and node, the part that the node holds at the end.
@@ -60,15 +61,15 @@ class Ends:
     """
 
     source: str
-    input_nodes: tuple[str, ...]
+    reads: dict[str, tuple[str, ...]]
     inputs: dict[str, Form]
     parts: dict[str, dict[str, Form]]
     in_step: bool
 
     @property
-    def followers(self) -> tuple[str, ...]:
-        """Nodes that the source gives the inputs to."""
-        return tuple(dict.fromkeys(name for name in self.input_nodes if name != self.source))
+    def given(self) -> dict[str, tuple[str, ...]]:
+        """By other node, the inputs that the source gives to it."""
+        return {node: names for node, names in self.reads.items() if names and node != self.source}
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,9 @@ def output_message(name: str) -> str:
 
 def _of_ends(ends: Ends) -> Iterator[tuple[str, str, tuple[str, str, Form]]]:
     """Sender, receiver, and a message's name, stretch and form."""
-    for peer in ends.followers:
-        for name, form in ends.inputs.items():
-            yield ends.source, peer, (input_message(name), INPUTS, form)
+    for peer, names in ends.given.items():
+        for name in names:
+            yield ends.source, peer, (input_message(name), INPUTS, ends.inputs[name])
         if ends.in_step:
             yield peer, ends.source, (READY, START, _WORD)
             yield ends.source, peer, (GO, START, _WORD)

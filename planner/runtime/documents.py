@@ -114,6 +114,19 @@ def node_from(document: NodeDocument, tensors: Mapping[str, torch.Tensor]) -> No
     return Node(document.node, {step.name: _read(step, tensors) for step in document.steps})
 
 
+def dtype_named(name: str) -> torch.dtype:
+    """The type of elements that is called so.
+
+    Raises
+    ------
+    BadInputError
+        There is none.
+    """
+    if name not in _DTYPES:
+        raise BadInputError(f"{name[:40]!r} is no type; there are {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
 def _written(name: str, step: Step, tensors: Tensors) -> StepDocument:
     def operand(item: Operand, label: str) -> OperandDocument:
         return OperandDocument(

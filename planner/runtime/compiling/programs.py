@@ -42,10 +42,7 @@ def programs_of(slices: Slices) -> dict[str, Program]:
     """
     bare = {name: _program(slices, name) for name in slices.nodes}
     with FakeTensorMode(allow_non_fake_inputs=True):
-        inputs = {
-            name: torch.empty(shape, dtype=getattr(torch, dtype))
-            for name, (shape, dtype) in slices.inputs.items()
-        }
+        inputs = {name: _blank(*told) for name, told in slices.inputs.items()}
         found = rehearsed(bare, inputs).values
     return {
         name: replace(
@@ -54,6 +51,42 @@ def programs_of(slices: Slices) -> dict[str, Program]:
         )
         for name, program in bare.items()
     }
+
+
+def program_alone(slices: Slices, node: str, messages: Mapping[str, Form]) -> Program:
+    """What a node does in one run, where its own slice is all that there is.
+
+    Parameters
+    ----------
+    slices : Slices
+        Other nodes may be missing.
+    node : str
+    messages : mapping of str to Form
+        What the node is sent, as `programs_of` had it when all slices were there.
+
+    Raises
+    ------
+    BadInputError
+        It waits for a message that is not among them.
+    """
+    bare = _program(slices, node)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        values = {name: _blank(*slices.inputs[name]) for name in bare.inputs}
+        for action in bare.actions:
+            if isinstance(action, Compute):
+                made = action.module(*(values[name] for name in action.reads))
+                values.update(zip(action.makes, made, strict=True))
+            elif isinstance(action, Await):
+                form = messages.get(action.message)
+                if form is None:
+                    raise BadInputError(f"nothing says how long {action.message!r} to {node!r} is")
+                values[action.message] = torch.empty(form.shape, dtype=form.dtype)
+    forms = {key: Form(tuple(v.shape), v.dtype) for key, v in values.items()}
+    return replace(bare, forms=forms)
+
+
+def _blank(shape: Sequence[int], dtype: str) -> torch.Tensor:
+    return torch.empty(tuple(shape), dtype=getattr(torch, dtype))
 
 
 def _program(slices: Slices, name: str) -> Program:

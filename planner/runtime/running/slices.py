@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import torch
 
 from planner.errors import BadInputError
 from planner.runtime.running.node import Node
+from planner.runtime.running.times import LayerTime
 from planner.runtime.running.traffic import Traffic, check_equal
 from planner.runtime.running.transport import InProcess, Transport
 from planner.weights.masks import LayerMask
@@ -85,6 +86,10 @@ class Slices:
         The cost model's word.
     masks : tuple of LayerMask
         The sub-rows that stay; none where the slices were read from files.
+    plan_digest : str
+        Of the plan that they were cut for (`Plan.digest`).
+    times : dict of str to LayerTime
+        The cost model's word on every layer and change of group.
     """
 
     model: str
@@ -96,6 +101,8 @@ class Slices:
     nodes: dict[str, Node]
     predicted: Traffic
     masks: tuple[LayerMask, ...] = ()
+    plan_digest: str = ""
+    times: dict[str, LayerTime] = field(default_factory=dict)
 
     def __call__(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """The model's output, or outputs."""
