@@ -125,7 +125,7 @@ def _image(size: int) -> dict[str, tuple[int, ...]]:
 
 def _resnet50(divisor: int) -> Architecture:
     """ResNet-50 with the stride on the 3x3, every width divided (ResNet50/X of DISCO)."""
-    widths = {
+    widths: dict[str, Any] = {
         "embedding_size": 64 // divisor,
         "hidden_sizes": [width // divisor for width in (256, 512, 1024, 2048)],
     }
@@ -140,7 +140,7 @@ def _mobilenetv2(size: int) -> Architecture:
 
 def _deit_s(family: str, model_type: str) -> Architecture:
     """Width 384, 12 layers, 6 heads; as ViT with one extra token, as DeiT with two."""
-    sizes = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6}
+    sizes: dict[str, Any] = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6}
     return _transformer(
         family, model_type, _IMAGE, _image(224), num_labels=1000, **sizes, intermediate_size=1536
     )
