@@ -18,9 +18,7 @@ INPUT_FILES = (".npy", ".safetensors")
 _FEW = 8  # numbers of tokens that every vocabulary has
 
 
-def read_inputs(
-    paths: Sequence[Path], forms: dict[str, Form]
-) -> list[dict[str, torch.Tensor]]:
+def read_inputs(paths: Sequence[Path], forms: dict[str, Form]) -> list[dict[str, torch.Tensor]]:
     """One input of every file, checked against what the model was traced with.
 
     Parameters

@@ -1,8 +1,8 @@
 """Predicted beside measured: from what all nodes say of their runs to one document.
 
 The layers of a run are cut where nodes exchange something. A group of layers begins when the last
-node has its part of that exchange ready, and ends where the next one begins; so the groups' times
-add up to that of the run.
+message of its first exchange is both ready and waited for, and ends where the next one begins; so
+the groups' times add up to that of the run.
 """
 
 from __future__ import annotations
@@ -151,6 +151,10 @@ class Runs:
         ends = [self._last(self.nodes[name]) for name in holders]
         self.end = np.maximum(np.max(ends, axis=0), self.start)
         self.whole = self.nodes[source].wholes[warmup:]
+        self._posted = {
+            (node, action.peer, action.name): self._begins(node, place)
+            for node, place, action in self._actions("post")
+        }
         self.groups = self._groups(stretches)
 
     def _last(self, node: NodeTimes) -> Nanoseconds:
@@ -177,14 +181,15 @@ class Runs:
         """When each group begins, and behind the last one the end; shape (G + 1, runs)."""
         found = [self.start]
         for group in self.groups[1:]:
-            ready = [
-                self.nodes[node].begins[self._warmup :, place]
-                for node, place, _ in self._actions("post", self._exchanges[group[0]])
+            exchanged = [
+                np.maximum(self._posted[action.peer, node, action.name], self._begins(node, place))
+                for node, place, action in self._actions("await", self._exchanges[group[0]])
             ]
-            found.append(np.max(ready, axis=0))
+            found.append(np.max(exchanged, axis=0))
         found.append(self.end)
         rising = np.maximum.accumulate(np.array(found), axis=0)
-        return np.minimum(rising, self.end)
+        bounds: Nanoseconds = np.minimum(rising, self.end)
+        return bounds
 
     def longest(self, kind: str, group: Sequence[str]) -> Nanoseconds:
         """By run, what a kind of action takes in a group on the node where it takes longest."""
@@ -194,6 +199,10 @@ class Runs:
                 sums[node] = sums.get(node, 0) + self.lasted(node, place)
         longest: Nanoseconds = np.max([*sums.values(), np.zeros_like(self.start)], axis=0)
         return longest
+
+    def _begins(self, node: str, place: int) -> Nanoseconds:
+        begins: Nanoseconds = self.nodes[node].begins[self._warmup :, place]
+        return begins
 
     def lasted(self, node: str, place: int) -> Nanoseconds:
         """By run, what an action takes."""
@@ -215,10 +224,6 @@ class Runs:
 
     def messages(self) -> list[MessageMeasured]:
         """Every message, from its post to where it is taken in."""
-        posted = {
-            (node, action.peer, action.name): self.nodes[node].begins[self._warmup :, place]
-            for node, place, action in self._actions("post")
-        }
         return [
             MessageMeasured(
                 sender=action.peer,
@@ -228,7 +233,7 @@ class Runs:
                 size_bytes=action.size_bytes,
                 took=spread(
                     self.nodes[node].ends[self._warmup :, place]
-                    - posted[action.peer, node, action.name]
+                    - self._posted[action.peer, node, action.name]
                 ),
                 waited=spread(self.lasted(node, place)),
             )
