@@ -151,9 +151,14 @@ class Runs:
         ends = [self._last(self.nodes[name]) for name in holders]
         self.end = np.maximum(np.max(ends, axis=0), self.start)
         self.whole = self.nodes[source].wholes[warmup:]
+        # by sender, receiver and name
         self._posted = {
             (node, action.peer, action.name): self._begins(node, place)
             for node, place, action in self._actions("post")
+        }
+        self._awaited = {
+            (action.peer, node, action.name): self._begins(node, place)
+            for node, place, action in self._actions("await")
         }
         self.groups = self._groups(stretches)
 
@@ -182,8 +187,8 @@ class Runs:
         found = [self.start]
         for group in self.groups[1:]:
             exchanged = [
-                np.maximum(self._posted[action.peer, node, action.name], self._begins(node, place))
-                for node, place, action in self._actions("await", self._exchanges[group[0]])
+                np.maximum(self._begins(node, place), self._awaited[node, action.peer, action.name])
+                for node, place, action in self._actions("post", self._exchanges[group[0]])
             ]
             found.append(np.max(exchanged, axis=0))
         found.append(self.end)
