@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from planner.run.channel import Channel
 
@@ -47,11 +49,12 @@ def quickest(stamps: list[tuple[int, int, int]]) -> Offset:
     return Offset(there - (begin + end) // 2, (end - begin + 1) // 2, end)
 
 
-def at(first: Offset, last: Offset, moment_ns: int) -> int:
-    """A moment of the own clock on the source's, between two alignments; clocks drift evenly."""
-    between = last.at_ns - first.at_ns
-    share = (moment_ns - first.at_ns) / between if between > 0 else 0.0
-    return moment_ns + first.ahead_ns + round((last.ahead_ns - first.ahead_ns) * share)
+def at(first: Offset, last: Offset, moments_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Moments of the own clock on the source's, between two alignments; clocks drift evenly."""
+    between = max(last.at_ns - first.at_ns, 1)
+    drift = (moments_ns - first.at_ns) / between * (last.ahead_ns - first.ahead_ns)
+    found: NDArray[np.int64] = moments_ns + first.ahead_ns + np.rint(drift).astype(np.int64)
+    return found
 
 
 class SilentError(Exception):

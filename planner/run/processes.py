@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
@@ -34,6 +35,7 @@ HOW_TO_START = (
 )
 
 _RUN = "plans are run"
+_PREFIX = "run"
 _LEAST_AHEAD_NS = 500_000
 _FINGERPRINT_BYTES = 8
 
@@ -74,6 +76,12 @@ class Ran:
     offsets: tuple[Offset, Offset]
 
 
+def engine_label(engine: str) -> str:
+    """What runs segments, with its version; messages go through gloo of torch."""
+    torch_label = f"torch {torch.__version__}, gloo"
+    return torch_label if engine == "torch" else f"onnxruntime {version(engine)}, {torch_label}"
+
+
 def own_version() -> str:
     """Of this package, as it is installed."""
     try:
@@ -91,7 +99,7 @@ def run_share(
     *,
     options: Options = Options(),
     here: Environment | None = None,
-    prefix: str = "run",
+    prefix: str = _PREFIX,
 ) -> list[bytes]:
     """Meet the other processes, run a node's share with them, and part.
 
@@ -139,6 +147,13 @@ def run_share(
         raise
     finally:
         node.end()
+
+
+def tell(here: Environment, error: PlannerError, node: str, limit_s: float) -> None:
+    """Let the others know what a process ends from, if it has not met them yet."""
+    with suppress(PlannerError):
+        store = open_store(here, limit_s, _RUN, keeps=False)
+        Meeting(store, here, [], limit_s, _PREFIX).fail(f"{node} stopped: {error}")
 
 
 class _Node:

@@ -1,0 +1,92 @@
+"""Segments as graphs that run fast: batch norm folded, activations in place, weights as they run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import fx
+
+from planner.runtime.compiling.folding import fold_batch_norm
+from planner.runtime.compiling.tracing import aten, traced, value_of
+from planner.runtime.running.program import Compute, Form, Program
+
+_IN_PLACE = {
+    aten.relu.default: aten.relu_.default,
+    aten.hardtanh.default: aten.hardtanh_.default,
+    aten.leaky_relu.default: aten.leaky_relu_.default,
+    aten.silu.default: aten.silu_.default,
+    aten.sigmoid.default: aten.sigmoid_.default,
+    aten.hardswish.default: aten.hardswish_.default,
+    aten.hardsigmoid.default: aten.hardsigmoid_.default,
+    aten.tanh.default: aten.tanh_.default,
+    aten.add.Tensor: aten.add_.Tensor,
+    aten.mul.Tensor: aten.mul_.Tensor,
+}
+# What these make is theirs: a tensor of its own, of which nothing else is a view.
+_FRESH = frozenset(
+    {
+        *(aten.conv1d.default, aten.conv2d.default, aten.conv3d.default),
+        *(aten.conv1d.padding, aten.conv2d.padding, aten.conv3d.padding),
+        *(aten.linear.default, aten.batch_norm.default, aten.matmul.default, aten.cat.default),
+        *(aten.max_pool2d.default, aten.avg_pool2d.default, aten.adaptive_avg_pool2d.default),
+        *_IN_PLACE,
+        *_IN_PLACE.values(),
+    }
+)
+
+
+def compiled(program: Program, *, inductor: bool = False) -> Program:
+    """The program with its segments as graphs that run fast; its values are the same.
+
+    Parameters
+    ----------
+    program : Program
+    inductor : bool
+        Hand every graph to ``torch.compile`` as well, which compiles on the first run.
+    """
+
+    def faster(action: Compute) -> Compute:
+        module = graph_of(action, program.forms)
+        in_place(module)
+        channels_last(module)
+        ready: torch.nn.Module = module
+        if inductor:
+            ready = torch.compile(module, dynamic=False)
+        return replace(action, module=ready)
+
+    actions = tuple(faster(a) if isinstance(a, Compute) else a for a in program.actions)
+    return replace(program, actions=actions)
+
+
+def graph_of(segment: Compute, forms: dict[str, Form]) -> fx.GraphModule:
+    """A segment as a graph, batch norm folded: what every engine starts from."""
+    module = traced(segment.module, [forms[name] for name in segment.reads])
+    fold_batch_norm(module)
+    return module
+
+
+def in_place(module: fx.GraphModule) -> None:
+    """Let operators write over what they alone read."""
+    for node in module.graph.nodes:
+        source = node.args[0] if node.args else None
+        if node.target not in _IN_PLACE or not isinstance(source, fx.Node):
+            continue
+        if source.target not in _FRESH or set(source.users) != {node}:
+            continue
+        if node.args[1:2] == (source,):
+            continue
+        before, after = value_of(source), value_of(node)
+        if before.shape == after.shape and before.dtype == after.dtype:
+            node.target = _IN_PLACE[node.target]
+    module.recompile()
+
+
+def channels_last(module: fx.GraphModule) -> None:
+    """Lay the weights of convolutions of images so that features lie side by side."""
+    for node in module.graph.nodes:
+        if node.target not in (aten.conv2d.default, aten.conv2d.padding):
+            continue
+        name = str(node.args[1].target)
+        weight = getattr(module, name)
+        setattr(module, name, weight.to(memory_format=torch.channels_last))
