@@ -100,7 +100,8 @@ class Shaper:
         if np.any(delay < 0):
             raise BadInputError("delay: give 0 s or more for every pair")
         # Lists: a number of them is read in a fifth of the time.
-        self._s_per_byte: list[float] = (SEGMENT_BYTES / FRAME_BYTES / data).tolist()
+        self.wire_bytes_per_s: list[float] = (data * FRAME_BYTES / SEGMENT_BYTES).tolist()
+        self._s_per_byte = [1 / rate for rate in self.wire_bytes_per_s]
         self._delay_s: list[list[float]] = delay.tolist()
         self._out_free_s = [0.0] * self.nodes
         self._in_free_s = [0.0] * self.nodes

@@ -51,7 +51,7 @@ def _line() -> str:
 
 def _switch(shaper: Shaper, settings: dict[str, str], urgent: bool) -> None:
     user = own_user_namespace()
-    spaces, taps = namespaces(shaper.nodes, settings)
+    spaces, taps = namespaces(shaper.wire_bytes_per_s, settings)
     refused = first_in_line() if urgent else "not asked for"
 
     def read(sender: int, now_s: float) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from scripts.testbed.shaping import Train
+from scripts.testbed.shaping import FRAME_BYTES, QUEUE_BYTES, SEGMENT_BYTES, Train
 
 INTERFACE = "bed0"
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -28,6 +28,8 @@ _CHECKSUM, _SEGMENTS_IPV4 = 0x1, 0x2
 _VIRTIO = struct.Struct("=BBHHHH")  # flags, kind, headers, bytes of a segment, checksum's place
 _ETHERNET_BYTES, _IPV4, _TCP, _UDP = 14, b"\x08\x00", 6, 17
 _MAC = b"\x02\x00\x00\x00"
+_BURST_S, _FASTER = 4e-3, 1.02
+"""Of a node's own queue: what it lets through at once, and over the rate of its cable."""
 _WAITING_FRAMES = 20_000  # that a TAP keeps until the switch reads them
 MOST_BYTES = 2**16 + 64
 
@@ -67,12 +69,15 @@ def _congestion_control() -> None:
             return
 
 
-def namespaces(nodes: int, settings: Mapping[str, str]) -> tuple[list[int], list[int]]:
+def namespaces(
+    wire_bytes_per_s: Sequence[float], settings: Mapping[str, str]
+) -> tuple[list[int], list[int]]:
     """Make a namespace for each node; files of the namespaces and of the TAP devices.
 
     Parameters
     ----------
-    nodes : int
+    wire_bytes_per_s : sequence of float
+        Of each node's cable, headers and all.
     settings : mapping of str to str
         Of the kernel, by name (``net.ipv4.tcp_rmem``), for every namespace.
 
@@ -84,14 +89,15 @@ def namespaces(nodes: int, settings: Mapping[str, str]) -> tuple[list[int], list
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     spaces, taps = [], []
     try:
-        for rank in range(nodes):
+        for rank, rate in enumerate(wire_bytes_per_s):
             system("unshare", CLONE_NEWNET)
             spaces.append(os.open("/proc/self/ns/net", os.O_RDONLY))
             taps.append(_tap())
             _congestion_control()
             for name, value in settings.items():
                 Path("/proc/sys", *name.split(".")).write_text(value)
-            _configure(rank, nodes)
+            _configure(rank, len(wire_bytes_per_s))
+            _queue(rate)
     finally:
         system("setns", home, CLONE_NEWNET)
         os.close(home)
@@ -121,11 +127,33 @@ def _configure(rank: int, nodes: int) -> None:
         for peer in range(nodes)
         if peer != rank
     ]
+    _told("ip", lines)
+
+
+def _queue(wire_bytes_per_s: float) -> None:
+    """Let what the cable cannot carry yet wait in the node, where TCP sees it and sends no more.
+
+    A TAP device takes whatever comes and tells TCP that it is gone, which no network card does:
+    megabytes would wait in the switch, and acknowledgements behind them, so that of two directions
+    at once each would stand still in turn. The queue's rate is a little more than the cable's, and
+    the switch alone says when a frame arrives.
+    """
+    most = int(min(max(_BURST_S * wire_bytes_per_s, 2 * FRAME_BYTES), 2**16))
+    burst = int(max(_BURST_S * wire_bytes_per_s, most * FRAME_BYTES / SEGMENT_BYTES + FRAME_BYTES))
+    rate = int(_FASTER * wire_bytes_per_s * 8)
+    _told("ip", [f"link set {INTERFACE} gso_max_size {most}"])
+    _told(
+        "tc",
+        [f"qdisc add dev {INTERFACE} root tbf rate {rate}bit burst {burst} limit {QUEUE_BYTES}"],
+    )
+
+
+def _told(tool: str, lines: Sequence[str]) -> None:
     done = subprocess.run(
-        ["ip", "-batch", "-"], input="\n".join(lines), capture_output=True, text=True, check=False
+        [tool, "-batch", "-"], input="\n".join(lines), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise OSError(f"ip: {done.stderr.strip()}")
+        raise OSError(f"{tool}: {' '.join(done.stderr.split())}")
 
 
 def _mac(rank: int) -> bytes:
