@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from planner.errors import BadInputError
 from scripts.testbed import leftovers, relay, taps
 from scripts.testbed.nodes import VARIABLE as FACTOR
+from scripts.testbed.shaping import Shaper
 
 Kind = Literal["namespaces", "loopback"]
 
@@ -123,6 +124,10 @@ class Testbed:
             raise BadInputError("factors: give one for each node, 1 (as this machine) or more")
         if not ports:
             raise BadInputError("ports: give one at least")
+        self.bandwidth_bytes_per_s = np.asarray(bandwidth_bytes_per_s)
+        self.delay_s = np.asarray(delay_s)
+        # What is wrong with them is said here, not by another process.
+        Shaper(self.bandwidth_bytes_per_s, self.delay_s, len(self.nodes))
         self.ports = tuple(ports)
         self.kind: Kind = kind or "namespaces"
         self.refused = ""
@@ -133,8 +138,8 @@ class Testbed:
         self._mark = leftovers.mark(next(_SERIAL))
         self._asked: dict[str, Any] = {
             "nodes": len(self.nodes),
-            "bandwidth_bytes_per_s": np.asarray(bandwidth_bytes_per_s).tolist(),
-            "delay_s": np.asarray(delay_s).tolist(),
+            "bandwidth_bytes_per_s": self.bandwidth_bytes_per_s.tolist(),
+            "delay_s": self.delay_s.tolist(),
             "ports": self.ports,
             "settings": dict(settings or {}),
             "urgent": urgent,
