@@ -37,6 +37,30 @@ def test_what_the_machine_does_meanwhile_is_not_multiplied() -> None:
     assert used < 0.02  # else this test would wait for long
 
 
+def test_what_it_waited_for_others_it_need_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    pause, asked = time.sleep, []
+
+    def sleep(seconds: float) -> None:
+        asked.append(seconds)
+        pause(seconds)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    before = time.thread_time()
+    with Slowness(4.0):
+        begun = time.perf_counter()
+        busy()
+        pause(WORK_S)  # as if another process had the processor
+        waited = time.perf_counter() - begun
+    assert sum(asked) <= 4 * (time.thread_time() - before) - waited or not asked
+
+
+def test_what_takes_longer_than_it_should_is_noted() -> None:
+    slowness = Slowness(1.0)
+    with slowness:
+        time.sleep(WORK_S)
+    assert slowness.late_s >= WORK_S / 2
+
+
 def test_an_error_is_no_less_an_error() -> None:
     with pytest.raises(ZeroDivisionError):
         slowed(lambda: 1 / 0, 2.0)()
