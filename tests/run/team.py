@@ -125,7 +125,11 @@ def connections(process: int) -> int:
             inodes.add(os.readlink(link))
         except OSError:
             continue
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
     return sum(row[3] == "01" and f"socket:[{row[9]}]" in inodes for row in rows)
 
 

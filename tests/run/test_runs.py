@@ -105,7 +105,8 @@ def test_families_in_ways_that_are_drawn(tmp_path: Path) -> None:
     for number, family in enumerate(FAMILIES):
         plan = way_plan(model(family), groups[number % 4], np.random.default_rng(number))
         bench.add(model(family), plan, window=1 + 2 * (number % 2), compiled=number % 3 == 0)
-    bench.add(model("residual"), random_plan(model("residual"), groups[1], np.random.default_rng(0)))
+    plan = random_plan(model("residual"), groups[1], np.random.default_rng(0))
+    bench.add(model("residual"), plan)
     plan = random_plan(model("dense"), groups[0], np.random.default_rng(1), casting="broadcast")
     bench.add(model("dense"), plan, window=4, warmup=2)
     bench.check()

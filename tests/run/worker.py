@@ -1,4 +1,4 @@
-"""One node's process of several runs one after the other: `python -m tests.run.worker JOBS.json`."""
+"""One node's process of several runs in a row: `python -m tests.run.worker JOBS.json`."""
 
 from __future__ import annotations
 
