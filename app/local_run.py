@@ -84,7 +84,7 @@ def run_locally(
     }
     with _ends_when_told(), _all(nodes, source, arguments, variables) as processes:
         _wait(processes, meeting)
-        codes = {node: process.returncode for node, process in processes.items()}
+    codes = {node: process.returncode for node, process in processes.items()}
     failed = {node: code for node, code in codes.items() if code}
     if codes[source] > 0 or not failed:
         return int(codes[source])  # it has said why
