@@ -30,7 +30,7 @@ from profiles.sandbox import die_with
 if TYPE_CHECKING:
     import torch
 
-    from planner.run.processes import Ran
+    from planner.run.processes import Options, Ran
     from planner.run.share import Share
 
 Engine = Literal["torch", "onnxruntime"]
@@ -337,9 +337,8 @@ class _Process:
         output_dir: Path | None,
     ) -> Outcome | None:
         from app.run_tables import run_heading, run_table
-        from planner.run.channel import Bound
         from planner.run.loop import Job
-        from planner.run.processes import Options, engine_label, run_share
+        from planner.run.processes import engine_label, run_share
         from planner.run.report import measured_run
         from planner.run.timing import NodeTimes, node_times
 
@@ -361,7 +360,7 @@ class _Process:
                 lambda run: given[(run - times.warmup) % len(given)],
                 outputs,
                 report,
-                options=Options(self.limit_s, self.threads, Bound(self.interface, self.host)),
+                options=self._options(),
             )
         if not is_source:
             return None
@@ -378,6 +377,13 @@ class _Process:
         for path in outputs.written:
             say(f"wrote {path}")
         return Outcome(document, run_table(document), run_heading(document), outputs.notes)
+
+    def _options(self) -> Options:
+        from planner.run.channel import Bound
+        from planner.run.processes import START_S, Options
+
+        bound = Bound(self.interface, self.host)
+        return Options(self.limit_s, max(self.limit_s, START_S), self.threads, bound)
 
     def _share(self, name: str) -> Share:
         from dataclasses import replace

@@ -94,7 +94,7 @@ class RunDocument(Frozen):
 class SlicesDocument(Frozen):
     """Everything but the nodes' own parts."""
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[3] = 3
     model: str
     inputs: tuple[InputDocument, ...]
     outputs: tuple[OutputDocument, ...]

@@ -1,4 +1,4 @@
-"""Segments as graphs that run fast: batch norm folded, activations in place, weights as they run."""
+"""Segments as graphs that run fast: batch norm folded, activations in place, weights in order."""
 
 from __future__ import annotations
 
@@ -50,10 +50,9 @@ def compiled(program: Program, *, inductor: bool = False) -> Program:
         module = graph_of(action, program.forms)
         in_place(module)
         channels_last(module)
-        ready: torch.nn.Module = module
         if inductor:
-            ready = torch.compile(module, dynamic=False)
-        return replace(action, module=ready)
+            module.compile(dynamic=False)
+        return replace(action, module=module)
 
     actions = tuple(faster(a) if isinstance(a, Compute) else a for a in program.actions)
     return replace(program, actions=actions)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from planner.runtime.cutting.patterns import recognised
 from planner.runtime.cutting.regions import Sets, box_positions, everything
 from planner.runtime.cutting.spatial import (
     Sliding,
@@ -151,7 +152,9 @@ def _part_of_transposed_maps(
         "output_padding": output_padding,
     }
     made_shape = (*(len(s) for s in work.box[:2]), *sizes)
-    work.picks = box_positions(made_shape, (*everything(made_shape)[:2], *picked))
+    kept = (*everything(made_shape)[:2], *picked)
+    taken = box_positions(made_shape, kept)
+    work.picks = recognised(taken, [prod(made_shape)], tuple(map(len, kept)))
     of_all = len(outer[0]) * local.numel() * prod(shape)
     work.macs = -(-of_all * prod(map(len, maps)) // prod(view.out_shape[2:]))
     return "aten", template.target, arguments
