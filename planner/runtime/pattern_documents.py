@@ -166,11 +166,11 @@ class _Reader:
             shape = _joined([shape for _, shape, _ in inner], part.axis)
             return Join(tuple(patterns), part.axis), shape, depth
         _check(len(inner) == 1, "is of one part")
-        of, shape, _ = inner[0]
+        ((of, held, _),) = inner
         if part.kind == "pad":
             _check(self._padded, "it is not said what fills it")
-            return Pad(of, part.entries), _padded(shape, part.entries), depth
-        takes = self._takes(part, shape)
+            return Pad(of, part.entries), _padded(held, part.entries), depth
+        takes = self._takes(part, held)
         return View(of, part.split, takes, part.order, part.sizes, part.shape), part.shape, depth
 
     def _takes(self, part: PartDocument, shape: Sizes | None) -> tuple[Take, ...]:
