@@ -119,6 +119,7 @@ def load_slices(folder: str | os.PathLike[str]) -> Slices:
     """
     import_torch()
     from planner.runtime.documents import NodeDocument, node_from
+    from planner.runtime.running.sizes import check_sizes
     from planner.runtime.running.slices import OutputForm, Part, Slices, Stretch
 
     place = Path(folder)
@@ -148,7 +149,7 @@ def load_slices(folder: str | os.PathLike[str]) -> Slices:
         for name in stretch.nodes:
             if name not in nodes:
                 raise BadInputError(f"slices {place / _INDEX}: there is no node {name!r}")
-    return Slices(
+    slices = Slices(
         model=index.model,
         inputs={item.name: (item.shape, item.dtype) for item in index.inputs},
         outputs=outputs,
@@ -158,6 +159,11 @@ def load_slices(folder: str | os.PathLike[str]) -> Slices:
         nodes=nodes,
         predicted=_traffic(index),
     )
+    try:
+        check_sizes(slices)
+    except BadInputError as error:
+        raise BadInputError(f"slices {place}: {error}") from error
+    return slices
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:

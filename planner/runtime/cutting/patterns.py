@@ -192,12 +192,23 @@ def _in_two(index: Positions, starts: NDArray[np.int64], whole: Positions | None
 
 
 def _view(index: Positions, size: int, of: Pattern) -> View | None:
-    """Elements of one tensor of this size."""
+    """Elements of one tensor of this size, in one view or in one of another."""
+    found = _one_view(index, size, of)
+    if (found is None or longest_index(found)) and (np.diff(index.reshape(-1)) <= 0).any():
+        lying, place = np.unique(index, return_inverse=True)
+        inner = _one_view(lying, size, of)
+        outer = inner and _one_view(place.reshape(index.shape), lying.size, inner)
+        if outer and (found is None or longest_index(outer) < longest_index(found)):
+            return outer
+    return found
+
+
+def _one_view(index: Positions, size: int, of: Pattern) -> View | None:
     values = index.reshape(-1)
     first = int(values[0])
     factors = _factors(values)
-    found: View | None = None
     divided = _divided(factors, gcd(first, size))
+    found: View | None = None
     for merged in chain(_merged(factors), _merged(divided)):
         view = _fitted(merged, first, size, of, index.shape)
         if view is not None and (found is None or longest_index(view) < longest_index(found)):
