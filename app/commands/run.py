@@ -25,6 +25,7 @@ from planner.domain.plan import Plan
 from planner.errors import BadInputError, PlannerError
 from profiles.built import RUNNABLE
 from profiles.files import one_line, read_document
+from profiles.from_torch.hygiene import import_torch
 from profiles.sandbox import die_with
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ def run(
     plan_file: PlanFile,
     slices: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The folder of `planner slice`; its own files do."),
+        typer.Option(
+            metavar="DIR",
+            help="The folder that `planner slice` wrote: slices.json and the node's own files.",
+        ),
     ] = None,
     node: Annotated[
         str | None,
@@ -298,6 +302,7 @@ class _Process:
         output: Format,
     ) -> None:
         """Run its share; what goes wrong ends the process at once, threads of torch or not."""
+        import_torch()  # or one line that says how to get it
         from planner.meeting import environment
         from planner.run.processes import HOW_TO_START, tell
 
