@@ -33,7 +33,7 @@ from planner.case import Case
 from planner.domain.cluster import Casting, Cluster, Collective, Medium
 from planner.domain.layouts import WAYS
 from planner.domain.request import Request
-from planner.domain.settings import CutAt, Objective, Parallelism
+from planner.domain.settings import CutAt, Objective, Parallelism, Shares
 from planner.strategies.what_if.frontier import Trade
 from planner.strategies.what_if.needed import Resource
 from planner.strategies.what_if.quantities import Quantity
@@ -227,6 +227,18 @@ SETTINGS: tuple[Setting, ...] = (
         "passed on, n - 1 and log2(n) delays. Star: through the group's first node. "
         "Best: the fastest of direct, ring and tree, exchange by exchange.",
         preset=lambda cluster: cluster.collective,
+    ),
+    Setting(
+        "shares",
+        OneOf(get_args(Shares)),
+        default="either",
+        option="In which ratio unlike nodes share out a layer: by-time, equal, or either of them, "
+        "whichever is faster.",
+        panel=COST,
+        label="Shares",
+        help="Of unlike nodes. By time: as long as each takes for the layer. Equal: what a fast "
+        "node would send beside its own part is less. Either: the faster plan of both.",
+        words="{} shares",
     ),
     Setting(
         "message_bits",

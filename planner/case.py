@@ -15,7 +15,7 @@ from planner.accuracy.interface import LossModel
 from planner.cost.handover import Crossings, Handovers, Laid, Member, Transfers, positions_of
 from planner.cost.layouts import GroupLayouts
 from planner.cost.ownership import FeatureShares, feature_shares
-from planner.cost.shares import share_ratio
+from planner.cost.shares import share_ratios
 from planner.cost.stage import StageCosts
 from planner.cost.table import DEFAULT_LEVELS, CostTable, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
@@ -24,7 +24,7 @@ from planner.domain.layouts import Layout
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import LayerOwners
 from planner.domain.plan import ModelReference
-from planner.domain.settings import DEFAULT_SETTINGS, CostSettings
+from planner.domain.settings import DEFAULT_SETTINGS, CostSettings, Shares
 from planner.structure import allocation_units
 
 T = TypeVar("T")
@@ -106,8 +106,21 @@ class Case:
         """The same model on nodes of other figures that share out layers as here."""
         other = self.on(cluster)
         for names in groups:
-            other._made["ratio", names] = self.shares(names).ratio
+            other._made["ratio", names] = self.shares(names).ratios
         return other
+
+    def sharing(self, shares: Shares) -> Case:
+        """The same case where layers are shared out so; itself, where they are already."""
+        if shares == self.settings.shares:
+            return self
+
+        def make() -> Case:
+            settings = self.settings.model_copy(update={"shares": shares})
+            other = replace(self, settings=settings)
+            other.take_over(self)
+            return other
+
+        return self.once(("case", shares), make)
 
     # The group: which nodes, in which order, on which medium.
 
@@ -155,11 +168,13 @@ class Case:
 
     def shares(self, names: tuple[str, ...]) -> FeatureShares:
         """Ownership of features on a group of nodes."""
-        ratio = self.once(
+        ratios = self.once(
             ("ratio", names),
-            lambda: share_ratio(self.profile, self.cluster.only(names).nodes),
+            lambda: share_ratios(
+                self.profile, self.cluster.only(names).nodes, self.settings.shares
+            ),
         )
-        return self.once(("shares", ratio), lambda: feature_shares(self.profile, ratio))
+        return self.once(("shares", ratios), lambda: feature_shares(self.profile, ratios))
 
     def owners(self, names: tuple[str, ...]) -> LayerOwners:
         """The owner of every feature that each layer reads and makes on a group of nodes."""
@@ -176,7 +191,7 @@ class Case:
     def layouts(self, names: tuple[str, ...]) -> GroupLayouts:
         """How tensors can lie on a group of nodes."""
         shares = self.shares(names)
-        return self.once(("layouts", shares.ratio), lambda: GroupLayouts(self.profile, shares))
+        return self.once(("layouts", shares.ratios), lambda: GroupLayouts(self.profile, shares))
 
     # Costs of layers on a group.
 

@@ -50,6 +50,30 @@ def tensors_across(profile: ModelProfile, *, with_inputs: bool = True) -> list[l
     return across
 
 
+def sharing_out(profile: ModelProfile) -> list[int]:
+    """Tell which layers share out features together, by the first of them, for every layer.
+
+    Where a layer reads features that others shared out (an activation, the sum of a residual),
+    owners that differ would move them.
+    """
+    leader = list(range(len(profile.layers)))
+
+    def first(row: int) -> int:
+        while leader[row] != row:
+            row = leader[row]
+        return row
+
+    of_tensor: dict[str, int] = {}
+    for row, layer in enumerate(profile.layers):
+        flow = layer.flow
+        follows = [] if flow.mixes or flow.gathers or flow.reduces else layer.inputs
+        tied = [row, *(first(of_tensor[name]) for name in follows if name in of_tensor)]
+        for other in tied:
+            leader[other] = min(tied)
+        of_tensor[layer.name] = row
+    return [first(row) for row in range(len(leader))]
+
+
 def allocation_units(profile: ModelProfile) -> list[range]:
     """Layers that stay together when layers are allocated to nodes.
 

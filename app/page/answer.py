@@ -83,6 +83,11 @@ class Answer:
         """The best plan, as ``planner plan`` finds it."""
         return optimise(self.case, self.request)
 
+    @property
+    def planned(self) -> Case:
+        """The case as its plan shares out layers."""
+        return self.case.sharing(self.plan.settings.shares)
+
     @cached_property
     def binding(self) -> tuple[Binding, ...]:
         """What binds, as ``planner plan --what-binds`` says it."""

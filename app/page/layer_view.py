@@ -82,7 +82,7 @@ class StageView:
 
 def plan_stages(answer: Answer) -> tuple[StageView, ...]:
     """The answer's plan, stage by stage, without layers that neither compute nor exchange."""
-    return tuple(_stages(answer.case, answer.plan))
+    return tuple(_stages(answer.planned, answer.plan))
 
 
 def uniform_stage(answer: Answer, sparsity: float) -> StageView:
@@ -235,9 +235,9 @@ def timeline(answer: Answer) -> tuple[Span, ...]:
 def _spans(answer: Answer) -> Iterator[Span]:
     stages = plan_stages(answer)
     overlap = answer.case.settings.overlap
-    first = float(answer.case.ends(stages[0].nodes)[0].seconds)
-    last = float(answer.case.ends(stages[-1].nodes)[1].seconds)
-    times = [_by_layer(found) for found in cost_stages(answer.case, answer.plan.stages).stages]
+    first = float(answer.planned.ends(stages[0].nodes)[0].seconds)
+    last = float(answer.planned.ends(stages[-1].nodes)[1].seconds)
+    times = [_by_layer(found) for found in cost_stages(answer.planned, answer.plan.stages).stages]
     now = 0.0
     if first:
         yield from _all(stages[0].nodes, 1, "handed over", "the input", now, now + first)

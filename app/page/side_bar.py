@@ -215,6 +215,7 @@ def cluster_section() -> None:
     draw_control("medium", left, format_func=lambda name: name.replace("_", " "))
     draw_control("casting", right)
     draw_control("collective")
+    draw_control("shares")
 
 
 def cluster_changed() -> None:

@@ -161,7 +161,7 @@ class Crossings:
             "whole" if len(laid.positions) == 1 else lies for laid in (one, other)
         ]
         return one.layouts.once(
-            ("crossing", other.layouts.shares.ratio, self._handovers.size_on_wire, name, lies),
+            ("crossing", other.layouts.shares.ratios, self._handovers.size_on_wire, name, lies),
             lambda: self._handovers.crossing_of(one, other, name, *sides),
         )
 
@@ -335,7 +335,7 @@ class Handovers:
         moved : int array, shape (C, s, r)
         cut : int array, shape (U - 1,)
         """
-        sizes = len(has.ratio), len(needs.ratio)
+        sizes = has.nodes, needs.nodes
         moves: list[NDArray[np.int64]] = []
         numbers: dict[tuple[int, int, int], int] = {}
         number_of = np.zeros(len(self._tensors), dtype=np.int64)

@@ -115,7 +115,7 @@ class GroupLayouts:
     def __init__(self, profile: ModelProfile, shares: FeatureShares) -> None:
         self.profile = profile
         self.shares = shares
-        self.nodes = len(shares.ratio)
+        self.nodes = shares.nodes
         self._bytes = tensor_bytes(profile)
         self._counts = {
             "positions": {spec.name: spec.positions for spec in profile.inputs},
@@ -151,7 +151,7 @@ class GroupLayouts:
     def mask(self, count: int) -> Mask:
         """Which of so many positions each node holds, shape (n, P)."""
         if count not in self._masks:
-            shares = shares_by_speed(count, self.shares.ratio)
+            shares = shares_by_speed(count, self.shares.ratios.whole)
             self._masks[count] = shares_of_positions(shares)
         return self._masks[count]
 

@@ -118,7 +118,7 @@ def reserved_bytes(
     readers : list of lists of int
         Rows of layers that share one transmission (`planner.cost.sharing.sharing_readers`).
     """
-    reserved = np.zeros((len(shares.kind), len(shares.ratio)), dtype=np.int64)
+    reserved = np.zeros((len(shares.kind), shares.nodes), dtype=np.int64)
     for rows in readers:
         owned = shares.owned[rows[0]]
         received = (owned.sum() - owned) * (shares.outputs[rows].max(axis=0) > 0)

@@ -19,7 +19,7 @@ from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import (
     REPLICATED,
     Owners,
-    Ratio,
+    Ratios,
     count_moves,
     count_owned,
     held_by,
@@ -76,8 +76,8 @@ class FeatureShares:
         A layer of each kind.
     kinds : KindShares
         Counts of each kind.
-    ratio : tuple of int
-        Speeds of the nodes to each other.
+    ratios : Ratios
+        In which the nodes share out features and positions.
     owners : dict of str to int array
         The node that holds each feature of every tensor, or ``REPLICATED``. Equal arrays are one.
     needed : list of tuples, one per layer
@@ -88,9 +88,14 @@ class FeatureShares:
     kind: NDArray[np.int64]
     first: NDArray[np.int64]
     kinds: KindShares
-    ratio: Ratio
+    ratios: Ratios
     owners: dict[str, Owners] = field(repr=False)
     needed: list[tuple[Owners | None, ...]] = field(repr=False)
+
+    @property
+    def nodes(self) -> int:
+        """How many share."""
+        return len(self.ratios.whole)
 
     @cached_property
     def owned(self) -> NDArray[np.int64]:
@@ -121,17 +126,18 @@ _NUMBERS = attrgetter(
 """All that a layer's cost follows from, but for its inputs and its measured times."""
 
 
-def feature_shares(profile: ModelProfile, speeds: Iterable[float]) -> FeatureShares:
+def feature_shares(profile: ModelProfile, speeds: Iterable[float] | Ratios) -> FeatureShares:
     """Follow ownership through the graph for a group of nodes with the given speeds.
 
     Parameters
     ----------
     profile : ModelProfile
-    speeds : iterable of float, n of them
+    speeds : iterable of float, n of them, or Ratios
         MACs per second of each node, or their ratio: only that matters, and exactly
         (`planner.domain.owners.speed_ratio`).
     """
-    ratio = speed_ratio(speeds)
+    ratios = speeds if isinstance(speeds, Ratios) else Ratios(speed_ratio(speeds))
+    nodes = len(ratios.whole)
     known: dict[bytes, Owners] = {}
 
     def once(owners: Owners) -> Owners:
@@ -148,13 +154,14 @@ def feature_shares(profile: ModelProfile, speeds: Iterable[float]) -> FeatureSha
         sources = [owners[name] for name in layer.inputs]
         source_bytes = [sizes[name] for name in layer.inputs]
         read = tuple((id(source), size) for source, size in zip(sources, source_bytes, strict=True))
-        key = (_NUMBERS(layer), tuple(layer.measured_s.items()), read)
+        ratio = ratios.of(index)
+        key = (_NUMBERS(layer), tuple(layer.measured_s.items()), read, ratio)
         number = numbers.setdefault(key, len(numbers))
         if number == len(made):
             output, needed = layer.flow.follow(layer, sources, ratio)
             made.append(once(output))
             needs.append(tuple(needed))
-            counts.append(_counts(layer, sources, source_bytes, output, needed, len(ratio)))
+            counts.append(_counts(layer, sources, source_bytes, output, needed, nodes))
             first.append(index)
         kind.append(number)
         owners[layer.name] = made[number]
@@ -162,7 +169,7 @@ def feature_shares(profile: ModelProfile, speeds: Iterable[float]) -> FeatureSha
         kind=np.array(kind, dtype=np.int64),
         first=np.array(first, dtype=np.int64),
         kinds=KindShares(*(np.array(column) for column in zip(*counts, strict=True))),
-        ratio=ratio,
+        ratios=ratios,
         owners=owners,
         needed=[needs[number] for number in kind],
     )

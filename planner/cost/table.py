@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from planner.cost.layers import LayerCosts, layer_costs
 from planner.cost.ownership import FeatureShares, feature_shares
-from planner.cost.shares import share_ratio
+from planner.cost.shares import share_ratios
 from planner.cost.sharing import shared_decisions, sharing_readers
 from planner.cost.sparsity import FeatureCounts, comm_sparsity, kept_features
 from planner.cost.work import any_measured, column
@@ -83,7 +83,7 @@ class CostTable(LayerCosts[np.int64]):
 
 def group_shares(profile: ModelProfile, group: Cluster) -> FeatureShares:
     """Find the ownership on the nodes of a group."""
-    return feature_shares(profile, share_ratio(profile, group.nodes))
+    return feature_shares(profile, share_ratios(profile, group.nodes))
 
 
 def cost_table(

@@ -123,12 +123,14 @@ def work_s(
     seconds = np.zeros(macs.shape)
     for index, node in enumerate(nodes):
         rates = np.array([node.macs_per_s if kind is None else node.rate(kind) for kind in kinds])
+        starting_s = np.array([0.0 if kind is None else node.overhead_s(kind) for kind in kinds])
         mine = macs[..., index]
         arithmetic = mine / rates
         if node.memory_bytes_per_s is not None:
             memory = touched[..., index] / node.memory_bytes_per_s
             arithmetic = np.where((mine > 0) | moves, np.maximum(arithmetic, memory), 0.0)
-        seconds[..., index] = arithmetic + np.where(mine > 0, node.layer_overhead_s, 0.0)
+        runs = (mine > 0) | (moves & (share[..., index] > 0))
+        seconds[..., index] = arithmetic + np.where(runs, starting_s, 0.0)
         _override_measured(layers, node, macs, share, seconds, index)
     return seconds
 
@@ -142,7 +144,9 @@ def takes_time(layer: LayerProfile, nodes: Sequence[Node]) -> bool:
 
 def moves_bytes(nodes: Sequence[Node]) -> bool:
     """Whether layers without MACs take any of these nodes time."""
-    return any(node.memory_bytes_per_s is not None for node in nodes)
+    return any(
+        node.memory_bytes_per_s is not None or node.overhead_s("element-wise") for node in nodes
+    )
 
 
 def any_measured(profile: ModelProfile, nodes: tuple[Node, ...]) -> bool:

@@ -39,7 +39,14 @@ class Node(Frozen):
     memory_bytes_per_s: PositiveFloat | None = Field(
         default=None, description="memory bandwidth, for the roofline; null: not counted"
     )
-    layer_overhead_s: NonNegativeFloat = 0.0
+    layer_overhead_s: NonNegativeFloat = Field(
+        default=0.0, description="of every layer with MACs, beside its MACs and bytes"
+    )
+    layer_overhead_s_by_kind: dict[OperatorKind, NonNegativeFloat] = Field(
+        default_factory=dict,
+        description="of some kinds of operators, element-wise ones among them; else "
+        "layer_overhead_s, and nothing of layers without MACs",
+    )
     interface_bytes_per_s: PositiveFloat | None = Field(
         default=None, description="B of its own interface; null: that of its fastest link"
     )
@@ -65,6 +72,11 @@ class Node(Frozen):
         """C of a kind of operators, in MACs per second."""
         return self.macs_per_s_by_kind.get(kind, self.macs_per_s)
 
+    def overhead_s(self, kind: OperatorKind) -> float:
+        """Seconds of an operator of a kind that do not shrink with its share."""
+        common = 0.0 if kind == "element-wise" else self.layer_overhead_s
+        return self.layer_overhead_s_by_kind.get(kind, common)
+
     def at_speed(self, macs_per_s: float) -> Node:
         """The same node with another C; all kinds of operators change alike."""
         factor = macs_per_s / self.macs_per_s
@@ -87,7 +99,11 @@ class PairLink(Link):
     between: tuple[Name, Name]
 
 
-_OF_KINDS = "macs_per_s_by_kind"
+BY_KIND = {
+    "macs_per_s_by_kind": "macs_per_s",
+    "layer_overhead_s_by_kind": "layer_overhead_s",
+}
+"""Fields of a node by kind of operator, and the one that holds for all other kinds."""
 
 
 class Figure(Frozen):
@@ -107,16 +123,17 @@ class Figure(Frozen):
 
         The owner, a node or a kind of node, is empty where the figure is all nodes'.
         """
-        head, found, kind = self.key.rpartition(f"{_OF_KINDS}.")
-        if found:
-            return head.rstrip("."), _OF_KINDS, kind
+        for by_kind in BY_KIND:
+            head, found, kind = self.key.rpartition(f"{by_kind}.")
+            if found:
+                return head.rstrip("."), by_kind, kind
         owner, _, field = self.key.rpartition(".")
         return owner, field, ""
 
     def is_of(self, fields: Collection[str]) -> bool:
-        """Whether it is one of some fields; the rates of kinds of operators follow C."""
+        """Whether it is one of some fields; those of kinds of operators follow the common one."""
         _, field, _ = self.named
-        return field in fields or (field == _OF_KINDS and "macs_per_s" in fields)
+        return field in fields or BY_KIND.get(field) in fields
 
 
 class Cluster(Frozen):

@@ -24,6 +24,26 @@ Ratio = tuple[int, ...]
 """Speeds of nodes as whole numbers without a common divisor."""
 
 
+@dataclass(frozen=True)
+class Ratios:
+    """In which ratio nodes share out a model.
+
+    Attributes
+    ----------
+    whole : Ratio
+        Of positions and samples, and of features where nothing else is said.
+    by_layer : tuple of Ratio
+        Of the features that each layer shares out; empty where all are as the whole.
+    """
+
+    whole: Ratio
+    by_layer: tuple[Ratio, ...] = ()
+
+    def of(self, row: int) -> Ratio:
+        """Of the features of a layer."""
+        return self.by_layer[row] if self.by_layer else self.whole
+
+
 @dataclass(frozen=True, eq=False)
 class LayerOwners:
     """Owners of what each of L layers reads and makes on one group; equal to itself alone.

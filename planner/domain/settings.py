@@ -13,6 +13,7 @@ from planner.domain.cluster import Casting, Collective, Medium
 Parallelism = Literal["within-layer", "pipeline", "hybrid"]
 Objective = Literal["latency", "throughput"]
 CutAt = Literal["layers", "blocks"]
+Shares = Literal["either", "by-time", "equal"]
 
 DEFAULT_MAX_ACCURACY_DROP = 0.5  # points; without a limit the best plan cuts all communication
 DEFAULT_MAX_ENERGY_LOSS = 0.1  # share of the weights' L1 mass; our choice, as the one above
@@ -25,6 +26,11 @@ class CostSettings(Frozen):
     casting: Casting | None = None
     medium: Medium | None = None
     collective: Collective | None = None
+    shares: Shares = Field(
+        default="either",
+        description="ratio in which unlike nodes share out a layer; either: costed by-time, and "
+        "the best plan is looked for in both",
+    )
     message_bits: float | None = Field(
         default=None,
         ge=0.001,

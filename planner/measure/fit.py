@@ -20,7 +20,7 @@ from scipy.optimize import least_squares
 from scipy.stats import t as student
 
 from planner.cost import work
-from planner.domain.cluster import Figure, Node, OperatorKind
+from planner.domain.cluster import BY_KIND, Figure, Node, OperatorKind
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
@@ -134,19 +134,19 @@ class _Unknowns:
 
     def node(self, logs: Floats) -> Node:
         values = dict(zip(self.keys, map(float, np.exp(np.clip(logs, -60, 60))), strict=True))
-        by_kind = {str(kind): rate for kind, rate in self.fixed.macs_per_s_by_kind.items()}
+        by_kind = {field: dict(getattr(self.fixed, field)) for field in BY_KIND}
         update: dict[str, object] = {}
         for key, value in values.items():
             name, _, kind = key.partition(".")
             if kind:
-                by_kind[kind] = value
+                by_kind[name][kind] = value
             else:
                 update[name] = value
-        return self.fixed.model_copy(update={**update, "macs_per_s_by_kind": by_kind})
+        return self.fixed.model_copy(update={**update, **by_kind})
 
     @cached_property
     def is_rate(self) -> NDArray[np.bool_]:
-        return np.array([key != "layer_overhead_s" for key in self.keys])
+        return np.array([not key.startswith("layer_overhead_s") for key in self.keys])
 
     def solve(
         self, logs: Floats, residuals: Callable[[Node], Floats], loss: Literal["linear", "soft_l1"]
@@ -207,6 +207,7 @@ def fit_samples(
             *(f"macs_per_s_by_kind.{kind}" for kind in kinds),
             "memory_bytes_per_s",
             "layer_overhead_s",
+            "layer_overhead_s_by_kind.element-wise",
         ),
         Node(name=name, macs_per_s=1.0, memory_bytes_per_s=1.0),
     )
@@ -285,7 +286,7 @@ def _start(kinds: Sequence[str], samples: Sequence[Sample]) -> Floats:
     ]
     memory = better([s.touched_bytes / s.seconds for s in samples if not s.macs])
     least = max(min(sample.seconds for sample in samples), _LEAST_OVERHEAD_S)
-    return np.array([math.log(one) for one in (*rates, memory, least / 2)])
+    return np.array([math.log(one) for one in (*rates, memory, least / 2, least / 2)])
 
 
 def _log_ratio(predicted: Floats, measured: Floats) -> Floats:

@@ -229,5 +229,8 @@ def _joined(shapes: Sequence[Sizes | None], axis: int) -> Sizes:
 def _padded(shape: Sizes | None, entries: tuple[tuple[int, int], ...]) -> Sizes:
     _check(shape is not None and len(shape) == len(entries), "is along every dimension")
     assert shape is not None
-    _check(all(0 <= n <= _LARGEST for pair in entries for n in pair), "has a number of entries that none is")
+    _check(
+        all(0 <= n <= _LARGEST for pair in entries for n in pair),
+        "has a number of entries that none is",
+    )
     return tuple(size + sum(pair) for size, pair in zip(shape, entries, strict=True))

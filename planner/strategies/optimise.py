@@ -41,6 +41,8 @@ TRAINED = "optimal-trained"
 _SAME = 1e-9  # relative difference below which two objectives count as equal
 # Of a time limit for the plan itself; the rest is for what it is weighed against.
 _FIRST_SHARE = 0.7
+# Of a time limit, for shares by time where equal ones have one: seldom is the best among these.
+_BY_TIME_PARTS = 3.0
 # Of a time limit, for the best plan that gathers features alone.
 _GATHERING_SHARE = 0.1
 
@@ -82,7 +84,7 @@ def optimise(case: Case, request: Request) -> Plan:
         if smaller is None or objective_s(smaller) > objective_s(plan) * (1 + _SAME):
             break
         plan = smaller.model_copy(update={"certificate": plan.certificate})
-    plan = with_interval(case, plan)
+    plan = with_interval(case.sharing(plan.settings.shares), plan)
     if not request.alternatives:
         return plan
     return plan.model_copy(
@@ -137,10 +139,11 @@ def _find_plan(
 ) -> tuple[Plan | None, Result]:
     plans: list[tuple[StagePlan, ...]] = []
     results: list[Result] = []
-    for done, groups in enumerate(families):
-        stages, result = _solve_on(
-            case, request, groups, deadline.share(1.0 / (len(families) - done))
-        )
+    tried = [(one, groups) for one in sharings(case, request) for groups in families]
+    parts = [_BY_TIME_PARTS if one is case else 1.0 for one, _ in tried]
+    for done, (one, groups) in enumerate(tried):
+        part = deadline.share(parts[done] / sum(parts[done:]))
+        stages, result = _solve_on(one, request, groups, part)
         plans.append(stages)
         results.append(result)
     costs_s = [float("inf") if r.objective_s is None else r.objective_s for r in results]
@@ -151,7 +154,7 @@ def _find_plan(
         return None, undecided or result
     certificate = _certificate_of_all(results, best)
     result = result.model_copy(update={"certificate": certificate})
-    plan = cost_plan(case, plans[best], _name_shape(plans[best]))
+    plan = cost_plan(tried[best][0], plans[best], _name_shape(plans[best]))
     bound = certificate.bound
     if bound is not None and request.objective == "throughput":
         bound = 1.0 / bound if bound > 0 else None
@@ -165,6 +168,23 @@ def _find_plan(
     )
     _check(plan, result)
     return plan, result
+
+
+def sharings(case: Case, request: Request) -> list[Case]:
+    """The ratios of shares to search: by time, and equal ones where these are others.
+
+    What is shared out by time can be slower: a fast node sends and receives the more the more it
+    computes, and a layer then ends when the messages of that node do.
+    """
+    if case.settings.shares != "either" or request.parallelism == "pipeline":
+        return [case]
+    speeds = {
+        (node.macs_per_s, node.memory_bytes_per_s, str(node.macs_per_s_by_kind))
+        for node in case.cluster.nodes
+    }
+    if request.max_nodes == 1 or len(speeds) == 1:
+        return [case]
+    return [case, case.sharing("equal")]
 
 
 def _solve_on(
@@ -278,6 +298,8 @@ def _describe_scope(case: Case, request: Request, families: tuple[Groups, ...]) 
             inside += "; layers without MACs run where their input lies"
         if any(case.known(("simplified", family.scope)) for family in families):
             inside += "; where many tensors are alive, these lie in fewer layouts"
+    if len(sharings(case, request)) > 1:
+        inside += "; shared out by time or equally"
     return f"{what}; {used} of {groups}; on groups of two or more {inside}"
 
 

@@ -75,7 +75,7 @@ def _at(cluster: Cluster, figure: Figure, end: float) -> Cluster | None:
 
 def _value(node: Node, field: str, kind: str) -> float | None:
     if kind:
-        return {str(k): rate for k, rate in node.macs_per_s_by_kind.items()}.get(kind)
+        return dict(getattr(node, field)).get(kind)
     value = getattr(node, field, None) if field in Node.model_fields else None
     return float(value) if isinstance(value, int | float) else None
 
@@ -84,6 +84,6 @@ def _scaled(node: Node, field: str, kind: str, factor: float) -> Node:
     if _value(node, field, kind) is None:
         return node
     if kind:
-        rates = {k: r * (factor if k == kind else 1.0) for k, r in node.macs_per_s_by_kind.items()}
-        return node.model_copy(update={"macs_per_s_by_kind": rates})
+        values = {k: v * (factor if k == kind else 1.0) for k, v in getattr(node, field).items()}
+        return node.model_copy(update={field: values})
     return node.model_copy(update={field: getattr(node, field) * factor})

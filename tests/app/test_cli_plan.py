@@ -12,8 +12,9 @@ import pytest
 from planner.case import Case
 from planner.domain.plan import Plan
 from planner.strategies.costed import predict
-from profiles.catalog import load_model
+from profiles.catalog import load_cluster, load_model
 from tests.app.command import one_line, planner
+from tests.planner.builders import with_nodes
 
 # Gathering features alone, at half a point. The optimum of both is a hybrid: [3, 1] nodes and
 # [3, 5] nodes.
@@ -163,9 +164,14 @@ def test_a_throughput_that_no_plan_reaches_is_named_and_the_best_is_enough() -> 
     assert planner(*asked, f"{most * 1.01:.10g}").code == 3
 
 
-def test_what_binds_names_the_delay_where_the_delay_binds() -> None:
+def test_what_binds_names_the_delay_where_the_delay_binds(tmp_path: Path) -> None:
+    bare = {"memory_bytes_per_s": None, "layer_overhead_s": 0.0, "macs_per_s": 12e9}
+    group = with_nodes(load_cluster("arm-wireless"), **bare)
+    link = group.link.model_copy(update={"latency_s": 0.002})
+    file = tmp_path / "cluster.json"
+    file.write_text(group.model_copy(update={"link": link}).model_dump_json())
     words = ("--ways", "features", "--sparsity", "1", "--collective", "in-series")
-    done = planner("plan", "gpt2", "--cluster", "arm-wireless", "--what-binds", *words)
+    done = planner("plan", "gpt2", "--cluster", str(file), "--what-binds", *words)
     assert done.code == 0
     delay = done.out.index("Half the delay of every message saves 75 ms.")
     link = done.out.index(

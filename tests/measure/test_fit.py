@@ -25,6 +25,7 @@ TRUE = Node(
     },
     memory_bytes_per_s=8e9,
     layer_overhead_s=2e-5,
+    layer_overhead_s_by_kind={"element-wise": 7e-6},
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from fractions import Fraction
 from typing import Any
 
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from planner.case import Case
 from planner.cost.sparsity import comm_sparsity, kept_features, to_each_other
 from planner.cost.table import cost_table, group_shares
-from planner.domain.cluster import Cluster
+from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import shares_by_speed
 from planner.domain.settings import CostSettings
+from planner.strategies.baselines import single_node
+from profiles.catalog import load_model
 from tests.planner.builders import Net, chain, cluster, with_nodes
 from tests.planner.generators import SPARSITIES, chains, clusters, networks
 
@@ -379,3 +382,21 @@ def test_equal_nodes_are_equal_within_one(profile: ModelProfile, group: Cluster)
     for row, layer in enumerate(profile.layers):
         if layer.feature_flow == "mixing":
             assert np.ptp(shares.outputs[row]) <= layer.granularity
+
+
+def test_a_time_per_operator_of_a_kind_is_paid_by_that_kind_alone() -> None:
+    """Layers without MACs have one only where it is given; views never."""
+    profile = load_model("mobilenetv2-224")
+    node = Node(name="one", macs_per_s=1e10)
+    group = Cluster(name="one", nodes=(node,), link=Link(bandwidth_bytes_per_s=1e6))
+
+    def seconds(**overheads: float) -> float:
+        field = {"layer_overhead_s_by_kind": {k.replace("_", "-"): v for k, v in overheads.items()}}
+        return single_node(Case(profile, with_nodes(group, **field))).predicted.latency_s
+
+    kinds = Counter(layer.kind for layer in profile.layers)
+    assert kinds["element-wise"] > 30 and kinds["depthwise"] == 17 and kinds[None] > 50
+    bare = seconds()
+    assert seconds(element_wise=1e-3) == pytest.approx(bare + 1e-3 * kinds["element-wise"])
+    assert seconds(depthwise=1e-3) == pytest.approx(bare + 1e-3 * 17)
+    assert seconds(attention=1e-3) == bare

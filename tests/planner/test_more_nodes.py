@@ -27,7 +27,7 @@ def test_one_node_more_never_worsens_a_plan(seed: int, objective: Objective) -> 
     ring = with_nodes(ring, memory_bytes=profile.totals.param_bytes)
     request = Request(5, objective=objective, limits=Limits(max_accuracy_drop=1.0))
     before = float("inf")
-    for count in range(6, 17):
+    for count in (6, 7, 8, 11, 16):
         case = Case(profile, ring.first(count), loss_model=linear_loss(profile), levels=LEVELS)
         plan, result = find_plan(case, request)
         assert plan is not None and result.certificate.status == "optimal"

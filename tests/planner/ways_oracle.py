@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from planner.cost.shares import share_ratio
+from planner.cost.shares import share_ratios
 from planner.domain.cluster import Cluster, Node
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
@@ -177,7 +177,8 @@ class GroupOracle:
         self.count = len(names)
         self._wires = Wires(cluster, settings, names)
         # in which ratio is a rule of its own (tests/planner/test_share_ratio.py)
-        self.speeds = [Fraction(part) for part in share_ratio(profile, self.nodes)]
+        ratios = share_ratios(profile, self.nodes, settings.shares)
+        self.speeds = [Fraction(part) for part in ratios.whole]
         self.bytes: dict[str, int] = {spec.name: spec.bytes for spec in profile.inputs}
         self.shape = {
             spec.name: (spec.features, max(spec.positions, 1), max(spec.samples, 1))
@@ -193,7 +194,8 @@ class GroupOracle:
                 *(max(geometry.count, 1) if geometry else 1 for geometry in axes),
             )  # type: ignore[assignment]
             self.bytes[layer.name] = layer.output_bytes
-            output, needed = self._follow(layer)
+            by_layer = [Fraction(part) for part in ratios.of(row)]
+            output, needed = self._follow(layer, by_layer)
             self.owners[layer.name] = output
             self.needed.append(needed)
             self.last[layer.name] = row
@@ -203,16 +205,16 @@ class GroupOracle:
 
     # Who holds what.
 
-    def _follow(self, layer: LayerProfile) -> tuple[list[int], list[list[int] | None]]:
+    def _follow(
+        self, layer: LayerProfile, speeds: list[Fraction]
+    ) -> tuple[list[int], list[list[int] | None]]:
         """Owners of the output's features, and those that each input needs."""
         sources = [self.owners[name] for name in layer.inputs]
         stay: list[list[int] | None] = [None] * len(sources)
         whole = all(set(source) == {ALL} for source in sources)
         if layer.feature_flow == "mixing":
             run = layer.out_features // layer.segments
-            one = [
-                j for j, k in enumerate(cut(run, self.speeds, layer.granularity)) for _ in [0] * k
-            ]
+            one = [j for j, k in enumerate(cut(run, speeds, layer.granularity)) for _ in [0] * k]
             return one * layer.segments, stay
         if layer.feature_flow == "concat":
             return list(itertools.chain(*sources)), stay
@@ -230,9 +232,7 @@ class GroupOracle:
             runs = [sources[0][g * size : (g + 1) * size] for g in range(layer.groups)]
             of_group = [run[0] for run in runs]
             if any(len(set(run)) > 1 for run in runs) or of_group[0] == ALL:
-                of_group = [
-                    j for j, k in enumerate(cut(layer.groups, self.speeds)) for _ in [0] * k
-                ]
+                of_group = [j for j, k in enumerate(cut(layer.groups, speeds)) for _ in [0] * k]
             wide = layer.out_features // layer.groups
             need = [
                 [g for g in of_group for _ in range(len(source) // layer.groups)]

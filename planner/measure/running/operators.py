@@ -8,6 +8,7 @@ in a model.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import io
 import time
@@ -201,12 +202,24 @@ def module_runnable(
 ) -> Runnable:
     """A torch module on inputs of these shapes: random numbers, or zeros where they are whole.
 
-    A module on the meta device gets memory, and weights that keep numbers in a normal range:
-    others, such as denormal ones, would slow it down.
+    As runtimes have it: without batch norms, which they fold into the convolution before. What it
+    computes does not matter, so that these are left out of a copy. That, and a module on the meta
+    device, gets weights that keep numbers in a normal range: others, such as denormal ones, would
+    slow it down.
     """
     torch = _module("torch")
+    norms = torch.nn.modules.batchnorm._BatchNorm
+    folds = any(isinstance(part, norms) for part in module.modules())
     if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
         module = module.to_empty(device="cpu")
+        _fill(torch, module)
+    elif folds:
+        module = copy.deepcopy(module)
+    if folds:
+        for part in list(module.modules()):
+            for name, child in list(part.named_children()):
+                if isinstance(child, norms):
+                    setattr(part, name, torch.nn.Identity())
         _fill(torch, module)
     module.eval()
     inputs = []
@@ -220,7 +233,7 @@ def module_runnable(
 def _fill(torch: Any, module: Any) -> None:
     for parameter in module.parameters():
         if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=0.02)
+            torch.nn.init.kaiming_normal_(parameter)
         else:
             torch.nn.init.constant_(parameter, 0.5)
     for buffer in module.buffers():

@@ -31,10 +31,10 @@ class Holdings:
     def __init__(
         self, profile: ModelProfile, shares: FeatureShares, tensors: Mapping[str, TracedTensor]
     ) -> None:
-        self.nodes = len(shares.ratio)
+        self.nodes = shares.nodes
         self.owners = shares.owners
         self.tensors = tensors
-        self._ratio = shares.ratio
+        self._ratio = shares.ratios.whole
         self._counts: dict[tuple[str, Layout], int] = {}
         for spec in profile.inputs:
             self._counts[spec.name, "positions"] = spec.positions

@@ -21,7 +21,7 @@ from planner.solve.solver import solve
 from planner.solve.stages.fixed_stages import price_limits
 from planner.strategies.family import name_kinds
 from planner.strategies.groups import Groups, all_groups
-from planner.strategies.optimise import find_plan, objective_s
+from planner.strategies.optimise import find_plan, objective_s, sharings
 from planner.strategies.problem_of import costs_of, problem_of
 
 _NEGLIGIBLE = 1e-6  # of the objective
@@ -60,8 +60,9 @@ def what_binds(case: Case, request: Request, watch: Watch = lambda: None) -> tup
     best, _ = find_plan(case, request, deadline, families)
     if best is None:
         raise _stopped(request)
-    for groups in families:
-        search = _RelaxedLimits(case, request, groups, objective_s(best), deadline, watch)
+    tried = [(one, groups) for one in sharings(case, request) for groups in families]
+    for one, groups in tried:
+        search = _RelaxedLimits(one, request, groups, objective_s(best), deadline, watch)
         limits += [*search.memory(), *search.loss(), *search.times()]
     limits.sort(key=lambda found: -found.gain_s)
     unique = {found.name: found for found in reversed(limits)}  # of equal names the best

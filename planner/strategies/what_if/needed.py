@@ -272,7 +272,7 @@ class _Search:
             return False
         case, _ = at_value(self.case, self.request, self.of, _too_little(self.target_s))
         rate = self.request.limits.min_throughput_per_s
-        predicted = predict(case, plan.stages)
+        predicted = predict(case.sharing(plan.settings.shares), plan.stages)
         return not exceeds(predicted.latency_s, self.target_s) and (
             rate is None or not exceeds(rate, predicted.throughput_per_s)
         )
