@@ -24,6 +24,7 @@ _IN_PLACE = {
     aten.add.Tensor: aten.add_.Tensor,
     aten.mul.Tensor: aten.mul_.Tensor,
 }
+_EITHER = frozenset({aten.add.Tensor, aten.mul.Tensor})  # the arguments may change places
 # What these make is theirs: a tensor of its own, of which nothing else is a view.
 _FRESH = frozenset(
     {
@@ -72,17 +73,24 @@ def graph_of(segment: Compute, forms: dict[str, Form]) -> fx.GraphModule:
 def in_place(module: fx.GraphModule) -> None:
     """Let operators write over what they alone read."""
     for node in module.graph.nodes:
-        source = node.args[0] if node.args else None
-        if node.target not in _IN_PLACE or not isinstance(source, fx.Node):
+        if node.target not in _IN_PLACE:
             continue
-        if source.target not in _FRESH or set(source.users) != {node}:
-            continue
-        if node.args[1:2] == (source,):
-            continue
-        before, after = value_of(source), value_of(node)
-        if before.shape == after.shape and before.dtype == after.dtype:
+        if _writable(node, node.args[0]):
+            node.target = _IN_PLACE[node.target]
+        elif node.target in _EITHER and not node.kwargs and _writable(node, node.args[1]):
+            node.args = (node.args[1], node.args[0])
             node.target = _IN_PLACE[node.target]
     module.recompile()
+
+
+def _writable(node: fx.Node, source: object) -> bool:
+    """Whether a node may write what it makes over one of its arguments."""
+    if not isinstance(source, fx.Node) or source.target not in _FRESH:
+        return False
+    if set(source.users) != {node} or node.args.count(source) > 1:
+        return False
+    before, after = value_of(source), value_of(node)
+    return before.shape == after.shape and before.dtype == after.dtype
 
 
 def channels_last(module: fx.GraphModule) -> None:
