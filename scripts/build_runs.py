@@ -166,8 +166,8 @@ def page(document: dict[str, Any]) -> str:
         "ones 4 and 8 times), so that its two cores can be four nodes: a node's thread counts its "
         "processor time and waits for the rest before anything is sent.",
         summary(rows),
-        f"The medians of two turns of one plan differ by {noise(rows):.1%} in the mean: no road can "
-        f"be better than that. Payload at the sockets was the plan's, to the byte, in {planned} of "
+        f"The medians of two turns of one plan differ by {noise(rows):.1%} in the mean: no road "
+        f"can be better than that. Payload at the sockets was the plan's, to the byte, in {planned} of "
         f"{len(rows)} rows. "
         + (
             f"{len(busy)} rows were measured while frames were late (99 of 100 by more than "

@@ -12,7 +12,7 @@ from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
-from planner.run.report import Measured
+from planner.run.measured import Measured
 from planner.runtime.compiling.exported import ProgramDocument
 from planner.simulation.result import SimulationResult
 from planner.simulation.scenario import Scenario

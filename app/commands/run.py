@@ -400,7 +400,8 @@ class _Process:
         share = load_share(self.slices, name)
         check_slices(self.plan, share.plan_digest, self.slices)
         if self.engine == "onnxruntime":
-            return replace(share, program=on_onnxruntime(share.program, threads=self.threads))
+            made = on_onnxruntime({name: share.program}, threads=self.threads)
+            return replace(share, program=made[name])
         return replace(share, program=compiled(share.program))
 
 

@@ -17,7 +17,7 @@ from app.run_inputs import Outputs, drawn_inputs, read_inputs
 from planner.case import Case
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from planner.run.report import Measured
+from planner.run.measured import Measured
 from planner.runtime.running.program import Form
 from planner.strategies.baselines import uniform
 from profiles.catalog import load_cluster
