@@ -21,6 +21,11 @@ class Sliding:
     padding: int
     dilation: int
 
+    def makes(self, size: int) -> int:
+        """Outputs of a dimension of this size with the padding on both sides."""
+        reach = self.dilation * (self.kernel - 1)
+        return (size + 2 * self.padding - reach - 1) // self.stride + 1
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:
