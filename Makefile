@@ -31,6 +31,7 @@ bench: test-environment ## measure against peers, in one run each; takes minutes
 	$(TEST_BIN)/python benchmarks/allocation.py
 	$(TEST_BIN)/python benchmarks/joint.py
 	$(TEST_BIN)/python benchmarks/ways.py
+	$(TEST_BIN)/python benchmarks/slices.py
 	$(TEST_BIN)/python benchmarks/reshape.py
 	$(TEST_BIN)/python benchmarks/simulation.py
 

@@ -1,6 +1,6 @@
 """Exported slices (`docs/runtime.md`) with ONNX Runtime, NumPy and pipes alone: a process a node.
 
-    python run_exported.py FOLDER INPUTS.npz OUTPUTS.npz
+python run_exported.py FOLDER INPUTS.npz OUTPUTS.npz
 """
 
 import json

@@ -166,18 +166,18 @@ class _Reader:
             shape = _joined([shape for _, shape, _ in inner], part.axis)
             return Join(tuple(patterns), part.axis), shape, depth
         _check(len(inner) == 1, "is of one part")
-        of, shape, _ = inner[0]
+        ((of, held, _),) = inner
         if part.kind == "pad":
             _check(self._padded, "it is not said what fills it")
-            return Pad(of, part.entries), _padded(shape, part.entries), depth
-        takes = self._takes(part, shape)
+            return Pad(of, part.entries), _padded(held, part.entries), depth
+        takes = self._takes(part, held)
         return View(of, part.split, takes, part.order, part.sizes, part.shape), part.shape, depth
 
     def _takes(self, part: PartDocument, shape: Sizes | None) -> tuple[Take, ...]:
         """What a view takes, once all else about it is known to fit."""
         rank = len(part.split)
         for name, sizes in (("split", part.split), ("sizes", part.sizes), ("shape", part.shape)):
-            _check(all(0 <= size <= _LARGEST for size in sizes), f"{name} has a size below 0")
+            _check(all(0 <= size <= _LARGEST for size in sizes), f"{name} has a size that none is")
             _check(prod(sizes) <= _LARGEST, f"{name} has {prod(sizes)} elements")
         if shape is not None:
             _check(prod(shape) == prod(part.split), f"splits {shape} into {part.split}")
@@ -229,5 +229,8 @@ def _joined(shapes: Sequence[Sizes | None], axis: int) -> Sizes:
 def _padded(shape: Sizes | None, entries: tuple[tuple[int, int], ...]) -> Sizes:
     _check(shape is not None and len(shape) == len(entries), "is along every dimension")
     assert shape is not None
-    _check(all(0 <= n <= _LARGEST for pair in entries for n in pair), "has entries below 0")
+    _check(
+        all(0 <= n <= _LARGEST for pair in entries for n in pair),
+        "has a number of entries that none is",
+    )
     return tuple(size + sum(pair) for size, pair in zip(shape, entries, strict=True))

@@ -217,6 +217,7 @@ def load_slices(folder: str | os.PathLike[str], *, only: str | None = None) -> S
     """
     import_torch()
     from planner.runtime.documents import NodeDocument, node_from
+    from planner.runtime.running.sizes import check_sizes
     from planner.runtime.running.slices import OutputForm, Part, Slices, Stretch
 
     place = Path(folder)
@@ -252,7 +253,7 @@ def load_slices(folder: str | os.PathLike[str], *, only: str | None = None) -> S
         for name in stretch.nodes:
             if name not in index.files:
                 raise BadInputError(f"slices {place / _INDEX}: there is no node {name!r}")
-    return Slices(
+    slices = Slices(
         model=index.model,
         inputs={item.name: (item.shape, item.dtype) for item in index.inputs},
         outputs=outputs,
@@ -264,6 +265,11 @@ def load_slices(folder: str | os.PathLike[str], *, only: str | None = None) -> S
         plan_digest=index.run.plan_digest if index.run else "",
         times=_times(index.run),
     )
+    try:
+        check_sizes(slices)
+    except BadInputError as error:
+        raise BadInputError(f"slices {place}: {error}") from error
+    return slices
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -23,10 +23,13 @@ from planner.runtime.running.program import Compute
 from planner.runtime.running.rehearsal import rehearsed
 from planner.runtime.running.slices import Slices
 from profiles.from_torch.exported_slices import export_slices, load_exported
-from tests.runtime import networks, test_compiled, test_ways
-from tests.runtime.cases import example, random_plan, traced
+from tests.runtime import networks, test_compiled
+from tests.runtime.cases import random_plan, traced
 
 EXAMPLE = Path(__file__).parents[2] / "examples/run_exported.py"
+
+
+FAMILIES = ("residual", "norms", "reductions", "transformer", "windows", "inception", "decoder")
 
 
 def residual() -> Slices:
@@ -42,10 +45,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Slices, Path]:
     return slices, folder
 
 
-@pytest.mark.parametrize("family", test_ways.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_onnx_runtime_agrees_with_slices(family: str) -> None:
     slices, inputs = test_compiled.drawn(family)
-    programs = {name: on_onnxruntime(p) for name, p in programs_of(slices).items()}
+    programs = on_onnxruntime(programs_of(slices))
     run = rehearsed(programs, inputs)
     assert run.transport.sent_bytes == slices.predicted.sent_bytes
     expected = slices.run(*inputs.values()).outputs
@@ -190,7 +193,8 @@ def test_a_damaged_segment_is_refused(exported: tuple[Slices, Path], tmp_path: P
 
 
 def test_threads_are_as_many_as_asked_for() -> None:
-    program = programs_of(residual())["n0"]
-    segment = next(a for a in on_onnxruntime(program, threads=2).actions if isinstance(a, Compute))
+    programs = {"n0": programs_of(residual())["n0"]}
+    program = on_onnxruntime(programs, threads=2)["n0"]
+    segment = next(a for a in program.actions if isinstance(a, Compute))
     options = segment.module._session.get_session_options()
     assert options.intra_op_num_threads == 2

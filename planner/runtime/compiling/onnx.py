@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,33 +22,40 @@ OPSET = 20
 _DTYPES = frozenset("float64 float32 float16 int64 int32 int16 int8 uint8 bool".split())
 
 
-def onnx_of(program: Program) -> list[bytes]:
-    """A program's segments as serialised ONNX models, in order, batch norm folded.
+def onnx_of(programs: Mapping[str, Program]) -> dict[str, list[bytes]]:
+    """Every program's segments as serialised ONNX models, in order, batch norm folded.
 
     Inputs and outputs of segment 7 are called ``read7_0``, ``made7_0`` and so on, in the order of
-    its values. All are exported in one go and taken apart, as most of an export is its start.
+    its values; segments are counted through all programs. All are exported in one go and taken
+    apart, as most of an export is its start.
 
     Parameters
     ----------
-    program : Program
+    programs : mapping of str to Program
 
     Raises
     ------
     BadInputError
-        torch cannot export one of its operators.
+        torch cannot export one of their operators.
     """
-    segments = [action for action in program.actions if isinstance(action, Compute)]
-    if not segments:
-        return []
-    graphs = [graph_of(segment, program.forms) for segment in segments]
-    reads = [[f"read{k}_{n}" for n in range(len(s.reads))] for k, s in enumerate(segments)]
-    makes = [[f"made{k}_{n}" for n in range(len(s.makes))] for k, s in enumerate(segments)]
-    forms = [program.forms[name] for segment in segments for name in segment.reads]
+    found = [
+        (name, action, program.forms)
+        for name, program in programs.items()
+        for action in program.actions
+        if isinstance(action, Compute)
+    ]
+    models: dict[str, list[bytes]] = {name: [] for name in programs}
+    if not found:
+        return models
+    graphs = [graph_of(segment, forms) for _, segment, forms in found]
+    reads = [[f"read{k}_{n}" for n in range(len(s.reads))] for k, (_, s, _) in enumerate(found)]
+    makes = [[f"made{k}_{n}" for n in range(len(s.makes))] for k, (_, s, _) in enumerate(found)]
+    given = [forms[name] for _, segment, forms in found for name in segment.reads]
     try:
         with torch.no_grad(), _quiet():
             made = torch.onnx.export(
                 _Together(graphs, [len(names) for names in reads]),
-                tuple(torch.zeros(form.shape, dtype=form.dtype) for form in forms),
+                tuple(torch.zeros(form.shape, dtype=form.dtype) for form in given),
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[name for names in reads for name in names],
@@ -58,11 +65,13 @@ def onnx_of(program: Program) -> list[bytes]:
             )
     except (torch.onnx.errors.OnnxExporterError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        raise BadInputError(
-            f"node {program.node!r}: cannot be exported to ONNX: {reason}"
-        ) from error
+        raise BadInputError(f"slices: cannot be exported to ONNX: {reason}") from error
     assert made is not None
-    return [_part(made.model_proto, *names) for names in zip(reads, makes, strict=True)]
+    model = made.model_proto
+    makers = {name: number for number, node in enumerate(model.graph.node) for name in node.output}
+    for (name, _, _), *ends in zip(found, reads, makes, strict=True):
+        models[name].append(_part(model, makers, *ends))
+    return models
 
 
 class _Together(torch.nn.Module):
@@ -78,23 +87,32 @@ class _Together(torch.nn.Module):
         for segment, count in zip(self._segments, self._reads, strict=True):
             made += segment(*left[:count])
             left = left[count:]
+        seen = {id(item) for item in given}
+        for place, item in enumerate(made):  # each output is to have a name of its own
+            made[place] = item.clone() if id(item) in seen else item
+            seen.add(id(item))
         return tuple(made)
 
 
-def _part(model: Any, reads: Sequence[str], makes: Sequence[str]) -> bytes:
+def _part(
+    model: Any, makers: Mapping[str, int], reads: Sequence[str], makes: Sequence[str]
+) -> bytes:
     """The model of one segment: the nodes behind its outputs, and their weights."""
-    wanted, nodes = set(makes), []
-    for node in reversed(model.graph.node):
-        if not wanted.isdisjoint(node.output):
-            nodes.append(node)
-            wanted.update(node.input)
+    wanted, left = set(makes), list(makes)
+    numbers = set()
+    while left:
+        number = makers.get(left.pop())
+        if number is not None and number not in numbers:
+            numbers.add(number)
+            left += model.graph.node[number].input
+            wanted.update(model.graph.node[number].input)
     part = type(model)()
     part.ir_version = model.ir_version
     part.opset_import.extend(model.opset_import)
     part.functions.extend(model.functions)
     graph = part.graph
     graph.name = "segment"
-    graph.node.extend(reversed(nodes))
+    graph.node.extend(model.graph.node[number] for number in sorted(numbers))
     graph.initializer.extend(item for item in model.graph.initializer if item.name in wanted)
     graph.input.extend(item for item in model.graph.input if item.name in reads)
     graph.output.extend(item for item in model.graph.output if item.name in makes)
@@ -146,9 +164,13 @@ class OnnxSegment(torch.nn.Module):
         return tuple(torch.from_numpy(item) for item in made)
 
 
-def on_onnxruntime(program: Program, *, threads: int = 1) -> Program:
-    """The program with segments that ONNX Runtime runs; raises as `onnx_of`."""
-    models = iter(onnx_of(program))
+def on_onnxruntime(programs: Mapping[str, Program], *, threads: int = 1) -> dict[str, Program]:
+    """The programs with segments that ONNX Runtime runs; raises as `onnx_of`."""
+    models = onnx_of(programs)
+    return {name: _with(item, iter(models[name]), threads) for name, item in programs.items()}
+
+
+def _with(program: Program, models: Iterator[bytes], threads: int) -> Program:
     actions = tuple(
         replace(a, module=OnnxSegment(next(models), threads=threads))
         if isinstance(a, Compute)

@@ -46,11 +46,13 @@ def gathered(
     index = place[wanted]
     if (index < 0).sum() != (wanted < 0).sum():
         return None
-    used = np.histogram(index, starts)[0] > 0
-    if not used.all() and len(there) > 1:
-        # padding alone takes the type of what it stands beside
-        kept = [source for source, is_used in zip(there, used, strict=True) if is_used]
-        return gathered(kept or there[:1], wanted, shape, fill, whole)
+    if len(there) > 1:
+        read = np.searchsorted(starts, index[index >= 0], side="right") - 1
+        used = np.bincount(read, minlength=len(there)) > 0
+        if not used.all():
+            # padding alone takes the type of what it stands beside
+            kept = [source for source, is_used in zip(there, used, strict=True) if is_used]
+            return gathered(kept or there[:1], wanted, shape, fill, whole)
     keys = tuple(key for key, _ in there)
     padded = bool((wanted < 0).any())
 

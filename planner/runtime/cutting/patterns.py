@@ -10,7 +10,7 @@ not reproduce them is none. What is not recognised stays an index of all element
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, combinations, islice, pairwise
+from itertools import combinations, islice, pairwise
 from math import gcd, prod
 
 import numpy as np
@@ -192,18 +192,38 @@ def _in_two(index: Positions, starts: NDArray[np.int64], whole: Positions | None
 
 
 def _view(index: Positions, size: int, of: Pattern) -> View | None:
-    """Elements of one tensor of this size."""
-    values = index.reshape(-1)
-    first = int(values[0])
-    factors = _factors(values)
+    """Elements of one tensor of this size, in one view or in one of another."""
+    found = _one_view(index, size, of)
+    if (found is None or longest_index(found)) and (np.diff(index.reshape(-1)) <= 0).any():
+        lying, place = np.unique(index, return_inverse=True)
+        inner = _one_view(lying, size, of)
+        outer = inner and _one_view(place.reshape(index.shape), lying.size, inner)
+        if outer and (found is None or longest_index(outer) < longest_index(found)):
+            return outer
+    return found
+
+
+def _one_view(index: Positions, size: int, of: Pattern) -> View | None:
+    factors = _factors(index.reshape(-1))
+    found = _least_merged(factors, index, size, of)
+    if found is None or longest_index(found):
+        divided = _divided(factors, gcd(int(index.flat[0]), size))
+        other = _least_merged(divided, index, size, of)
+        if other and (found is None or longest_index(other) < longest_index(found)):
+            return other
+    return found
+
+
+def _least_merged(factors: list[Factor], index: Positions, size: int, of: Pattern) -> View | None:
+    """The view with the shortest index of those with the most dimensions."""
     found: View | None = None
-    divided = _divided(factors, gcd(first, size))
-    for merged in chain(_merged(factors), _merged(divided)):
-        view = _fitted(merged, first, size, of, index.shape)
+    left = 0
+    for merged in _merged(factors):
+        if found is not None and len(merged) < left:
+            break
+        view = _fitted(merged, int(index.flat[0]), size, of, index.shape)
         if view is not None and (found is None or longest_index(view) < longest_index(found)):
-            found = view
-            if not longest_index(view):
-                break
+            found, left = view, len(merged)
     return found
 
 
@@ -246,7 +266,7 @@ def _block(values: Positions) -> int:
 
 def _divided(factors: list[Factor], common: int) -> list[Factor]:
     """Steady runs cut where longer steps begin: those along features, inside of a run of some."""
-    units = [int(np.gcd.reduce(factor)) for factor in factors]
+    units = [_unit(factor) for factor in factors]
     found: list[Factor] = []
     for factor, unit in zip(factors, units, strict=True):
         inner = gcd(common, *(other for other in units if other > unit)) // max(unit, 1)
@@ -256,6 +276,14 @@ def _divided(factors: list[Factor], common: int) -> list[Factor]:
         else:
             found.append(factor)
     return found
+
+
+def _unit(factor: Factor) -> int:
+    """What all entries are multiples of; 0 where all are 0."""
+    step = int(factor[1]) if len(factor) > 1 else 0
+    if (np.diff(factor) == step).all():
+        return abs(step)
+    return int(np.gcd.reduce(factor))
 
 
 def _merged(factors: list[Factor]) -> Iterator[list[Factor]]:
@@ -284,7 +312,7 @@ def _fitted(
     """Every factor as entries of a dimension of its own; None: they overlap."""
     first += sum(int(factor.min()) for factor in factors)
     factors = [factor - factor.min() for factor in factors]
-    units = [int(np.gcd.reduce(factor)) for factor in factors]
+    units = [_unit(factor) for factor in factors]
     moving = sorted((n for n, unit in enumerate(units) if unit), key=lambda n: -units[n])
     along = [(factors[n], units[n]) for n in moving]
     split, takes = _dimensions(along, first, size)
