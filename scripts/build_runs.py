@@ -167,8 +167,8 @@ def page(document: dict[str, Any]) -> str:
         "processor time and waits for the rest before anything is sent.",
         summary(rows),
         f"The medians of two turns of one plan differ by {noise(rows):.1%} in the mean: no road "
-        f"can be better than that. Payload at the sockets was the plan's, to the byte, in {planned} of "
-        f"{len(rows)} rows. "
+        f"can be better than that. Payload at the sockets was the plan's, to the byte, in "
+        f"{planned} of {len(rows)} rows. "
         + (
             f"{len(busy)} rows were measured while frames were late (99 of 100 by more than "
             f"{LATE_S * 1e3:g} ms)."

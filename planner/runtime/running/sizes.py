@@ -13,8 +13,14 @@ Sizes = dict[str, int]
 """Elements of what a node holds, by name."""
 
 
-def check_sizes(slices: Slices) -> None:
+def check_sizes(slices: Slices, messages: Mapping[str, int] | None = None) -> None:
     """Follow all stretches without running any; what comes from files may say anything.
+
+    Parameters
+    ----------
+    slices : Slices
+    messages : mapping of str to int, optional
+        Elements of what nodes send that are not among the slices, where one node's are alone.
 
     Raises
     ------
@@ -33,7 +39,8 @@ def check_sizes(slices: Slices) -> None:
         held[name] = weights | (inputs if name in slices.input_nodes else {})
     sent: dict[tuple[str, str, str], int] = {}
     for stretch in slices.stretches:
-        steps = [(name, slices.nodes[name].steps.get(stretch.name)) for name in stretch.nodes]
+        nodes = [slices.nodes[name] for name in stretch.nodes if name in slices.nodes]
+        steps = [(node.name, node.steps.get(stretch.name)) for node in nodes]
         for name, step in steps:
             where = f"node {name!r}, step {stretch.name!r}"
             for item in step.sends if step else ():
@@ -45,6 +52,8 @@ def check_sizes(slices: Slices) -> None:
                 continue
             for get in step.receives:
                 size = sent.pop((get.sender, name, get.message), None)
+                if get.sender not in slices.nodes:
+                    size = (messages or {}).get(get.message)
                 if size is None:
                     raise BadInputError(f"{where}: nobody has sent {get.message!r}")
                 held[name][get.message] = size
