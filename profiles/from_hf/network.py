@@ -1,6 +1,6 @@
-"""Build a transformers network on meta tensors from a configuration's values. Needs torch.
+"""Build a transformers network from a configuration's values, without weights by default.
 
-Nothing is downloaded and no code but that of the installed transformers runs.
+Needs torch. Nothing is downloaded and no code but that of the installed transformers runs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def build_network(values: dict[str, Any], device: str = "meta") -> nn.Module:
     ----------
     values : dict
         Of a ``config.json``, checked (see `profiles.from_hf.config.read_config`).
-    device : {"meta", "cpu"}
-        Where its weights are; on the CPU they are random and take memory.
+    device : str
+        That holds its weights: random ones, or none on ``meta``.
 
     Raises
     ------

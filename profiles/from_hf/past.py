@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from planner.errors import BadInputError
 
@@ -56,7 +57,7 @@ def filled(network: Any, tokens: int, shapes: Shapes) -> Past:
     Parameters
     ----------
     network : transformers.PreTrainedModel
-        On the meta device; it gets the buffers.
+        On any device; it gets the buffers there, with zeros. Nothing of it is really run.
     tokens : int
     shapes : dict of str to tuple of int
         Of the inputs with which it runs afterwards.
@@ -72,14 +73,19 @@ def filled(network: Any, tokens: int, shapes: Shapes) -> Past:
     name = "decoder_input_ids" if config.is_encoder_decoder else "input_ids"
     inputs = {key: shapes[key] for key in ("input_ids",) if key in shapes}
     inputs[name] = (next(iter(shapes.values()), (1,))[0], tokens)
-    arguments = {
-        key: torch.zeros(shape, dtype=torch.int64, device="meta") for key, shape in inputs.items()
-    }
     if "use_cache" not in inspect.signature(network.forward).parameters:
         raise BadInputError(f"{PAST_TOKENS}: the network keeps nothing of earlier tokens")
     try:
-        with torch.no_grad(), torch.device("meta"), _plain_experts(network):
-            output = network(**arguments, use_cache=True)
+        with (
+            torch.no_grad(),
+            FakeTensorMode(allow_non_fake_inputs=True),
+            torch.device(network.device),
+            _plain_experts(network),
+        ):
+            tokens_read = {
+                key: torch.zeros(shape, dtype=torch.int64) for key, shape in inputs.items()
+            }
+            output = network(**tokens_read, use_cache=True)
     except Exception as error:  # whatever transformers' code raises
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInputError(f"{PAST_TOKENS}: the network cannot read them: {reason}") from error
@@ -108,7 +114,8 @@ def _plain_experts(network: Any) -> Iterator[None]:
 def _hold(network: Any, leaf: Any, path: str) -> Any:
     if not isinstance(leaf, Tensor):
         return leaf
-    network.register_buffer(path, torch.empty_like(leaf, device="meta"))
+    zeros = torch.zeros(tuple(leaf.shape), dtype=leaf.dtype, device=network.device)
+    network.register_buffer(path, zeros)
     return _Held(path)
 
 
