@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from planner.errors import BadInputError
 from planner.units import parse_quantity
 from scripts.testbed import leftovers
 from scripts.testbed.bed import PORT, Run, Testbed
 from scripts.testbed.check import AIM, check, missed
+
+T = TypeVar("T", int, float)
 
 
 def main() -> None:
@@ -155,7 +158,7 @@ def _delay_s(text: str) -> float:
     return 0.0 if text.strip() == "0" else parse_quantity(text, "time", where="--delay")
 
 
-def _numbers(text: str, where: str, kind: type) -> list:
+def _numbers(text: str, where: str, kind: Callable[[str], T]) -> list[T]:
     try:
         return [kind(word) for word in text.split(",")]
     except ValueError as error:

@@ -146,7 +146,7 @@ class Testbed:
             "mark": self._mark,
         }
         self._switch: subprocess.Popen[bytes] | None = None
-        self._spaces: list[tuple[str, str]] = []
+        self._spaces: list[str] = []
 
     def __enter__(self) -> Self:
         """Start the switch."""
@@ -260,7 +260,7 @@ class Testbed:
                     enter = [sys.executable, "-I", "-S", str(Path(__file__).with_name("enter.py"))]
                     processes.append(
                         subprocess.Popen(
-                            [*enter, str(os.getpid()), *self._spaces[rank], *command],
+                            [*enter, str(os.getpid()), self._spaces[rank], *command],
                             stdin=subprocess.DEVNULL,
                             stdout=out,
                             stderr=error,
@@ -287,17 +287,16 @@ class Testbed:
         assert self._switch is not None
         files = f"/proc/{self._switch.pid}/fd/"
         if self.kind == "namespaces":
-            user = "-" if said["user"] is None else f"{files}{said['user']}"
-            self._spaces = [(user, f"{files}{space}") for space in said["spaces"]]
+            self._spaces = [f"{files}{space}" for space in said["spaces"]]
         else:
-            self._spaces = [("-", "-")] * len(self.nodes)
+            self._spaces = ["-"] * len(self.nodes)
 
     def _serve(self) -> dict[str, Any]:
         self._switch = subprocess.Popen(
             [sys.executable, "-m", "scripts.testbed.switch"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, leftovers.VARIABLE: self._mark, "PYTHONPATH": str(_REPO)},
+            env={**os.environ, **this_checkout(), leftovers.VARIABLE: self._mark},
             start_new_session=True,  # Ctrl-C is this process's to handle
             bufsize=0,
         )
@@ -337,6 +336,12 @@ class Testbed:
         finally:
             switch.stdout.close()
             leftovers.end_all(self._mark)
+
+
+def this_checkout() -> dict[str, str]:
+    """The variable by which a child finds this checkout's packages before all others."""
+    path = [str(_REPO), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,10 @@ import numpy as np
 from planner.errors import BadInputError
 from planner.measure.parts import LinkMeasurement
 from profiles.files import read_document
-from scripts.testbed.bed import Run, Testbed
+from scripts.testbed.bed import Run, Testbed, this_checkout
 
 AIM = 0.03
 LIMIT_S = 120.0
-_REPO = Path(__file__).parents[2]
 _PLANNER = "from app.cli import main; main()"
 _NAMES = {"there": "bandwidth there", "back": "bandwidth back", "both": "bandwidth, both at once"}
 
@@ -106,7 +105,7 @@ def _set(bed: Testbed) -> tuple[float, float]:
     return float(bandwidth[0]), float(delay[0])
 
 
-def _row(what: str, bed: Testbed, values: Sequence[float], *, delay: bool = False) -> Row:
+def _row(what: str, bed: Testbed, values: Iterable[float], *, delay: bool = False) -> Row:
     low, value, high = values
     bandwidth_bytes_per_s, delay_s = _set(bed)
     if delay:
@@ -115,7 +114,7 @@ def _row(what: str, bed: Testbed, values: Sequence[float], *, delay: bool = Fals
 
 
 def _done(bed: Testbed, commands: Sequence[Sequence[str]]) -> Run:
-    run = bed.run(commands, {"PYTHONPATH": str(_REPO)}, time_limit_s=LIMIT_S)
+    run = bed.run(commands, this_checkout(), time_limit_s=LIMIT_S)
     for name, node in zip(bed.nodes, run.nodes, strict=True):
         if node.code:
             last = (node.error.strip().splitlines() or ["no message"])[-1]

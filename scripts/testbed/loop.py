@@ -34,6 +34,7 @@ class Record:
     most_late_s: float = 0.0
 
     def __post_init__(self) -> None:
+        """Begin with nothing."""
         self.frames = np.zeros((self.nodes, self.nodes), dtype=np.int64)
         self.payload_bytes = np.zeros((self.nodes, self.nodes), dtype=np.int64)
 
@@ -107,7 +108,9 @@ class Loop:
                 if os.getppid() != owner:
                     return
             wait_s = min(max(self.shaper.next_s - SPIN_S - now, 0.0), IDLE_S)
-            readable, writable, _ = select.select([0, *self.readers], list(self.writers), [], wait_s)
+            readable, writable, _ = select.select(
+                [0, *self.readers], list(self.writers), [], wait_s
+            )
             now = clock()
             for descriptor in writable:
                 if descriptor in self.writers:  # an earlier one may have closed it

@@ -1,7 +1,8 @@
 """Nodes that are slower than this machine by a factor.
 
-What a node computes takes its own processor time, whatever else the machine does meanwhile; a
-slowed node then sleeps for as much again as the slower one would take longer. Only the thread that
+What a node computes is counted by its own processor time, whatever else the machine does meanwhile;
+the node then sleeps until the slower one would be done. So a node that is slow enough loses nothing
+to others on the same processor: what it waited for them it need not sleep. Only the thread that
 computes is counted: one thread a node (OMP_NUM_THREADS=1, which a testbed sets).
 """
 
@@ -49,25 +50,33 @@ class Slowness:
     ----------
     factor : float
         1 or more.
+
+    Attributes
+    ----------
+    late_s : float
+        By how much longer all of it took than it should have, since the machine was too busy.
     """
 
     def __init__(self, factor: float) -> None:
         self.factor = checked(factor)
-        self._begun_s = 0.0
+        self.late_s = 0.0
+        self._used_s = self._begun_s = 0.0
 
     def __enter__(self) -> Slowness:
-        """Note the thread's processor time."""
-        self._begun_s = time.thread_time()
+        """Note the thread's processor time, and the clock."""
+        self._used_s = time.thread_time()
+        self._begun_s = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Sleep for what is missing, before anything is sent."""
-        missing_s = (self.factor - 1) * (time.thread_time() - self._begun_s)
-        until_s = time.perf_counter() + missing_s
+        until_s = self._begun_s + self.factor * (time.thread_time() - self._used_s)
+        missing_s = until_s - time.perf_counter()
         if missing_s > SPIN_S:
             time.sleep(missing_s - SPIN_S)
-        while time.perf_counter() < until_s:
+        while (now_s := time.perf_counter()) < until_s:
             pass
+        self.late_s += now_s - until_s
 
 
 def slowed(work: Any, factor: float) -> Any:

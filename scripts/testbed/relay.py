@@ -8,20 +8,21 @@ libraries that tell each other addresses of their own, as gloo does.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+
+import numpy as np
 
 from scripts.testbed.loop import Loop
 from scripts.testbed.shaping import Shaper, Train
 
 _PIECE_BYTES = 2**16
-_ON_THE_WAY_BYTES = 2**20
-"""Of one connection one way at most; a sender that is faster waits, as TCP would make it."""
+_AHEAD_S = 8e-3
+"""Of one connection's data, that may wait here; a faster sender waits itself, as TCP makes it."""
 
 
 def address(rank: int, seen_from: int | None = None) -> str:
@@ -47,8 +48,11 @@ class Relay:
 
     def __init__(self, shaper: Shaper, ports: Sequence[int]) -> None:
         self.shaper = shaper
-        self.readers: dict[int, object] = {}
-        self.writers: dict[int, object] = {}
+        self.readers: dict[int, Callable[[float], None]] = {}
+        self.writers: dict[int, Callable[[], None]] = {}
+        # Enough to fill the cable until the first of it has come.
+        ahead_s = _AHEAD_S + float(np.max(shaper.delay_s))
+        self._most_bytes = max(2 * _PIECE_BYTES, int(max(shaper.wire_bytes_per_s) * ahead_s))
         self._listening: list[socket.socket] = []
         self._unanswered: list[tuple[_End, int, int]] = []
         for a in range(shaper.nodes):
@@ -108,7 +112,7 @@ class Relay:
         other.on_the_way_bytes += len(data)
         # An end travels like a frame without data, behind all that was sent before.
         self.shaper.enter(now_s, Train.of_data(end.node, other.node, len(data), (other, data)))
-        if not data or other.on_the_way_bytes > _ON_THE_WAY_BYTES:
+        if not data or other.on_the_way_bytes > self._most_bytes:
             self.readers.pop(end.socket.fileno(), None)
             end.ended |= not data
 
@@ -124,6 +128,8 @@ class Relay:
         try:
             while end.waiting:
                 if not end.waiting[0]:
+                    end.waiting.clear()
+                    self.writers.pop(descriptor, None)
                     end.socket.shutdown(socket.SHUT_WR)
                     end.told = True
                     if end.other is not None and end.other.told:
@@ -143,7 +149,7 @@ class Relay:
         self.writers.pop(descriptor, None)
         other = end.other
         assert other is not None
-        below = end.on_the_way_bytes <= _ON_THE_WAY_BYTES
+        below = end.on_the_way_bytes <= self._most_bytes
         if below and not other.ended and other.socket.fileno() >= 0:
             self.readers.setdefault(other.socket.fileno(), partial(self._read, other))
 

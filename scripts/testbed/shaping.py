@@ -93,6 +93,7 @@ class Shaper:
     _count: int = 0
 
     def __post_init__(self) -> None:
+        """Refuse links that cannot be."""
         data = _filled(self.bandwidth_bytes_per_s, (self.nodes,), "bandwidth")
         if np.any(data <= 0):
             raise BadInputError("bandwidth: give more than 0 bytes/s for every node")

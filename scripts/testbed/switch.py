@@ -15,7 +15,7 @@ from scripts.testbed.leftovers import end_all
 from scripts.testbed.loop import Loop, first_in_line
 from scripts.testbed.relay import Relay
 from scripts.testbed.shaping import Shaper, Train
-from scripts.testbed.taps import MOST_BYTES, namespaces, own_user_namespace, train_of
+from scripts.testbed.taps import MOST_BYTES, namespaces, train_of
 
 _AT_ONCE = 64  # frames that are read before others have their turn
 
@@ -50,7 +50,6 @@ def _line() -> str:
 
 
 def _switch(shaper: Shaper, settings: dict[str, str], urgent: bool) -> None:
-    user = own_user_namespace()
     spaces, taps = namespaces(shaper.wire_bytes_per_s, settings)
     refused = first_in_line() if urgent else "not asked for"
 
@@ -68,7 +67,7 @@ def _switch(shaper: Shaper, settings: dict[str, str], urgent: bool) -> None:
             shaper.dropped += 1
 
     readers = {tap: partial(read, rank) for rank, tap in enumerate(taps)}
-    Loop(shaper, readers, deliver).serve({"user": user, "spaces": spaces, "not_urgent": refused})
+    Loop(shaper, readers, deliver).serve({"spaces": spaces, "not_urgent": refused})
 
 
 if __name__ == "__main__":
