@@ -160,9 +160,7 @@ def program_from(document: ProgramDocument, modules: dict[str, torch.nn.Module])
             actions.append(Compute(item.name, item.stretches, item.reads, item.makes, module))
         elif isinstance(item, PostDocument):
             _check_there(there, (item.value,), item.stretch)
-            actions.append(
-                Post(item.stretch, item.receiver, item.message, item.value, item.shared)
-            )
+            actions.append(Post(item.stretch, item.receiver, item.message, item.value, item.shared))
         else:
             there.add(item.message)
             actions.append(Await(item.stretch, item.sender, item.message))
