@@ -108,8 +108,9 @@ class Letter:
         """A message with two numbers, and values or none."""
         message = self.empty()
         message[: _NUMBERS * 8].view(torch.int64).copy_(torch.tensor(numbers))
-        for name, place in self.values(message).items() if values is not None else ():
-            place.copy_(values[name])
+        if values is not None:
+            for name, place in self.values(message).items():
+                place.copy_(values[name])
         return message
 
     @staticmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -96,10 +96,10 @@ def measured(scenario: Scenario, said: Sequence[Mapping[str, Any]]) -> dict[str,
     }
 
 
-def medians(found: Sequence[Times]) -> dict[str, float]:
+def means(found: Sequence[Times]) -> dict[str, float]:
     """Of every piece, over repeats; those that never ran are left out."""
     names = dict.fromkeys(name for times in found for name in times)
-    return {name: median(times[name] for times in found if name in times) for name in names}
+    return {name: fmean(times[name] for times in found if name in times) for name in names}
 
 
 def row(
@@ -124,9 +124,9 @@ def row(
         those of each repeat; ``predicted_as_run`` from what pieces took in this policy's turns.
     """
     turns = [[turn for turn in node["turns"] if turn["policy"] == policy] for node in workers]
-    alone = [medians(node["alone"]) for node in workers]
+    alone = [means(node["alone"]) for node in workers]
     as_run = [
-        own | medians([turn["lasted_s"] for turn in mine])
+        own | means([turn["lasted_s"] for turn in mine])
         for own, mine in zip(alone, turns, strict=True)
     ]
     repeats = zip(*(node["alone"] for node in workers), strict=True)
