@@ -25,12 +25,13 @@ from benchmarks.multi_source.predicted import row
 from benchmarks.multi_source.setting import Setting, scenario_of
 from benchmarks.multi_source.table import markdown
 from planner.domain.cluster import Cluster
+from planner.domain.model_profile import ModelProfile
 from planner.errors import PlannerError
 from planner.runtime.reading.traced import TracedModel
 from planner.simulation.costing import network_of
-from planner.simulation.scenario import Scenario
+from planner.simulation.scenario import Poisson, Scenario
 from profiles.files import write_atomically
-from scripts.testbed.bed import Kind, Testbed, this_checkout
+from scripts.testbed.bed import Testbed, this_checkout
 
 RESULTS = Path(__file__).with_name("results.json")
 MODEL = "mobilenetv2-224"
@@ -54,13 +55,13 @@ def main(words: Sequence[str] | None = None) -> None:
         for (rank, load, _), total in zip(usual.sources, asked.inputs, strict=True)
     )
     setting = replace(usual, repeats=asked.repeats, sources=sources)
-    document = experiment(built_model(MODEL), setting)
-    write_atomically(asked.out, json.dumps(document, indent=1) + "\n")
-    print(markdown(document))
+    found = experiment(built_model(MODEL), setting)
+    write_atomically(asked.out, json.dumps(found, indent=1) + "\n")
+    print(markdown(found))
 
 
-def experiment(traced: TracedModel, setting: Setting, kind: Kind | None = None) -> dict[str, Any]:
-    """Run a setting and predict it.
+def experiment(traced: TracedModel, setting: Setting) -> dict[str, Any]:
+    """Run a setting on the testbed and predict it.
 
     Raises
     ------
@@ -75,35 +76,20 @@ def experiment(traced: TracedModel, setting: Setting, kind: Kind | None = None) 
             setting.bandwidth_bytes_per_s,
             setting.delay_s,
             factors=setting.factors,
-            kind=kind,
+            kind="namespaces",  # gloo goes past the loopback's relay
         ) as bed:
-            command = [sys.executable, "-m", "benchmarks.multi_source.worker", str(folder)]
-            ran = bed.run(
-                [command] * len(setting.names),
-                this_checkout(),
-                time_limit_s=_LIMIT_S,
-                folder=_REPO,
-            )
+            commands = [worker_command(folder)] * len(setting.names)
+            ran = bed.run(commands, this_checkout(), time_limit_s=_LIMIT_S, folder=_REPO)
         for worker, node in zip(setting.names, ran.nodes, strict=True):
             if node.code:
                 raise PlannerError(f"{worker} ended with {node.code}: {node.error[-2000:]}")
-        workers = [
-            json.loads((folder / f"worker-{rank}.json").read_text(encoding="utf-8"))
-            for rank in range(len(setting.names))
-        ]
-    network = network_of(scenario)
-    return {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "load_at_end": os.getloadavg()[0],
-        "model": traced.profile.name,
-        "setting": asdict(setting),
-        "rates_per_s": [source.arrivals.rate_per_s for source in scenario.sources],  # type: ignore[union-attr]
-        "routes": [network.route(source) for source in range(len(scenario.sources))],
-        "late_p99_s": ran.late_p99_s,
-        "dropped": ran.dropped,
-        "alone_s": [node["alone"] for node in workers],
-        "rows": [row(scenario, network, policy, workers) for policy in setting.policies],
-    }
+        found = document(scenario, setting, folder)
+    return found | {"late_p99_s": ran.late_p99_s, "dropped": ran.dropped}
+
+
+def worker_command(folder: Path) -> list[str]:
+    """What a worker is started with."""
+    return [sys.executable, "-m", "benchmarks.multi_source.worker", str(folder)]
 
 
 def prepare(traced: TracedModel, setting: Setting, folder: Path) -> Scenario:
@@ -116,6 +102,30 @@ def prepare(traced: TracedModel, setting: Setting, folder: Path) -> Scenario:
     asked = {"repeats": setting.repeats, "policies": setting.policies}
     write_atomically(folder / "asked.json", json.dumps(asked))
     return scenario
+
+
+def document(scenario: Scenario, setting: Setting, folder: Path) -> dict[str, Any]:
+    """The results of workers that wrote to a folder, beside the predictions."""
+    workers = [
+        json.loads((folder / f"worker-{rank}.json").read_text(encoding="utf-8"))
+        for rank in range(len(setting.names))
+    ]
+    network = network_of(scenario)
+    assert isinstance(scenario.model, ModelProfile)
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load_at_end": os.getloadavg()[0],
+        "model": scenario.model.name,
+        "setting": asdict(setting),
+        "inputs_per_s": [
+            source.arrivals.rate_per_s
+            for source in scenario.sources
+            if isinstance(source.arrivals, Poisson)
+        ],
+        "routes": [network.route(source) for source in range(len(scenario.sources))],
+        "alone_s": [node["alone"] for node in workers],
+        "rows": [row(scenario, network, policy, workers) for policy in setting.policies],
+    }
 
 
 def _whole_s(folder: Path, cluster: Cluster) -> float:
