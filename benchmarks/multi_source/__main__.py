@@ -38,6 +38,7 @@ MODEL = "mobilenetv2-224"
 _REPO = Path(__file__).parents[2]
 _LIMIT_S = 1200.0
 _TIMED = 15
+_WORDS = 500  # of what a worker said at its end
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -80,9 +81,13 @@ def experiment(traced: TracedModel, setting: Setting) -> dict[str, Any]:
         ) as bed:
             commands = [worker_command(folder)] * len(setting.names)
             ran = bed.run(commands, this_checkout(), time_limit_s=_LIMIT_S, folder=_REPO)
-        for worker, node in zip(setting.names, ran.nodes, strict=True):
-            if node.code:
-                raise PlannerError(f"{worker} ended with {node.code}: {node.error[-2000:]}")
+        failed = [
+            f"{worker} ended with {node.code}: {node.error.strip()[-_WORDS:]}"
+            for worker, node in zip(setting.names, ran.nodes, strict=True)
+            if node.code
+        ]
+        if failed:
+            raise PlannerError("\n".join(failed))
         found = document(scenario, setting, folder)
     return found | {"late_p99_s": ran.late_p99_s, "dropped": ran.dropped}
 

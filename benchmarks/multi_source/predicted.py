@@ -121,7 +121,8 @@ def row(
     -------
     dict
         ``measured`` by turn; ``predicted`` from pieces measured alone; ``predicted_by_repeat`` from
-        those of each repeat; ``predicted_as_run`` from what pieces took in this policy's turns.
+        those of each repeat; ``predicted_as_run`` from what pieces took in this policy's turns,
+        ``as_run_s`` by rank.
     """
     turns = [[turn for turn in node["turns"] if turn["policy"] == policy] for node in workers]
     alone = [means(node["alone"]) for node in workers]
@@ -140,5 +141,6 @@ def row(
         "predicted": by(alone),
         "predicted_by_repeat": [by(times) for times in repeats],
         "predicted_as_run": by(as_run),
+        "as_run_s": as_run,
         "late_s": max(turn["late_s"] for mine in turns for turn in mine),
     }
