@@ -22,7 +22,7 @@ PARENT = "PLANNER_RUN_PARENT"
 """Names the process that a node's process ends with."""
 
 _POLL_S = 0.05
-_GRACE_S = 15.0
+_GRACE_S = 5.0
 """For which the others may take to end once one has."""
 
 
@@ -84,7 +84,7 @@ def run_locally(
     }
     with _ends_when_told(), _all(nodes, source, arguments, variables) as processes:
         _wait(processes, meeting)
-        codes = {node: process.returncode for node, process in processes.items()}
+    codes = {node: process.returncode for node, process in processes.items()}
     failed = {node: code for node, code in codes.items() if code}
     if codes[source] > 0 or not failed:
         return int(codes[source])  # it has said why
@@ -119,7 +119,7 @@ def _all(
 def _wait(processes: dict[str, subprocess.Popen[bytes]], meeting: Meeting) -> None:
     """Until all have ended, or some time after the first one that failed."""
     deadline = None
-    while any(process.poll() is None for process in processes.values()):
+    while None in [process.poll() for process in processes.values()]:
         failed = {n: p.returncode for n, p in processes.items() if p.returncode}
         if failed and deadline is None:
             node, code = next(iter(failed.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.tables import Table, tabulate
-from planner.run.report import GroupMeasured, Measured
+from planner.run.measured import GroupMeasured, Measured
 from planner.units import format_bytes, format_rate, format_seconds
 
 

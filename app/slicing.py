@@ -10,6 +10,7 @@ from app.progress import working
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from profiles.built import built_model
+from profiles.from_torch.hygiene import import_torch
 from profiles.from_torch.saved_slices import save_slices
 
 
@@ -46,6 +47,7 @@ def slice_into(plan: Plan, folder: Path, model: ModelOptions) -> None:
     BadInputError
         The model is not the plan's, or cannot be built, cut or written.
     """
+    import_torch()  # or one line that says how to get it
     from planner.runtime import slice_model
 
     source = model.source or planned_model(plan)

@@ -25,12 +25,13 @@ from planner.domain.plan import Plan
 from planner.errors import BadInputError, PlannerError
 from profiles.built import RUNNABLE
 from profiles.files import one_line, read_document
+from profiles.from_torch.hygiene import import_torch
 from profiles.sandbox import die_with
 
 if TYPE_CHECKING:
     import torch
 
-    from planner.run.processes import Ran
+    from planner.run.processes import Options, Ran
     from planner.run.share import Share
 
 Engine = Literal["torch", "onnxruntime"]
@@ -102,7 +103,10 @@ def run(
     plan_file: PlanFile,
     slices: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The folder of `planner slice`; its own files do."),
+        typer.Option(
+            metavar="DIR",
+            help="The folder that `planner slice` wrote: slices.json and the node's own files.",
+        ),
     ] = None,
     node: Annotated[
         str | None,
@@ -298,6 +302,7 @@ class _Process:
         output: Format,
     ) -> None:
         """Run its share; what goes wrong ends the process at once, threads of torch or not."""
+        import_torch()  # or one line that says how to get it
         from planner.meeting import environment
         from planner.run.processes import HOW_TO_START, tell
 
@@ -337,9 +342,8 @@ class _Process:
         output_dir: Path | None,
     ) -> Outcome | None:
         from app.run_tables import run_heading, run_table
-        from planner.run.channel import Bound
         from planner.run.loop import Job
-        from planner.run.processes import Options, engine_label, run_share
+        from planner.run.processes import engine_label, run_share
         from planner.run.report import measured_run
         from planner.run.timing import NodeTimes, node_times
 
@@ -361,7 +365,7 @@ class _Process:
                 lambda run: given[(run - times.warmup) % len(given)],
                 outputs,
                 report,
-                options=Options(self.limit_s, self.threads, Bound(self.interface, self.host)),
+                options=self._options(),
             )
         if not is_source:
             return None
@@ -379,6 +383,13 @@ class _Process:
             say(f"wrote {path}")
         return Outcome(document, run_table(document), run_heading(document), outputs.notes)
 
+    def _options(self) -> Options:
+        from planner.run.channel import Bound
+        from planner.run.processes import START_S, Options
+
+        bound = Bound(self.interface, self.host)
+        return Options(self.limit_s, max(self.limit_s, START_S), self.threads, bound)
+
     def _share(self, name: str) -> Share:
         from dataclasses import replace
 
@@ -389,7 +400,8 @@ class _Process:
         share = load_share(self.slices, name)
         check_slices(self.plan, share.plan_digest, self.slices)
         if self.engine == "onnxruntime":
-            return replace(share, program=on_onnxruntime(share.program, threads=self.threads))
+            made = on_onnxruntime({name: share.program}, threads=self.threads)
+            return replace(share, program=made[name])
         return replace(share, program=compiled(share.program))
 
 

@@ -160,10 +160,18 @@ def _line(row: Row, result: dict[str, Any]) -> str:
     return f"{row.name}: {times} ms, bytes {as_planned} planned"
 
 
+def machine() -> str:
+    """Processor and cores."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else 'a processor'} with {os.cpu_count()} shared cores"
+
+
 def _write(folder: Path, engine: str, fast: Node, found: list[dict[str, Any]]) -> None:
     document = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "engine": engine,
+        "machine": machine(),
         "load_at_end": os.getloadavg()[0],
         "bandwidth_bytes_per_s": BANDWIDTH_BYTES_PER_S,
         "delay_s": DELAY_S,

@@ -54,8 +54,10 @@ def main() -> None:
 
 def _row(row: dict[str, Any], here: Environment, store: Any, asked: dict[str, Any]) -> None:
     share = load_share(row["folder"], f"n{here.rank}")
-    engine = asked["engine"]
-    program = on_onnxruntime(share.program) if engine == "onnxruntime" else compiled(share.program)
+    if asked["engine"] == "onnxruntime":
+        program = on_onnxruntime({share.node: share.program})[share.node]
+    else:
+        program = compiled(share.program)
     share = replace(share, program=slower(program, own_factor()))
     inputs = drawn_inputs(1, share.inputs, 0)[0]
     said: list[dict[str, Any]] = []

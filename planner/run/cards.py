@@ -98,12 +98,14 @@ def check_cards(cards: Sequence[Card], nodes: Sequence[str]) -> None:
                 f"{card.slices[:12]} and {first.slices[:12]}); give all nodes files of one folder"
             )
     names = [card.node for card in cards]
-    for node in nodes:
-        if names.count(node) != 1:
+    for node in dict.fromkeys(names):
+        if names.count(node) > 1:
             ranks = " and ".join(f"rank {rank}" for rank, name in enumerate(names) if name == node)
+            raise BadInputError(f"{ranks} both run the node {node!r}; give each a node of its own")
+    for node in nodes:
+        if node not in names:
             raise BadInputError(
-                f"{ranks + ' both run' if ranks else 'no process runs'} the node {node!r}; the "
-                f"plan has {', '.join(nodes)}"
+                f"no process runs the node {node!r}; the plan has {', '.join(nodes)}"
             )
 
 

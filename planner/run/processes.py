@@ -36,6 +36,9 @@ HOW_TO_START = (
 
 _RUN = "plans are run"
 _PREFIX = "run"
+START_S = 60.0
+"""For which all others are waited for at first, unless more is said."""
+
 _LEAST_AHEAD_NS = 500_000
 _FINGERPRINT_BYTES = 8
 
@@ -47,13 +50,16 @@ class Options:
     Attributes
     ----------
     timeout_s : float
-        For which one other process is waited for.
+        For which one message of another process is waited for.
+    start_s : float
+        For which all others are waited for at first: interpreters start at different speeds.
     threads : int
         To compute with.
     bound : Bound
     """
 
     timeout_s: float = 30.0
+    start_s: float = START_S
     threads: int = 1
     bound: Bound = field(default_factory=Bound)
 
@@ -136,9 +142,9 @@ def run_share(
             f"the plan runs on {len(share.nodes)} nodes ({', '.join(share.nodes)}), found "
             f"{here.world} processes; {HOW_TO_START}"
         )
-    store = open_store(here, options.timeout_s, _RUN)
+    store = open_store(here, options.start_s, _RUN)
     names = [f"{name} (rank {rank})" for rank, name in enumerate(share.nodes)]
-    meeting = Meeting(store, here, names, options.timeout_s, prefix, NodeLostError)
+    meeting = Meeting(store, here, names, options.start_s, prefix, NodeLostError)
     node = _Node(share, meeting, options)
     try:
         return node.all(job, feed, take, report)
@@ -180,6 +186,7 @@ class _Node:
         self._start_beats(watch)
         try:
             channel = self._channel()
+            meeting.time_limit_s = self._options.timeout_s
             before = self._aligned(channel, nodes, source)
             ahead_ns = _LEAST_AHEAD_NS + 4 * before.error_ns
             loop = Loop(
@@ -267,7 +274,7 @@ class _Node:
         self._doing.now = "", "connecting to the other nodes"
         store = torch_distributed(_RUN).PrefixStore(f"{meeting.prefix}/gloo", meeting.store)
         try:
-            return Gloo(store, here.rank, here.world, self._options.timeout_s, self._options.bound)
+            return Gloo(store, here.rank, here.world, self._options.start_s, self._options.bound)
         except RuntimeError as error:
             said = meeting.failure
             raise NodeLostError(

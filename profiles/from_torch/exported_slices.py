@@ -37,21 +37,22 @@ def export_slices(slices: Slices, folder: str | os.PathLike[str]) -> dict[str, P
     BadInputError
         It is no place for files, or a layer cannot be exported.
     """
-    from planner.runtime.compiling.exported import program_document
+    from planner.runtime.compiling.exported import ComputeDocument, program_document
     from planner.runtime.compiling.onnx import onnx_of
     from planner.runtime.compiling.programs import programs_of
 
     programs = programs_of(slices)
+    documents = {name: program_document(slices, programs, name) for name in programs}
+    models = onnx_of(programs)
     found = {}
-    for number, (name, program) in enumerate(programs.items()):
+    for number, (name, document) in enumerate(documents.items()):
         place = found[name] = Path(folder) / f"node{number}"
         try:
             (place / _SEGMENTS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BadInputError(f"{place}: cannot be made: {error.strerror}") from error
-        document, segments = program_document(slices, programs, name)
-        for file, segment in segments.items():
-            content = onnx_of(segment, program.forms)
+        files = [a.segment for a in document.actions if isinstance(a, ComputeDocument)]
+        for file, content in zip(files, models[name], strict=True):
             write_atomically(place / _SEGMENTS / file, content)
         write_atomically(place / _DOCUMENT, document.model_dump_json(indent=1))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -94,7 +95,7 @@ class RunDocument(Frozen):
 class SlicesDocument(Frozen):
     """Everything but the nodes' own parts."""
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[3] = 3
     model: str
     inputs: tuple[InputDocument, ...]
     outputs: tuple[OutputDocument, ...]
@@ -217,6 +218,7 @@ def load_slices(folder: str | os.PathLike[str], *, only: str | None = None) -> S
     """
     import_torch()
     from planner.runtime.documents import NodeDocument, node_from
+    from planner.runtime.running.sizes import check_sizes
     from planner.runtime.running.slices import OutputForm, Part, Slices, Stretch
 
     place = Path(folder)
@@ -252,7 +254,7 @@ def load_slices(folder: str | os.PathLike[str], *, only: str | None = None) -> S
         for name in stretch.nodes:
             if name not in index.files:
                 raise BadInputError(f"slices {place / _INDEX}: there is no node {name!r}")
-    return Slices(
+    slices = Slices(
         model=index.model,
         inputs={item.name: (item.shape, item.dtype) for item in index.inputs},
         outputs=outputs,
@@ -264,6 +266,13 @@ def load_slices(folder: str | os.PathLike[str], *, only: str | None = None) -> S
         plan_digest=index.run.plan_digest if index.run else "",
         times=_times(index.run),
     )
+    told = index.run.messages if index.run and only else ()
+    sizes = {item.name: prod(item.shape) for item in told if item.node == only}
+    try:
+        check_sizes(slices, sizes)
+    except BadInputError as error:
+        raise BadInputError(f"slices {place}: {error}") from error
+    return slices
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:

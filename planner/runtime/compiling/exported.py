@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import count
 from typing import Annotated, Literal
 
 import numpy as np
@@ -96,27 +98,23 @@ class ProgramDocument(Frozen):
     outputs: dict[str, OutputDocument] = Field(description="of the model, in its order")
 
 
-def program_document(
-    slices: Slices, programs: dict[str, Program], node: str
-) -> tuple[ProgramDocument, dict[str, Compute]]:
-    """A node's program, and its segments by file.
+def program_document(slices: Slices, programs: dict[str, Program], node: str) -> ProgramDocument:
+    """A node's program; its segments are the files 000.onnx and so on, in order.
 
     Raises
     ------
     BadInputError
         A value is of a type that the files do not hold.
     """
-    program, files = programs[node], {}
+    program, segments = programs[node], count()
     actions: list[ComputeDocument | PostDocument | AwaitDocument] = []
     for action in program.actions:
         if isinstance(action, Compute):
-            file = f"{len(files):03d}.onnx"
-            files[file] = action
             actions.append(
                 ComputeDocument(
                     name=action.name,
                     stretches=action.stretches,
-                    segment=file,
+                    segment=f"{next(segments):03d}.onnx",
                     reads=action.reads,
                     makes=action.makes,
                 )
@@ -125,7 +123,7 @@ def program_document(
             actions.append(PostDocument(**vars(action)))
         else:
             actions.append(AwaitDocument(**vars(action)))
-    document = ProgramDocument(
+    return ProgramDocument(
         model=slices.model,
         node=node,
         inputs=program.inputs,
@@ -133,10 +131,9 @@ def program_document(
         actions=tuple(actions),
         outputs={name: _output(slices, programs, name) for name in slices.output_names},
     )
-    return document, files
 
 
-def program_from(document: ProgramDocument, modules: dict[str, torch.nn.Module]) -> Program:
+def program_from(document: ProgramDocument, modules: Mapping[str, torch.nn.Module]) -> Program:
     """The program of a document.
 
     Parameters

@@ -63,9 +63,10 @@ def _norm(node: fx.Node) -> _Norm | None:
     if node.target is not aten.batch_norm.default or node.args[5]:
         return None
     weight, bias, mean, variance = (constant(item) for item in node.args[1:5])
-    if mean is None or variance is None:
+    eps = node.args[7]
+    if mean is None or variance is None or not isinstance(eps, float):
         return None
-    scale = (variance.double() + node.args[7]).rsqrt()
+    scale = (variance.double() + eps).rsqrt()
     scale = scale if weight is None else scale * weight.double()
     shift = -mean.double() * scale
     return _Norm(scale, shift if bias is None else shift + bias.double())

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from planner.errors import BadInputError
 from planner.runtime.compiling.compiled import graph_of
-from planner.runtime.running.program import Compute, Form, Program
+from planner.runtime.running.program import Compute, Program
 
 OPSET = 20
 """Of every model: the newest that torch's exporter makes without converting."""
@@ -22,40 +22,102 @@ OPSET = 20
 _DTYPES = frozenset("float64 float32 float16 int64 int32 int16 int8 uint8 bool".split())
 
 
-def onnx_of(segment: Compute, forms: dict[str, Form]) -> bytes:
-    """A segment as a serialised ONNX model, batch norm folded.
+def onnx_of(programs: Mapping[str, Program]) -> dict[str, list[bytes]]:
+    """Every program's segments as serialised ONNX models, in order, batch norm folded.
+
+    Inputs and outputs of segment 7 are called ``read7_0``, ``made7_0`` and so on, in the order of
+    its values; segments are counted through all programs. All are exported in one go and taken
+    apart, as most of an export is its start.
 
     Parameters
     ----------
-    segment : Compute
-        Its inputs and outputs are called ``read0``, ``made0`` and so on, in order.
-    forms : dict of str to Form
+    programs : mapping of str to Program
 
     Raises
     ------
     BadInputError
-        torch cannot export one of its operators; names the segment.
+        torch cannot export one of their operators.
     """
-    given = tuple(torch.zeros(forms[n].shape, dtype=forms[n].dtype) for n in segment.reads)
+    found = [
+        (name, action, program.forms)
+        for name, program in programs.items()
+        for action in program.actions
+        if isinstance(action, Compute)
+    ]
+    models: dict[str, list[bytes]] = {name: [] for name in programs}
+    if not found:
+        return models
+    graphs = [graph_of(segment, forms) for _, segment, forms in found]
+    reads = [[f"read{k}_{n}" for n in range(len(s.reads))] for k, (_, s, _) in enumerate(found)]
+    makes = [[f"made{k}_{n}" for n in range(len(s.makes))] for k, (_, s, _) in enumerate(found)]
+    given = [forms[name] for _, segment, forms in found for name in segment.reads]
     try:
         with torch.no_grad(), _quiet():
             made = torch.onnx.export(
-                graph_of(segment, forms),
-                given,
+                _Together(graphs, [len(names) for names in reads]),
+                tuple(torch.zeros(form.shape, dtype=form.dtype) for form in given),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[f"read{n}" for n in range(len(segment.reads))],
-                output_names=[f"made{n}" for n in range(len(segment.makes))],
+                input_names=[name for names in reads for name in names],
+                output_names=[name for names in makes for name in names],
                 optimize=False,  # ONNX Runtime does that when it reads the model
                 verbose=False,
             )
-        assert made is not None
-        content: bytes = made.model_proto.SerializeToString()
-        return content
     except (torch.onnx.errors.OnnxExporterError, ValueError, RuntimeError) as error:
-        layers = f"{segment.stretches[0]!r} to {segment.stretches[-1]!r}"
         reason = str(error).partition("\n")[0]
-        raise BadInputError(f"layers {layers}: cannot be exported to ONNX: {reason}") from error
+        raise BadInputError(f"slices: cannot be exported to ONNX: {reason}") from error
+    assert made is not None
+    model = made.model_proto
+    makers = {name: number for number, node in enumerate(model.graph.node) for name in node.output}
+    for (name, _, _), *ends in zip(found, reads, makes, strict=True):
+        models[name].append(_part(model, makers, *ends))
+    return models
+
+
+class _Together(torch.nn.Module):
+    """Segments beside each other: all they read, all they make."""
+
+    def __init__(self, modules: Sequence[torch.nn.Module], reads: Sequence[int]) -> None:
+        super().__init__()
+        self._segments, self._reads = torch.nn.ModuleList(modules), list(reads)
+
+    def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What each makes, one behind the other."""
+        left, made = list(given), []
+        for segment, count in zip(self._segments, self._reads, strict=True):
+            made += segment(*left[:count])
+            left = left[count:]
+        seen = {id(item) for item in given}
+        for place, item in enumerate(made):  # each output is to have a name of its own
+            made[place] = item.clone() if id(item) in seen else item
+            seen.add(id(item))
+        return tuple(made)
+
+
+def _part(
+    model: Any, makers: Mapping[str, int], reads: Sequence[str], makes: Sequence[str]
+) -> bytes:
+    """The model of one segment: the nodes behind its outputs, and their weights."""
+    wanted, left = set(makes), list(makes)
+    numbers = set()
+    while left:
+        number = makers.get(left.pop())
+        if number is not None and number not in numbers:
+            numbers.add(number)
+            left += model.graph.node[number].input
+            wanted.update(model.graph.node[number].input)
+    part = type(model)()
+    part.ir_version = model.ir_version
+    part.opset_import.extend(model.opset_import)
+    part.functions.extend(model.functions)
+    graph = part.graph
+    graph.name = "segment"
+    graph.node.extend(model.graph.node[number] for number in sorted(numbers))
+    graph.initializer.extend(item for item in model.graph.initializer if item.name in wanted)
+    graph.input.extend(item for item in model.graph.input if item.name in reads)
+    graph.output.extend(item for item in model.graph.output if item.name in makes)
+    content: bytes = part.SerializeToString()
+    return content
 
 
 class OnnxSegment(torch.nn.Module):
@@ -72,19 +134,19 @@ class OnnxSegment(torch.nn.Module):
         ONNX Runtime is not installed, or it cannot read the model.
     """
 
-    def __init__(self, model: bytes | os.PathLike[str], *, threads: int = 1) -> None:
+    def __init__(self, model: bytes | Path, *, threads: int = 1) -> None:
         super().__init__()
         runtime = _import_onnxruntime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3  # errors alone
-        source = model if isinstance(model, bytes) else os.fspath(model)
+        source = model if isinstance(model, bytes) else str(model)
         try:
             self._session = runtime.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its own kinds of errors, one for each status
-            where = "segment" if isinstance(model, bytes) else f"segment {source}"
+            where = "segment" if isinstance(model, bytes) else f"segment {model}"
             reason = str(error).partition("\n")[0]
             raise BadInputError(f"{where}: ONNX Runtime cannot read it: {reason}") from error
         self._inputs = [item.name for item in self._session.get_inputs()]
@@ -102,10 +164,15 @@ class OnnxSegment(torch.nn.Module):
         return tuple(torch.from_numpy(item) for item in made)
 
 
-def on_onnxruntime(program: Program, *, threads: int = 1) -> Program:
-    """The program with segments that ONNX Runtime runs; raises as `onnx_of`."""
+def on_onnxruntime(programs: Mapping[str, Program], *, threads: int = 1) -> dict[str, Program]:
+    """The programs with segments that ONNX Runtime runs; raises as `onnx_of`."""
+    models = onnx_of(programs)
+    return {name: _with(item, iter(models[name]), threads) for name, item in programs.items()}
+
+
+def _with(program: Program, models: Iterator[bytes], threads: int) -> Program:
     actions = tuple(
-        replace(a, module=OnnxSegment(onnx_of(a, program.forms), threads=threads))
+        replace(a, module=OnnxSegment(next(models), threads=threads))
         if isinstance(a, Compute)
         else a
         for a in program.actions

@@ -11,7 +11,7 @@ from planner.runtime.compiling.tasks import Begin, Finish, Gather, Gathered, Tas
 from planner.runtime.running.kernels import part_name
 from planner.runtime.running.node import Node
 from planner.runtime.running.program import Await, Post
-from planner.runtime.running.records import Operand, Step
+from planner.runtime.running.records import Operand, Source, Step
 
 Item = Task | Post | Await
 
@@ -87,7 +87,7 @@ class Schedule:
         for n, item in enumerate(operands):
             name = self._new(f"{step.layer}/operand {n}", place)
             self._found.append((place, Gather(stretch, name, item, flat=False)))
-            found.append(Gathered(Operand((name,), None, item.operand.shape), {}))
+            found.append(Gathered(Operand((name,), Source(0), item.operand.shape), {}))
         if self._node in step.told:
             message = part_name(step.layer, self._node)
             makes = self._new(message, place)

@@ -6,7 +6,8 @@ Values have names of their own: what a later step stores under the same key is a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from typing import Any
 
 import torch
 
@@ -40,8 +41,7 @@ class Gathered:
     def key(self) -> tuple[object, ...]:
         """The same where the same elements are put together."""
         item = self.operand
-        index = None if item.index is None else item.index.numpy().tobytes()
-        return item.sources, index, tuple(item.shape), item.fill
+        return item.sources, _key(item.pattern), tuple(item.shape), item.fill
 
     def __call__(self, values: Tensors, weights: Tensors) -> torch.Tensor:
         """The tensor."""
@@ -141,3 +141,14 @@ Task = Gather | Begin | Finish
 def weight_name(step: Step, key: str) -> str:
     """What a step's weight is called on its node."""
     return f"{step.layer}/{key}"
+
+
+def _key(item: Any) -> Any:
+    """The same for equal patterns."""
+    if isinstance(item, torch.Tensor):
+        return item.numpy().tobytes()
+    if isinstance(item, tuple):
+        return tuple(map(_key, item))
+    if is_dataclass(item):
+        return type(item).__name__, *map(_key, vars(item).values())
+    return item

@@ -14,8 +14,9 @@ from planner.runtime.running.program import Form
 
 aten = torch.ops.aten
 
-_RESHAPES = frozenset({aten.reshape.default, aten.view.default, aten.contiguous.default})
-_CASTS = frozenset({aten.to.dtype, aten.to.dtype_layout})
+_CASTS = frozenset(
+    {aten.reshape.default, aten.view.default, aten.contiguous.default, aten.to.dtype}
+)
 
 
 def traced(module: torch.nn.Module, forms: Sequence[Form]) -> fx.GraphModule:
@@ -36,14 +37,14 @@ def traced(module: torch.nn.Module, forms: Sequence[Form]) -> fx.GraphModule:
 
 
 def tidied(module: fx.GraphModule) -> fx.GraphModule:
-    """Without reshapes to the shape that is there, casts to the type that is there, and the like."""
+    """Without reshapes and casts to what is there already."""
     for node in list(module.graph.nodes):
         source = _same(node)
         if source is not None:
             node.replace_all_uses_with(source)
     module.graph.eliminate_dead_code()
     for node in module.graph.nodes:
-        if node.target in _RESHAPES and node.args[0].target is aten.reshape.default:
+        if node.target is aten.reshape.default and node.args[0].target is node.target:
             node.args = (node.args[0].args[0], *node.args[1:])  # only the last shape matters
     module.graph.eliminate_dead_code()
     module.recompile()
@@ -82,7 +83,7 @@ def _same(node: fx.Node) -> fx.Node | None:
     if node.op != "call_function" or not node.args or not isinstance(node.args[0], fx.Node):
         return None
     source = node.args[0]
-    if node.target in _RESHAPES | _CASTS:
+    if node.target in _CASTS:
         before, after = value_of(source), value_of(node)
         as_before = before.shape == after.shape and before.dtype == after.dtype
         return source if as_before and before.is_contiguous() else None
