@@ -17,8 +17,9 @@ class Setting:
     ----------
     factors : tuple of float
         By how much each worker is slower than this machine, in ring order.
-    sources : dict of int to (float, int)
-        By worker, the inputs that come while it runs one whole model, and how many come in all.
+    sources : tuple of (int, float, int)
+        The worker that each is at, the inputs that come while that runs one whole model, and how
+        many come in all.
     bandwidth_bytes_per_s, delay_s : float
         Of every link, as the testbed sets them.
     policies : tuple of str
