@@ -73,7 +73,7 @@ def main() -> None:
     try:
         code = cli(standalone_mode=False)
     except PlannerError as error:
-        sys.stderr.write(f"planner: {error}\n")
+        sys.stderr.write(f"planner: {one_line(str(error))}\n")
         sys.exit(error.exit_code)
     except TyperException as error:  # of the words themselves: an unknown option, a missing SOURCE
         if message := error.format_message():  # without any words the help was shown
