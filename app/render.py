@@ -75,7 +75,7 @@ def emit(
         natural = Measurement.get(console, console.options.update(max_width=WIDEST), shown).maximum
         Console(highlight=False, width=max(console.width, min(natural, WIDEST))).print(shown)
         if table.footer:
-            console.print(escape(table.footer), style="dim", soft_wrap=True)
+            console.print(escape(one_line(table.footer)), style="dim", soft_wrap=True)
 
 
 def terminal_table(table: Table) -> RichTable:
@@ -86,7 +86,7 @@ def terminal_table(table: Table) -> RichTable:
         if any(row[index] not in (None, "") for row in table.rows)
     ]
     drawn = RichTable(
-        title=escape(table.title),
+        title=escape(one_line(table.title)),
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
@@ -124,7 +124,7 @@ def shown_cell(cell: Cell) -> str:
 
 def say(text: str) -> None:
     """A message for the reader, never mixed with data."""
-    messages.print(escape(text), soft_wrap=True)
+    messages.print(escape(one_line(text)), soft_wrap=True)
 
 
 def write_file(path: Path | None, text: str) -> None:

@@ -20,7 +20,7 @@ from profiles.from_onnx.frontend import profile_onnx
 from profiles.from_pt2.frontend import profile_pt2
 from profiles.from_torch.frontend import profile_module
 from profiles.from_torch.hygiene import import_torch
-from profiles.own_code import own_object
+from profiles.own_code import failure_of, own_object
 from profiles.strangers import MAX_MODEL_BYTES
 
 SOURCE_HELP = (
@@ -126,8 +126,11 @@ def _load_module(
     torch = import_torch()
     _check_shapes(source, input_shapes)
     build = _callable(source)
-    with torch.device("meta"):
-        module = build()
+    try:
+        with torch.device("meta"):
+            module = build()
+    except Exception as error:
+        raise BadInputError(f"SOURCE {source!r}: cannot be called: {failure_of(error)}") from error
     return load_module(
         module,
         input_shapes=input_shapes,
@@ -188,7 +191,7 @@ def _check_shapes(
 def _callable(source: str) -> Callable[[], Any]:
     try:
         found = own_object(source)
-    except (ImportError, AttributeError, ValueError) as error:
+    except ImportError as error:
         raise BadInputError(f"SOURCE {source!r}: {error}; give {SOURCE_HELP}") from error
     if not callable(found):
         raise BadInputError(f"SOURCE {source!r}: {source.rpartition(':')[2]} is no callable")
