@@ -48,6 +48,8 @@ class PlainNumbers(TyperCommand):
             for text in found if isinstance(found, (list, tuple)) else (found,):
                 if isinstance(text, str) and "_" in text:
                     raise typer.BadParameter(
-                        f"found {text[:40]!r}; a number has digits only", ctx, parameter
+                        f"found {text[:40]!r}; a number has digits only",
+                        ctx,
+                        parameter,  # type: ignore[arg-type]
                     )
         return super().parse_args(ctx, args)

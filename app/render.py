@@ -21,7 +21,7 @@ from app.tables import Cell, Table, to_csv
 from planner.errors import PlannerError
 from profiles.files import document_text, one_line, write_atomically
 
-WIDEST = 180  # columns of a table in a narrower terminal, rather than numbers cut short
+WIDEST = 180  # columns of a table in a file or a narrower terminal, rather than numbers cut short
 
 messages = Console(stderr=True, highlight=False)
 
@@ -71,11 +71,45 @@ def emit(
         console = Console(highlight=False)
         for line in heading or []:
             console.print(escape(one_line(line)), soft_wrap=True)
-        shown = terminal_table(table) if drawn is None else drawn(console.width)
-        natural = Measurement.get(console, console.options.update(max_width=WIDEST), shown).maximum
-        Console(highlight=False, width=max(console.width, min(natural, WIDEST))).print(shown)
+        if drawn is not None:
+            _print(console, drawn(console.width))
+        elif console.is_terminal:
+            for part in parts_of(table, console):
+                _print(console, terminal_table(part))
+        else:
+            _print(console, terminal_table(table))
         if table.footer:
             console.print(escape(one_line(table.footer)), style="dim", soft_wrap=True)
+
+
+def parts_of(table: Table, console: Console) -> list[Table]:
+    """The table, or below each other as many of its columns as fit, each time with the first."""
+    first, *others = range(len(table.columns))
+    parts: list[list[int]] = [[first]]
+    for column in others:
+        wider = [*parts[-1], column]
+        if len(parts[-1]) > 1 and _width(console, terminal_table(_columns(table, wider))) > (
+            console.width
+        ):
+            parts.append([first, column])
+        else:
+            parts[-1] = wider
+    return [_columns(table, part) for part in parts]
+
+
+def _columns(table: Table, chosen: list[int]) -> Table:
+    rows = tuple(tuple(row[index] for index in chosen) for row in table.rows)
+    title = table.title if chosen[:2] in ([0], [0, 1]) else ""
+    return Table(title, tuple(table.columns[index] for index in chosen), rows)
+
+
+def _width(console: Console, drawn: RichTable) -> int:
+    return Measurement.get(console, console.options.update(max_width=WIDEST), drawn).maximum
+
+
+def _print(console: Console, drawn: RichTable) -> None:
+    width = max(console.width, min(_width(console, drawn), WIDEST))
+    Console(highlight=False, width=width).print(drawn)
 
 
 def terminal_table(table: Table) -> RichTable:
@@ -86,7 +120,7 @@ def terminal_table(table: Table) -> RichTable:
         if any(row[index] not in (None, "") for row in table.rows)
     ]
     drawn = RichTable(
-        title=escape(one_line(table.title)),
+        title=escape(one_line(table.title)) or None,
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from planner.accuracy.ranking import Magnitudes
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
-from planner.errors import BadInputError
+from planner.errors import BadInputError, install_advice
 from profiles.files import one_line, opened, read_file
 from profiles.from_safetensors import read_safetensors
 from profiles.sandbox import Limits, run_limited
@@ -125,7 +125,7 @@ def _read_pt(path: Path, layers: list[LayerProfile]) -> dict[str, Weight]:
     if importlib.util.find_spec("torch") is None:
         raise BadInputError(
             f"weights {label}: torch is not installed, and files of torch.save need it: "
-            "pip install 'disco-planner[torch]', or give a .safetensors file"
+            f"{install_advice('torch')}, or give a .safetensors file"
         )
     request = {"layers": [layer.model_dump(mode="json") for layer in layers]}
     answer: Any = run_limited(

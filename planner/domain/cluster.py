@@ -26,7 +26,9 @@ Origin = Literal["measured", "derived", "assumed"]
 
 def _not_tiny(value: float) -> float:
     if value < LEAST:
-        raise PydanticCustomError("tiny", "Input should be {least} or more", {"least": f"{LEAST:g}"})
+        raise PydanticCustomError(
+            "tiny", "Input should be {least} or more", {"least": f"{LEAST:g}"}
+        )
     return value
 
 

@@ -199,9 +199,10 @@ def _minimise_time(loads: Any, shared_out: Any, counts: Array) -> float:
     seconds.data = np.minimum(seconds.data / enough, _SLOWEST)
     cost = np.zeros(loads.shape[1])
     cost[-1] = 1.0
+    least: Any = hstack([seconds, csr_array(-np.ones((loads.shape[0], 1)))])
     found = linprog(
         cost,
-        A_ub=hstack([seconds, csr_array(-np.ones((loads.shape[0], 1)))]),
+        A_ub=least,
         b_ub=np.zeros(loads.shape[0]),
         A_eq=shared_out,
         b_eq=counts / scale,
@@ -209,7 +210,7 @@ def _minimise_time(loads: Any, shared_out: Any, counts: Array) -> float:
     )
     if found.x is None or found.fun is None:
         raise InconsistentResultError(f"fluid program: {found.message}")
-    return float(found.fun) * enough * scale
+    return float(found.fun * enough * scale)
 
 
 def least_makespan_s(

@@ -21,7 +21,7 @@ from planner.simulation.policies import Policy, rule_of
 from planner.simulation.rehearsed import MOST_RUNS, rehearsed_choice
 from planner.simulation.result import Limit, SimulationResult
 from planner.simulation.run import Array, run_once
-from planner.simulation.scenario import MAX_INPUTS_OF_ALL_RUNS, Scenario, Trace
+from planner.simulation.scenario import MAX_INPUTS, Scenario, Trace
 
 Progress = Callable[[float, str], None]
 
@@ -62,10 +62,10 @@ def simulate(
     network = network_of(scenario)
     arrivals = [arrival_times(scenario)]
     count = times * sum(map(len, arrivals[0]))
-    if count > MAX_INPUTS_OF_ALL_RUNS:
+    if count > MAX_INPUTS:
         raise BadInputError(
             f"replications: {times:,} runs have {count:,} inputs together; at most "
-            f"{MAX_INPUTS_OF_ALL_RUNS:,} are simulated"
+            f"{MAX_INPUTS:,} are simulated"
         )
     arrivals += [arrival_times(scenario, replication) for replication in range(1, times)]
     rehearsals = MOST_RUNS if None in rules else 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from planner.errors import BadInputError
+from planner.errors import BadInputError, install_advice
 from planner.measure.links import Raw, link_document
 from planner.measure.parts import LinkMeasurement
 
@@ -152,7 +152,7 @@ def _distributed() -> Any:
         found = importlib.import_module("torch.distributed")
     except ImportError as error:
         raise BadInputError(
-            "torch is not installed; links are measured with it: pip install 'disco-planner[torch]'"
+            f"torch is not installed; links are measured with it: {install_advice('torch')}"
         ) from error
     if not found.is_available():
         raise BadInputError("this torch was built without torch.distributed")
