@@ -75,7 +75,7 @@ def emit(
             _print(console, drawn(console.width))
         elif console.is_terminal:
             for part in parts_of(table, console):
-                _print(console, terminal_table(part))
+                _print(console, terminal_table(part), folded=True)
         else:
             _print(console, terminal_table(table))
         if table.footer:
@@ -88,9 +88,8 @@ def parts_of(table: Table, console: Console) -> list[Table]:
     parts: list[list[int]] = [[first]]
     for column in others:
         wider = [*parts[-1], column]
-        if len(parts[-1]) > 1 and _width(console, terminal_table(_columns(table, wider))) > (
-            console.width
-        ):
+        widths = _widths(console, terminal_table(_columns(table, wider)))
+        if len(parts[-1]) > 1 and widths.maximum > console.width:
             parts.append([first, column])
         else:
             parts[-1] = wider
@@ -103,13 +102,14 @@ def _columns(table: Table, chosen: list[int]) -> Table:
     return Table(title, tuple(table.columns[index] for index in chosen), rows)
 
 
-def _width(console: Console, drawn: RichTable) -> int:
-    return Measurement.get(console, console.options.update(max_width=WIDEST), drawn).maximum
+def _widths(console: Console, drawn: RichTable) -> Measurement:
+    return Measurement.get(console, console.options.update(max_width=WIDEST), drawn)
 
 
-def _print(console: Console, drawn: RichTable) -> None:
-    width = max(console.width, min(_width(console, drawn), WIDEST))
-    Console(highlight=False, width=width).print(drawn)
+def _print(console: Console, drawn: RichTable, folded: bool = False) -> None:
+    widths = _widths(console, drawn)
+    natural = widths.minimum if folded else widths.maximum
+    Console(highlight=False, width=max(console.width, min(natural, WIDEST))).print(drawn)
 
 
 def terminal_table(table: Table) -> RichTable:

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import random
+import re
 import resource
 import signal
 import sys
@@ -31,6 +32,7 @@ NUMBERS = (
     "0 -0 1 2 3 7 -1 0.5 1e-6 5e-324 1e-300 1e-30 1e-12 1e12 1e29 1e30 1e308 1e999 -1e308 nan inf "
     "-inf 2147483648 9223372036854775808 18446744073709551616 1_000 0x10 ١٢ 1e1 +5 007 1e-9 64 65"
 ).split()
+_NUMBER = re.compile(r"^[0-9][0-9.]*")
 WORDS = ("", " ", "-", "--", "=", ":", ",", "none", "null", "true", "[]", "{}", "resnet50", ".")
 CONTROLS = ("\x1b[31m", "\u202e", "\x07", "\r", "\n", "\u200f", "\x7f", "é", "\udcff", "💥", "%s")
 UNITS = ("MB/s", "Mbit/s", "GMAC/s", "GFLOP/s", "ms", "s", "us", "MB", "GiB", "B", "b/s", "Mb/s")
@@ -107,8 +109,7 @@ def _be_command(words: list[str], folder: Path, out: BinaryIO, err: BinaryIO) ->
         null = os.open(os.devnull, os.O_RDONLY)
         for to, file in enumerate((null, out.fileno(), err.fileno())):
             os.dup2(file, to)
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
         sys.argv = ["planner", *words]
         try:
             main()
@@ -129,15 +130,34 @@ def _children() -> tuple[int, ...]:
     return tuple(map(int, text.split()))
 
 
-def damaged_words(words: list[str], options: list[str], seed: int) -> list[str]:
-    """A command line after one to four random changes."""
+def damaged_words(
+    words: list[str], options: list[str], known: list[list[str]], seed: int
+) -> list[str]:
+    """A command line after one to four random changes.
+
+    Parameters
+    ----------
+    words : list of str
+    options : list of str
+        That the command has.
+    known : list of list of str
+        Options with values that they may have.
+    seed : int
+    """
     chance = random.Random(seed)
     new = [*words]
     for _ in range(chance.choice((1, 1, 2, 2, 4))):
         at = chance.randrange(1, len(new) + 1)
         kind = chance.random()
-        if kind < 0.45:
+        if kind < 0.25 and known:
+            new[at:at] = chance.choice(known)
+        elif kind < 0.4:
             new[at:at] = [chance.choice(options), _value(chance)]
+        elif kind < 0.65:
+            numbers = [index for index, word in enumerate(new) if _NUMBER.match(word)]
+            if numbers:
+                at = chance.choice(numbers)
+                new[at] = _NUMBER.sub(chance.choice(NUMBERS), new[at])
         elif kind < 0.8 and at < len(new):
             new[at] = _value(chance)
         elif kind < 0.9 and len(new) > 1:

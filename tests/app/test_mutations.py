@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,14 @@ def of_words(seed: int, folder: Path) -> list[str]:
     """A damaged command line."""
     words = random.Random(seed).choice(COMMANDS).split()
     start = 1 + (words[0] in ("measure", "cluster"))
-    damaged = damaged_words(words[start - 1 :], options_of(words), seed)
+    known = [
+        pair
+        for line in COMMANDS
+        if line.split()[:start] == words[:start]
+        for pair in map(list, pairwise(line.split()))
+        if pair[0].startswith("--")
+    ]
+    damaged = damaged_words(words[start - 1 :], options_of(words), known, seed)
     return [*words[: start - 1], *damaged]
 
 
