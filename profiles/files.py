@@ -349,7 +349,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return "an object"
-    text = value if isinstance(value, str) else _compact(value)
+    # what Python was given may be NaN, or no JSON at all
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     short = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
     return repr(short) if isinstance(value, str) else short
 
