@@ -119,13 +119,11 @@ def test_a_walk_through_addresses_and_widgets(query: dict[str, str], view: str, 
 
 def change(page: AppTest, chance: random.Random) -> None:
     """Another value for a widget of the page, as a browser could send it."""
-    widgets = [
-        *page.number_input,
-        *page.selectbox,
-        *page.toggle,
-        *page.text_input,
-        *(x for x in page.get("button_group") if x.key and x.key not in ("ways",)),
+    found = [
+        *(*page.number_input, *page.selectbox, *page.toggle, *page.text_input),
+        *(x for x in page.get("button_group") if x.key and x.key != "ways"),
     ]
+    widgets = [x for x in found if not getattr(x, "disabled", False)]
     widget = chance.choice(widgets)
     if widget.type == "number_input":
         least = -float("inf") if widget.min is None else widget.min
