@@ -19,6 +19,7 @@ from app.commands.export import export
 from app.commands.measure import measure
 from app.commands.planning import compare, needs, pareto, plan, sweep
 from app.commands.profile_model import profile
+from app.commands.run import run, slice_plan
 from app.commands.sensitivity import sensitivity
 from app.commands.simulate import simulate
 from app.kinds import LARGEST, Number
@@ -35,8 +36,8 @@ cli = typer.Typer(
     rich_markup_mode="rich",
     help="Plan how several devices run one neural network together: what each layer costs, "
     "which features to send, on how many nodes, and what to train.",
-    epilog="Exit codes: 0 done; 2 bad input; 3 no plan fits; 4 the solver stopped without a plan; "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done; 2 bad input; 3 no plan fits; 4 the solver stopped without a plan, "
+    "or a node of a run stopped; 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -54,6 +55,8 @@ for command in (
     catalog,
 ):
     cli.command(cls=PlainNumbers)(command)
+cli.command(name="slice", cls=PlainNumbers)(slice_plan)
+cli.command(cls=PlainNumbers)(run)
 cli.add_typer(cluster, name="cluster")
 cli.add_typer(measure, name="measure")
 

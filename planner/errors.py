@@ -32,6 +32,12 @@ class SolverStoppedError(PlannerError):
     exit_code = 4
 
 
+class NodeLostError(PlannerError):
+    """A node of a run stopped, or never came: names it."""
+
+    exit_code = 4
+
+
 class InconsistentResultError(PlannerError):
     """A solver's answer disagrees with the raw numbers; a defect, never bad input."""
 

@@ -47,6 +47,8 @@ COMMANDS = (
     "sweep",
     "needs",
     "export",
+    "slice",
+    "run",
     "catalog",
     "cluster",
     "measure",

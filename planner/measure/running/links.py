@@ -8,19 +8,20 @@ measured: whoever stops is known by name, and all end within the time limit.
 from __future__ import annotations
 
 import importlib
-import os
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from planner.errors import BadInputError, install_advice
+from planner.errors import BadInputError
 from planner.measure.links import Raw, link_document
 from planner.measure.parts import LinkMeasurement
+from planner.meeting import Environment, Meeting, open_store, torch_distributed
+from planner.meeting import environment as place_among_others
 
 Watch = Callable[[str], None]
 
@@ -31,9 +32,7 @@ HOW_TO_START = (
 LONG_ENOUGH_S = 0.4
 """Of a transfer: shorter ones show a shaper's burst instead of its rate."""
 
-_NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_POLL_S = 0.2
-_FAILED = "measure/failed"
+_MEASURED = "links are measured"
 
 _WARM_UP = 20
 _ROUND_TRIPS = 200
@@ -41,18 +40,8 @@ _TINY_MESSAGES = 200  # a run of them, for the software's time
 _RUNS = 5
 _FIRST_BYTES = 2**18
 _MOST_BYTES = 2**26
-_PIECE_BYTES = 2**16
+_PIECES, _AHEAD = 64, 16  # of a transfer beside another one; on the way at once
 _LEAST_S = 1e-9
-
-
-@dataclass(frozen=True)
-class Environment:
-    """What torchrun told this process."""
-
-    rank: int
-    world: int
-    address: str
-    port: int
 
 
 def environment() -> Environment:
@@ -63,23 +52,10 @@ def environment() -> Environment:
     BadInputError
         torchrun did not start it, or started it alone.
     """
-    missing = [name for name in _NEEDED if not os.environ.get(name)]
-    if missing:
-        raise BadInputError(
-            f"links are measured between processes ({', '.join(missing)} is not set): "
-            f"{HOW_TO_START}"
-        )
-    try:
-        rank, world, port = (
-            int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")
-        )
-    except ValueError as error:
-        raise BadInputError(
-            f"RANK, WORLD_SIZE and MASTER_PORT must be whole numbers; {HOW_TO_START}"
-        ) from error
-    if world < 2:
+    here = place_among_others(what=_MEASURED, how_to_start=HOW_TO_START)
+    if here.world < 2:
         raise BadInputError(f"a link needs two nodes, found one process; {HOW_TO_START}")
-    return Environment(rank, world, os.environ["MASTER_ADDR"], port)
+    return here
 
 
 def measure_links(
@@ -108,24 +84,14 @@ def measure_links(
         torchrun did not start it, torch is missing, or a node stopped: says which.
     """
     here = environment()
-    distributed = _distributed()
+    distributed = torch_distributed(_MEASURED)
     limit = timedelta(seconds=time_limit_s)
-    host = name or socket.gethostname()
-    try:
-        under_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        keeps_it = here.rank == 0 and not under_torchrun
-        store = distributed.TCPStore(
-            here.address, here.port, here.world, keeps_it, limit, wait_for_workers=False
-        )
-    except (RuntimeError, ValueError) as error:
-        raise BadInputError(
-            f"no meeting at {here.address}:{here.port} within {time_limit_s:g} s: "
-            f"{_first_line(error)}"
-        ) from error
-    meeting = _Meeting(store, here, [f"rank {rank}" for rank in range(here.world)], time_limit_s)
+    store = open_store(here, time_limit_s, _MEASURED)
+    names = [f"rank {rank}" for rank in range(here.world)]
+    meeting = Meeting(store, here, names, time_limit_s, "measure")
     joined = False
     try:
-        meeting.exchange_names(host)
+        _exchange_names(meeting, name or socket.gethostname())
         with meeting.talking_to(None):
             distributed.init_process_group(
                 "gloo",
@@ -137,9 +103,7 @@ def measure_links(
             joined = True
         return _Measuring(meeting, watch, long_enough_s).all()
     except BadInputError as error:
-        with suppress(RuntimeError):
-            if not store.check([_FAILED]):
-                store.set(_FAILED, str(error))
+        meeting.fail(str(error))
         raise
     finally:
         if joined:
@@ -147,94 +111,19 @@ def measure_links(
                 distributed.destroy_process_group()
 
 
-def _distributed() -> Any:
-    try:
-        found = importlib.import_module("torch.distributed")
-    except ImportError as error:
-        raise BadInputError(
-            f"torch is not installed; links are measured with it: {install_advice('torch')}"
-        ) from error
-    if not found.is_available():
-        raise BadInputError("this torch was built without torch.distributed")
-    return found
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-@dataclass
-class _Meeting:
-    """Where the nodes wait for each other."""
-
-    store: Any
-    here: Environment
-    names: list[str]
-    time_limit_s: float
-
-    def exchange_names(self, host: str) -> None:
-        """Know all nodes by name; processes of one host get their ranks behind it."""
-        hosts = [text.decode() for text in self.gathered("name", host.encode())]
-        self.names = [
-            host if hosts.count(host) == 1 else f"{host}-{rank}" for rank, host in enumerate(hosts)
-        ]
-
-    def gathered(self, key: str, value: bytes) -> list[bytes]:
-        """What every node has to say, by rank; all wait until all have said it."""
-        keys = self._say(key, value)
-        self._wait(keys)
-        with self.talking_to(None):
-            return [self.store.get(one) for one in keys]
-
-    def leave(self) -> None:
-        """The end: rank 0, which may keep the store, waits for all others to be done with it."""
-        keys = self._say("leaving", b"-")
-        if self.here.rank == 0:
-            self._wait(keys)
-
-    def _say(self, key: str, value: bytes) -> list[str]:
-        keys = [f"measure/{key}/{rank}" for rank in range(self.here.world)]
-        with self.talking_to(None):
-            self.store.set(keys[self.here.rank], value)
-        return keys
-
-    def _wait(self, keys: Sequence[str]) -> None:
-        deadline = time.monotonic() + self.time_limit_s
-        while True:
-            with self.talking_to(None):
-                missing = [rank for rank, key in enumerate(keys) if not self.store.check([key])]
-                if not missing:
-                    return
-                failed = self.store.get(_FAILED) if self.store.check([_FAILED]) else b""
-            if failed:
-                raise BadInputError(failed.decode())
-            if time.monotonic() > deadline:
-                names = ", ".join(self.names[rank] for rank in missing)
-                raise BadInputError(
-                    f"{names} did not answer within {self.time_limit_s:g} s; nothing was written"
-                )
-            time.sleep(_POLL_S)
-
-    @contextmanager
-    def talking_to(self, peer: int | None) -> Iterator[None]:
-        """Make one line of what goes wrong on the way to a peer, or to the store."""
-        try:
-            yield
-        except RuntimeError as error:
-            if peer is None:
-                who = f"the meeting at {self.here.address}:{self.here.port}"
-            else:
-                who = self.names[peer]
-            raise BadInputError(
-                f"{who} stopped answering; nothing was written: {_first_line(error)}"
-            ) from error
+def _exchange_names(meeting: Meeting, host: str) -> None:
+    """Know all nodes by name; processes of one host get their ranks behind it."""
+    hosts = [text.decode() for text in meeting.gathered("name", host.encode())]
+    meeting.names = [
+        host if hosts.count(host) == 1 else f"{host}-{rank}" for rank, host in enumerate(hosts)
+    ]
 
 
 @dataclass
 class _Measuring:
     """The measurements, the same calls on every node."""
 
-    meeting: _Meeting
+    meeting: Meeting
     watch: Watch
     long_enough_s: float
 
@@ -281,10 +170,10 @@ class _Measuring:
                     seconds = self._one_way(peer, sends, size)
                     if sends and run:  # the first one opens windows and empties buckets
                         sent.append(size / max(seconds - delay_s, _LEAST_S))
-            both = [self._both(peer, first, size) for _ in range(_RUNS + 1)][1:]
+            both = [self._both(peer, first, size) for _ in range(_RUNS + 1)]
         raw.round_trip_s[peer] = round_trips
         raw.sent_bytes_per_s[peer] = sent
-        raw.both_bytes_per_s[peer] = [size / max(s - delay_s / 2, _LEAST_S) for s in both]
+        raw.both_bytes_per_s[peer] = both[1:]
 
     def _send(self, tensor: Any, peer: int) -> None:
         self.distributed.send(tensor, peer)
@@ -344,20 +233,33 @@ class _Measuring:
         return time.perf_counter() - start
 
     def _both(self, peer: int, first: bool, size: int) -> float:
-        """Seconds until a transfer each way at once is done.
+        """Bytes a second that come while as much goes the other way.
 
-        In pieces: the engine writes a message to its end before it reads on.
+        In pieces: the engine writes a message to its end before it reads on. The clock starts when
+        the first ones have come: before that, nodes tell each other what they wait for, and one
+        direction does without the other.
         """
-        pieces = -(-size // _PIECE_BYTES)
-        out, into = self._bytes(_PIECE_BYTES), self._bytes(_PIECE_BYTES)
+        piece = size // _PIECES
+        out, into = self._bytes(piece), self._bytes(piece)
+        sent, received = [], []
+
+        def begin() -> None:
+            sent.append(self.distributed.isend(out, peer))
+            received.append(self.distributed.irecv(into, peer))
+
         self._there_and_back(peer, first)
-        start = time.perf_counter()
-        works = []
-        for _ in range(pieces):
-            works.append(self.distributed.isend(out, peer))
-            works.append(self.distributed.irecv(into, peer))
-        self._wait(works, peer)
-        return (time.perf_counter() - start) * size / (pieces * _PIECE_BYTES)
+        for _ in range(_AHEAD):
+            begin()
+        start = 0.0
+        for number in range(_PIECES):
+            self._wait([received[number]], peer)
+            if number + 1 == _AHEAD:
+                start = time.perf_counter()
+            if len(received) < _PIECES:
+                begin()
+        seconds = time.perf_counter() - start
+        self._wait(sent, peer)
+        return (_PIECES - _AHEAD) * piece / max(seconds, _LEAST_S)
 
     def _at_once(self, raw: Raw, transfers: Sequence[tuple[int, int]]) -> None:
         """Rates of what this node receives while all transfers go on."""
