@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import BadInputError
+from planner.errors import BadInputError, install_advice
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ def import_torch() -> Any:
         import torch
     except ImportError as error:
         raise BadInputError(
-            "torch is not installed; a PyTorch model needs it: pip install 'disco-planner[torch]'"
+            f"torch is not installed; a PyTorch model needs it: {install_advice('torch')}"
         ) from error
     return torch
 
