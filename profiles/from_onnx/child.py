@@ -39,12 +39,12 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     BadInputError
         As `profiles.from_onnx.frontend.profile_onnx`.
     """
-    model = read_model(data)
+    model, repairs = read_model(data)
     model = inlined(model)
     given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
     declared = fix_inputs(model, given, request["batch"])
     graph, slimmed_by = _graph(model, declared, request["name"])
-    notes = ([_SLIMMED] if slimmed_by else []) + list(graph.notes)
+    notes = [*repairs, *([_SLIMMED] if slimmed_by else []), *graph.notes]
     tools = _tools(model) | slimmed_by
     provenance = Provenance(front_end="onnx", source="", tools=tools, note="; ".join(notes))
     return build_profile(graph, provenance).model_dump(mode="json")

@@ -9,6 +9,7 @@ from math import prod
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.file import stored_bytes
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred, ShapeGapError
 from profiles.from_onnx.inputs import MAX_DIMENSIONS, MAX_ELEMENTS
 from profiles.graph import Graph, Tensor
@@ -74,10 +75,10 @@ class Emitter(meanings.Emitter):
 
     def store(self, name: str, data_type: int, shape: tuple[int, ...], elements: int) -> Constant:
         """Keep a tensor that the file holds."""
-        _, element_bytes, floating = _element(data_type, f"tensor {name!r}")
+        floating = _element(data_type, f"tensor {name!r}")[2]
         if elements > MAX_ELEMENTS:
             raise BadInputError(f"tensor {name!r} has the shape {shape}, which is too large")
-        self.stored[name] = (elements, elements * element_bytes)
+        self.stored[name] = (elements, stored_bytes(data_type, elements))
         self.constants[name] = Constant(shape, (name,), floating=floating)
         return self.constants[name]
 

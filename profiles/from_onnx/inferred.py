@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from planner.errors import BadInputError
 
 STANDARD_DOMAINS = ("", "ai.onnx")
+VENDOR_DOMAIN = "com.microsoft"
+UNKNOWN_DOMAIN = "planner.unknown"  # of operators that the standard's domain has not
 
 
 class ShapeGapError(BadInputError):

@@ -39,7 +39,7 @@ def conv(
 ) -> None:
     """A convolution whose operands stand at the given positions; ``places``: computed offsets."""
     require(call.tensor(bias) is None)
-    data, filters = call.data(x), call.weight(weight)
+    data, filters = call.data(x), call.operand(weight)
     layers.convolution(
         call,
         data,

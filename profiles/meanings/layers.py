@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 from profiles.graph import Kind, Span, Tensor
-from profiles.meanings.call import Call, Constant, MisfitError, Shape
+from profiles.meanings.call import Call, Constant, MisfitError, Operand, Shape
 from profiles.meanings.moves import reshaped
 from profiles.meanings.spans import SAME, behind
 
@@ -14,7 +14,7 @@ from profiles.meanings.spans import SAME, behind
 def convolution(
     call: Call,
     x: Tensor,
-    filters: Constant,
+    filters: Operand,
     *,
     groups: int,
     transposed: bool,
@@ -28,8 +28,8 @@ def convolution(
     ----------
     x : Tensor
         (batch, I, *positions) or (I, *positions).
-    filters : Constant
-        (O, I/groups, *kernel), transposed (I, O/groups, *kernel).
+    filters : Tensor or Constant
+        (O, I/groups, *kernel), transposed (I, O/groups, *kernel); computed ones are data too.
     places : sequence of Tensor
         Computed offsets of the positions that are read.
     windows : sequence of (Span or None)
@@ -49,15 +49,16 @@ def convolution(
             f"which its weight of shape {filters.shape} in {groups} groups does not fit"
         )
     kind: Kind = "conv_transpose" if transposed else "conv"
+    computed = [*([filters] if isinstance(filters, Tensor) else []), *places]
     result = call.add(
         kind,
-        [reshaped(call, x, data), *places],
+        [reshaped(call, x, data), *computed],
         kind,
         shape=made if alone else None,
         weights=weights,
         weight_shape=filters.shape,
         groups=groups,
-        spans=() if places else behind(len(data), windows, mixes=True),
+        spans=() if computed else behind(len(data), windows, mixes=True),
     )
     if alone:
         reshaped(call, result, output, last=True)
