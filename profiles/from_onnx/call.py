@@ -72,6 +72,11 @@ class Call(meanings.Call):
         """These inputs belong to the weights' encoding: bytes, but no trained parameters."""
         self.emitter.settings.update(roots_of(self.constants_at(positions)))
 
+    def count_elements(self, packed: Constant, elements: int) -> None:
+        """Say how many numbers a tensor of packed ones holds; its bytes stay."""
+        for root in packed.roots[:1]:
+            self.emitter.stored[root] = (elements, self.emitter.stored[root][1])
+
     def output(self, position: int = 0) -> Tensor:
         """An output's shape and type, under its own name."""
         where = f"node {self.name!r} ({self.op_type})"

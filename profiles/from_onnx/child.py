@@ -13,6 +13,7 @@ from profiles.from_onnx.control import Declared, graph_of, inferred_of
 from profiles.from_onnx.file import read_model
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, ShapeGapError
 from profiles.from_onnx.inputs import fix_inputs
+from profiles.from_onnx.sequences import maps_as_tensors
 from profiles.graph import Graph
 
 _PRODUCER_CHARACTERS = 100
@@ -41,6 +42,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     """
     model, repairs = read_model(data)
     model = inlined(model)
+    maps_as_tensors(model)
     given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
     declared = fix_inputs(model, given, request["batch"])
     graph, slimmed_by = _graph(model, declared, request["name"])

@@ -16,6 +16,7 @@ from profiles.from_onnx.file import MAX_NODES
 from profiles.from_onnx.graph import translate
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
 from profiles.from_onnx.inputs import fix_inputs
+from profiles.from_onnx.sequences import resolve
 from profiles.from_onnx.shapes import infer
 from profiles.graph import Graph
 from profiles.macs import graph_macs
@@ -80,6 +81,8 @@ def _resolved(model: onnx.ModelProto, declared: Declared) -> Resolved:
     while True:
         waiting = _with_waiting_ifs(model)
         inferred = infer(waiting, dict(declared), _body_inferred)
+        if resolve(model, inferred):
+            continue
         choices = [index for index, node in enumerate(model.graph.node) if _is_if(node)]
         if not choices:
             return Resolved(model, inferred, assumed)

@@ -82,6 +82,10 @@ class Emitter(meanings.Emitter):
         self.constants[name] = Constant(shape, (name,), floating=floating)
         return self.constants[name]
 
+    def store_numbers(self, name: str, shape: tuple[int, ...]) -> Constant:
+        """Keep numbers that a node holds itself."""
+        return self.store(name, onnx.TensorProto.FLOAT, shape, prod(shape))
+
     def derive(self, name: str, made_of: Iterable[Constant], from_shape: bool) -> None:
         """Keep a tensor that the model computes from constants or shapes."""
         shape = self.inferred.shapes.get(name)

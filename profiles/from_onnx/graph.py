@@ -16,7 +16,7 @@ from profiles.from_onnx.inferred import Inferred
 from profiles.from_onnx.inputs import graph_inputs
 from profiles.from_onnx.ops import DATA_FIRST, shown_name
 from profiles.graph import Graph
-from profiles.meanings.call import MisfitError, UnknownFormError, require, roots_of
+from profiles.meanings.call import MisfitError, UnknownFormError, many, require, roots_of
 
 _NAME_CHARACTERS = 400  # of a node, that may name its layer
 
@@ -136,10 +136,10 @@ def _keep_constant(call: Call) -> None:
     emitter, inferred = call.emitter, call.emitter.inferred
     reads = call.constants
     from_shape = any(constant.from_shape for constant in reads)
-    if call.op_type == "DequantizeLinear":
-        made_of = reads
+    if call.op_type.removeprefix("com.microsoft.") == "DequantizeLinear":
+        made_of = [*reads[:1], *many(reads[1:])]
         emitter.settings.update(roots_of(reads[1:]))
-    elif call.op_type in DATA_FIRST:
+    elif call.op_type.removeprefix("com.microsoft.") in DATA_FIRST:
         made_of = reads[:1]
     else:
         made_of = call.weights

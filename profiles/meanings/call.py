@@ -87,6 +87,11 @@ def stored_only(constants: Iterable[Constant]) -> list[Constant]:
     return [replace(constant, trained=False) for constant in constants]
 
 
+def many(constants: Iterable[Constant]) -> list[Constant]:
+    """Those of more than one number: single ones are settings of an operator."""
+    return [constant for constant in constants if constant.elements > 1]
+
+
 class Emitter:
     """The tensors of a graph that are known so far, and the operators that make them."""
 

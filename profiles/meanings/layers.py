@@ -21,7 +21,8 @@ def convolution(
     weights: Iterable[Constant],
     places: Sequence[Tensor] = (),
     windows: Sequence[Span | None] = (),
-) -> None:
+    shape: Shape | None = None,
+) -> Tensor:
     """A convolution, with or without a batch dimension.
 
     Parameters
@@ -34,13 +35,15 @@ def convolution(
         Computed offsets of the positions that are read.
     windows : sequence of (Span or None)
         What is read along the dimensions of the kernel.
+    shape : tuple of int, optional
+        Of the result where it is not the call's output.
 
     Raises
     ------
     MisfitError
         Filters, groups and data do not fit each other.
     """
-    output = call.output().shape
+    output = shape or call.output().shape
     alone = len(x.shape) == len(output) == len(filters.shape) - 1
     data, made = ((1, *x.shape), (1, *output)) if alone else (x.shape, output)
     if not _fits(data, made, filters.shape, groups, transposed):
@@ -54,14 +57,15 @@ def convolution(
         kind,
         [reshaped(call, x, data), *computed],
         kind,
-        shape=made if alone else None,
+        shape=made if alone else shape,
         weights=weights,
         weight_shape=filters.shape,
         groups=groups,
         spans=() if computed else behind(len(data), windows, mixes=True),
     )
     if alone:
-        reshaped(call, result, output, last=True)
+        result = reshaped(call, result, output, last=shape is None)
+    return result
 
 
 def _fits(data: Shape, output: Shape, filters: Shape, groups: int, transposed: bool) -> bool:
