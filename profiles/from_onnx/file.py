@@ -10,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError, Message  # type: ignore[import-untyped]
 
 from planner.errors import BadInputError
+from profiles.from_onnx.blocks import without_filling
 from profiles.from_onnx.inferred import STANDARD_DOMAINS
 from profiles.from_onnx.repairs import repaired
 
@@ -91,6 +92,8 @@ def _without_weights(data: bytes) -> tuple[bytes, bytes, list[str]]:
         whole = _serialised(_without_files(model))
     elif notes:
         whole = _serialised(model)
+    if filled := without_filling(model):
+        notes.append(filled)
     for tensor in tensors(model):
         tensor.ClearField("data_location")
         tensor.ClearField("external_data")

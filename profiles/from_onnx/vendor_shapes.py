@@ -315,7 +315,7 @@ def _reordered(node: onnx.NodeProto, found: Inferred) -> Found:
         shape = (shape[0], shape[3], *shape[1:3]) if into else (shape[0], *shape[2:], shape[1])
     if node.op_type == "ReorderOutput" and (channels := given.get("channels", 0)) > 0:
         axis = 3 if given.get("channels_last", 0) else 1
-        shape = (*shape[:axis], min(channels, shape[axis]), *shape[axis + 1 :])
+        shape = (*shape[:axis], channels, *shape[axis + 1 :])
     return [(shape, type_at(node, found))]
 
 

@@ -165,6 +165,10 @@ def _blocked_conv(call: Call) -> None:
     x, filters, groups = call.data(0), call.weight(1), call.integer("group", 1)
     outputs, _, *kernel = filters.shape
     require(len(x.shape) == 4 == len(filters.shape) and groups > 0)
+    if groups == outputs == x.shape[1] > 1 and prod(kernel) == 1:
+        # How the optimiser writes a batch norm, or a factor and a term of every channel.
+        call.add("batch_norm", [x], "batch_norm", weights=call.constants_at((1, 2)))
+        return
     layers.convolution(
         call,
         x,
