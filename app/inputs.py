@@ -19,13 +19,13 @@ def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
     Raises
     ------
     BadInputError
-        Not of that form, or a dimension below 1.
+        Not of that form. A size of 0, of an empty cache, is left to the front ends.
     """
     shapes = {}
     for text in texts:
         name, _, dimensions = text.rpartition("=")
         parts = dimensions.replace("x", ",").split(",")
-        if not name or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        if not name or not all(part.strip().isdecimal() for part in parts):
             raise BadInputError(
                 f"--input-shape {text!r}: give NAME=DIM,DIM,..., such as image=1,3,224,224"
             )

@@ -15,6 +15,7 @@ from profiles.from_onnx.inferred import STANDARD_DOMAINS, ShapeGapError
 from profiles.from_onnx.inputs import fix_inputs
 from profiles.from_onnx.sequences import maps_as_tensors
 from profiles.graph import Graph
+from profiles.macs import graph_macs
 
 _PRODUCER_CHARACTERS = 100
 _SLIMMED = "onnxslim simplified the graph: it computed sizes that inference leaves open"
@@ -61,7 +62,26 @@ def _graph(model: onnx.ModelProto, declared: Declared, name: str) -> tuple[Graph
             return graph_of(work, declared, name), _onnxslim() if gap else {}
         except ShapeGapError as error:
             gap = error
-        _fold_by_onnxslim(model, declared, gap)
+        try:
+            _fold_by_onnxslim(model, declared, gap)
+        except BadInputError as error:
+            return _graph_as_far_as_known(model, declared, name, error), {}
+
+
+def _graph_as_far_as_known(
+    model: onnx.ModelProto, declared: Declared, name: str, gap: BadInputError
+) -> Graph:
+    """The graph with what lies behind an unknown size uncounted.
+
+    Raises
+    ------
+    BadInputError
+        That is all of it.
+    """
+    graph = graph_of(_copy(model), declared, name, guessing=True)
+    if not graph_macs(graph):
+        raise gap
+    return graph
 
 
 def _onnxslim() -> dict[str, str]:

@@ -34,7 +34,9 @@ class Resolved:
     assumed: dict[str, str] = field(default_factory=dict)  # output of an If -> what is assumed
 
 
-def graph_of(model: onnx.ModelProto, declared: Declared, name: str) -> Graph:
+def graph_of(
+    model: onnx.ModelProto, declared: Declared, name: str, *, guessing: bool = False
+) -> Graph:
     """The graph of a model with fixed input shapes.
 
     Parameters
@@ -45,6 +47,8 @@ def graph_of(model: onnx.ModelProto, declared: Declared, name: str) -> Graph:
         Shapes to believe where inference finds none.
     name : str
         The graph's name.
+    guessing : bool
+        As `profiles.from_onnx.graph.translate` has it.
 
     Raises
     ------
@@ -52,7 +56,14 @@ def graph_of(model: onnx.ModelProto, declared: Declared, name: str) -> Graph:
         As `profiles.from_onnx.shapes.infer` and `profiles.from_onnx.graph.translate`.
     """
     resolved = _resolved(model, declared)
-    return translate(resolved.model, resolved.inferred, name, resolved.assumed, _body_graph)
+    return translate(
+        resolved.model,
+        resolved.inferred,
+        name,
+        resolved.assumed,
+        _body_graph,
+        guessing=guessing,
+    )
 
 
 def inferred_of(model: onnx.ModelProto, declared: Declared) -> Inferred:

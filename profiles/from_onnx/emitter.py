@@ -28,6 +28,8 @@ class Emitter(meanings.Emitter):
         opsets: list[onnx.OperatorSetIdProto],
         assumed: dict[str, str],
         inner: Callable[[onnx.ModelProto], Graph],
+        *,
+        guessing: bool = False,
     ) -> None:
         super().__init__()
         self.opsets = opsets
@@ -35,6 +37,8 @@ class Emitter(meanings.Emitter):
         self.inferred = inferred
         self.inner = inner  # the graph of a loop's body
         self.assumed = assumed  # output -> what was assumed to get it
+        self.guessing = guessing  # sizes that are not known are taken to be those of inputs
+        self.guessed: dict[str, Tensor] = {}
 
     def integers(self, name: str) -> tuple[int, ...] | None:
         """The values of a small integer constant, if they are known."""
@@ -53,6 +57,8 @@ class Emitter(meanings.Emitter):
         BadInputError
             Its shape is empty or absurd; it holds no numbers.
         """
+        if name in self.guessed:
+            return self.guessed[name]
         shape = self.inferred.shapes.get(name)
         if shape is None:
             raise ShapeGapError(f"shape inference left no shape for the output {name!r} of {where}")
@@ -66,8 +72,22 @@ class Emitter(meanings.Emitter):
                 f"{where} has a tensor of shape {shape}; sizes are at least 1, "
                 f"with at most {MAX_ELEMENTS:,} elements"
             )
-        dtype, element_bytes, _ = _element(self.inferred.element_types.get(name, 0), where)
+        data_type = self.inferred.element_types.get(name, 0)
+        dtype, element_bytes, _ = _element(data_type, where, text=not where.startswith("input"))
         return Tensor(name, shape, dtype, element_bytes)
+
+    def is_empty(self, name: str) -> bool:
+        """Whether a tensor is known to have no elements."""
+        return 0 in self.inferred.shapes.get(name, ())
+
+    def guess(self, name: str, like: Tensor) -> None:
+        """Take a tensor of unknown size to be as large as another."""
+        shape = self.inferred.shapes.get(name, like.shape)
+        self.guessed[name] = Tensor(name, shape, like.dtype, like.element_bytes)
+
+    def is_known(self, name: str) -> bool:
+        """Whether inference says what a tensor is."""
+        return name in self.inferred.shapes and bool(self.inferred.element_types.get(name, 0))
 
     def label(self, wanted: str) -> str:
         """A label that no other layer has."""
@@ -96,9 +116,9 @@ class Emitter(meanings.Emitter):
         self.constants[name] = Constant(shape, roots, floating=floating, from_shape=from_shape)
 
 
-def _element(data_type: int, where: str) -> tuple[str, int, bool]:
-    """Name, bytes and whether it is a floating-point type."""
-    if data_type in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
+def _element(data_type: int, where: str, *, text: bool = False) -> tuple[str, int, bool]:
+    """Name, bytes and whether it is a floating-point type; ``text``: names of classes may be it."""
+    if not data_type or (data_type == onnx.TensorProto.STRING and not text):
         found = "text" if data_type else "elements of an unknown type"
         raise BadInputError(f"{where} holds {found}; only numbers can be profiled")
     dtype = onnx.helper.tensor_dtype_to_np_dtype(data_type)

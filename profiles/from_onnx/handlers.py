@@ -36,10 +36,10 @@ from profiles.meanings.spans import across
 Handler = Callable[[Call], None]
 
 
-def opaque(call: Call, position: int) -> None:
+def opaque(call: Call, position: int, step: str = "") -> None:
     """Keep an operator that runs on one node: its work is not counted, its weights are."""
     weights = [c for c in (*call.constants, *inside(call)) if c.is_weight]
-    inputs, step = call.activations, _assumption(call)
+    inputs, step = call.activations, step or _assumption(call)
     call.add("opaque", inputs, position=position, beside="", step=step, weights=weights)
 
 

@@ -69,6 +69,60 @@ def missing_shapes(
     return types
 
 
+def shapes_before(
+    model: onnx.ModelProto, found: Inferred, made: set[str]
+) -> dict[str, onnx.TypeProto]:
+    """Types of tensors of unknown size that follow from what a node makes of them.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    found : Inferred
+    made : set of str
+        Tensors that a node makes.
+    """
+    types: dict[str, onnx.TypeProto] = {}
+    for node in reversed(model.graph.node):
+        source = node.input[0] if node.input else ""
+        if source not in made or source in found.shapes or source in types:
+            continue
+        shape = found.shapes.get(node.output[0])
+        data_type = found.element_types.get(node.output[0], 0)
+        if shape is None or not data_type or node.domain not in STANDARD_DOMAINS:
+            continue
+        before = _before(node, shape, found)
+        if before is not None and min(before, default=1) > 0:
+            types[source] = onnx.helper.make_tensor_type_proto(data_type, before)
+    return types
+
+
+def _before(node: onnx.NodeProto, shape: Shape, found: Inferred) -> Shape | None:
+    """What a node's first operand must be for its output to have this shape."""
+    given = attributes_of(node)
+    if node.op_type in _SAME_BEFORE:
+        return shape
+    if node.op_type == "Transpose":
+        order = given.get("perm", range(len(shape))[::-1])
+        return tuple(shape[list(order).index(axis)] for axis in range(len(shape)))
+    other = shape_at(node, found, 1)
+    if other is None:
+        return None
+    if node.op_type in ("Add", "Sub", "Mul", "Div") and prod(other) < prod(shape):
+        return shape
+    if node.op_type == "MatMul" and len(other) == 2 and len(shape) > 1:
+        return (*shape[:-1], other[0])
+    if node.op_type == "Gemm" and not given.get("transA", 0) and len(other) == 2 == len(shape):
+        return (shape[0], other[1 if given.get("transB", 0) else 0])
+    return None
+
+
+_SAME_BEFORE = frozenset(
+    "Abs Clip Dropout Elu Erf Exp Gelu HardSigmoid HardSwish Identity LayerNormalization LeakyRelu "
+    "LogSoftmax Neg Relu Sigmoid Softmax Softplus Sqrt Tanh".split()
+)
+"""Operators whose first operand is as large as what they make."""
+
+
 def _of_standard(
     node: onnx.NodeProto, found: Inferred, opsets: list[onnx.OperatorSetIdProto]
 ) -> list[tuple[Shape | None, int]]:

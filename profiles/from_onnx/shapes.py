@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from planner.errors import BadInputError
 from profiles.from_onnx.file import KEPT_ELEMENTS
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
-from profiles.from_onnx.shape_rules import missing_shapes
+from profiles.from_onnx.shape_rules import missing_shapes, shapes_before
 
 _ARITHMETIC = frozenset(
     "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Flatten Floor Gather Greater "
@@ -74,8 +74,9 @@ def infer(
         if folded or _declare(work, found, declared):
             continue
         computed = missing_shapes(work, found, infer_body)
-        if not _declare(work, found, computed):
-            return found
+        if _declare(work, found, computed) or _declare_before(work, found):
+            continue
+        return found
 
 
 def _infer_once(
@@ -182,6 +183,12 @@ def _evaluate(node: onnx.NodeProto, found: Inferred, opsets: list[Any]) -> NDArr
     except Exception:  # an ill-formed operator: its shape stays open, which is reported later
         return None
     return np.asarray(values[0])
+
+
+def _declare_before(work: onnx.ModelProto, found: Inferred) -> bool:
+    """Give tensors that only a known shape behind them speaks of theirs; whether there was one."""
+    made = {name for node in work.graph.node for name in node.output if name}
+    return _declare(work, found, shapes_before(work, found, made))
 
 
 def _declare(work: onnx.ModelProto, found: Inferred, declared: dict[str, onnx.TypeProto]) -> bool:
