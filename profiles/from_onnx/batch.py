@@ -82,7 +82,9 @@ class _Back:
         self._held = {tensor.name: tensor for tensor in graph.initializer}
         for node in self._nodes:
             if node.op_type == "Constant" and node.output:
-                self._held.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
+                self._held.update(
+                    (node.output[0], a.t) for a in node.attribute if a.name == "value"
+                )
 
     def reached(self) -> dict[str, int]:
         """The dimension by input, of those that are reached."""

@@ -123,7 +123,9 @@ def _wanted(name: str, declared: Dims | None, given: dict[str, tuple[int, ...]])
 def _with_names(shape: Dims, declared: Dims | None) -> Dims:
     """Sizes, with the names of those that are open unless they are given."""
     known = declared or shape
-    return [name if isinstance(name, str) else size for size, name in zip(shape, known, strict=True)]
+    return [
+        name if isinstance(name, str) else size for size, name in zip(shape, known, strict=True)
+    ]
 
 
 def _fixed(name: str, wanted: Dims, bound: dict[str, int]) -> tuple[int, ...]:

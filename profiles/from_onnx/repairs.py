@@ -115,7 +115,9 @@ def _schema(op_type: str, version: int) -> Any:
 
 def _vendors_apart(model: onnx.ModelProto) -> str:
     """Operators that the standard set of the file's version has not: runtimes have them."""
-    version = max((e.version for e in model.opset_import if e.domain in STANDARD_DOMAINS), default=1)
+    version = max(
+        (e.version for e in model.opset_import if e.domain in STANDARD_DOMAINS), default=1
+    )
     moved: dict[str, None] = {}
     for graph in graphs(model):
         for node in graph.node:
@@ -213,7 +215,9 @@ def _order(graph: onnx.GraphProto) -> list[int] | None:
                 order.append(stack.pop())
             else:
                 state[index] = 1
-                waiting = [other for other in sorted(needs[index], reverse=True) if state[other] < 2]
+                waiting = [
+                    other for other in sorted(needs[index], reverse=True) if state[other] < 2
+                ]
                 if any(state[other] == 1 for other in waiting):
                     return None  # a circle: the checker says so
                 stack.extend(waiting)

@@ -11,8 +11,8 @@ from math import prod
 
 import onnx
 
-from profiles.from_onnx.bodies import body_of, output_shapes
 from profiles.from_onnx import vendor_shapes
+from profiles.from_onnx.bodies import body_of, output_shapes
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, VENDOR_DOMAIN, Inferred
 from profiles.from_onnx.vendor_shapes import (
     Rule,

@@ -323,9 +323,7 @@ def _upsampled(node: onnx.NodeProto, found: Inferred) -> Found:
     shape, scales = shape_at(node, found, 0), attributes_of(node).get("scales", [])
     if shape is None or len(scales) != len(shape):
         return []
-    return [
-        (tuple(n * int(s) for n, s in zip(shape, scales, strict=True)), type_at(node, found))
-    ]
+    return [(tuple(n * int(s) for n, s in zip(shape, scales, strict=True)), type_at(node, found))]
 
 
 def blocked_conv(node: onnx.NodeProto, found: Inferred) -> Found:
