@@ -43,8 +43,8 @@ def _multi_head(call: Call, bias: int, masks: tuple[int, ...], past: int) -> Non
     require(heads > 0)
     if len(query.shape) == 5:
         query, key, value = _unpacked(call, query, 3)
-    elif (key := call.tensor(1)) is not None and len(key.shape) == 5:
-        key, value = _unpacked(call, key, 2)
+    elif (both := call.tensor(1)) is not None and len(both.shape) == 5:
+        key, value = _unpacked(call, both, 2)
         query = split_in_heads(call, query, heads)
     else:
         query, key, value = _in_heads(call, (heads,) * 3)

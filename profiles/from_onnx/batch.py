@@ -7,7 +7,7 @@ names; and a size that all others share is the batch's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx
 
@@ -17,8 +17,8 @@ Dims = Sequence[int | str | None]
 _RECURRENT = frozenset("DynamicQuantizeLSTM GRU LSTM RNN".split())
 _NAMES = frozenset("b bs n batch batchsize batch_size nbatch".split())
 _SAME = frozenset(
-    "Abs Cast Ceil Clip DequantizeLinear Dropout Elu Erf Exp Floor Gelu Identity LayerNormalization "
-    "LeakyRelu LogSoftmax Neg Pad QuantizeLinear Relu Sigmoid Slice Softmax Softplus Split Sqrt "
+    "Abs Cast Ceil Clip DequantizeLinear Dropout Elu Erf Exp Floor Gelu Identity "
+    "LayerNormalization LeakyRelu LogSoftmax Neg Pad QuantizeLinear Relu Sigmoid Slice Softmax Softplus Split Sqrt "
     "Tanh".split()
 )
 """Operators that leave a dimension where it is, whatever they do along others."""
@@ -29,7 +29,7 @@ _SAMPLES_FIRST = frozenset(
 )
 
 
-def batch_axes(model: onnx.ModelProto, sizes: dict[str, Dims]) -> dict[str, int]:
+def batch_axes(model: onnx.ModelProto, sizes: Mapping[str, Dims]) -> dict[str, int]:
     """The dimension of the batch of every input that has one.
 
     Parameters

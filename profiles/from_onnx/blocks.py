@@ -22,7 +22,8 @@ def without_filling(model: onnx.ModelProto) -> str:
     Parameters
     ----------
     model : onnx.ModelProto
-        With the values of its filters; is changed. Filters keep so many of their values, in no order.
+        With the values of its filters; is changed. The filters keep as many
+        values, in no order.
 
     Returns
     -------

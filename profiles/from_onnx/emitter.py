@@ -112,8 +112,15 @@ class Emitter(meanings.Emitter):
         data_type = self.inferred.element_types.get(name, 0)
         if shape is None or not data_type:
             return  # a layer that needs it does not find it, and says so
-        floating, roots = _element(data_type, name)[2], roots_of(made_of)
-        self.constants[name] = Constant(shape, roots, floating=floating, from_shape=from_shape)
+        floating, given = _element(data_type, name)[2], list(made_of)
+        products = (name,) * (name in self.making) + tuple(p for c in given for p in c.products)
+        self.constants[name] = Constant(
+            shape,
+            roots_of(given),
+            floating=floating,
+            from_shape=from_shape,
+            products=tuple(dict.fromkeys(products)),
+        )
 
 
 def _element(data_type: int, where: str, *, text: bool = False) -> tuple[str, int, bool]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
 
@@ -165,11 +167,11 @@ def _with_numbers(
     what: str,
     numbers: list[int],
     name: str,
-    **attributes: int,
+    **attributes: Any,
 ) -> list[onnx.NodeProto]:
     """A node with some whole numbers: an operand, or an attribute of old operator sets."""
     if walk.version < _NEW_FORM:
-        given = {**attributes, what: numbers}
+        given: dict[str, Any] = {**attributes, what: numbers}
         return [onnx.helper.make_node(op_type, [source], made, name, **given)]
     held = onnx.numpy_helper.from_array(np.array(numbers, dtype=np.int64))
     return [
@@ -211,7 +213,7 @@ def _length(walk: _Walk, node: onnx.NodeProto) -> _Made:
     return None if tensors is None else [_constant(node, np.array(len(tensors), dtype=np.int64))]
 
 
-def _constant(node: onnx.NodeProto, value: np.ndarray) -> onnx.NodeProto:  # type: ignore[type-arg]
+def _constant(node: onnx.NodeProto, value: NDArray[Any]) -> onnx.NodeProto:
     held = onnx.numpy_helper.from_array(value)
     return onnx.helper.make_node("Constant", [], node.output[:1], node.name, value=held)
 

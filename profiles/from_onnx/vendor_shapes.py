@@ -332,7 +332,7 @@ def blocked_conv(node: onnx.NodeProto, found: Inferred) -> Found:
     if x is None or filters is None or len(x) != 4 or len(filters) != 4:
         return []
     groups = max(attributes_of(node).get("group", 1), 1)
-    true = {node.input[1]: (filters[0], x[1] // groups, *filters[2:])}
+    true: dict[str, Shape] = {node.input[1]: (filters[0], x[1] // groups, *filters[2:])}
     return alike("Conv", 0, 1, 2, given=true)(node, found)
 
 
@@ -356,6 +356,10 @@ def _scores(node: onnx.NodeProto, found: Inferred) -> Found:
     return [((x[0],), onnx.TensorProto.INT64), ((x[0], len(classes)), _FLOAT)]
 
 
+def _dequantised(node: onnx.NodeProto, found: Inferred) -> Found:
+    return [(shape_at(node, found, 0), type_at(node, found, 1))]
+
+
 def _as_floats(node: onnx.NodeProto, found: Inferred) -> Found:
     return [(shape_at(node, found, 0), _FLOAT)]
 
@@ -375,9 +379,7 @@ RULES: dict[str, Rule] = {
             "Attention": _packed_attention,
             "BiasSplitGelu": _halved,
             "DecoderMaskedMultiHeadAttention": _multi_head,
-            "DequantizeLinear": lambda node, found: [
-                (shape_at(node, found, 0), type_at(node, found, 1))
-            ],
+            "DequantizeLinear": _dequantised,
             "DynamicQuantizeLSTM": _quantized_lstm,
             "DynamicQuantizeMatMul": partial(_integer_product, typed=0),
             "EmbedLayerNormalization": _embedded,

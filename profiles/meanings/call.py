@@ -48,6 +48,8 @@ class Constant:
         The model computes it from the shape of an activation.
     trained : bool
         Its elements are parameters of the layer that owns it, and not only stored with it.
+    products : tuple of str
+        The products of constants that make it, by the names of what they give.
     """
 
     shape: Shape
@@ -55,6 +57,7 @@ class Constant:
     floating: bool = True
     from_shape: bool = False
     trained: bool = True
+    products: tuple[str, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -99,6 +102,8 @@ class Emitter:
         self.operators: list[Operator] = []
         self.stored: dict[str, tuple[int, int]] = {}  # root -> elements, bytes
         self.settings: set[str] = set()  # roots that are no trained parameters
+        self.making: dict[str, int] = {}  # product of constants -> its multiply-accumulates
+        self._made: set[str] = set()  # those that an operator has
         self.folded: dict[str, str] = {}  # call with a product of weights alone -> its module
         self.activations: dict[str, Tensor] = {}  # by the front end's own names
         self.constants: dict[str, Constant] = {}
@@ -111,6 +116,12 @@ class Emitter:
         label = next(name for name in wanted if name not in self._labels)
         self._labels.add(label)
         return label
+
+    def making_macs(self, constants: Iterable[Constant]) -> int:
+        """Work of the products that make some constants, where nothing before read them."""
+        fresh = {name for constant in constants for name in constant.products} - self._made
+        self._made |= fresh
+        return sum(self.making[name] for name in fresh)
 
     def taken(self, label: str, weights: Iterable[Constant]) -> dict[str, Any]:
         """What a layer stores, as fields of `profiles.graph.Operator`.
@@ -294,6 +305,7 @@ class Call(ABC):
                 inputs=tuple(tensor.name for tensor in inputs),
                 output=made,
                 **self.book.taken(label, weights),
+                making_macs=self.book.making_macs(self.constants),
                 axes=tuple(axis for axis in axes if axis < len(inputs[0].shape)),
                 module=self.module,
                 **attributes,
