@@ -297,6 +297,7 @@ class Case:
             profile_sha256=hashlib.sha256(self.profile.model_dump_json().encode()).hexdigest(),
             macs=totals.macs,
             params=totals.params,
+            uncounted=self.profile.coverage.uncounted,
         )
 
 

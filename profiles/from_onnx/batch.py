@@ -18,7 +18,8 @@ _RECURRENT = frozenset("DynamicQuantizeLSTM GRU LSTM RNN".split())
 _NAMES = frozenset("b bs n batch batchsize batch_size nbatch".split())
 _SAME = frozenset(
     "Abs Cast Ceil Clip DequantizeLinear Dropout Elu Erf Exp Floor Gelu Identity "
-    "LayerNormalization LeakyRelu LogSoftmax Neg Pad QuantizeLinear Relu Sigmoid Slice Softmax Softplus Split Sqrt "
+    "LayerNormalization LeakyRelu LogSoftmax Neg Pad QuantizeLinear Relu Sigmoid Slice "
+    "Softmax Softplus Split Sqrt "
     "Tanh".split()
 )
 """Operators that leave a dimension where it is, whatever they do along others."""
