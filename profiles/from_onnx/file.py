@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, EncodeError, Message  # type: i
 from planner.errors import BadInputError
 from profiles.from_onnx.blocks import without_filling
 from profiles.from_onnx.inferred import STANDARD_DOMAINS
-from profiles.from_onnx.repairs import repaired
+from profiles.from_onnx.repairs import repaired, shapeless
 
 MAX_NODES = 200_000
 KEPT_ELEMENTS = 1024  # of a constant whose values shape inference may want
@@ -86,12 +86,20 @@ def _without_weights(data: bytes) -> tuple[bytes, bytes, list[str]]:
         _check_length(tensor)
     notes = repaired(model)
     elsewhere = sum(map(is_elsewhere, tensors(model)))
-    whole = data
     if elsewhere:
         notes.append(f"{elsewhere} tensors are kept in other files, which were not read")
+    lacking = shapeless(model)
+    if outputs := len(lacking) and sum(value in lacking for value in model.graph.output):
+        notes.append(f"{outputs} outputs have no shape")
+    for value in lacking:  # the checker wants one, and inference none
+        value.type.tensor_type.shape.dim.add()
+    whole = data
+    if elsewhere:
         whole = _serialised(_without_files(model))
-    elif notes:
+    elif notes or lacking:
         whole = _serialised(model)
+    for value in lacking:
+        value.type.tensor_type.ClearField("shape")
     if filled := without_filling(model):
         notes.append(filled)
     for tensor in tensors(model):

@@ -145,18 +145,28 @@ def _named(model: onnx.ModelProto) -> str:
 
 
 def _typed(model: onnx.ModelProto) -> str:
-    """Outputs must say what they are; shape inference finds it anew."""
-    open_outputs = [v for v in model.graph.output if not v.type.WhichOneof("value")]
+    """Outputs that do not say what they are: shape inference finds it."""
     makers = {name: node for node in model.graph.node for name in node.output}
-    for value in open_outputs:
+    lacking = [v for v in model.graph.output if not v.type.WhichOneof("value")]
+    for value in lacking:
         maker = makers.get(value.name)
         whole = maker is not None and maker.op_type in _WHOLE_NUMBERS
         kind = onnx.TensorProto.INT64 if whole else onnx.TensorProto.FLOAT
         value.type.tensor_type.elem_type = kind
-    return f"{len(open_outputs)} outputs have no type" if open_outputs else ""
+    return f"{len(lacking)} outputs have no type" if lacking else ""
 
 
 _WHOLE_NUMBERS = frozenset("ArgMax ArgMin NonMaxSuppression NonZero Shape Size".split())
+
+
+def shapeless(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Inputs and outputs that are tensors and declare no shape."""
+    return [
+        value
+        for value in (*model.graph.input, *model.graph.output)
+        if value.type.WhichOneof("value") == "tensor_type"
+        and not value.type.tensor_type.HasField("shape")
+    ]
 
 
 def _used(model: onnx.ModelProto) -> str:

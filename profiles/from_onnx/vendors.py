@@ -268,11 +268,16 @@ def _gathered(call: Call) -> None:
 
 
 def _elementwise(call: Call) -> None:
-    call.mark_settings(*_SETTINGS.get(call.op_type.rpartition(".")[2], ()))
     call.add("elementwise", call.activations, weights=call.weights)
 
 
-_SETTINGS = {"QLinearWhere": (2, 3, 5, 6, 7, 8), "MulInteger": (1, 3)}
+def _quantised_pair(*data: int) -> Callable[[Call], None]:
+    """Operands among settings of number formats; constant ones are parameters, of any type."""
+
+    def handler(call: Call) -> None:
+        call.add("elementwise", call.activations, weights=many(call.constants_at(data)))
+
+    return handler
 
 
 def _q_concat(call: Call) -> None:
@@ -374,20 +379,22 @@ _VENDORS: dict[str, Callable[[Call], None]] = {
     "MatMulIntegerToFloat": quantised(_matmul, 2, 3, 4, 5, bias=6),
     "MatMulNBits": partial(_packed_weight, bias=5),
     "MoE": _experts,
-    "MulInteger": _elementwise,
+    "MulInteger": _quantised_pair(0, 2),
     "MultiHeadAttention": attention.multi_head_attention,
     "NhwcConv": _nhwc_conv,
     "NhwcFusedConv": _nhwc_conv,
     "NhwcMaxPool": _pool,
     "QAttention": quantised(attention.packed_attention, 3, 4, 6, 7, mask=5, bias=-1, past=8),
     "QGemm": quantised(_gemm, 1, 2, 4, 5, 7, 8, left=0, right=3, term=6),
+    "QLinearAdd": _quantised_pair(0, 3),
     "QLinearAveragePool": _pool,
     "QLinearConcat": _q_concat,
     "QLinearConv": quantised(_qlinear_conv, 1, 2, 4, 5, 6, 7),
     "QLinearGlobalAveragePool": _pool,
     "QLinearReduceMean": _q_mean,
     "QLinearSoftmax": _q_softmax,
-    "QLinearWhere": _elementwise,
+    "QLinearMul": _quantised_pair(0, 3),
+    "QLinearWhere": _quantised_pair(1, 4),
     "QMoE": _experts,
     "SimplifiedLayerNormalization": _rms_norm,
     "SkipGroupNorm": _group_norm,
