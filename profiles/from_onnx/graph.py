@@ -182,10 +182,10 @@ def _keep_constant(call: Call) -> None:
     emitter, inferred = call.emitter, call.emitter.inferred
     reads = call.constants
     from_shape = any(constant.from_shape for constant in reads)
-    if call.op_type.removeprefix("com.microsoft.") == "DequantizeLinear":
+    if call.op_type == "DequantizeLinear":
         made_of = [*reads[:1], *many(reads[1:])]
         emitter.settings.update(roots_of(reads[1:]))
-    elif call.op_type.removeprefix("com.microsoft.") in DATA_FIRST:
+    elif call.op_type in DATA_FIRST:
         made_of = reads[:1]
     else:
         made_of = call.weights

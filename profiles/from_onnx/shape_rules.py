@@ -13,7 +13,7 @@ import onnx
 
 from profiles.from_onnx import vendor_shapes
 from profiles.from_onnx.bodies import body_of, output_shapes
-from profiles.from_onnx.inferred import STANDARD_DOMAINS, VENDOR_DOMAIN, Inferred
+from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred, is_standards
 from profiles.from_onnx.vendor_shapes import (
     Rule,
     Shape,
@@ -198,6 +198,6 @@ def _rule_of(node: onnx.NodeProto) -> Rule | None:
     if node.domain in STANDARD_DOMAINS:
         return _RULES.get(node.op_type)
     rule = _RULES.get(f"{node.domain}.{node.op_type}")
-    if rule is None and node.domain == VENDOR_DOMAIN and onnx.defs.has(node.op_type):
+    if rule is None and is_standards(node):
         return alike(node.op_type)
     return rule

@@ -326,14 +326,22 @@ def _upsampled(node: onnx.NodeProto, found: Inferred) -> Found:
     return [(tuple(n * int(s) for n, s in zip(shape, scales, strict=True)), type_at(node, found))]
 
 
-def blocked_conv(node: onnx.NodeProto, found: Inferred) -> Found:
-    """A convolution on channels in blocks; its filters may have more inputs, which are zero."""
+def blocked_inputs(x: Shape, filters: Shape, groups: int) -> int:
+    """Inputs of a group of a convolution on blocks: either side may be filled up."""
+    return min(x[1] // groups, filters[1])
+
+
+def _blocked_conv(node: onnx.NodeProto, found: Inferred) -> Found:
     x, filters = shape_at(node, found, 0), shape_at(node, found, 1)
     if x is None or filters is None or len(x) != 4 or len(filters) != 4:
         return []
     groups = max(attributes_of(node).get("group", 1), 1)
-    true: dict[str, Shape] = {node.input[1]: (filters[0], x[1] // groups, *filters[2:])}
-    return alike("Conv", 0, 1, 2, given=true)(node, found)
+    inputs = blocked_inputs(x, filters, groups)
+    given: dict[str, Shape] = {
+        node.input[0]: (x[0], inputs * groups, *x[2:]),
+        node.input[1]: (filters[0], inputs, *filters[2:]),
+    }
+    return alike("Conv", 0, 1, 2, given=given)(node, found)
 
 
 def _extracted(node: onnx.NodeProto, found: Inferred) -> Found:
@@ -421,7 +429,7 @@ RULES: dict[str, Rule] = {
         f"com.microsoft.nchwc.{name}": rule
         for name, rule in {
             "AveragePool": alike("AveragePool", 0),
-            "Conv": blocked_conv,
+            "Conv": _blocked_conv,
             "GlobalAveragePool": alike("GlobalAveragePool", 0),
             "GlobalMaxPool": alike("GlobalMaxPool", 0),
             "MaxPool": alike("MaxPool", 0),

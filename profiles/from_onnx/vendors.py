@@ -13,7 +13,7 @@ from math import prod
 from profiles.from_onnx import attention, products
 from profiles.from_onnx.call import Call
 from profiles.from_onnx.spans import convolved, spans_of
-from profiles.from_onnx.vendor_shapes import product_operand
+from profiles.from_onnx.vendor_shapes import blocked_inputs, product_operand
 from profiles.graph import Tensor
 from profiles.meanings import elements, layers, moves
 from profiles.meanings.call import Operand, many, require, stored_only
@@ -169,10 +169,13 @@ def _blocked_conv(call: Call) -> None:
         # How the optimiser writes a batch norm, or a factor and a term of every channel.
         call.add("batch_norm", [x], "batch_norm", weights=call.constants_at((1, 2)))
         return
+    inputs = blocked_inputs(x.shape, filters.shape, groups)
+    if inputs * groups < x.shape[1]:
+        x = moves.part(call, x, 1, 0, inputs * groups)
     layers.convolution(
         call,
         x,
-        replace(filters, shape=(outputs, x.shape[1] // groups, *kernel)),
+        replace(filters, shape=(outputs, inputs, *kernel)),
         groups=groups,
         transposed=False,
         weights=call.constants_at((1, 2)),
