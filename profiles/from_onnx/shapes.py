@@ -91,7 +91,8 @@ def _infer_once(
     element_types: dict[str, int] = {}
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
-        element_types[value.name] = tensor.elem_type
+        if tensor.elem_type or value.name not in element_types:  # an input may be an output too
+            element_types[value.name] = tensor.elem_type
         fixed = all(dim.HasField("dim_value") for dim in tensor.shape.dim)
         if tensor.HasField("shape") and fixed:
             shapes[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
