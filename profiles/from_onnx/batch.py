@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.file import holds_values
 
 Dims = Sequence[int | str | None]
 _RECURRENT = frozenset("DynamicQuantizeLSTM GRU LSTM RNN".split())
@@ -184,7 +185,7 @@ class _Back:
     def _numbers(self, node: onnx.NodeProto, position: int, name: str) -> list[int] | None:
         given = next((list(a.ints) for a in node.attribute if a.name == name), None)
         held = self._held.get(node.input[position]) if position < len(node.input) else None
-        if held is None or held.data_type != onnx.TensorProto.INT64:
+        if held is None or held.data_type != onnx.TensorProto.INT64 or not holds_values(held):
             return given
         return [int(number) for number in onnx.numpy_helper.to_array(held).reshape(-1)]
 

@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 
 from profiles.from_onnx.emitter import BRANCH_ASSUMED, Emitter
-from profiles.from_onnx.inferred import STANDARD_DOMAINS, is_standards
+from profiles.from_onnx.inferred import STANDARD_DOMAINS, UNKNOWN_DOMAIN, is_standards
 from profiles.from_onnx.ops import shown_name
 from profiles.graph import Tensor
 from profiles.meanings import call as meanings
@@ -30,7 +30,8 @@ class Call(meanings.Call):
         self.inputs = tuple(proto.input)
         self.outputs = tuple(proto.output)
         self.used: list[int] = []
-        standard = proto.domain in STANDARD_DOMAINS or is_standards(proto)
+        bare = proto.domain in (*STANDARD_DOMAINS, UNKNOWN_DOMAIN)
+        standard = bare or is_standards(proto)
         self.op_type = proto.op_type if standard else f"{proto.domain}.{proto.op_type}"[:200]
         taken = self.op_type == "Identity" and self.outputs[0] in emitter.assumed
         super().__init__(

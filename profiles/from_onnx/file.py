@@ -111,6 +111,11 @@ def _without_weights(data: bytes) -> tuple[bytes, bytes, list[str]]:
     return _serialised(model), whole, notes
 
 
+def holds_values(tensor: onnx.TensorProto) -> bool:
+    """Whether a tensor's values are at hand; large ones, and those of other files, are not."""
+    return not prod(tensor.dims) or any(len(getattr(tensor, field)) for field in _VALUE_FIELDS)
+
+
 def is_elsewhere(tensor: onnx.TensorProto) -> bool:
     """Whether a tensor's values are kept in another file."""
     return tensor.data_location == onnx.TensorProto.EXTERNAL or bool(tensor.external_data)

@@ -173,6 +173,9 @@ def _used(model: onnx.ModelProto) -> str:
     """Nodes that no output needs are not run."""
     graph = model.graph
     wanted = {value.name for value in graph.output} - {""}
+    made = [name for node in graph.node for name in node.output if name]
+    if len(set(made)) < len(made):
+        return ""  # a name twice: the checker says so
     makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
     kept: set[int] = set()
     stack = [makers[name] for name in wanted if name in makers]

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from planner.errors import BadInputError
-from profiles.from_onnx.file import KEPT_ELEMENTS
+from profiles.from_onnx.file import KEPT_ELEMENTS, holds_values
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
 from profiles.from_onnx.shape_rules import missing_shapes, shapes_before
 
@@ -119,7 +119,7 @@ def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
                     values[node.output[0]] = np.array(number, dtype=_NUMBERS[attribute.name])
     for name, tensor in held.items():
         most = KEPT_ELEMENTS if tensor.data_type in COUNTS else _FACTORS
-        if tensor.data_type in _VALUED and prod(tensor.dims) <= most:
+        if tensor.data_type in _VALUED and prod(tensor.dims) <= most and holds_values(tensor):
             values[name] = onnx.numpy_helper.to_array(tensor)
     return values
 
