@@ -8,7 +8,7 @@ from profiles.from_onnx.call import Call
 from profiles.graph import Tensor
 from profiles.meanings import attention as meaning
 from profiles.meanings.attention import split_in_heads
-from profiles.meanings.call import require
+from profiles.meanings.call import require, stored_only
 from profiles.meanings.moves import joined, part, reshaped, turned
 from profiles.meanings.products import times
 
@@ -69,8 +69,17 @@ def grouped_query_attention(call: Call) -> None:
     else:
         query, key, value = _in_heads(call, (heads, few, few))
     if call.integer("do_rotary", 0):
+        tables = stored_only(call.constants_at((7, 8)))
         query, key = (
-            call.add("softmax", [x], "rotary_embedding", shape=x.shape, step="rotary", axes=(3,))
+            call.add(
+                "softmax",
+                [x],
+                "rotary_embedding",
+                shape=x.shape,
+                step="rotary",
+                axes=(3,),
+                weights=tables,
+            )
             for x in (query, key)
         )
     key, value = _with_past(call, key, value, 3)

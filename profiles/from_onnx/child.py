@@ -13,6 +13,7 @@ from profiles.from_onnx.control import Declared, graph_of, inferred_of
 from profiles.from_onnx.file import read_model
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, ShapeGapError
 from profiles.from_onnx.inputs import fix_inputs
+from profiles.from_onnx.repairs import inlined
 from profiles.from_onnx.sequences import maps_as_tensors
 from profiles.graph import Graph
 from profiles.macs import graph_macs
@@ -42,12 +43,12 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
         As `profiles.from_onnx.frontend.profile_onnx`.
     """
     model, repairs = read_model(data)
-    model = inlined(model)
+    model, left_out = inlined(model)
     maps_as_tensors(model)
     given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
     declared = fix_inputs(model, given, request["batch"])
     graph, slimmed_by = _graph(model, declared, request["name"])
-    notes = [*repairs, *([_SLIMMED] if slimmed_by else []), *graph.notes]
+    notes = [*repairs, *left_out, *([_SLIMMED] if slimmed_by else []), *graph.notes]
     tools = _tools(model) | slimmed_by
     provenance = Provenance(front_end="onnx", source="", tools=tools, note="; ".join(notes))
     return build_profile(graph, provenance).model_dump(mode="json")
@@ -111,15 +112,6 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
-
-
-def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its local functions' nodes in place of their calls."""
-    if not model.functions:
-        return model
-    import onnx.inliner
-
-    return onnx.inliner.inline_local_functions(model)
 
 
 def _tools(model: onnx.ModelProto) -> dict[str, str]:

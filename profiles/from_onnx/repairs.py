@@ -35,6 +35,16 @@ def repaired(model: onnx.ModelProto) -> list[str]:
     return [note for step in steps if (note := step(model))]
 
 
+def inlined(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
+    """The model with its local functions' nodes in place of their calls, and what was left out."""
+    if not model.functions:
+        return model, []
+    import onnx.inliner
+
+    whole = onnx.inliner.inline_local_functions(model)
+    return whole, [note] if (note := _used(whole)) else []
+
+
 def graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
     """A model's graph and all graphs inside of its nodes."""
     stack = [model.graph]
@@ -171,14 +181,21 @@ def shapeless(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 def _used(model: onnx.ModelProto) -> str:
     """Nodes that no output needs are not run."""
-    graph = model.graph
-    wanted = {value.name for value in graph.output} - {""}
+    dead = [node for graph in graphs(model) for node in _without_unread(graph)]
+    if not dead:
+        return ""
+    shown = ", ".join(repr(node.name or node.output[0])[:60] for node in dead[:3] if node.output)
+    return f"{len(dead)} nodes whose results nobody reads are left out ({shown})"
+
+
+def _without_unread(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Leave such nodes out; those that compute something are returned."""
     made = [name for node in graph.node for name in node.output if name]
     if len(set(made)) < len(made):
-        return ""  # a name twice: the checker says so
+        return []  # a name twice: the checker says so
     makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
     kept: set[int] = set()
-    stack = [makers[name] for name in wanted if name in makers]
+    stack = [makers[value.name] for value in graph.output if value.name in makers]
     while stack:
         index = stack.pop()
         if index not in kept:
@@ -186,27 +203,28 @@ def _used(model: onnx.ModelProto) -> str:
             stack.extend(makers[name] for name in reads_of(graph.node[index]) if name in makers)
     dead = [node for index, node in enumerate(graph.node) if index not in kept]
     if not dead or not kept:
-        return ""
-    working = [node for node in dead if node.op_type not in ("Constant", "Identity")]
-    shown = ", ".join(repr(node.name or node.output[0])[:60] for node in working[:3] if node.output)
+        return []
+    working = [
+        onnx.NodeProto.FromString(node.SerializeToString())
+        for node in dead
+        if node.op_type not in ("Constant", "Identity")
+    ]
     _keep(graph, sorted(kept))
-    if not working:
-        return ""
-    return f"{len(working)} nodes whose results nobody reads are left out ({shown})"
+    return working
 
 
 def _sorted(model: onnx.ModelProto) -> str:
     """Every node behind those that it reads from, otherwise in the file's order."""
     moved = 0
-    for graph in graphs(model):
-        order = _order(graph)
+    for part in (*graphs(model), *model.functions):
+        order = _order(part)
         if order is not None:
-            _keep(graph, order)
+            _keep(part, order)
             moved += 1
     return "nodes were put in order" if moved else ""
 
 
-def _order(graph: onnx.GraphProto) -> list[int] | None:
+def _order(graph: onnx.GraphProto | onnx.FunctionProto) -> list[int] | None:
     """The order that is needed; None where the file's is one, or none is."""
     makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
     needs = [
@@ -237,7 +255,7 @@ def _order(graph: onnx.GraphProto) -> list[int] | None:
     return order
 
 
-def _keep(graph: onnx.GraphProto, order: list[int]) -> None:
+def _keep(graph: onnx.GraphProto | onnx.FunctionProto, order: list[int]) -> None:
     nodes = [onnx.NodeProto.FromString(graph.node[index].SerializeToString()) for index in order]
     del graph.node[:]
     graph.node.extend(nodes)
