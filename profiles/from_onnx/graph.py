@@ -30,7 +30,10 @@ _NAME_CHARACTERS = 400  # of a node, that may name its layer
 
 # Their handlers do not need the first output to be wanted.
 _ANY_OUTPUT = frozenset(
-    "MaxPool Split TopK Loop Scan LSTM GRU RNN com.microsoft.DynamicQuantizeLSTM".split()
+    (
+        "MaxPool Split TopK Loop Scan LSTM GRU RNN ai.onnx.ml.LinearClassifier "
+        "com.microsoft.DynamicQuantizeLSTM"
+    ).split()
 )
 
 
@@ -104,8 +107,8 @@ def translate(
         raise BadInputError("has no output that depends on its inputs: there is nothing to plan")
     if emitter.guessed:
         emitter.assumed[""] = _GUESSED.format(len(emitter.guessed))
-    if made := sum(operator.making_macs for operator in emitter.operators):
-        emitter.assumed["/"] = _MADE.format(made)
+    if making := sum(operator.making_macs for operator in emitter.operators):
+        emitter.assumed["/"] = _MADE.format(making)
     notes = tuple(dict.fromkeys(emitter.assumed.values()))
     return Graph(name, inputs, outputs, tuple(emitter.operators), notes)
 

@@ -366,9 +366,19 @@ def old_norm() -> bytes:
     return file(nodes, {"x": (1, 16)}, "y", held, opset=12)
 
 
+def function_out_of_order() -> bytes:
+    body = [node("Relu", "m", "b"), node("MatMul", "a w", "m"), node("MatMul", "m w", "dead")]
+    opsets = [helper.make_opsetid("", 18)]
+    function = helper.make_function("own", "F", ["a", "w"], ["b"], body, opsets)
+    call = node("F", "x w", "y", domain="own")
+    held = [weight("w", 16, 16)]
+    return file([call], {"x": (2, 16)}, "y", held, domains=["own"], functions=[function])
+
+
 CASES = {
     "weights in another file": Case(external_data, 1_769_472, 1_728, 6_912, says="not read"),
     "nodes out of order": Case(out_of_order, 640, 640, says="put in order"),
+    "a function out of order": Case(function_out_of_order, 512, 256, says="put in order"),
     "no name": Case(nameless, 12, 12, says="no name"),
     "no operator sets": Case(
         without_operator_sets, 3, 3, says="assumed: ai.onnx 17, com.microsoft 1"
