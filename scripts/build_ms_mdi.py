@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 from documents import command, made, table
-from testbed import (
+from ms_mdi_testbed import (
     BASE,
     OPEN,
     PUBLISHED,

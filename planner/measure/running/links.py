@@ -41,7 +41,7 @@ _TINY_MESSAGES = 200  # a run of them, for the software's time
 _RUNS = 5
 _FIRST_BYTES = 2**18
 _MOST_BYTES = 2**26
-_PIECE_BYTES = 2**16
+_PIECES, _AHEAD = 64, 16  # of a transfer beside another one; on the way at once
 _LEAST_S = 1e-9
 
 
@@ -281,10 +281,10 @@ class _Measuring:
                     seconds = self._one_way(peer, sends, size)
                     if sends and run:  # the first one opens windows and empties buckets
                         sent.append(size / max(seconds - delay_s, _LEAST_S))
-            both = [self._both(peer, first, size) for _ in range(_RUNS + 1)][1:]
+            both = [self._both(peer, first, size) for _ in range(_RUNS + 1)]
         raw.round_trip_s[peer] = round_trips
         raw.sent_bytes_per_s[peer] = sent
-        raw.both_bytes_per_s[peer] = [size / max(s - delay_s / 2, _LEAST_S) for s in both]
+        raw.both_bytes_per_s[peer] = both[1:]
 
     def _send(self, tensor: Any, peer: int) -> None:
         self.distributed.send(tensor, peer)
@@ -344,20 +344,33 @@ class _Measuring:
         return time.perf_counter() - start
 
     def _both(self, peer: int, first: bool, size: int) -> float:
-        """Seconds until a transfer each way at once is done.
+        """Bytes a second that come while as much goes the other way.
 
-        In pieces: the engine writes a message to its end before it reads on.
+        In pieces: the engine writes a message to its end before it reads on. The clock starts when
+        the first ones have come: before that, nodes tell each other what they wait for, and one
+        direction does without the other.
         """
-        pieces = -(-size // _PIECE_BYTES)
-        out, into = self._bytes(_PIECE_BYTES), self._bytes(_PIECE_BYTES)
+        piece = size // _PIECES
+        out, into = self._bytes(piece), self._bytes(piece)
+        sent, received = [], []
+
+        def begin() -> None:
+            sent.append(self.distributed.isend(out, peer))
+            received.append(self.distributed.irecv(into, peer))
+
         self._there_and_back(peer, first)
-        start = time.perf_counter()
-        works = []
-        for _ in range(pieces):
-            works.append(self.distributed.isend(out, peer))
-            works.append(self.distributed.irecv(into, peer))
-        self._wait(works, peer)
-        return (time.perf_counter() - start) * size / (pieces * _PIECE_BYTES)
+        for _ in range(_AHEAD):
+            begin()
+        start = 0.0
+        for number in range(_PIECES):
+            self._wait([received[number]], peer)
+            if number + 1 == _AHEAD:
+                start = time.perf_counter()
+            if len(received) < _PIECES:
+                begin()
+        seconds = time.perf_counter() - start
+        self._wait(sent, peer)
+        return (_PIECES - _AHEAD) * piece / max(seconds, _LEAST_S)
 
     def _at_once(self, raw: Raw, transfers: Sequence[tuple[int, int]]) -> None:
         """Rates of what this node receives while all transfers go on."""
