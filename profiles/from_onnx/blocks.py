@@ -79,7 +79,7 @@ def _filling(values: NDArray[Any], size: int) -> tuple[int, int]:
 
 def _zeros(lanes: NDArray[Any]) -> int:
     """How many of the last lanes hold nothing but zeros, if not all do."""
-    used = np.flatnonzero(lanes.any(axis=1))
+    used = np.flatnonzero((lanes != 0).any(axis=1))
     return len(lanes) - 1 - int(used[-1]) if len(used) else 0
 
 

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
+from profiles.from_onnx.repairs import reads_of
 
 MOST = 10_000  # tensors of all sequences of a model
 _NEW_FORM = 13  # the operator set from which sizes and axes are operands
@@ -82,12 +83,14 @@ def resolve(model: onnx.ModelProto, inferred: Inferred) -> bool:
     holders = _RULES.keys() - {"Identity"}
     if not any(n.op_type in holders and n.domain in STANDARD_DOMAINS for n in model.graph.node):
         return False
-    walk, nodes, changed = _Walk(model, inferred), list[onnx.NodeProto](), False
-    for node in model.graph.node:
-        rule = _RULES.get(node.op_type) if node.domain in STANDARD_DOMAINS else None
-        made = rule(walk, node) if rule is not None else None
-        nodes.extend([node] if made is None else made)
-        changed |= made is not None
+    blocked: set[str] = set()
+    while True:
+        walk, nodes, changed = _walked(model, inferred, blocked)
+        held = walk.lists.keys() | walk.absent
+        left = held & set().union(*map(reads_of, nodes))
+        if not left:
+            break
+        blocked |= left  # a node that stays reads it, so that what makes it stays as well
     if not changed or walk.count > MOST:
         return False
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
@@ -95,6 +98,21 @@ def resolve(model: onnx.ModelProto, inferred: Inferred) -> bool:
     model.graph.node.extend(copies)
     _spread_outputs(model.graph, walk.lists)
     return True
+
+
+def _walked(
+    model: onnx.ModelProto, inferred: Inferred, blocked: set[str]
+) -> tuple[_Walk, list[onnx.NodeProto], bool]:
+    """The nodes without those sequences that are not blocked, and whether they are others."""
+    walk, nodes, changed = _Walk(model, inferred), list[onnx.NodeProto](), False
+    for node in model.graph.node:
+        rule = _RULES.get(node.op_type) if node.domain in STANDARD_DOMAINS else None
+        made = None
+        if rule is not None and not blocked.intersection(node.output):
+            made = rule(walk, node)
+        nodes.extend([node] if made is None else made)
+        changed |= made is not None
+    return walk, nodes, changed
 
 
 def _spread_outputs(graph: onnx.GraphProto, lists: dict[str, list[str]]) -> None:
