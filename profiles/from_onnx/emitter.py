@@ -125,8 +125,9 @@ class Emitter(meanings.Emitter):
 
 def _element(data_type: int, where: str, *, text: bool = False) -> tuple[str, int, bool]:
     """Name, bytes and whether it is a floating-point type; ``text``: names of classes may be it."""
-    if not data_type or (data_type == onnx.TensorProto.STRING and not text):
-        found = "text" if data_type else "elements of an unknown type"
+    known = data_type and data_type in onnx.TensorProto.DataType.values()
+    if not known or (data_type == onnx.TensorProto.STRING and not text):
+        found = "text" if known else "elements of an unknown type"
         raise BadInputError(f"{where} holds {found}; only numbers can be profiled")
     dtype = onnx.helper.tensor_dtype_to_np_dtype(data_type)
     name = onnx.TensorProto.DataType.Name(data_type)

@@ -151,6 +151,7 @@ def _qlinear_conv(call: Call) -> None:
 def _pool(call: Call) -> None:
     x = call.data(0)
     if call.integer("channels_last", 1 if "Nhwc" in call.op_type else 0):
+        require(len(x.shape) >= 3)
         data = _to_first(call, x)
         _to_last(call, call.add("pool", [data], shape=_shape_first(call), step="pool"))
     else:
@@ -163,8 +164,8 @@ def _pool(call: Call) -> None:
 
 def _blocked_conv(call: Call) -> None:
     x, filters, groups = call.data(0), call.weight(1), call.integer("group", 1)
-    outputs, _, *kernel = filters.shape
     require(len(x.shape) == 4 == len(filters.shape) and groups > 0)
+    outputs, _, *kernel = filters.shape
     if groups == outputs == x.shape[1] > 1 and prod(kernel) == 1:
         # How the optimiser writes a batch norm, or a factor and a term of every channel.
         call.add("batch_norm", [x], "batch_norm", weights=call.constants_at((1, 2)))
