@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def install_advice(extra: str) -> str:
+    """How to get the libraries of an extra: no index has this package by its name."""
+    return f"pip install '.[{extra}]' in the folder of the planner's sources"
+
+
 class PlannerError(Exception):
     """Base of every error that is shown to a user as one plain line."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from planner.errors import BadInputError, PlannerError
+from planner.errors import BadInputError, PlannerError, install_advice
 
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _POLL_S = 0.05
@@ -76,7 +76,7 @@ def torch_distributed(what: str) -> Any:
         found = importlib.import_module("torch.distributed")
     except ImportError as error:
         raise BadInputError(
-            f"torch is not installed; {what} with it: pip install 'disco-planner[torch]'"
+            f"torch is not installed; {what} with it: {install_advice('torch')}"
         ) from error
     if not found.is_available():
         raise BadInputError("this torch was built without torch.distributed")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import BadInputError
+from planner.errors import BadInputError, install_advice
 from profiles.catalog import model_names
 from profiles.files import allowed_names, one_line
 from profiles.from_hf.config import is_config_file, read_config
@@ -134,7 +134,7 @@ def _needs_transformers(source: str) -> None:
     if importlib.util.find_spec("transformers") is None:
         raise BadInputError(
             f"--model {source!r}: transformers is not installed, and it is built with it: "
-            "pip install 'disco-planner[hf]'"
+            f"{install_advice('hf')}"
         )
 
 

@@ -115,7 +115,7 @@ def run_limited(
             raise BadInputError(f"{what}: takes more than {limits.wall_s:g} s to read") from error
         except _TooMuchError as error:
             raise BadInputError(
-                f"{what}: its result is larger than {limits.output_bytes:,} bytes"
+                f"{what}: its result is larger than {limits.output_bytes / 2**20:.3g} MiB"
             ) from error
         finally:
             if process.returncode is None:

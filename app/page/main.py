@@ -11,6 +11,7 @@ from app.page import state
 from app.page.answer import Answer
 from app.page.current import current_answer
 from app.page.header import header
+from app.page.show import tell_error
 from app.page.side_bar import Chosen, side_bar
 from app.page.text import plain
 from app.page.views import (
@@ -25,6 +26,7 @@ from app.page.views import (
     trade_off,
     what_if,
 )
+from planner.errors import PlannerError
 
 _SIDE_BAR_PX = 330
 
@@ -70,10 +72,13 @@ def main() -> None:
         ],
         position="top",
     )
-    asked.append(side_bar())
-    if refused := state.refused():
-        st.warning(plain(refused))
-    chosen.run()
+    try:
+        asked.append(side_bar())
+        if refused := state.refused():
+            st.warning(plain(refused))
+        chosen.run()
+    except PlannerError as error:  # what nobody nearer to it has told
+        tell_error(error)
     state.write_address()
 
 

@@ -177,7 +177,7 @@ def test_where_one_node_is_enough_the_planner_says_so() -> None:
     ("words", "code", "needles"),
     [
         (["plan", "nosuch"], 2, ["nosuch", "catalogue model"]),
-        (["plan", "gone.onnx"], 2, ["gone.onnx", "cannot be read"]),
+        (["plan", "gone.onnx"], 2, ["gone.onnx", "no such file"]),
         (["plan", "resnet50", "--cluster", "nosuch"], 2, ["nosuch", "small-nodes"]),
         (["plan", "resnet50", "--nodes", "9"], 2, ["--nodes 9", "1 to 8 nodes"]),
         (["plan", "resnet50", "--max-nodes", "9"], 2, ["--max-nodes 9", "1 to 8 nodes"]),
@@ -190,7 +190,11 @@ def test_where_one_node_is_enough_the_planner_says_so() -> None:
         (["plan", "resnet50", "--bandwidth", "0"], 2, ["--bandwidth", "37.5MB/s"]),
         (["plan", "resnet50", "--compute", "nan"], 2, ["--compute", "GMAC/s"]),
         (["plan", "resnet50", "--bandwidth", "3GMAC/s"], 2, ["--bandwidth"]),
-        (["plan", "resnet50", "--compute", "1e31MAC/s"], 2, ["macs_per_s: found 1e+31"]),
+        (
+            ["plan", "resnet50", "--compute", "1e31MAC/s"],
+            2,
+            ["--compute: found '1e31", "1e+30"],
+        ),
         (["plan", "resnet50", "--memory", "0.1B"], 2, ["memory_bytes: found 0"]),
         (["plan", "resnet50", "--max-accuracy-drop", "inf"], 2, ["--max-accuracy-drop", "finite"]),
         (["plan", "resnet50", "--min-throughput", "inf"], 2, ["--min-throughput", "finite"]),

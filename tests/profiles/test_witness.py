@@ -134,16 +134,27 @@ def test_a_recurrent_layer_that_fvcore_skips_is_named() -> None:
     assert witness_of(profile).skipped_ops["aten::lstm"] == 1
 
 
-def test_what_only_fvcore_counts_is_no_contradiction() -> None:
-    """A convolution whose weight is computed is one unknown operator here."""
+def test_a_convolution_with_computed_weights_is_one() -> None:
 
     class Computed(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return functional.conv2d(x, torch.relu(x))
 
     profile = witnessed(Computed, (4, 4, 1, 1))
-    assert profile.coverage.uncounted == {"aten.conv2d": 1}
-    assert witness_of(profile).total_macs == profile.totals.macs == 0
+    assert profile.coverage.uncounted == {}
+    assert witness_of(profile).total_macs == profile.totals.macs == 4 * 4 * 4
+
+
+def test_what_only_fvcore_counts_is_no_contradiction() -> None:
+    """An einsum with a broadcast is one unknown operator here."""
+
+    class Broadcast(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.einsum("ij,kj->ik", x, x[:, :1]) + x @ x.T
+
+    profile = witnessed(Broadcast, (4, 8))
+    assert profile.coverage.uncounted == {"aten.einsum": 1}
+    assert witness_of(profile).differences == ()
 
 
 def test_inputs_given_by_name_reach_fvcore() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from planner.errors import BadInputError
+from planner.errors import BadInputError, install_advice
 from planner.runtime.compiling.compiled import graph_of
 from planner.runtime.running.program import Compute, Program
 
@@ -201,7 +201,7 @@ def _import_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise BadInputError(
-            "ONNX Runtime is not installed: pip install 'disco-planner[onnxruntime]'"
+            f"ONNX Runtime is not installed: {install_advice('onnxruntime')}"
         ) from error
     return onnxruntime
 
