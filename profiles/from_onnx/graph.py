@@ -192,15 +192,16 @@ def _keep_constant(call: Call) -> None:
         made_of = reads[:1]
     else:
         made_of = call.weights
+    makings: tuple[str, ...] = ()
     if call.op_type in _PRODUCTS and not from_shape:
-        emitter.making[call.outputs[0]] = _macs_of_making(call)
+        makings = call.made_of(reads, "matmul", _macs_of_making(call))
     stores = call.op_type in ("Constant", "ConstantOfShape") or not (reads or call.activations)
     for name in filter(None, call.outputs):
         shape, data_type = inferred.shapes.get(name), inferred.element_types.get(name, 0)
         if stores and not from_shape and shape is not None and _is_number(data_type):
             emitter.store(name, data_type, shape, prod(shape))
         else:
-            emitter.derive(name, made_of, from_shape)
+            emitter.derive(name, made_of, from_shape, makings)
 
 
 _PRODUCTS = frozenset("Conv ConvTranspose Einsum Gemm MatMul com.microsoft.FusedMatMul".split())
