@@ -59,7 +59,9 @@ def read_config(data: bytes) -> dict[str, Any]:
         declares sizes that no network has.
     """
     if len(data) > MAX_CONFIG_BYTES:
-        raise BadInputError("is larger than 1 MiB, the most that is read")
+        raise BadInputError(
+            f"is larger than {MAX_CONFIG_BYTES // 2**20} MiB, the most that is read"
+        )
     values = read_document(data, _Config, what="config").model_dump(exclude_unset=True)
     for location, value in _leaves(values):
         if location[-1] == "auto_map" or "auto_map" in location:
