@@ -7,7 +7,7 @@ import re
 from planner.case import Case
 from planner.errors import BadInputError
 
-_DIMENSION = re.compile(r"0*[1-9][0-9]{0,18}")
+_DIMENSION = re.compile(r"[0-9]{1,19}")
 _NOTES = {
     "csv": "the accuracy drop adds up measurements of single layers, which is an assumption: "
     "measure or train the plan before relying on it",
@@ -22,7 +22,7 @@ def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
     Raises
     ------
     BadInputError
-        Not of that form, or a dimension below 1.
+        Not of that form. A size of 0, of an empty cache, is left to the front ends.
     """
     shapes = {}
     for text in texts:

@@ -41,7 +41,7 @@ class Sums:
         return cls(
             macs=sum(layer.macs for layer in layers),
             params=sum(layer.params for layer in layers),
-            param_bytes=sum(layer.param_bytes for layer in layers),
+            param_bytes=sum(layer.own_bytes for layer in layers),
             output_bytes=sum(layer.output_bytes for layer in layers),
             touched_bytes=sum(layer.touched_bytes for layer in layers),
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from app.figures import beside
+from planner.case import Case
 from planner.domain.plan import Binding, Plan
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_bytes, format_rate, format_seconds, format_si
@@ -20,6 +23,24 @@ _STRATEGY_WORDS = {
 }
 
 
+_SHOWN = 3
+
+
+def uncounted_words(uncounted: Mapping[str, int]) -> str:
+    """Which operators of a model no time here has the work of; empty where there is none."""
+    if not uncounted:
+        return ""
+    names = ", ".join(list(uncounted)[:_SHOWN]) + (", ..." if len(uncounted) > _SHOWN else "")
+    total = sum(uncounted.values())
+    return f"without the work of {total} operator{'s'[: total > 1]} that is not known ({names})"
+
+
+def uncounted_lines(case: Case) -> list[str]:
+    """The same as a sentence above several results."""
+    words = uncounted_words(case.profile.coverage.uncounted)
+    return [f"NOT all is counted: every time here is {words}."] if words else []
+
+
 def headline(plan: Plan) -> str:
     """What the plan does and what it achieves, one sentence."""
     words = _STRATEGY_WORDS.get(plan.strategy, plan.strategy)
@@ -34,6 +55,8 @@ def headline(plan: Plan) -> str:
         f"{shape}: {format_seconds(predicted.latency_s)} per input{_interval(plan)}, "
         f"{format_rate(predicted.throughput_per_s)} inputs/s"
     )
+    if words := uncounted_words(plan.model.uncounted):
+        text += f", {words}"
     if not plan.drops_features:
         return f"{text[0].upper()}{text[1:]}, nothing dropped"
     if predicted.accuracy_drop is not None:
@@ -69,7 +92,9 @@ def certificate_sentence(plan: Plan) -> str:
     runtime = f"{certificate.solver}, {format_seconds(certificate.runtime_s)}"
     under = f" under the accuracy model {plan.accuracy_model}" if _loses(plan) else ""
     if certificate.status == "optimal":
-        return f"Optimal{under}, proven to within 1e-9 ({runtime}). Scope: {certificate.scope}."
+        counted = " for what is counted" if plan.model.uncounted else ""
+        sure = f"Optimal{counted}{under}, proven to within 1e-9"
+        return f"{sure} ({runtime}). Scope: {certificate.scope}."
     gap = "unknown" if certificate.gap is None else f"{certificate.gap:.2%}"
     return f"Feasible{under}, gap {gap} ({runtime}). Scope: {certificate.scope}."
 

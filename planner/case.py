@@ -213,7 +213,7 @@ class Case:
 
     def stage(self, table: CostTable, rows: slice = slice(None)) -> StageCosts:
         """A table's layers, or some of them, as a stage on its group."""
-        return StageCosts(table, self.owners(table.node_names), self.casting, rows)
+        return StageCosts(table, self.owners(table.node_names), self.casting, self.profile, rows)
 
     def loss(self, table: CostTable) -> NDArray[np.float64]:
         """Score of every layer at every option in the loss model's unit, shape (L, K).
@@ -297,6 +297,7 @@ class Case:
             profile_sha256=hashlib.sha256(self.profile.model_dump_json().encode()).hexdigest(),
             macs=totals.macs,
             params=totals.params,
+            uncounted=self.profile.coverage.uncounted,
         )
 
 

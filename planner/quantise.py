@@ -93,8 +93,12 @@ def _with_bits(layer: LayerProfile, bits: Fraction, element_bytes: int) -> Layer
     size = -(-weights * bits.numerator // (8 * bits.denominator))
     if size == present:
         return layer
-    param_bytes = layer.param_bytes - present + size
-    return layer.model_copy(update={"param_bytes": param_bytes, "weight_bytes": size})
+    changed = {"param_bytes": layer.param_bytes - present + size, "weight_bytes": size}
+    shared = {
+        name: stored - present + size if stored >= present else stored
+        for name, stored in layer.shared_bytes.items()
+    }
+    return layer.model_copy(update={**changed, "shared_bytes": shared})
 
 
 def _weights(layer: LayerProfile, element_bytes: int) -> int:
@@ -102,7 +106,7 @@ def _weights(layer: LayerProfile, element_bytes: int) -> int:
     if layer.weight_params or not layer.param_bytes:
         return layer.weight_params
     if layer.flow.mixes and not layer.macs:  # a table; a tied one has no parameters of its own
-        return layer.params or layer.param_bytes // element_bytes
+        return layer.read_params or layer.param_bytes // element_bytes
     op = layer.op
     if not (layer.flow.mixes or op.startswith(("conv", *_INPUT_SIDE))):
         return 0
@@ -110,7 +114,7 @@ def _weights(layer: LayerProfile, element_bytes: int) -> int:
     if op.startswith(_INPUT_SIDE):
         uses = layer.elements_per_feature
     found = layer.macs // uses
-    return found if found <= (layer.params or found) else 0
+    return found if found <= (layer.read_params or found) else 0
 
 
 def _present_bytes(layer: LayerProfile, weights: int) -> int:
@@ -118,7 +122,7 @@ def _present_bytes(layer: LayerProfile, weights: int) -> int:
         return layer.weight_bytes
     if layer.weight_params:
         return layer.mixing_weight_bytes
-    stored = layer.params or weights
+    stored = layer.read_params or weights
     each = layer.param_bytes // stored
     return weights * each if each else weights * layer.param_bytes // stored
 

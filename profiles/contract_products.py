@@ -12,6 +12,8 @@ from profiles.layout import Atom, Layout, channels, numbered, strides_of
 def conv_rule(operator: Operator, operands: list[Operand]) -> Contract | None:
     """Features are mixed, group by group, or left where they are."""
     source = operands[0].layout
+    if len(operands) > 1 and operands[1].tensor.shape == operator.weight_shape:
+        return None  # filters that are computed lie with the features of what computes them
     if len(source.dimensions) < 3 or not source.is_channel_axis(1):
         return None
     outputs = operator.output.shape[1]

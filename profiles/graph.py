@@ -88,8 +88,11 @@ class Operator:
         (O, I) of a linear layer
     axes : dimensions that a norm, softmax, reduction, concat or slice works on
     permutation : of a transpose
+    params, param_bytes : of what it stores; ``params`` without those that an earlier operator has
+    shared_params, shared_bytes : those that one has; bytes by the last that does
     contracted : size that a product sums over, where it is not the first input's last dimension
     repeated_macs : of all iterations of a loop, counted by the front end
+    making_macs : of making its weights out of other weights, where no earlier operator has them
     start : first index of a slice
     spans : which entries of every dimension of its first input it reads; empty: each reads its
         own, but for dimensions that ``axes`` name or that have another size
@@ -105,7 +108,9 @@ class Operator:
     output: Tensor
     weight_shape: tuple[int, ...] = ()
     params: int = 0
+    shared_params: int = 0
     param_bytes: int = 0
+    shared_bytes: tuple[tuple[str, int], ...] = ()
     groups: int = 1
     axes: tuple[int, ...] = ()
     permutation: tuple[int, ...] = ()
@@ -114,6 +119,7 @@ class Operator:
     offsets: tuple[int, ...] = ()
     contracted: int = 0
     repeated_macs: int = 0
+    making_macs: int = 0
     module: str = ""
 
 

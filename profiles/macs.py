@@ -79,9 +79,13 @@ MAC_FORMULAS: dict[str, Callable[[Operator, list[Tensor]], int]] = {
 
 
 def count_macs(operator: Operator, inputs: list[Tensor]) -> int:
-    """Multiply-accumulates of one operator; 0 for kinds without a formula, but for loops' parts."""
+    """Multiply-accumulates of one operator, and of making its weights where it is the first.
+
+    0 for kinds without a formula, but for loops' parts.
+    """
     formula = MAC_FORMULAS.get(operator.kind)
-    return formula(operator, inputs) if formula else operator.repeated_macs
+    own = formula(operator, inputs) if formula else operator.repeated_macs
+    return own + operator.making_macs
 
 
 def graph_macs(graph: Graph) -> int:

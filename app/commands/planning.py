@@ -22,6 +22,7 @@ from app.words import (
     fewer_nodes_sentence,
     frontier_sentence,
     headline,
+    uncounted_lines,
     warnings,
 )
 from planner.case import Case
@@ -123,7 +124,8 @@ def compare(
         counts,
         tuple(sparsity or DEFAULT_SPARSITIES),
     )
-    return Outcome(comparison, comparison_table(comparison), [], accuracy_notes(case))
+    heading = uncounted_lines(case)
+    return Outcome(comparison, comparison_table(comparison), heading, accuracy_notes(case))
 
 
 @asks_for_case()
@@ -143,7 +145,7 @@ def pareto(
     doing = f"tracing the frontier of {on_cluster(case)}"
     free = request_to_trade(case, request, traded)
     found = work(doing, frontier, case, free, traded, points)
-    heading = [frontier_sentence(found)]
+    heading = [*uncounted_lines(case), frontier_sentence(found)]
     return Outcome(found, frontier_table(found), heading, accuracy_notes(case))
 
 
@@ -207,7 +209,8 @@ def sweep(
         counting="of",
     )
     _refuse_empty(found)
-    return Outcome(found, sweep_table(found), sweep_sentences(found), known_notes(case))
+    heading = [*uncounted_lines(case), *sweep_sentences(found)]
+    return Outcome(found, sweep_table(found), heading, known_notes(case))
 
 
 def _range(
@@ -290,7 +293,8 @@ def needs(
         most_nodes=up_to,
         counting="of about",
     )
-    table, sentences = needed_table(found), needed_sentences(found)
+    table = needed_table(found)
+    sentences = [*uncounted_lines(case), *needed_sentences(found)]
     if found.outcome in ("found", "any"):
         return Outcome(found, table, sentences, known_notes(case))
     failure = InfeasibleError if found.outcome == "unreachable" else SolverStoppedError

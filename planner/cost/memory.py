@@ -48,6 +48,54 @@ def node_weight_bytes(
     return stored
 
 
+def stored_twice(
+    profile: ModelProfile, weight_bytes: NDArray[np.int64], rows: slice = slice(None)
+) -> NDArray[np.int64]:
+    """Bytes that a node holds already for an earlier layer of the same stage, at the least.
+
+    Of a tensor that two layers read, of which a node stores the shares f and g, it holds f + g - 1
+    for both whatever these are, and f where both are alike and store the same share.
+
+    Parameters
+    ----------
+    profile : ModelProfile
+    weight_bytes : int array, shape (L, K, n)
+        Of all layers of the model, by option, on one group of nodes.
+    rows : slice
+        The stage's layers.
+
+    Returns
+    -------
+    int array, shape (L, K, n)
+        At the later of the two layers.
+    """
+    layers = profile.layers
+    held = np.zeros_like(weight_bytes)
+    inside = range(*rows.indices(len(layers)))
+    row = {layers[index].name: index for index in inside}
+    for index in inside:
+        layer = layers[index]
+        for name, shared in layer.shared_bytes.items():
+            before = row.get(name)
+            if before is None:
+                continue
+            mine = weight_bytes[index] / layer.param_bytes
+            first = (weight_bytes[before] / layers[before].param_bytes).min(axis=0)
+            twice = np.maximum(mine + first - 1.0, 0.0)
+            if _are_alike(layer, layers[before]):
+                twice = np.where(mine == first, mine, twice)
+            held[index] += np.floor(shared * twice + _ROUNDING).astype(np.int64)
+    return held
+
+
+_ROUNDING = 1e-6  # of a byte
+
+
+def _are_alike(one: LayerProfile, other: LayerProfile) -> bool:
+    fields = ("op", "feature_flow", "in_features", "out_features", "weight_params", "param_bytes")
+    return all(getattr(one, field) == getattr(other, field) for field in fields)
+
+
 _INT64 = 2**63
 
 

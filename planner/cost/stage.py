@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.cost.memory import stage_memory_bytes
+from planner.cost.memory import stage_memory_bytes, stored_twice
 from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
 from planner.domain.cluster import Casting
+from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import LayerOwners
 
 
@@ -27,6 +28,7 @@ class StageCosts:
         Which node of the group holds which feature.
     casting : Casting
         Whether each receiver has a subset of its own or all share the sender's.
+    profile : ModelProfile
     rows : slice
         The stage's layers.
     """
@@ -34,6 +36,7 @@ class StageCosts:
     table: CostTable
     owners: LayerOwners
     casting: Casting
+    profile: ModelProfile
     rows: slice = field(default_factory=lambda: slice(None))
 
     @property
@@ -66,5 +69,7 @@ class StageCosts:
 
     def memory_bytes(self) -> dict[str, int]:
         """What every node needs, by its name (eq. 11)."""
-        stored, live = self.table.weight_bytes[self.rows, 0], self.table.live_bytes[self.rows, 0]
+        stored = self.table.weight_bytes
+        stored = (stored - stored_twice(self.profile, stored, self.rows))[self.rows, 0]
+        live = self.table.live_bytes[self.rows, 0]
         return dict(zip(self.nodes, stage_memory_bytes(stored, live).tolist(), strict=True))

@@ -30,11 +30,21 @@ class LayerProfile(Frozen):
     inputs: tuple[Name, ...] = Field(description="names of producing layers or model inputs")
     feature_flow: FeatureFlow
     macs: Count = Field(description="multiply-accumulates for one run of the model")
-    params: Count = Field(description="trainable parameters")
+    params: Count = Field(description="trainable parameters, but for those of earlier layers")
+    shared_params: Count = Field(
+        default=0,
+        exclude_if=lambda count: not count,  # profiles without it stay the same text
+        description="parameters that it reads and an earlier layer counts",
+    )
     weight_params: Count = Field(
         default=0, description="parameters that join an input feature to an output feature"
     )
     param_bytes: Count = Field(description="bytes of parameters and stored statistics")
+    shared_bytes: dict[Name, Annotated[int, Field(ge=1, lt=2**62)]] = Field(
+        default_factory=dict,
+        exclude_if=lambda found: not found,
+        description="of these, bytes that an earlier layer stores too, by the last one that does",
+    )
     weight_bytes: Count | None = Field(
         default=None,
         exclude_if=lambda size: size is None,  # profiles without it stay the same text
@@ -84,16 +94,26 @@ class LayerProfile(Frozen):
         return self.param_bytes + self.input_bytes + self.output_bytes
 
     @property
+    def own_bytes(self) -> int:
+        """Bytes of parameters that no earlier layer stores."""
+        return self.param_bytes - sum(self.shared_bytes.values())
+
+    @property
+    def read_params(self) -> int:
+        """Parameters that it reads, whichever layer counts them."""
+        return self.params + self.shared_params
+
+    @property
     def mixing_weight_bytes(self) -> int:
         """Bytes of ``weight_params``, which shrink with the pairs of features that are left."""
         if not self.weight_params:
             return 0
         if self.weight_bytes is not None:
             return self.weight_bytes
-        each, _ = divmod(self.param_bytes, self.params)
+        each, _ = divmod(self.param_bytes, self.read_params)
         if each:  # biases may be wider
             return self.weight_params * each
-        return self.weight_params * self.param_bytes // self.params
+        return self.weight_params * self.param_bytes // self.read_params
 
     @property
     def input_feature_bytes(self) -> int:
@@ -126,10 +146,12 @@ class LayerProfile(Frozen):
             yield wrong
         if self.out_features % (self.granularity * self.segments):
             yield "output features are no multiple of segments times granularity"
-        if self.weight_params > self.params:
+        if self.weight_params > self.read_params:
             yield "more weights than parameters"
         if self.weight_bytes is not None and self.weight_bytes > self.param_bytes:
             yield "more bytes of weights than of parameters"
+        if self.own_bytes < 0:
+            yield "more shared bytes than bytes of parameters"
         if self.output_bytes % self.out_features:
             yield "output bytes are no multiple of output features"
         for name, geometry in (("positions", self.positions), ("samples", self.samples)):

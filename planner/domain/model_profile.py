@@ -94,7 +94,7 @@ class ModelProfile(Frozen):
         return Totals(
             macs=sum(layer.macs for layer in self.layers),
             params=sum(layer.params for layer in self.layers),
-            param_bytes=sum(layer.param_bytes for layer in self.layers),
+            param_bytes=sum(layer.own_bytes for layer in self.layers),
             layers=len(self.layers),
         )
 
@@ -165,10 +165,15 @@ class ModelProfile(Frozen):
                 raise ValueError(f"inputs: {spec.name!r} is there twice")
             spec.check()
             known[spec.name] = spec.features
+        before: set[str] = set()
         for layer in self.layers:
             if layer.name in known:
                 raise ValueError(f"layer {layer.name!r}: the name is there twice")
             layer.check(known)
+            for other in layer.shared_bytes:
+                if other not in before:
+                    raise ValueError(f"layer {layer.name!r}: {other!r} is no earlier layer")
+            before.add(layer.name)
             known[layer.name] = layer.out_features
         self._check_positions()
         for output in self.outputs:

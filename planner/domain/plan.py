@@ -93,6 +93,11 @@ class ModelReference(Frozen):
     profile_sha256: str
     macs: int
     params: int
+    uncounted: dict[str, int] = Field(
+        default_factory=dict,
+        exclude_if=lambda found: not found,
+        description="operators of the model whose work is not known, which counts for nothing",
+    )
 
 
 class Binding(Frozen):

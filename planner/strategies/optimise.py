@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from planner.accuracy.interface import default_limits
 from planner.case import Case
 from planner.cost.steps import in_ways
@@ -139,11 +141,12 @@ def _find_plan(
 ) -> tuple[Plan | None, Result]:
     plans: list[tuple[StagePlan, ...]] = []
     results: list[Result] = []
-    tried = [(one, groups) for one in sharings(case, request) for groups in families]
-    parts = [_BY_TIME_PARTS if one is case else 1.0 for one, _ in tried]
-    for done, (one, groups) in enumerate(tried):
+    tried = [(one, groups, request) for one in sharings(case, request) for groups in families]
+    tried += [(case, groups, _on_one_node(request)) for groups in _alone(case, request, families)]
+    parts = [_BY_TIME_PARTS if one is case else 1.0 for one, _, _ in tried]
+    for done, (one, groups, asked) in enumerate(tried):
         part = deadline.share(parts[done] / sum(parts[done:]))
-        stages, result = _solve_on(one, request, groups, part)
+        stages, result = _solve_on(one, asked, groups, part)
         plans.append(stages)
         results.append(result)
     costs_s = [float("inf") if r.objective_s is None else r.objective_s for r in results]
@@ -168,6 +171,24 @@ def _find_plan(
     )
     _check(plan, result)
     return plan, result
+
+
+def _alone(case: Case, request: Request, families: tuple[Groups, ...]) -> list[Groups]:
+    """Every node by itself, where the whole model may need less memory than the sum of its parts.
+
+    Weights that layers share are stored once on a node that runs them all.
+    """
+    limited = any(node.memory_bytes is not None for node in case.cluster.nodes)
+    shares = any(layer.shared_bytes for layer in case.profile.layers)
+    one_may = request.max_nodes == 1 or not request.exactly
+    if not (limited and shares and one_may) or request.parallelism == "within-layer":
+        return []
+    single = [np.flatnonzero(groups.uses.sum(axis=1) == 1).tolist() for groups in families]
+    return [g.keep(chosen) for g, chosen in zip(families, single, strict=True) if chosen]
+
+
+def _on_one_node(request: Request) -> Request:
+    return replace(request, parallelism="within-layer", max_nodes=1)
 
 
 def sharings(case: Case, request: Request) -> list[Case]:

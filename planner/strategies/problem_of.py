@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from planner.case import Case
 from planner.cost.handover import Transfers
+from planner.cost.memory import stored_twice
 from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
 from planner.domain.layouts import Way
@@ -101,7 +102,7 @@ def cost_groups(
     ]
     losses = [case.loss(table) for table in ordered]
     limits = memory_limits(case, names)
-    weights, live = _memory(ordered, into, limits.shape[1])
+    weights, live = _memory(case, ordered, into, limits.shape[1], single_stage)
     between = groups.without_handovers() if single_stage else groups
     try:
         transfers = _transfers(case, between, deadline)
@@ -208,14 +209,21 @@ class _Units:
 
 
 def _memory(
-    tables: list[CostTable], into: _Units, positions: int
+    case: Case, tables: list[CostTable], into: _Units, positions: int, single_stage: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Stored weights and live bytes, shape (G, U, K, P)."""
+    """Stored weights and live bytes, shape (G, U, K, P).
+
+    Weights that layers share are stored once where all layers are in one stage; a stage of some
+    layers is taken to store them for each, so that what units need adds up.
+    """
     shape = (len(tables), into.units, into.options, positions)
     weights, live = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     for group, table in enumerate(tables):
         here = slice(len(table.node_names))
-        into.fill(np.add, weights[group, ..., here], table.weight_bytes)
+        stored = table.weight_bytes
+        if single_stage:
+            stored = stored - stored_twice(case.profile, stored)
+        into.fill(np.add, weights[group, ..., here], stored)
         into.fill(np.maximum, live[group, ..., here], table.live_bytes)
     return weights, live
 

@@ -260,4 +260,4 @@ def owns_weight(layer: LayerProfile) -> bool:
 
     One that shares it may still have a bias of its own.
     """
-    return layer.weight_params >= layer.in_features * layer.out_features
+    return layer.in_features * layer.out_features <= layer.weight_params <= layer.params

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from profiles.from_onnx.file import holds_values
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
 
 Opsets = list[onnx.OperatorSetIdProto]
@@ -154,7 +155,7 @@ def _goes_on(graph: onnx.GraphProto) -> bool:
     maker = makers.get(wanted)
     if maker is not None and maker.op_type == "Constant":
         held.update((wanted, a.t) for a in maker.attribute if a.name == "value")
-    if wanted in held:
+    if wanted in held and holds_values(held[wanted]):
         return bool(np.asarray(onnx.numpy_helper.to_array(held[wanted])).all())
     return bool(wanted == condition)
 

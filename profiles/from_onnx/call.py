@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 
 from profiles.from_onnx.emitter import BRANCH_ASSUMED, Emitter
-from profiles.from_onnx.inferred import STANDARD_DOMAINS
+from profiles.from_onnx.inferred import STANDARD_DOMAINS, UNKNOWN_DOMAIN, is_standards
 from profiles.from_onnx.ops import shown_name
 from profiles.graph import Tensor
 from profiles.meanings import call as meanings
@@ -30,7 +30,8 @@ class Call(meanings.Call):
         self.inputs = tuple(proto.input)
         self.outputs = tuple(proto.output)
         self.used: list[int] = []
-        standard = proto.domain in STANDARD_DOMAINS
+        bare = proto.domain in (*STANDARD_DOMAINS, UNKNOWN_DOMAIN)
+        standard = bare or is_standards(proto)
         self.op_type = proto.op_type if standard else f"{proto.domain}.{proto.op_type}"[:200]
         taken = self.op_type == "Identity" and self.outputs[0] in emitter.assumed
         super().__init__(
@@ -70,7 +71,14 @@ class Call(meanings.Call):
 
     def mark_settings(self, *positions: int) -> None:
         """These inputs belong to the weights' encoding: bytes, but no trained parameters."""
-        self.emitter.settings.update(roots_of(self.constants_at(positions)))
+        others = self.constants_at(p for p in range(len(self.inputs)) if p not in positions)
+        held = set(roots_of(self.constants_at(positions))) - set(roots_of(others))
+        self.emitter.settings.update(held)
+
+    def count_elements(self, packed: Constant, elements: int) -> None:
+        """Say how many numbers a tensor of packed ones holds; its bytes stay."""
+        for root in packed.roots[:1]:
+            self.emitter.stored[root] = (elements, self.emitter.stored[root][1])
 
     def output(self, position: int = 0) -> Tensor:
         """An output's shape and type, under its own name."""

@@ -13,7 +13,10 @@ from profiles.from_onnx.control import Declared, graph_of, inferred_of
 from profiles.from_onnx.file import read_model
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, ShapeGapError
 from profiles.from_onnx.inputs import fix_inputs
+from profiles.from_onnx.repairs import inlined
+from profiles.from_onnx.sequences import maps_as_tensors
 from profiles.graph import Graph
+from profiles.macs import graph_macs
 
 _PRODUCER_CHARACTERS = 100
 _SLIMMED = "onnxslim simplified the graph: it computed sizes that inference leaves open"
@@ -39,12 +42,13 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     BadInputError
         As `profiles.from_onnx.frontend.profile_onnx`.
     """
-    model = read_model(data)
-    model = inlined(model)
+    model, repairs = read_model(data)
+    model, left_out = inlined(model)
+    maps_as_tensors(model)
     given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
     declared = fix_inputs(model, given, request["batch"])
     graph, slimmed_by = _graph(model, declared, request["name"])
-    notes = ([_SLIMMED] if slimmed_by else []) + list(graph.notes)
+    notes = [*repairs, *left_out, *([_SLIMMED] if slimmed_by else []), *graph.notes]
     tools = _tools(model) | slimmed_by
     provenance = Provenance(front_end="onnx", source="", tools=tools, note="; ".join(notes))
     return build_profile(graph, provenance).model_dump(mode="json")
@@ -59,7 +63,26 @@ def _graph(model: onnx.ModelProto, declared: Declared, name: str) -> tuple[Graph
             return graph_of(work, declared, name), _onnxslim() if gap else {}
         except ShapeGapError as error:
             gap = error
-        _fold_by_onnxslim(model, declared, gap)
+        try:
+            _fold_by_onnxslim(model, declared, gap)
+        except BadInputError as error:
+            return _graph_as_far_as_known(model, declared, name, error), {}
+
+
+def _graph_as_far_as_known(
+    model: onnx.ModelProto, declared: Declared, name: str, gap: BadInputError
+) -> Graph:
+    """The graph with what lies behind an unknown size uncounted.
+
+    Raises
+    ------
+    BadInputError
+        That is all of it.
+    """
+    graph = graph_of(_copy(model), declared, name, guessing=True)
+    if not graph_macs(graph):
+        raise gap
+    return graph
 
 
 def _onnxslim() -> dict[str, str]:
@@ -89,15 +112,6 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
-
-
-def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its local functions' nodes in place of their calls."""
-    if not model.functions:
-        return model
-    import onnx.inliner
-
-    return onnx.inliner.inline_local_functions(model)
 
 
 def _tools(model: onnx.ModelProto) -> dict[str, str]:

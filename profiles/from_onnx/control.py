@@ -16,6 +16,7 @@ from profiles.from_onnx.file import MAX_NODES
 from profiles.from_onnx.graph import translate
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
 from profiles.from_onnx.inputs import fix_inputs
+from profiles.from_onnx.sequences import resolve
 from profiles.from_onnx.shapes import infer
 from profiles.graph import Graph
 from profiles.macs import graph_macs
@@ -33,7 +34,9 @@ class Resolved:
     assumed: dict[str, str] = field(default_factory=dict)  # output of an If -> what is assumed
 
 
-def graph_of(model: onnx.ModelProto, declared: Declared, name: str) -> Graph:
+def graph_of(
+    model: onnx.ModelProto, declared: Declared, name: str, *, guessing: bool = False
+) -> Graph:
     """The graph of a model with fixed input shapes.
 
     Parameters
@@ -44,6 +47,8 @@ def graph_of(model: onnx.ModelProto, declared: Declared, name: str) -> Graph:
         Shapes to believe where inference finds none.
     name : str
         The graph's name.
+    guessing : bool
+        As `profiles.from_onnx.graph.translate` has it.
 
     Raises
     ------
@@ -51,7 +56,14 @@ def graph_of(model: onnx.ModelProto, declared: Declared, name: str) -> Graph:
         As `profiles.from_onnx.shapes.infer` and `profiles.from_onnx.graph.translate`.
     """
     resolved = _resolved(model, declared)
-    return translate(resolved.model, resolved.inferred, name, resolved.assumed, _body_graph)
+    return translate(
+        resolved.model,
+        resolved.inferred,
+        name,
+        resolved.assumed,
+        _body_graph,
+        guessing=guessing,
+    )
 
 
 def inferred_of(model: onnx.ModelProto, declared: Declared) -> Inferred:
@@ -80,6 +92,8 @@ def _resolved(model: onnx.ModelProto, declared: Declared) -> Resolved:
     while True:
         waiting = _with_waiting_ifs(model)
         inferred = infer(waiting, dict(declared), _body_inferred)
+        if resolve(model, inferred):
+            continue
         choices = [index for index, node in enumerate(model.graph.node) if _is_if(node)]
         if not choices:
             return Resolved(model, inferred, assumed)

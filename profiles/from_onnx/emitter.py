@@ -9,6 +9,7 @@ from math import prod
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.file import stored_bytes
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred, ShapeGapError
 from profiles.from_onnx.inputs import MAX_DIMENSIONS, MAX_ELEMENTS
 from profiles.graph import Graph, Tensor
@@ -27,6 +28,8 @@ class Emitter(meanings.Emitter):
         opsets: list[onnx.OperatorSetIdProto],
         assumed: dict[str, str],
         inner: Callable[[onnx.ModelProto], Graph],
+        *,
+        guessing: bool = False,
     ) -> None:
         super().__init__()
         self.opsets = opsets
@@ -34,6 +37,8 @@ class Emitter(meanings.Emitter):
         self.inferred = inferred
         self.inner = inner  # the graph of a loop's body
         self.assumed = assumed  # output -> what was assumed to get it
+        self.guessing = guessing  # sizes that are not known are taken to be those of inputs
+        self.guessed: dict[str, Tensor] = {}
 
     def integers(self, name: str) -> tuple[int, ...] | None:
         """The values of a small integer constant, if they are known."""
@@ -52,6 +57,8 @@ class Emitter(meanings.Emitter):
         BadInputError
             Its shape is empty or absurd; it holds no numbers.
         """
+        if name in self.guessed:
+            return self.guessed[name]
         shape = self.inferred.shapes.get(name)
         if shape is None:
             raise ShapeGapError(f"shape inference left no shape for the output {name!r} of {where}")
@@ -65,8 +72,22 @@ class Emitter(meanings.Emitter):
                 f"{where} has a tensor of shape {shape}; sizes are at least 1, "
                 f"with at most {MAX_ELEMENTS:,} elements"
             )
-        dtype, element_bytes, _ = _element(self.inferred.element_types.get(name, 0), where)
+        data_type = self.inferred.element_types.get(name, 0)
+        dtype, element_bytes, _ = _element(data_type, where, text=not where.startswith("input"))
         return Tensor(name, shape, dtype, element_bytes)
+
+    def is_empty(self, name: str) -> bool:
+        """Whether a tensor is known to have no elements."""
+        return 0 in self.inferred.shapes.get(name, ())
+
+    def guess(self, name: str, like: Tensor) -> None:
+        """Take a tensor of unknown size to be as large as another."""
+        shape = self.inferred.shapes.get(name, like.shape)
+        self.guessed[name] = Tensor(name, shape, like.dtype, like.element_bytes)
+
+    def is_known(self, name: str) -> bool:
+        """Whether inference says what a tensor is."""
+        return name in self.inferred.shapes and bool(self.inferred.element_types.get(name, 0))
 
     def label(self, wanted: str) -> str:
         """A label that no other layer has."""
@@ -74,12 +95,16 @@ class Emitter(meanings.Emitter):
 
     def store(self, name: str, data_type: int, shape: tuple[int, ...], elements: int) -> Constant:
         """Keep a tensor that the file holds."""
-        _, element_bytes, floating = _element(data_type, f"tensor {name!r}")
+        floating = _element(data_type, f"tensor {name!r}")[2]
         if elements > MAX_ELEMENTS:
             raise BadInputError(f"tensor {name!r} has the shape {shape}, which is too large")
-        self.stored[name] = (elements, elements * element_bytes)
+        self.stored[name] = (elements, stored_bytes(data_type, elements))
         self.constants[name] = Constant(shape, (name,), floating=floating)
         return self.constants[name]
+
+    def store_numbers(self, name: str, shape: tuple[int, ...]) -> Constant:
+        """Keep numbers that a node holds itself."""
+        return self.store(name, onnx.TensorProto.FLOAT, shape, prod(shape))
 
     def derive(self, name: str, made_of: Iterable[Constant], from_shape: bool) -> None:
         """Keep a tensor that the model computes from constants or shapes."""
@@ -87,14 +112,22 @@ class Emitter(meanings.Emitter):
         data_type = self.inferred.element_types.get(name, 0)
         if shape is None or not data_type:
             return  # a layer that needs it does not find it, and says so
-        floating, roots = _element(data_type, name)[2], roots_of(made_of)
-        self.constants[name] = Constant(shape, roots, floating=floating, from_shape=from_shape)
+        floating, given = _element(data_type, name)[2], list(made_of)
+        products = (name,) * (name in self.making) + tuple(p for c in given for p in c.products)
+        self.constants[name] = Constant(
+            shape,
+            roots_of(given),
+            floating=floating,
+            from_shape=from_shape,
+            products=tuple(dict.fromkeys(products)),
+        )
 
 
-def _element(data_type: int, where: str) -> tuple[str, int, bool]:
-    """Name, bytes and whether it is a floating-point type."""
-    if data_type in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
-        found = "text" if data_type else "elements of an unknown type"
+def _element(data_type: int, where: str, *, text: bool = False) -> tuple[str, int, bool]:
+    """Name, bytes and whether it is a floating-point type; ``text``: names of classes may be it."""
+    known = data_type and data_type in onnx.TensorProto.DataType.values()
+    if not known or (data_type == onnx.TensorProto.STRING and not text):
+        found = "text" if known else "elements of an unknown type"
         raise BadInputError(f"{where} holds {found}; only numbers can be profiled")
     dtype = onnx.helper.tensor_dtype_to_np_dtype(data_type)
     name = onnx.TensorProto.DataType.Name(data_type)

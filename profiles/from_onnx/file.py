@@ -10,7 +10,9 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError, Message  # type: ignore[import-untyped]
 
 from planner.errors import BadInputError
+from profiles.from_onnx.blocks import without_filling
 from profiles.from_onnx.inferred import STANDARD_DOMAINS
+from profiles.from_onnx.repairs import repaired, shapeless
 
 MAX_NODES = 200_000
 KEPT_ELEMENTS = 1024  # of a constant whose values shape inference may want
@@ -24,23 +26,29 @@ _PACKED_BITS = {
 }
 
 
-def read_model(data: bytes) -> onnx.ModelProto:
-    """Parse and check a model; drop the values of its large tensors.
+def read_model(data: bytes) -> tuple[onnx.ModelProto, list[str]]:
+    """Parse a model, put it in order, check it; drop the values of its large tensors.
+
+    Returns
+    -------
+    onnx.ModelProto
+    list of str
+        What had to be put in order.
 
     Raises
     ------
     BadInputError
-        It is no valid ONNX model, or keeps weights in another file.
+        It is no valid ONNX model.
     """
     if not data:
         raise BadInputError("is empty; an ONNX model is needed")
-    small = _without_weights(data)
+    small, whole, notes = _without_weights(data)
     try:
-        # On the file as it is: it also holds every tensor's size against its declared shape.
-        onnx.checker.check_model(data)
+        # With the values that are there: every tensor's size is held against its declared shape.
+        onnx.checker.check_model(whole)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise BadInputError(f"is no valid ONNX model: {error}") from error
-    return parse(small)
+    return parse(small), notes
 
 
 def parse(data: bytes) -> onnx.ModelProto:
@@ -59,26 +67,78 @@ def parse(data: bytes) -> onnx.ModelProto:
         raise BadInputError("is no ONNX model, or a part of one is missing") from error
 
 
-def _without_weights(data: bytes) -> bytes:
-    """The serialised model without large values; the parsed one is freed before the checker's."""
+def stored_bytes(data_type: int, elements: int) -> int:
+    """Bytes of so many numbers in a file: those of 4 bits lie two to a byte."""
+    if data_type in _PACKED_BITS:
+        return -(-elements * _PACKED_BITS[data_type] // 8)
+    return elements * int(onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize)
+
+
+def _without_weights(data: bytes) -> tuple[bytes, bytes, list[str]]:
+    """The serialised model without large values; as the checker is to see it; what was mended.
+
+    The parsed one is freed before the checker's.
+    """
     model = parse(data)
     del model.training_info[:]
     _check_extent(model)
     for tensor in tensors(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise BadInputError(
-                f"keeps the tensor {tensor.name!r} in another file, which is not read; "
-                "save the model as one file"
-            )
         _check_length(tensor)
+    notes = repaired(model)
+    elsewhere = sum(map(is_elsewhere, tensors(model)))
+    if elsewhere:
+        notes.append(f"{elsewhere} tensors are kept in other files, which were not read")
+    lacking = shapeless(model)
+    if outputs := len(lacking) and sum(value in lacking for value in model.graph.output):
+        notes.append(f"{outputs} outputs have no shape")
+    for value in lacking:  # the checker wants one, and inference none
+        value.type.tensor_type.shape.dim.add()
+    whole = data
+    if elsewhere:
+        whole = _serialised(_without_files(model))
+    elif notes or lacking:
+        whole = _serialised(model)
+    for value in lacking:
+        value.type.tensor_type.ClearField("shape")
+    if filled := without_filling(model):
+        notes.append(filled)
+    for tensor in tensors(model):
+        tensor.ClearField("data_location")
+        tensor.ClearField("external_data")
         if prod(tensor.dims) > KEPT_ELEMENTS:
             for field in _VALUE_FIELDS:
                 tensor.ClearField(field)
+    return _serialised(model), whole, notes
+
+
+def holds_values(tensor: onnx.TensorProto) -> bool:
+    """Whether a tensor's values are at hand; large ones, and those of other files, are not."""
+    return not prod(tensor.dims) or any(len(getattr(tensor, field)) for field in _VALUE_FIELDS)
+
+
+def is_elsewhere(tensor: onnx.TensorProto) -> bool:
+    """Whether a tensor's values are kept in another file."""
+    return tensor.data_location == onnx.TensorProto.EXTERNAL or bool(tensor.external_data)
+
+
+def _without_files(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose tensors in other files have no place for values: all else can be checked."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor in filter(is_elsewhere, tensors(copy)):
+        name, kind = tensor.name, tensor.data_type
+        tensor.Clear()
+        tensor.name, tensor.data_type = name, kind
+        tensor.dims.append(0)
+    return copy
+
+
+def _serialised(model: onnx.ModelProto) -> bytes:
     try:
-        small: bytes = model.SerializeToString()
+        data: bytes = model.SerializeToString()
     except EncodeError as error:  # protobuf's word for it: what was parsed can be written
         raise MemoryError from error
-    return small
+    return data
 
 
 def _check_extent(model: onnx.ModelProto) -> None:
@@ -117,20 +177,28 @@ def tensors(message: Message) -> Iterator[Any]:
                 raise BadInputError("holds a name that is not UTF-8")
 
 
+def check_names(model: onnx.ModelProto) -> None:
+    """Refuse a model in which a name is no text.
+
+    Raises
+    ------
+    BadInputError
+    """
+    for _ in tensors(model):
+        pass
+
+
 def _check_length(tensor: onnx.TensorProto) -> None:
     """Refuse values that the shape has no place for; the checker finds only those that lack."""
-    elements = prod(tensor.dims)
     if tensor.data_type not in onnx.TensorProto.DataType.values():
         raise BadInputError(
             f"the tensor {tensor.name!r} has the element type {tensor.data_type}, "
             "which ONNX does not have"
         )
-    if tensor.data_type in _PACKED_BITS:
-        most_bytes = -(-elements * _PACKED_BITS[tensor.data_type] // 8)
-    elif tensor.data_type in (tensor.UNDEFINED, tensor.STRING):
+    if tensor.data_type in (tensor.UNDEFINED, tensor.STRING):
         return
-    else:
-        most_bytes = elements * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    elements = prod(tensor.dims)
+    most_bytes = stored_bytes(tensor.data_type, elements)
     parts = 2 if tensor.data_type in (tensor.COMPLEX64, tensor.COMPLEX128) else 1
     listed = max(len(getattr(tensor, field)) for field in _VALUE_FIELDS[1:])
     if len(tensor.raw_data) > most_bytes or listed > elements * parts:

@@ -33,7 +33,7 @@ def profile_onnx(
         Shape per input; needed where the file leaves dimensions open, and allowed to replace
         fixed sizes.
     batch : int, optional
-        Replaces dimension 0 of every input.
+        Replaces the dimension of every input that is the batch (see `profiles.from_onnx.batch`).
     limits : Limits, optional
         What the child may use.
 

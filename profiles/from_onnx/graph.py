@@ -12,18 +12,28 @@ from planner.errors import BadInputError
 from profiles.from_onnx.call import Call
 from profiles.from_onnx.emitter import Emitter
 from profiles.from_onnx.handlers import HANDLERS, opaque, simple
-from profiles.from_onnx.inferred import Inferred
+from profiles.from_onnx.inferred import Inferred, ShapeGapError
 from profiles.from_onnx.inputs import graph_inputs
 from profiles.from_onnx.ops import DATA_FIRST, shown_name
 from profiles.graph import Graph
-from profiles.meanings.call import MisfitError, UnknownFormError, require, roots_of
+from profiles.macs import graph_macs
+from profiles.meanings.call import MisfitError, UnknownFormError, many, require, roots_of
 
+BEYOND = "size not known"
+_GUESSED = "the sizes of {} tensors are not known, nor the work on them: taken for their inputs'"
+_MADE = (
+    "{:,} MACs make weights out of weights: counted once, as work of every run, "
+    "though a runtime may do it when it loads"
+)
 _NAME_CHARACTERS = 400  # of a node, that may name its layer
 
 
 # Their handlers do not need the first output to be wanted.
 _ANY_OUTPUT = frozenset(
-    "MaxPool Split TopK Loop Scan LSTM GRU RNN com.microsoft.DynamicQuantizeLSTM".split()
+    (
+        "MaxPool Split TopK Loop Scan LSTM GRU RNN ai.onnx.ml.LinearClassifier "
+        "com.microsoft.DynamicQuantizeLSTM"
+    ).split()
 )
 
 
@@ -35,6 +45,7 @@ def translate(
     inner: Callable[[onnx.ModelProto], Graph],
     *,
     partial: bool = False,
+    guessing: bool = False,
 ) -> Graph:
     """Translate a model, node by node in the file's order, which is topological.
 
@@ -51,6 +62,8 @@ def translate(
         The graph of a loop's body.
     partial : bool
         The model is a part of one, which need not depend on the inputs.
+    guessing : bool
+        Nodes whose output's size is not known, and those behind them, are not counted.
 
     Raises
     ------
@@ -58,9 +71,16 @@ def translate(
         A layer's shape is not known, its tensors do not fit each other, or nothing depends on
         the inputs.
     """
-    emitter = Emitter(inferred, list(model.opset_import), assumed, inner)
+    emitter = Emitter(inferred, list(model.opset_import), assumed, inner, guessing=guessing)
+    given = graph_inputs(model)
+    for value in given:
+        if emitter.is_empty(value.name):
+            emitter.derive(value.name, (), from_shape=False)
+            emitter.assumed[value.name] = f"input {value.name!r} is empty"
     inputs = tuple(
-        emitter.described(value.name, f"input {value.name!r}") for value in graph_inputs(model)
+        emitter.described(value.name, f"input {value.name!r}")
+        for value in given
+        if value.name not in emitter.constants
     )
     for tensor in inputs:
         emitter.activations[tensor.name] = tensor
@@ -77,7 +97,7 @@ def translate(
         if call.op_type in ("Shape", "Size"):
             for output in call.outputs:
                 emitter.derive(output, (), from_shape=True)
-        elif call.activations:
+        elif call.activations and not all(map(emitter.is_empty, filter(None, call.outputs))):
             _translate_call(call, used)
         else:
             _keep_constant(call)
@@ -85,6 +105,10 @@ def translate(
     outputs = tuple(dict.fromkeys(tensor.name for tensor in made if tensor is not None))
     if not partial and (not emitter.operators or not outputs):
         raise BadInputError("has no output that depends on its inputs: there is nothing to plan")
+    if emitter.guessed:
+        emitter.assumed[""] = _GUESSED.format(len(emitter.guessed))
+    if making := sum(operator.making_macs for operator in emitter.operators):
+        emitter.assumed["/"] = _MADE.format(making)
     notes = tuple(dict.fromkeys(emitter.assumed.values()))
     return Graph(name, inputs, outputs, tuple(emitter.operators), notes)
 
@@ -114,15 +138,13 @@ def _translate_call(call: Call, used: set[str]) -> None:
     named = [position for position, name in enumerate(call.outputs) if name]
     if not named:
         return
-    call.used = [position for position in named if call.outputs[position] in used] or named[:1]
+    full = [p for p in named if not call.emitter.is_empty(call.outputs[p])]
+    call.used = [position for position in full if call.outputs[position] in used] or full[:1]
     first = call.used[0]
-    try:
-        require(first == 0 or call.op_type in _ANY_OUTPUT)
-        HANDLERS.get(call.op_type, simple)(call)
-    except UnknownFormError:
-        opaque(call, first)
-    except MisfitError as error:
-        raise BadInputError(f"node {call.name!r} ({call.op_type}) {error}") from error
+    if call.emitter.guessing and _is_beyond(call, named):
+        opaque(call, first, BEYOND)
+    else:
+        _handled(call, first)
     source = call.made[min(call.made)]
     for position in named:
         if position not in call.made and position in call.used:
@@ -131,25 +153,74 @@ def _translate_call(call: Call, used: set[str]) -> None:
             call.emitter.activations[call.outputs[position]] = call.made[position]
 
 
+def _is_beyond(call: Call, named: list[int]) -> bool:
+    """Whether a size that is not known stands before a node or is made by it.
+
+    Sizes of its outputs that are not known are taken to be those of what it reads.
+    """
+    emitter = call.emitter
+    outputs = [call.outputs[position] for position in named]
+    unknown = [name for name in outputs if not emitter.is_known(name)]
+    for name in unknown:
+        emitter.guess(name, call.activations[0])
+    return bool(unknown) or any(name in emitter.guessed for name in call.reads)
+
+
+def _handled(call: Call, first: int) -> None:
+    try:
+        require(first == 0 or call.op_type in _ANY_OUTPUT)
+        HANDLERS.get(call.op_type, simple)(call)
+    except UnknownFormError:
+        opaque(call, first)
+    except ShapeGapError:  # inside of a loop
+        if not call.emitter.guessing:
+            raise
+        opaque(call, first, BEYOND)
+    except MisfitError as error:
+        raise BadInputError(f"node {call.name!r} ({call.op_type}) {error}") from error
+
+
 def _keep_constant(call: Call) -> None:
-    """A node without activations: its outputs are constants too."""
+    """A node without activations, or that makes nothing: its outputs are constants too."""
     emitter, inferred = call.emitter, call.emitter.inferred
     reads = call.constants
     from_shape = any(constant.from_shape for constant in reads)
     if call.op_type == "DequantizeLinear":
-        made_of = reads
+        made_of = [*reads[:1], *many(reads[1:])]
         emitter.settings.update(roots_of(reads[1:]))
     elif call.op_type in DATA_FIRST:
         made_of = reads[:1]
     else:
         made_of = call.weights
-    stores = call.op_type in ("Constant", "ConstantOfShape") or not reads
+    if call.op_type in _PRODUCTS and not from_shape:
+        emitter.making[call.outputs[0]] = _macs_of_making(call)
+    stores = call.op_type in ("Constant", "ConstantOfShape") or not (reads or call.activations)
     for name in filter(None, call.outputs):
         shape, data_type = inferred.shapes.get(name), inferred.element_types.get(name, 0)
         if stores and not from_shape and shape is not None and _is_number(data_type):
             emitter.store(name, data_type, shape, prod(shape))
         else:
             emitter.derive(name, made_of, from_shape)
+
+
+_PRODUCTS = frozenset("Conv ConvTranspose Einsum Gemm MatMul com.microsoft.FusedMatMul".split())
+
+
+def _macs_of_making(call: Call) -> int:
+    """Multiply-accumulates of a product of constants, as of activations of the same shapes."""
+    known = call.emitter
+    emitter = Emitter(known.inferred, known.opsets, {}, known.inner)
+    factors = call.inputs if call.op_type == "Einsum" else call.inputs[:2]
+    try:
+        for name in factors:
+            emitter.activations[name] = known.described(name, "a weight")
+        made = Call(emitter, call.proto, "made")
+        made.used = [0]
+        HANDLERS[call.op_type](made)
+    except (BadInputError, UnknownFormError, MisfitError):
+        return 0
+    inputs = tuple(emitter.activations.values())
+    return graph_macs(Graph("made", inputs, (), tuple(emitter.operators)))
 
 
 def _is_number(data_type: int) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from profiles.from_onnx.attention import attention, multi_head_attention, packed_attention
+from profiles.from_onnx import vendors
+from profiles.from_onnx.attention import attention
 from profiles.from_onnx.call import Call
 from profiles.from_onnx.loops import inside, loop
 from profiles.from_onnx.ops import AXES, MOVES, SIMPLE_KINDS, WEIGHTLESS
@@ -26,6 +27,7 @@ from profiles.from_onnx.rearranged import (
 )
 from profiles.from_onnx.shape_rules import ASSUMED
 from profiles.from_onnx.spans import spans_of
+from profiles.from_onnx.vendors import quantised
 from profiles.meanings import elements, layers
 from profiles.meanings.call import UnknownFormError, require, stored_only
 from profiles.meanings.moves import reshaped, turned
@@ -34,10 +36,10 @@ from profiles.meanings.spans import across
 Handler = Callable[[Call], None]
 
 
-def opaque(call: Call, position: int) -> None:
+def opaque(call: Call, position: int, step: str = "") -> None:
     """Keep an operator that runs on one node: its work is not counted, its weights are."""
     weights = [c for c in (*call.constants, *inside(call)) if c.is_weight]
-    inputs, step = call.activations, _assumption(call)
+    inputs, step = call.activations, step or _assumption(call)
     call.add("opaque", inputs, position=position, beside="", step=step, weights=weights)
 
 
@@ -163,16 +165,6 @@ def _rotary(call: Call) -> None:
         call.add("softmax", [x], axes=(3,))
 
 
-def _quantised(handler: Callable[..., None], *settings: int, **positions: int) -> Handler:
-    """The same layer, with settings for its number format and its operands elsewhere."""
-
-    def quantised(call: Call) -> None:
-        call.mark_settings(*settings)
-        handler(call, **positions)
-
-    return quantised
-
-
 def _dynamic_quantize(call: Call) -> None:
     """The same numbers as bytes, and their scale and zero point, which all of them decide."""
     x = call.data(0)
@@ -222,20 +214,19 @@ def _recurrent(call: Call) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
+    **vendors.HANDLERS,
     "Conv": conv,
     "ConvTranspose": conv,
-    "ConvInteger": _quantised(conv, 2, 3, bias=-1),
-    "QLinearConv": _quantised(conv, 1, 2, 4, 5, 6, 7, weight=3, bias=8),
+    "ConvInteger": quantised(conv, 2, 3, bias=-1),
+    "QLinearConv": quantised(conv, 1, 2, 4, 5, 6, 7, weight=3, bias=8),
     "DeformConv": partial(conv, bias=3, places=(2, 4)),
     "Gemm": gemm,
     "MatMul": matmul,
-    "MatMulInteger": _quantised(matmul, 2, 3),
-    "QLinearMatMul": _quantised(matmul, 1, 2, 4, 5, 6, 7, right=3),
+    "MatMulInteger": quantised(matmul, 2, 3),
+    "QLinearMatMul": quantised(matmul, 1, 2, 4, 5, 6, 7, right=3),
     "DynamicQuantizeLinear": _dynamic_quantize,
     "Einsum": einsum,
     "Attention": attention,
-    "com.microsoft.MultiHeadAttention": multi_head_attention,
-    "com.microsoft.Attention": packed_attention,
     **dict.fromkeys(("LSTM", "GRU", "RNN", _QUANTIZED_LSTM), _recurrent),
     "DepthToSpace": depth_to_space,
     "SpaceToDepth": space_to_depth,

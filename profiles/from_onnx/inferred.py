@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import onnx
 from numpy.typing import NDArray
 
 from planner.errors import BadInputError
 
 STANDARD_DOMAINS = ("", "ai.onnx")
+VENDOR_DOMAIN = "com.microsoft"
+UNKNOWN_DOMAIN = "planner.unknown"  # of operators that the standard's domain has not
+
+_OF_ANOTHER_FORM = frozenset({"Attention", "QLinearConv"})
+
+
+def is_standards(node: onnx.NodeProto) -> bool:
+    """Whether a node of ONNX Runtime's is an operator that the standard has too."""
+    own = node.domain == VENDOR_DOMAIN and node.op_type not in _OF_ANOTHER_FORM
+    return own and bool(onnx.defs.has(node.op_type))
 
 
 class ShapeGapError(BadInputError):

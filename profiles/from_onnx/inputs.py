@@ -7,6 +7,7 @@ from math import prod
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.batch import batch_axes
 
 # No network has larger tensors; crafted files do.
 MAX_ELEMENTS = 2**40
@@ -36,7 +37,7 @@ def fix_inputs(
     given : dict
         Shape per input; may replace fixed sizes, not the number of dimensions.
     batch : int, optional
-        Replaces dimension 0 of every input, of the given shapes too.
+        Replaces the dimension of every input that is the batch, of the given shapes too.
 
     Returns
     -------
@@ -47,16 +48,19 @@ def fix_inputs(
     Raises
     ------
     BadInputError
-        An input is no tensor or keeps an open dimension; a given shape fits no input.
+        An input is no tensor or keeps an open dimension; a given shape fits no input; which
+        dimension is the batch cannot be said.
     """
     inputs = graph_inputs(model)
     if not inputs:
         raise BadInputError("has no inputs")
     _check_given(given, batch, [value.name for value in inputs])
     declared = {value.name: _dims(value) for value in inputs}
-    wanted = {
-        value.name: _wanted(value.name, declared[value.name], given, batch) for value in inputs
-    }
+    wanted = {value.name: _wanted(value.name, declared[value.name], given) for value in inputs}
+    if batch is not None:
+        named = {name: _with_names(shape, declared[name]) for name, shape in wanted.items()}
+        for name, axis in batch_axes(model, named).items():
+            wanted[name][axis] = batch
     bound: dict[str, int] = {}
     for name, shape in wanted.items():
         for size, known in zip(shape, declared[name] or (), strict=False):
@@ -84,8 +88,8 @@ def _check_given(given: dict[str, tuple[int, ...]], batch: int | None, names: li
             raise BadInputError(
                 f"has no input {name!r}; its inputs are {', '.join(map(repr, names[:10]))}"
             )
-        if any(size < 1 for size in shape):
-            raise BadInputError(f"input {name!r}: the shape {shape} is given; sizes are at least 1")
+        if any(size < 0 for size in shape):
+            raise BadInputError(f"input {name!r}: the shape {shape} is given; sizes are at least 0")
 
 
 def _dims(value: onnx.ValueInfoProto) -> Dims | None:
@@ -102,9 +106,7 @@ def _dims(value: onnx.ValueInfoProto) -> Dims | None:
     ]
 
 
-def _wanted(
-    name: str, declared: Dims | None, given: dict[str, tuple[int, ...]], batch: int | None
-) -> Dims:
+def _wanted(name: str, declared: Dims | None, given: dict[str, tuple[int, ...]]) -> Dims:
     shape: Dims = list(given.get(name, declared or ()))
     if name in given and declared is not None and len(shape) != len(declared):
         raise BadInputError(
@@ -115,9 +117,15 @@ def _wanted(
         raise BadInputError(
             f"input {name!r} declares no shape; give one, such as --input-shape {name}=1,3,224,224"
         )
-    if batch is not None and shape:
-        shape[0] = batch
     return shape
+
+
+def _with_names(shape: Dims, declared: Dims | None) -> Dims:
+    """Sizes, with the names of those that are open unless they are given."""
+    known = declared or shape
+    return [
+        name if isinstance(name, str) else size for size, name in zip(shape, known, strict=True)
+    ]
 
 
 def _fixed(name: str, wanted: Dims, bound: dict[str, int]) -> tuple[int, ...]:

@@ -43,7 +43,6 @@ SIMPLE_KINDS: dict[str, Kind] = {
         ).split(),
         "activation",
     ),
-    **dict.fromkeys("com.microsoft.QLinearAdd com.microsoft.QLinearMul".split(), "elementwise"),
 }
 """Kinds of the operators whose shapes say all that the planner needs."""
 

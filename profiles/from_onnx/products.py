@@ -6,7 +6,7 @@ from profiles.from_onnx.call import Call
 from profiles.from_onnx.spans import convolved
 from profiles.meanings import einsum as meaning
 from profiles.meanings import layers
-from profiles.meanings.call import require, stored_only
+from profiles.meanings.call import many, require, stored_only
 from profiles.meanings.products import product
 
 
@@ -39,14 +39,14 @@ def conv(
 ) -> None:
     """A convolution whose operands stand at the given positions; ``places``: computed offsets."""
     require(call.tensor(bias) is None)
-    data, filters = call.data(x), call.weight(weight)
+    data, filters = call.data(x), call.operand(weight)
     layers.convolution(
         call,
         data,
         filters,
         groups=call.integer("group", 1),
         transposed=call.op_type == "ConvTranspose",
-        weights=[*call.constants_at((weight, bias)), *stored_only(call.constants)],
+        weights=[*call.constants_at((weight, bias)), *stored_only(many(call.constants))],
         places=call.tensors(places),
         windows=convolved(call, data.shape, filters.shape[2:]),
     )

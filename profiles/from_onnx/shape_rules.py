@@ -1,4 +1,4 @@
-"""Shapes that ONNX's inference does not give: of vendors' operators, loops, and data's choice.
+"""Shapes that ONNX's inference does not give: of loops, of data's choice, and `vendor_shapes`.
 
 Where the data decide how large an output is, the largest size is taken; `ASSUMED` names those
 operators, and a profile's coverage says so.
@@ -9,15 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-import numpy as np
 import onnx
 
+from profiles.from_onnx import vendor_shapes
 from profiles.from_onnx.bodies import body_of, output_shapes
-from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
-
-Shape = tuple[int, ...]
-Shapes = list[Shape | None]
-Rule = Callable[[onnx.NodeProto, Inferred], list[tuple[Shape | None, int]]]
+from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred, is_standards
+from profiles.from_onnx.vendor_shapes import (
+    Rule,
+    Shape,
+    alike,
+    attributes_of,
+    fixed_shape,
+    inferred_types,
+    like_first,
+    shape_at,
+    type_at,
+)
 
 ASSUMED = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})
 """Operators whose largest output is taken."""
@@ -43,19 +50,92 @@ def missing_shapes(
         The body of a loop contradicts itself.
     """
     types: dict[str, onnx.TypeProto] = {}
+    opsets = list(model.opset_import)
+    known = Inferred(dict(found.shapes), dict(found.element_types), found.values)
     for node in model.graph.node:
-        if all(name in found.shapes for name in node.output if name):
+        if all(name in known.shapes for name in node.output if name):
             continue
-        standard = node.domain in STANDARD_DOMAINS
-        if node.op_type in ("Loop", "Scan") and standard:
-            shapes = _of_body(node, found, list(model.opset_import), infer)
-        else:
-            rule = _RULES.get(node.op_type if standard else f"{node.domain}.{node.op_type}")
-            shapes = rule(node, found) if rule else []
+        rule, shapes = _rule_of(node), list[tuple[Shape | None, int]]()
+        if node.op_type in ("Loop", "Scan") and node.domain in STANDARD_DOMAINS:
+            shapes = _of_body(node, known, opsets, infer)
+        elif rule is not None:
+            shapes = rule(node, known)
+        elif types:  # behind one of them: all at once, and not one more inference for each
+            shapes = _of_standard(node, known, opsets)
         for name, (shape, data_type) in zip(node.output, shapes, strict=False):
-            if name and shape is not None and data_type and name not in found.shapes:
+            if name and shape is not None and data_type and name not in known.shapes:
                 types[name] = onnx.helper.make_tensor_type_proto(data_type, shape)
+                known.shapes[name], known.element_types[name] = shape, data_type
     return types
+
+
+def shapes_before(
+    model: onnx.ModelProto, found: Inferred, made: set[str]
+) -> dict[str, onnx.TypeProto]:
+    """Types of tensors of unknown size that follow from what a node makes of them.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+    found : Inferred
+    made : set of str
+        Tensors that a node makes.
+    """
+    types: dict[str, onnx.TypeProto] = {}
+    for node in reversed(model.graph.node):
+        source = node.input[0] if node.input else ""
+        if source not in made or source in found.shapes or source in types:
+            continue
+        shape = found.shapes.get(node.output[0])
+        data_type = found.element_types.get(node.output[0], 0)
+        if shape is None or not data_type or node.domain not in STANDARD_DOMAINS:
+            continue
+        before = _before(node, shape, found)
+        if before is not None and min(before, default=1) > 0:
+            types[source] = onnx.helper.make_tensor_type_proto(data_type, before)
+    return types
+
+
+def _before(node: onnx.NodeProto, shape: Shape, found: Inferred) -> Shape | None:
+    """What a node's first operand must be for its output to have this shape."""
+    given = attributes_of(node)
+    if node.op_type in _SAME_BEFORE:
+        return shape
+    if node.op_type == "Transpose":
+        order = given.get("perm", range(len(shape))[::-1])
+        return tuple(shape[list(order).index(axis)] for axis in range(len(shape)))
+    other = shape_at(node, found, 1)
+    if other is None:
+        return None
+    if node.op_type in ("Add", "Sub", "Mul", "Div") and prod(other) < prod(shape):
+        return shape
+    if node.op_type == "MatMul" and len(other) == 2 and len(shape) > 1:
+        return (*shape[:-1], other[0])
+    if node.op_type == "Gemm" and not given.get("transA", 0) and len(other) == 2 == len(shape):
+        return (shape[0], other[1 if given.get("transB", 0) else 0])
+    return None
+
+
+_SAME_BEFORE = frozenset(
+    "Abs Clip Dropout Elu Erf Exp Gelu HardSigmoid HardSwish Identity LayerNormalization LeakyRelu "
+    "LogSoftmax Neg Relu Sigmoid Softmax Softplus Sqrt Tanh".split()
+)
+"""Operators whose first operand is as large as what they make."""
+
+
+def _of_standard(
+    node: onnx.NodeProto, found: Inferred, opsets: list[onnx.OperatorSetIdProto]
+) -> list[tuple[Shape | None, int]]:
+    """What the standard says of one node."""
+    names = [name for name in node.input if name]
+    if node.domain not in STANDARD_DOMAINS or any(n not in found.shapes for n in names):
+        return []
+    if any(attribute.HasField("g") for attribute in node.attribute):
+        return []
+    version = next(entry.version for entry in opsets if entry.domain in STANDARD_DOMAINS)
+    made = inferred_types(onnx.defs.get_schema(node.op_type, version, ""), node, names, found)
+    types = [made.get(name, onnx.TypeProto()) for name in node.output]
+    return [(fixed_shape(kind), kind.tensor_type.elem_type) for kind in types]
 
 
 def _of_body(
@@ -72,65 +152,13 @@ def _of_body(
     return list(zip(output_shapes(body, inner), types, strict=True))
 
 
-def _shape(node: onnx.NodeProto, found: Inferred, position: int) -> Shape | None:
-    return found.shapes.get(node.input[position]) if position < len(node.input) else None
-
-
-def _type(node: onnx.NodeProto, found: Inferred, position: int = 0) -> int:
-    return found.element_types.get(node.input[position], 0) if node.input else 0
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, int]:
-    return {a.name: a.i for a in node.attribute if a.type == onnx.AttributeProto.INT}
-
-
-def _like_first(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    return [(_shape(node, found, 0), _type(node, found))]
-
-
-def _skip_norm(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    (first,) = _like_first(node, found)
-    return [first, (None, 0), (None, 0), first]
-
-
-def _like_first_and_third(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    first, third = _shape(node, found, 0), _shape(node, found, 3)
-    both = first is not None and third is not None
-    shape = np.broadcast_shapes(first, third) if both else None  # type: ignore[arg-type]
-    return [(shape, _type(node, found))]
-
-
-def _multi_head(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    query, value = _shape(node, found, 0), _shape(node, found, 2)
-    if query is None or value is None or len(query) != 3 or len(value) != 3:
-        return []
-    return [((*query[:2], value[2]), _type(node, found))]
-
-
-def _packed(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    x, weight = _shape(node, found, 0), _shape(node, found, 1)
-    sizes = next((list(a.ints) for a in node.attribute if a.name == "qkv_hidden_sizes"), [])
-    if x is None or weight is None or len(x) != 3 or len(weight) != 2:
-        return []
-    return [((*x[:2], sizes[2] if len(sizes) == 3 else weight[1] // 3), _type(node, found))]
-
-
-def _quantized_lstm(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    x, recurrent = _shape(node, found, 0), _shape(node, found, 2)  # (directions, hidden, 4 hidden)
-    if x is None or recurrent is None or len(x) != 3 or len(recurrent) != 3:
-        return []
-    directions, hidden = recurrent[:2]
-    state = ((directions, x[1], hidden), _type(node, found))
-    return [((x[0], directions, x[1], hidden), _type(node, found)), state, state]
-
-
 def _non_zero(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    shape = _shape(node, found, 0)
+    shape = shape_at(node, found, 0)
     return [] if shape is None else [((max(len(shape), 1), prod(shape)), _INT64)]
 
 
 def _non_max_suppression(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    scores = _shape(node, found, 1)  # (batch, classes, boxes)
+    scores = shape_at(node, found, 1)  # (batch, classes, boxes)
     if scores is None or len(scores) != 3:
         return []
     most = found.values.get(node.input[2]) if len(node.input) > 2 else None
@@ -141,33 +169,35 @@ def _non_max_suppression(node: onnx.NodeProto, found: Inferred) -> list[tuple[Sh
 
 
 def _unique(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    shape = _shape(node, found, 0)
-    if shape is None or "axis" in _attributes(node):
+    shape = shape_at(node, found, 0)
+    if shape is None or "axis" in attributes_of(node):
         return []
     most = (prod(shape),)
-    return [(most, _type(node, found)), *[(most, _INT64)] * 3]
+    return [(most, type_at(node, found)), *[(most, _INT64)] * 3]
 
 
 def _compress(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:
-    shape = _shape(node, found, 0)
+    shape = shape_at(node, found, 0)
     if shape is None:
         return []
-    return [(shape if "axis" in _attributes(node) else (prod(shape),), _type(node, found))]
+    return [(shape if "axis" in attributes_of(node) else (prod(shape),), type_at(node, found))]
 
 
-_SAME_SHAPE = "BiasGelu FastGelu Gelu QLinearLeakyRelu QLinearSigmoid QLinearSoftmax QuickGelu"
 _RULES: dict[str, Rule] = {
     "Compress": _compress,
-    "GroupNormalization": _like_first,
+    "GroupNormalization": like_first,
     "NonMaxSuppression": _non_max_suppression,
     "NonZero": _non_zero,
     "Unique": _unique,
-    **{f"com.microsoft.{name}": _like_first for name in _SAME_SHAPE.split()},
-    "com.microsoft.SkipLayerNormalization": _skip_norm,
-    "com.microsoft.SkipSimplifiedLayerNormalization": _skip_norm,
-    "com.microsoft.QLinearAdd": _like_first_and_third,
-    "com.microsoft.QLinearMul": _like_first_and_third,
-    "com.microsoft.MultiHeadAttention": _multi_head,
-    "com.microsoft.Attention": _packed,
-    "com.microsoft.DynamicQuantizeLSTM": _quantized_lstm,
+    **vendor_shapes.RULES,
 }
+
+
+def _rule_of(node: onnx.NodeProto) -> Rule | None:
+    """The rule of an operator; of a vendor's that the standard has too, the standard's."""
+    if node.domain in STANDARD_DOMAINS:
+        return _RULES.get(node.op_type)
+    rule = _RULES.get(f"{node.domain}.{node.op_type}")
+    if rule is None and is_standards(node):
+        return alike(node.op_type)
+    return rule

@@ -16,9 +16,9 @@ import onnx
 from numpy.typing import NDArray
 
 from planner.errors import BadInputError
-from profiles.from_onnx.file import KEPT_ELEMENTS
+from profiles.from_onnx.file import KEPT_ELEMENTS, holds_values
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
-from profiles.from_onnx.shape_rules import missing_shapes
+from profiles.from_onnx.shape_rules import missing_shapes, shapes_before
 
 _ARITHMETIC = frozenset(
     "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Flatten Floor Gather Greater "
@@ -74,8 +74,9 @@ def infer(
         if folded or _declare(work, found, declared):
             continue
         computed = missing_shapes(work, found, infer_body)
-        if not _declare(work, found, computed):
-            return found
+        if _declare(work, found, computed) or _declare_before(work, found):
+            continue
+        return found
 
 
 def _infer_once(
@@ -90,7 +91,8 @@ def _infer_once(
     element_types: dict[str, int] = {}
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
-        element_types[value.name] = tensor.elem_type
+        if tensor.elem_type or value.name not in element_types:  # an input may be an output too
+            element_types[value.name] = tensor.elem_type
         fixed = all(dim.HasField("dim_value") for dim in tensor.shape.dim)
         if tensor.HasField("shape") and fixed:
             shapes[value.name] = tuple(dim.dim_value for dim in tensor.shape.dim)
@@ -117,7 +119,7 @@ def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
                     values[node.output[0]] = np.array(number, dtype=_NUMBERS[attribute.name])
     for name, tensor in held.items():
         most = KEPT_ELEMENTS if tensor.data_type in COUNTS else _FACTORS
-        if tensor.data_type in _VALUED and prod(tensor.dims) <= most:
+        if tensor.data_type in _VALUED and prod(tensor.dims) <= most and holds_values(tensor):
             values[name] = onnx.numpy_helper.to_array(tensor)
     return values
 
@@ -182,6 +184,12 @@ def _evaluate(node: onnx.NodeProto, found: Inferred, opsets: list[Any]) -> NDArr
     except Exception:  # an ill-formed operator: its shape stays open, which is reported later
         return None
     return np.asarray(values[0])
+
+
+def _declare_before(work: onnx.ModelProto, found: Inferred) -> bool:
+    """Give tensors that only a known shape behind them speaks of theirs; whether there was one."""
+    made = {name for node in work.graph.node for name in node.output if name}
+    return _declare(work, found, shapes_before(work, found, made))
 
 
 def _declare(work: onnx.ModelProto, found: Inferred, declared: dict[str, onnx.TypeProto]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import onnx
 
-from profiles.from_onnx.file import KEPT_ELEMENTS, parse, tensors
+from profiles.from_onnx.file import KEPT_ELEMENTS, holds_values, parse, tensors
 from profiles.from_onnx.inferred import Inferred
 from profiles.from_onnx.shapes import COUNTS
 
@@ -85,7 +85,7 @@ def _described(model: onnx.ModelProto, inferred: Inferred) -> onnx.ModelProto:
     work = onnx.ModelProto()
     work.CopyFrom(model)
     graph = work.graph
-    unknown = {t.name for t in graph.initializer if prod(t.dims) > KEPT_ELEMENTS}
+    unknown = {t.name for t in graph.initializer if not holds_values(t)}
     nodes = []
     for node in graph.node:
         values = [inferred.values.get(name) for name in node.output]
@@ -114,9 +114,7 @@ def _must_not_run(node: onnx.NodeProto) -> bool:
     """Whether its values are not at hand, differ from run to run, or come out of other graphs."""
     if node.op_type in _RANDOM or any(a.HasField("g") or a.graphs for a in node.attribute):
         return True  # onnx's evaluator takes a Loop without a condition for one without a trip
-    return node.op_type == "Constant" and any(
-        prod(tensor.dims) > KEPT_ELEMENTS for tensor in tensors(node)
-    )
+    return node.op_type == "Constant" and any(not holds_values(tensor) for tensor in tensors(node))
 
 
 class _Session:

@@ -22,10 +22,12 @@ def spans_of(call: Call) -> Spans:
     return _padded(call, len(x.shape)) if call.op_type == "Pad" else ()
 
 
-def convolved(call: Call, before: Shape, kernel: Shape) -> list[Span | None]:
-    """Along the dimensions of a convolution's kernel."""
+def convolved(
+    call: Call, before: Shape, kernel: Shape, made: Shape | None = None
+) -> list[Span | None]:
+    """Along the dimensions of a convolution's kernel; ``made``: unless it is the output's shape."""
     count = len(kernel)
-    after = call.output().shape[-count:]
+    after = (made or call.output().shape)[-count:]
     strides, dilations = (_each(call, name, count) for name in ("strides", "dilations"))
     numbers = list(zip(kernel, strides, dilations, strict=True))
     if call.op_type != "ConvTranspose":

@@ -13,12 +13,12 @@ from planner.accuracy.ranking import magnitudes
 from planner.errors import BadInputError
 from planner.weights.parameters import StoredWeight, candidates
 from profiles.from_onnx.call import Call
-from profiles.from_onnx.child import inlined
 from profiles.from_onnx.emitter import Emitter
-from profiles.from_onnx.file import parse
+from profiles.from_onnx.file import check_names, is_elsewhere, parse
 from profiles.from_onnx.graph import labelled
 from profiles.from_onnx.inferred import Inferred
 from profiles.from_onnx.inputs import graph_inputs
+from profiles.from_onnx.repairs import inlined, repaired
 from profiles.weight_message import encoded
 
 _WEIGHT_AT = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
@@ -46,7 +46,10 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     BadInputError
         It is no ONNX model, or keeps a weight that is needed in another file.
     """
-    model = inlined(parse(data))
+    model = parse(data)
+    check_names(model)
+    repaired(model)  # as the profile's layers have it
+    model, _ = inlined(model)
     makers = {name: node for node in model.graph.node for name in node.output}
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     by_name: dict[str, tuple[Call, onnx.TensorProto, list[onnx.NodeProto]]] = {}
@@ -154,7 +157,7 @@ def _reads_turned(node: Call) -> bool:
 
 
 def _values(tensor: onnx.TensorProto) -> NDArray[np.generic]:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+    if is_elsewhere(tensor):
         raise BadInputError(
             f"keeps the tensor {tensor.name!r} in another file, which is not read; "
             "save the model as one file"

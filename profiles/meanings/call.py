@@ -7,6 +7,7 @@ and the order of arguments; the functions beside this file say what the operator
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -47,6 +48,8 @@ class Constant:
         The model computes it from the shape of an activation.
     trained : bool
         Its elements are parameters of the layer that owns it, and not only stored with it.
+    products : tuple of str
+        The products of constants that make it, by the names of what they give.
     """
 
     shape: Shape
@@ -54,6 +57,7 @@ class Constant:
     floating: bool = True
     from_shape: bool = False
     trained: bool = True
+    products: tuple[str, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -86,6 +90,11 @@ def stored_only(constants: Iterable[Constant]) -> list[Constant]:
     return [replace(constant, trained=False) for constant in constants]
 
 
+def many(constants: Iterable[Constant]) -> list[Constant]:
+    """Those of more than one number: single ones are settings of an operator."""
+    return [constant for constant in constants if constant.elements > 1]
+
+
 class Emitter:
     """The tensors of a graph that are known so far, and the operators that make them."""
 
@@ -93,9 +102,12 @@ class Emitter:
         self.operators: list[Operator] = []
         self.stored: dict[str, tuple[int, int]] = {}  # root -> elements, bytes
         self.settings: set[str] = set()  # roots that are no trained parameters
+        self.making: dict[str, int] = {}  # product of constants -> its multiply-accumulates
+        self._made: set[str] = set()  # those that an operator has
         self.folded: dict[str, str] = {}  # call with a product of weights alone -> its module
         self.activations: dict[str, Tensor] = {}  # by the front end's own names
         self.constants: dict[str, Constant] = {}
+        self._readers: dict[str, str] = {}  # root -> the last layer that stores it
         self._counted: set[str] = set()  # roots whose parameters a layer has
         self._labels: set[str] = set()
 
@@ -105,15 +117,33 @@ class Emitter:
         self._labels.add(label)
         return label
 
-    def count_params(self, weights: Iterable[Constant]) -> tuple[int, int]:
-        """Parameters, each counted once where layers share it, and bytes of all that is stored."""
+    def making_macs(self, constants: Iterable[Constant]) -> int:
+        """Work of the products that make some constants, where nothing before read them."""
+        fresh = {name for constant in constants for name in constant.products} - self._made
+        self._made |= fresh
+        return sum(self.making[name] for name in fresh)
+
+    def taken(self, label: str, weights: Iterable[Constant]) -> dict[str, Any]:
+        """What a layer stores, as fields of `profiles.graph.Operator`.
+
+        Parameters are counted with the first layer that trains them, bytes with every layer; those
+        that others store too are said by the last of them.
+        """
         owned = list(weights)
-        trained = roots_of(constant for constant in owned if constant.trained)
-        fresh = set(trained) - self._counted - self.settings
+        trained = set(roots_of(c for c in owned if c.trained)) - self.settings
+        fresh = trained - self._counted
         self._counted |= fresh
-        return (
-            sum(self.stored[root][0] for root in fresh),
-            sum(self.stored[root][1] for root in roots_of(owned)),
+        shared: Counter[str] = Counter()
+        for root in roots_of(owned):
+            size = self.stored[root][1]
+            if root in self._readers and size:
+                shared[self._readers[root]] += size
+            self._readers[root] = label
+        return dict(
+            params=sum(self.stored[root][0] for root in fresh),
+            shared_params=sum(self.stored[root][0] for root in trained - fresh),
+            param_bytes=sum(self.stored[root][1] for root in roots_of(owned)),
+            shared_bytes=tuple(shared.items()),
         )
 
 
@@ -266,7 +296,6 @@ class Call(ABC):
         label = self._label(op, extra if beside is None else beside)
         sizes = like.shape if shape is None else tuple(shape)
         made = Tensor(label, sizes, like.dtype, like.element_bytes)
-        params, param_bytes = self.book.count_params(weights)
         self.book.operators.append(
             Operator(
                 name=label,
@@ -275,8 +304,8 @@ class Call(ABC):
                 source_op=f"{self.source} ({step})" if step else self.source,
                 inputs=tuple(tensor.name for tensor in inputs),
                 output=made,
-                params=params,
-                param_bytes=param_bytes,
+                **self.book.taken(label, weights),
+                making_macs=self.book.making_macs(self.constants),
                 axes=tuple(axis for axis in axes if axis < len(inputs[0].shape)),
                 module=self.module,
                 **attributes,

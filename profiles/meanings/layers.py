@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 from profiles.graph import Kind, Span, Tensor
-from profiles.meanings.call import Call, Constant, MisfitError, Shape
+from profiles.meanings.call import Call, Constant, MisfitError, Operand, Shape
 from profiles.meanings.moves import reshaped
 from profiles.meanings.spans import SAME, behind
 
@@ -14,33 +14,36 @@ from profiles.meanings.spans import SAME, behind
 def convolution(
     call: Call,
     x: Tensor,
-    filters: Constant,
+    filters: Operand,
     *,
     groups: int,
     transposed: bool,
     weights: Iterable[Constant],
     places: Sequence[Tensor] = (),
     windows: Sequence[Span | None] = (),
-) -> None:
+    shape: Shape | None = None,
+) -> Tensor:
     """A convolution, with or without a batch dimension.
 
     Parameters
     ----------
     x : Tensor
         (batch, I, *positions) or (I, *positions).
-    filters : Constant
-        (O, I/groups, *kernel), transposed (I, O/groups, *kernel).
+    filters : Tensor or Constant
+        (O, I/groups, *kernel), transposed (I, O/groups, *kernel); computed ones are data too.
     places : sequence of Tensor
         Computed offsets of the positions that are read.
     windows : sequence of (Span or None)
         What is read along the dimensions of the kernel.
+    shape : tuple of int, optional
+        Of the result where it is not the call's output.
 
     Raises
     ------
     MisfitError
         Filters, groups and data do not fit each other.
     """
-    output = call.output().shape
+    output = shape or call.output().shape
     alone = len(x.shape) == len(output) == len(filters.shape) - 1
     data, made = ((1, *x.shape), (1, *output)) if alone else (x.shape, output)
     if not _fits(data, made, filters.shape, groups, transposed):
@@ -49,18 +52,20 @@ def convolution(
             f"which its weight of shape {filters.shape} in {groups} groups does not fit"
         )
     kind: Kind = "conv_transpose" if transposed else "conv"
+    computed = [*([filters] if isinstance(filters, Tensor) else []), *places]
     result = call.add(
         kind,
-        [reshaped(call, x, data), *places],
+        [reshaped(call, x, data), *computed],
         kind,
-        shape=made if alone else None,
+        shape=made if alone else shape,
         weights=weights,
         weight_shape=filters.shape,
         groups=groups,
-        spans=() if places else behind(len(data), windows, mixes=True),
+        spans=() if computed else behind(len(data), windows, mixes=True),
     )
     if alone:
-        reshaped(call, result, output, last=True)
+        result = reshaped(call, result, output, last=shape is None)
+    return result
 
 
 def _fits(data: Shape, output: Shape, filters: Shape, groups: int, transposed: bool) -> bool:

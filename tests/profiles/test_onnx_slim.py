@@ -124,8 +124,13 @@ def test_weights_without_values_stay_what_they_are() -> None:
 
 
 def test_onnxslim_failing_leaves_the_gap_and_says_so() -> None:
-    chain = [node("SequenceConstruct", "s s", "q"), node("SequenceAt", "q zero", "t")]
-    message = refusal(reshaped(chain, numbers("zero", 0)))
+    chain = [
+        node("ReduceMax", "x", "m", keepdims=0),
+        node("Cast", "m", "n", to=7),
+        node("SequenceConstruct", "s s", "q"),
+        node("SequenceAt", "q n", "t"),
+    ]
+    message = refusal(reshaped(chain))
     assert "left no shape for the output 'r' of node 'reshape'" in message
     assert message.endswith("; onnxslim was tried and raised AttributeError")
 
