@@ -31,7 +31,9 @@ bench: test-environment ## measure against peers, in one run each; takes minutes
 	$(TEST_BIN)/python benchmarks/allocation.py
 	$(TEST_BIN)/python benchmarks/joint.py
 	$(TEST_BIN)/python benchmarks/ways.py
+	$(TEST_BIN)/python benchmarks/slices.py
 	$(TEST_BIN)/python benchmarks/reshape.py
+	$(TEST_BIN)/python benchmarks/engines.py
 	$(TEST_BIN)/python benchmarks/simulation.py
 
 lint: test-environment ## check style, types and layers

@@ -8,7 +8,6 @@ from functools import wraps
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from app import options
 from app.inputs import parse_input_shapes
@@ -22,7 +21,6 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.accuracy import find_accuracy
 from profiles.catalog import resolve_cluster
-from profiles.files import first_problem
 from profiles.sources import load_source
 
 
@@ -56,11 +54,8 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
             kept = {p.name: given[p.name] for p in named}
             values = {x: given[x.name] for x in settings if given[x.name] is not None}
             fields = {x.field: x.kind.parse(value, x.flag) for x, value in values.items()}
-            try:
-                question = ask(cluster, **fields | _node_counts(fields, cluster))
-                case = question.case(profile, accuracy)
-            except ValidationError as error:
-                raise BadInputError(first_problem(error, Cluster)) from error
+            question = ask(cluster, **fields | _node_counts(fields, cluster))
+            case = question.case(profile, accuracy)
             found = command(case, question.request, **kept)
             _show(found, **{p.name: given[p.name] for p in shown})
 

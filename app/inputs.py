@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from planner.case import Case
 from planner.errors import BadInputError
 
+_DIMENSION = re.compile(r"[0-9]{1,19}")
 _NOTES = {
     "csv": "the accuracy drop adds up measurements of single layers, which is an assumption: "
     "measure or train the plan before relying on it",
@@ -24,8 +27,8 @@ def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
     shapes = {}
     for text in texts:
         name, _, dimensions = text.rpartition("=")
-        parts = dimensions.replace("x", ",").split(",")
-        if not name or not all(part.strip().isdecimal() for part in parts):
+        parts = [part.strip() for part in dimensions.replace("x", ",").split(",")]
+        if not name or not all(map(_DIMENSION.fullmatch, parts)):
             raise BadInputError(
                 f"--input-shape {text!r}: give NAME=DIM,DIM,..., such as image=1,3,224,224"
             )

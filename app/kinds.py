@@ -16,6 +16,8 @@ Value = str | int | float | bool | None
 
 SMALLEST = 1e-6  # of a number above 0, in the unit that is shown
 LARGEST = 1e12
+FIGURE = (1e-40, 1e40)
+"""Of a cluster's figure in any unit: whatever a cluster may have can stand in its control."""
 
 
 class Kind(ABC):

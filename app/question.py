@@ -7,15 +7,19 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+from pydantic import ValidationError
+
 from planner.accuracy.interface import default_limits
 from planner.case import Case
 from planner.domain.cluster import Cluster, tuned_cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
+from planner.errors import BadInputError
 from planner.strategies.what_if.frontier import Trade
 from profiles.accuracy import Accuracy
 from profiles.catalog import load_cluster
+from profiles.files import first_problem
 
 TUNING = tuple(inspect.signature(tuned_cluster).parameters)[1:]
 _REQUEST = tuple(x.name for x in fields(Request) if x.name != "limits")
@@ -54,8 +58,11 @@ class Question:
 
     @cached_property
     def tuned_cluster(self) -> Cluster:
-        """The cluster with the figures that were given."""
-        return tuned_cluster(self.base_cluster, **dict(self.tuning))  # type: ignore[arg-type]
+        """The cluster with the figures that were given; a `BadInputError` where none may be so."""
+        try:
+            return tuned_cluster(self.base_cluster, **dict(self.tuning))  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise BadInputError(first_problem(error, Cluster)) from error
 
     def case(self, profile: ModelProfile, accuracy: Accuracy) -> Case:
         """What is costed when the question is about this model."""
@@ -96,14 +103,22 @@ def ask(cluster: str | Cluster, **given: Any) -> Question:
     cluster : str or Cluster
     **given
         Fields of `Request`, `Limits`, `CostSettings` and `Question`; what `tuned_cluster` takes.
+
+    Raises
+    ------
+    BadInputError
+        A limit or a convention that cannot be.
     """
     left = {name: value for name, value in given.items() if value is not None}
 
     def take(names: Any) -> dict[str, Any]:
         return {name: left.pop(name) for name in tuple(left) if name in names}
 
-    limits = Limits(**take(Limits.model_fields))
-    costs = CostSettings(**take(CostSettings.model_fields))
+    try:
+        limits = Limits(**take(Limits.model_fields))
+        costs = CostSettings(**take(CostSettings.model_fields))
+    except ValidationError as error:
+        raise BadInputError(first_problem(error, Limits)) from error
     request = Request(limits=limits, **take(_REQUEST))
     tuning = tuple(take(TUNING).items())
     return Question(cluster, request, costs, tuning, **left)

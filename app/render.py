@@ -21,7 +21,7 @@ from app.tables import Cell, Table, to_csv
 from planner.errors import PlannerError
 from profiles.files import document_text, one_line, write_atomically
 
-WIDEST = 180  # columns of a table in a narrower terminal, rather than numbers cut short
+WIDEST = 180  # columns of a table in a file or a narrower terminal, rather than numbers cut short
 
 messages = Console(stderr=True, highlight=False)
 
@@ -71,11 +71,45 @@ def emit(
         console = Console(highlight=False)
         for line in heading or []:
             console.print(escape(one_line(line)), soft_wrap=True)
-        shown = terminal_table(table) if drawn is None else drawn(console.width)
-        natural = Measurement.get(console, console.options.update(max_width=WIDEST), shown).maximum
-        Console(highlight=False, width=max(console.width, min(natural, WIDEST))).print(shown)
+        if drawn is not None:
+            _print(console, drawn(console.width))
+        elif console.is_terminal:
+            for part in parts_of(table, console):
+                _print(console, terminal_table(part), folded=True)
+        else:
+            _print(console, terminal_table(table))
         if table.footer:
-            console.print(escape(table.footer), style="dim", soft_wrap=True)
+            console.print(escape(one_line(table.footer)), style="dim", soft_wrap=True)
+
+
+def parts_of(table: Table, console: Console) -> list[Table]:
+    """The table, or below each other as many of its columns as fit, each time with the first."""
+    first, *others = range(len(table.columns))
+    parts: list[list[int]] = [[first]]
+    for column in others:
+        wider = [*parts[-1], column]
+        widths = _widths(console, terminal_table(_columns(table, wider)))
+        if len(parts[-1]) > 1 and widths.maximum > console.width:
+            parts.append([first, column])
+        else:
+            parts[-1] = wider
+    return [_columns(table, part) for part in parts]
+
+
+def _columns(table: Table, chosen: list[int]) -> Table:
+    rows = tuple(tuple(row[index] for index in chosen) for row in table.rows)
+    title = table.title if chosen[:2] in ([0], [0, 1]) else ""
+    return Table(title, tuple(table.columns[index] for index in chosen), rows)
+
+
+def _widths(console: Console, drawn: RichTable) -> Measurement:
+    return Measurement.get(console, console.options.update(max_width=WIDEST), drawn)
+
+
+def _print(console: Console, drawn: RichTable, folded: bool = False) -> None:
+    widths = _widths(console, drawn)
+    natural = widths.minimum if folded else widths.maximum
+    Console(highlight=False, width=max(console.width, min(natural, WIDEST))).print(drawn)
 
 
 def terminal_table(table: Table) -> RichTable:
@@ -86,7 +120,7 @@ def terminal_table(table: Table) -> RichTable:
         if any(row[index] not in (None, "") for row in table.rows)
     ]
     drawn = RichTable(
-        title=escape(table.title),
+        title=escape(one_line(table.title)) or None,
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
@@ -124,7 +158,7 @@ def shown_cell(cell: Cell) -> str:
 
 def say(text: str) -> None:
     """A message for the reader, never mixed with data."""
-    messages.print(escape(text), soft_wrap=True)
+    messages.print(escape(one_line(text)), soft_wrap=True)
 
 
 def write_file(path: Path | None, text: str) -> None:

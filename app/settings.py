@@ -13,7 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from app.kinds import LARGEST, SMALLEST, Flag, Kind, Number, OneOf, SomeOf, Text, Texts, Value
+from app.kinds import (
+    FIGURE,
+    LARGEST,
+    SMALLEST,
+    Flag,
+    Kind,
+    Number,
+    OneOf,
+    SomeOf,
+    Text,
+    Texts,
+    Value,
+)
 from app.question import core_value
 from app.setting_words import (
     dropping_words,
@@ -155,7 +167,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "bandwidth_bytes_per_s",
-        Number(SMALLEST, LARGEST, 2.5, quantity="bandwidth", units=("MB/s", "Mbit/s")),
+        Number(*FIGURE, 2.5, quantity="bandwidth", units=("MB/s", "Mbit/s")),
         option="B of every link: 37.5MB/s, 300Mbit/s.",
         panel=TUNE,
         name="bandwidth",
@@ -166,7 +178,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "macs_per_s",
-        Number(SMALLEST, LARGEST, 0.25, quantity="compute", units=("GMAC/s", "GFLOP/s")),
+        Number(*FIGURE, 0.25, quantity="compute", units=("GMAC/s", "GFLOP/s")),
         option="C of every node: 3.75GMAC/s or 7.5GFLOP/s (1 MAC = 2 FLOP).",
         panel=TUNE,
         name="compute",
@@ -177,7 +189,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "memory_bytes",
-        Number(SMALLEST, LARGEST, 64.0, True, quantity="memory", units=("MB",), whole=True),
+        Number(*FIGURE, 64.0, True, quantity="memory", units=("MB",), whole=True),
         option="Memory limit of every node: 64MB, 2GiB.",
         panel=TUNE,
         name="memory",

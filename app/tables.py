@@ -20,6 +20,7 @@ from planner.strategies.compare import Comparison
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.strategies.what_if.summary import PlanSummary
 from planner.units import format_bytes
+from profiles.files import one_line
 
 Cell = str | int | float | None
 Item = TypeVar("Item")
@@ -56,10 +57,11 @@ def to_csv(table: Table) -> str:
 
 
 def _harmless(cell: Cell) -> Cell:
-    """A name that begins like a formula, made text."""
-    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + cell
-    return cell
+    """A name without what steers a terminal; one that begins like a formula is made text."""
+    if not isinstance(cell, str):
+        return cell
+    text = one_line(cell)
+    return "'" + text if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def profile_table(profile: ModelProfile) -> Table:

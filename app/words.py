@@ -12,7 +12,7 @@ from planner.units import format_bytes, format_rate, format_seconds, format_si
 
 NO_ACCURACY_MODEL = (
     "no accuracy model: what dropping features costs is unknown; choose one "
-    "(command line: --accuracy-model curve:NAME)"
+    "(--accuracy-model curve:NAME)"
 )
 _STRATEGY_WORDS = {
     "single-node": "the whole model on one node",

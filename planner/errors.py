@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def install_advice(extra: str) -> str:
+    """How to get the libraries of an extra: no index has this package by its name."""
+    return f"pip install '.[{extra}]' in the folder of the planner's sources"
+
+
 class PlannerError(Exception):
     """Base of every error that is shown to a user as one plain line."""
 
@@ -23,6 +28,12 @@ class InfeasibleError(PlannerError):
 
 class SolverStoppedError(PlannerError):
     """The solver stopped, at its time limit for example, without any plan."""
+
+    exit_code = 4
+
+
+class NodeLostError(PlannerError):
+    """A node of a run stopped, or never came: names it."""
 
     exit_code = 4
 

@@ -11,6 +11,9 @@ from planner.errors import BadInputError
 FLOP_PER_MAC = 2  # a data sheet's multiply and add; the papers' "op" is one MAC
 BITS_PER_BYTE = 8
 
+LEAST, MOST = 1e-30, 1e30
+"""What a figure above 0 may be, in SI: products and quotients of some of them stay numbers."""
+
 _PREFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15}
 _BINARY_PREFIX = {"ki": 2.0**10, "mi": 2.0**20, "gi": 2.0**30, "ti": 2.0**40}
 
@@ -50,7 +53,7 @@ def parse_quantity(text: str, kind: str, *, where: str) -> float:
     Raises
     ------
     BadInputError
-        The text is no finite positive number with a unit of that kind.
+        The text is no number with a unit of that kind, or none that a figure may be.
     """
     match = re.fullmatch(r"\s*([0-9.eE+-]+?)\s*([a-zA-Zµ/]*)\s*", text)
     allowed = f"{where}: found {text!r}; give {_EXAMPLES[kind]}"
@@ -62,8 +65,10 @@ def parse_quantity(text: str, kind: str, *, where: str) -> float:
         raise BadInputError(allowed) from error
     unit = match[2]
     scale = 1.0 if not unit else _scale(unit, kind)
-    if scale is None or not math.isfinite(value * scale) or value <= 0:
+    if scale is None or not math.isfinite(value) or value <= 0:
         raise BadInputError(allowed)
+    if not LEAST <= value * scale < MOST:
+        raise BadInputError(f"{allowed}, from {LEAST:g} to below {MOST:g}")
     return value * scale
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import secrets
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, BinaryIO, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +20,8 @@ from planner.errors import BadInputError
 
 MAX_DOCUMENT_BYTES = 64 * 2**20
 _SHOWN_CHARACTERS = 60  # of a value that was found
+_LONG_NUMBER = re.compile(r"[0-9]{16,}")
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
 _EXACT_INTEGERS = 2**53  # a float beyond may not be the integer that was written
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -44,12 +48,10 @@ def read_document(
         The file cannot be read, is no UTF-8 JSON of finite numbers with distinct keys and sane
         depth, or does not describe what it should. One line: file, field, found, allowed.
     """
-    content = source if isinstance(source, bytes) else _content(Path(source), what)
     label = one_line(what if isinstance(source, bytes) else f"{what} {os.fspath(source)}")
+    content = source if isinstance(source, bytes) else read_file(Path(source), label)
     if len(content) > MAX_DOCUMENT_BYTES:
-        raise BadInputError(
-            f"{label}: is larger than {MAX_DOCUMENT_BYTES // 2**20} MiB, the most that is read"
-        )
+        raise too_large(label, MAX_DOCUMENT_BYTES)
     try:
         data = _parsed(content)
         _check_version(data, model_type)
@@ -77,22 +79,19 @@ def read_one_of(path: Path, by_key: Mapping[str, type[BaseModel]]) -> BaseModel:
     BadInputError
         As `read_document`; or the document has none of these keys.
     """
-    content = _content(path, "document")
-    if len(content) <= MAX_DOCUMENT_BYTES:
-        try:
-            found = _parsed(content)
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            found = {}  # `read_document` says what is wrong
-        keys = found if isinstance(found, dict) else {}
-        kind = next((kind for key, kind in by_key.items() if key in keys), None)
-        if kind is None and keys:
-            raise BadInputError(
-                f"{one_line(os.fspath(path))}: has none of the keys {', '.join(by_key)}, one of "
-                "which every document of ours has"
-            )
-        if kind is not None:
-            return read_document(path, kind, what="document")
-    return read_document(path, next(iter(by_key.values())), what="document")
+    content = read_file(path, one_line(f"document {path}"))
+    try:
+        found = _parsed(content)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        found = {}  # `read_document` says what is wrong
+    keys = found if isinstance(found, dict) else {}
+    kind = next((kind for key, kind in by_key.items() if key in keys), None)
+    if kind is None and keys:
+        raise BadInputError(
+            f"{one_line(os.fspath(path))}: has none of the keys {', '.join(by_key)}, one of "
+            "which every document of ours has"
+        )
+    return read_document(path, kind or next(iter(by_key.values())), what="document")
 
 
 def read_text(path: Path, *, what: str) -> str:
@@ -103,15 +102,66 @@ def read_text(path: Path, *, what: str) -> str:
     BadInputError
         It cannot be read, is no UTF-8, or is too large.
     """
-    content = _content(path, what)
-    if len(content) > MAX_DOCUMENT_BYTES:
-        raise BadInputError(
-            f"{what} {one_line(str(path))}: is larger than {MAX_DOCUMENT_BYTES // 2**20} MiB"
-        )
+    label = one_line(f"{what} {path}")
+    content = read_file(path, label)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInputError(f"{what} {one_line(str(path))}: is no UTF-8 text") from error
+        raise BadInputError(f"{label}: is no UTF-8 text") from error
+
+
+def read_file(path: Path, label: str, most_bytes: int | None = None) -> bytes:
+    """Read a file of a stranger's whole.
+
+    Parameters
+    ----------
+    path : Path
+    label : str
+        What the messages begin with, in printable characters.
+    most_bytes : int, optional
+        By default what a document may have.
+
+    Raises
+    ------
+    BadInputError
+        As `opened`; or it is too large.
+    """
+    most = MAX_DOCUMENT_BYTES if most_bytes is None else most_bytes
+    with opened(path, label) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise too_large(label, most)
+    return content
+
+
+@contextmanager
+def opened(path: Path, label: str) -> Iterator[BinaryIO]:
+    """Open a file of a stranger's; a pipe or a device, which may never end, is none.
+
+    Raises
+    ------
+    BadInputError
+        There is no such file, or it cannot be read.
+    """
+    try:
+        # whoever opens a pipe otherwise waits for its writer
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _AT_ONCE)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise IsADirectoryError
+            yield file
+    except FileNotFoundError as error:
+        raise BadInputError(f"{label}: no such file") from error
+    except IsADirectoryError as error:
+        raise BadInputError(f"{label}: is a folder or a device; name a file") from error
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{label}: cannot be read: {reason_of(error)}") from error
+
+
+def too_large(label: str, most_bytes: int) -> BadInputError:
+    """What is said of a file that is larger than what is read."""
+    return BadInputError(
+        f"{label}: is larger than {most_bytes / 2**20:.3g} MiB, the most that is read"
+    )
 
 
 def document_text(document: BaseModel) -> str:
@@ -152,7 +202,7 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
                 temporary.unlink()
             raise
     except (OSError, ValueError) as error:
-        raise BadInputError(f"{label}: cannot be written: {_reason(error)}") from error
+        raise BadInputError(f"{label}: cannot be written: {reason_of(error)}") from error
 
 
 def first_problem(error: ValidationError, model_type: type[BaseModel]) -> str:
@@ -172,7 +222,8 @@ def first_problem(error: ValidationError, model_type: type[BaseModel]) -> str:
         reason = first["ctx"]["error"].partition(" at line")[0]
         text = f"holds broken text or is nested too deeply: {reason}"
     else:
-        text = f"found {_shown(first['input'])}; {message[:1].lower()}{message[1:]}"
+        allowed = _LONG_NUMBER.sub(lambda digits: f"{float(digits[0]):g}", message)
+        text = f"found {_shown(first['input'])}; {allowed[:1].lower()}{allowed[1:]}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return one_line(f"{where}{text}{more}")
 
@@ -201,20 +252,8 @@ def field_path(location: Location) -> str:
     return path
 
 
-def _content(path: Path, what: str) -> bytes:
-    label = one_line(f"{what} {path}")
-    try:
-        if path.exists() and not path.is_file():
-            raise BadInputError(f"{label}: is a folder or a device; name a JSON file")
-        with open(path, "rb") as file:
-            return file.read(MAX_DOCUMENT_BYTES + 1)
-    except FileNotFoundError as error:
-        raise BadInputError(f"{label}: no such file") from error
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{label}: cannot be read: {_reason(error)}") from error
-
-
-def _reason(error: OSError | ValueError) -> str:
+def reason_of(error: OSError | ValueError) -> str:
+    """Why the system refused, without the path."""
     return one_line(getattr(error, "strerror", None) or str(error))
 
 
@@ -310,7 +349,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return "an object"
-    text = value if isinstance(value, str) else _compact(value)
+    # what Python was given may be NaN, or no JSON at all
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     short = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
     return repr(short) if isinstance(value, str) else short
 

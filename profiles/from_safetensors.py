@@ -9,7 +9,7 @@ from planner.accuracy.ranking import magnitudes
 from planner.domain.layer_profile import LayerProfile
 from planner.errors import BadInputError
 from planner.weights.parameters import StoredWeight, stored_weights
-from profiles.files import one_line
+from profiles.files import one_line, opened
 from profiles.weight_message import Weight
 
 MAX_HEADER_BYTES = 16 * 2**20  # of names, shapes and offsets; a model of 100 layers needs 10 kB
@@ -30,7 +30,7 @@ def read_safetensors(path: Path, layers: list[LayerProfile]) -> dict[str, Weight
 
     label = one_line(path.name)
     try:
-        with open(path, "rb") as file:
+        with opened(path, f"weights {label}") as file:
             header_bytes = int.from_bytes(file.read(8), "little")
         if header_bytes > MAX_HEADER_BYTES:
             raise BadInputError(

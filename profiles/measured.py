@@ -16,6 +16,7 @@ from pydantic import RootModel
 
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
+from planner.units import MOST
 from profiles.files import read_document, read_text
 
 COLUMNS = ("layer", "device_type", "seconds")
@@ -61,7 +62,7 @@ def _seconds(text: str, where: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < 0:
+    if not 0 <= value < MOST:
         raise BadInputError(f"{where}: found {text[:40]!r}; give seconds, 0 or more")
     return value
 

@@ -17,10 +17,19 @@ def own_object(source: str) -> Any:
 
     Raises
     ------
-    ImportError, AttributeError, ValueError
-        There is no such module, or nothing of that name in it.
+    ImportError
+        There is no such module, it fails when it is imported, or has nothing of that name.
     """
     module, _, name = source.rpartition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")  # modules beside the user, as python -m has it
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise ImportError(failure_of(error)) from error
+
+
+def failure_of(error: Exception) -> str:
+    """What went wrong in the user's own code."""
+    known = isinstance(error, (ImportError, AttributeError, ValueError))
+    return str(error) if known else f"{type(error).__name__}: {error}"

@@ -115,7 +115,7 @@ def run_limited(
             raise BadInputError(f"{what}: takes more than {limits.wall_s:g} s to read") from error
         except _TooMuchError as error:
             raise BadInputError(
-                f"{what}: its result is larger than {limits.output_bytes:,} bytes"
+                f"{what}: its result is larger than {limits.output_bytes / 2**20:.3g} MiB"
             ) from error
         finally:
             if process.returncode is None:
@@ -207,7 +207,7 @@ def serve(spec: dict[str, Any]) -> None:
     """Be the child: limit oneself, read a request, answer it on standard output."""
     signal.alarm(spec["alarm_s"])
     _limit(spec["memory_bytes"], spec["cpu_s"])
-    _die_with(spec["parent"])
+    die_with(spec["parent"])
     answers = os.dup(1)
     os.dup2(2, 1)  # nothing but the answer may reach the caller's parser
     header = json.loads(sys.stdin.buffer.readline())
@@ -241,7 +241,7 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
         resource.setrlimit(which, (soft, hard))
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Ask Linux to kill this process when its caller dies; elsewhere the alarm has to do."""
     if sys.platform != "linux":
         return

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from planner.accuracy.measured import Sensitivities
 from planner.errors import BadInputError
+from planner.units import MOST
 from profiles.files import one_line, read_text
 
 COLUMNS = ("layer", "sparsity", "loss")
@@ -88,7 +89,7 @@ def _numbers(cells: list[str], where: str) -> tuple[float, float]:
         raise BadInputError(
             f"{where}, sparsity: found {_shown(cells[1])}; give S_comm from 0 to 1 (0.9, not 90)"
         )
-    if not math.isfinite(loss):
+    if not abs(loss) < MOST:
         raise BadInputError(
             f"{where}, loss: found {_shown(cells[2])}; give points of the metric, finite"
         )
@@ -114,7 +115,7 @@ def _note_fact(line: str, facts: dict[str, str], where: str) -> None:
         return
     if key in facts:
         raise BadInputError(f"{where}: {key} was given before")
-    if key == "dense" and not math.isfinite(_number(value)):
+    if key == "dense" and not abs(_number(value)) < MOST:
         raise BadInputError(f"{where}, dense: found {_shown(value)}; give a finite number")
     if key == "nodes" and not (
         value.isascii() and value.isdecimal() and 2 <= int(value[:9]) < 10**6

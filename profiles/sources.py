@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,14 +13,14 @@ from planner.errors import BadInputError
 from planner.quantise import with_weight_bits
 from planner.reshape import at_input_shapes
 from profiles.catalog import load_model, model_names
-from profiles.files import read_document
+from profiles.files import one_line, read_document, read_file
 from profiles.from_hf.config import is_config_file
 from profiles.from_hf.frontend import profile_config
 from profiles.from_onnx.frontend import profile_onnx
 from profiles.from_pt2.frontend import profile_pt2
 from profiles.from_torch.frontend import profile_module
 from profiles.from_torch.hygiene import import_torch
-from profiles.own_code import own_object
+from profiles.own_code import failure_of, own_object
 from profiles.strangers import MAX_MODEL_BYTES
 
 SOURCE_HELP = (
@@ -90,7 +91,7 @@ def _as_it_is(
             )
         profile = read_document(path, ModelProfile, what="profile")
         return at_input_shapes(profile, input_shapes, batch)
-    if ":" in source and not path.exists():
+    if ":" in source and not os.path.exists(path):
         return _load_module(source, input_shapes, batch, witness)
     raise BadInputError(f"SOURCE {source!r}: no such model; give {SOURCE_HELP}")
 
@@ -113,15 +114,7 @@ def _config_name(path: Path) -> str:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_MODEL_BYTES:
-            raise BadInputError(
-                f"{path.name}: {size:,} bytes; at most {MAX_MODEL_BYTES:,} are read"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInputError(f"{path.name}: cannot be read ({error.strerror})") from error
+    return read_file(path, one_line(path.name), MAX_MODEL_BYTES)
 
 
 def _load_module(
@@ -133,8 +126,11 @@ def _load_module(
     torch = import_torch()
     _check_shapes(source, input_shapes)
     build = _callable(source)
-    with torch.device("meta"):
-        module = build()
+    try:
+        with torch.device("meta"):
+            module = build()
+    except Exception as error:
+        raise BadInputError(f"SOURCE {source!r}: cannot be called: {failure_of(error)}") from error
     return load_module(
         module,
         input_shapes=input_shapes,
@@ -195,7 +191,7 @@ def _check_shapes(
 def _callable(source: str) -> Callable[[], Any]:
     try:
         found = own_object(source)
-    except (ImportError, AttributeError, ValueError) as error:
+    except ImportError as error:
         raise BadInputError(f"SOURCE {source!r}: {error}; give {SOURCE_HELP}") from error
     if not callable(found):
         raise BadInputError(f"SOURCE {source!r}: {source.rpartition(':')[2]} is no callable")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from profiles.files import first_problem, one_line
+from profiles.files import first_problem, one_line, too_large
 from profiles.sandbox import Limits, run_limited
 
 MAX_MODEL_BYTES = 512 * 2**20  # what a child with the default limits can hold
@@ -55,7 +55,7 @@ def profile_in_child(
     file_name = re.split(r"[/\\]", source)[-1]
     what = one_line(file_name or name)[:100]
     if len(data) > most_bytes:
-        raise BadInputError(f"{what}: is {len(data):,} bytes; at most {most_bytes:,} are read")
+        raise too_large(what, most_bytes)
     request = {"name": name, "input_shapes": input_shapes or {}, "batch": batch}
     result = run_limited(child, request, data, what=what, limits=limits)
     try:

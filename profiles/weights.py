@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from planner.accuracy.ranking import Magnitudes
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
-from planner.errors import BadInputError
-from profiles.files import one_line
+from planner.errors import BadInputError, install_advice
+from profiles.files import one_line, opened, read_file
 from profiles.from_safetensors import read_safetensors
 from profiles.sandbox import Limits, run_limited
 from profiles.strangers import MAX_MODEL_BYTES
@@ -81,25 +81,14 @@ def read_weights(
             f"weights {label}: {profile.name} joins {pairs:,} pairs of features; "
             f"at most {MAX_PAIRS:,} are read"
         )
-    _check_file(path, label)
+    with opened(path, f"weights {label}"):
+        pass  # some readers map a file by its name
     found = _READERS.get(suffix, _read_pt)(path, layers)
     for layer in layers:
         _check(found[layer.name][0], layer, label)
     if not any(float(size.sum(dtype=np.float64)) > 0 for size, _ in found.values()):
         raise BadInputError(f"weights {label}: every weight of {profile.name} is 0")
     return tuple(found.get(layer.name) for layer in profile.layers)
-
-
-def _check_file(path: Path, label: str) -> None:
-    try:
-        if path.exists() and not path.is_file():
-            raise BadInputError(f"weights {label}: is a folder or a device; name a file")
-        path.stat()
-    except FileNotFoundError as error:
-        raise BadInputError(f"weights {label}: no such file") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInputError(f"weights {label}: cannot be read ({one_line(reason)})") from error
 
 
 def _check(size: Magnitudes, layer: LayerProfile, label: str) -> None:
@@ -136,7 +125,7 @@ def _read_pt(path: Path, layers: list[LayerProfile]) -> dict[str, Weight]:
     if importlib.util.find_spec("torch") is None:
         raise BadInputError(
             f"weights {label}: torch is not installed, and files of torch.save need it: "
-            "pip install 'disco-planner[torch]', or give a .safetensors file"
+            f"{install_advice('torch')}, or give a .safetensors file"
         )
     request = {"layers": [layer.model_dump(mode="json") for layer in layers]}
     answer: Any = run_limited(
@@ -146,14 +135,7 @@ def _read_pt(path: Path, layers: list[LayerProfile]) -> dict[str, Weight]:
 
 
 def _content(path: Path) -> bytes:
-    label = one_line(path.name)
-    try:
-        size = path.stat().st_size
-        if size > MAX_MODEL_BYTES:
-            raise BadInputError(f"{label}: {size:,} bytes; at most {MAX_MODEL_BYTES:,} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInputError(f"{label}: cannot be read ({error.strerror})") from error
+    return read_file(path, f"weights {one_line(path.name)}", MAX_MODEL_BYTES)
 
 
 _READERS = {".safetensors": read_safetensors, ".onnx": _read_onnx}

@@ -12,6 +12,8 @@ from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
+from planner.run.measured import Measured
+from planner.runtime.compiling.exported import ProgramDocument
 from planner.simulation.result import SimulationResult
 from planner.simulation.scenario import Scenario
 from planner.strategies.compare import Comparison
@@ -27,6 +29,8 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "needed": Needed,
     "pareto": ParetoFrontier,
     "plan": Plan,
+    "program": ProgramDocument,
+    "run": Measured,
     "scenario": Scenario,
     "simulation": SimulationResult,
     "sweep": Sweep,

@@ -58,7 +58,7 @@ Name = Annotated[
 Written = Annotated[Path | None, typer.Option("--output", "-o", help="Write the .json part here.")]
 
 
-@measure.command()
+@measure.command(cls=options.PlainNumbers)
 def node(
     name: Name = None,
     engine: Annotated[str, typer.Option(help="What runs operators: torch or onnxruntime.")] = (
@@ -134,7 +134,7 @@ def node(
     _show_node(part, output, output_file, None if part.complete else cut_off)
 
 
-@measure.command()
+@measure.command(cls=options.PlainNumbers)
 def links(
     name: Name = None,
     time_limit: Annotated[
@@ -160,7 +160,7 @@ def links(
         show(Outcome(found, _pair_table(found), heading, []), output, output_file)
 
 
-@measure.command()
+@measure.command(cls=options.PlainNumbers)
 def fit(
     times: Annotated[
         Path,
@@ -205,7 +205,7 @@ def fit(
     _show_node(part, output, output_file)
 
 
-@measure.command(name="join")
+@measure.command(name="join", cls=options.PlainNumbers)
 def join_parts(
     nodes: Annotated[
         list[Path],

@@ -30,15 +30,28 @@ def simulate(
         int | None,
         typer.Option(min=1, max=1000, help="Runs with other random numbers, for intervals."),
     ] = None,
+    allow_dir: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A folder beside the scenario's own whose files it may name; repeatable.",
+        ),
+    ] = None,
     output: options.Output = Format.table,
     output_file: options.OutputFile = None,
 ) -> None:
     """Simulate several sources on one ring of workers: which policy keeps up, and how late."""
     from planner.simulation.study import simulate as run
 
-    found = read_scenario(scenario)
+    found = read_scenario(scenario, allow_dir or ())
     policies = [read_policy(name) for name in policy or ()]
-    with working(f"simulating {found.name}"):
-        result = run(found, policies or None, replications)
+    doing = f"simulating {found.name}"
+    with working(doing) as tell:
+        result = run(
+            found,
+            policies or None,
+            replications,
+            progress=lambda share, policy: tell(f"{doing}, {policy}, {share:.0%}"),
+        )
     heading, notes = simulation_heading(result), simulation_notes(result)
     show(Outcome(result, simulation_table(result), heading, notes), output, output_file)

@@ -7,6 +7,7 @@ import streamlit as st
 from app.page import progress, state
 from app.page.answer import Answer
 from app.page.jobs import StoppedError
+from app.page.show import tell_error
 from app.page.side_bar import Chosen
 from app.page.store import Moment, store
 from app.page.text import plain
@@ -21,7 +22,7 @@ def current_answer(chosen: Chosen) -> Answer | None:
     kept = store()
     answer = chosen.answer()
     if answer is None:
-        (st.info if chosen.is_missing else st.error)(plain(chosen.message))
+        st.info(chosen.message) if chosen.is_missing else tell_error(chosen.message)
         return _last_good()
     if "plan" not in vars(answer):
         job = kept.job("plan", answer, lambda _: answer.plan)
@@ -37,7 +38,7 @@ def current_answer(chosen: Chosen) -> Answer | None:
             progress.stopped("plan", "Planning")
             return _last_good()
         except PlannerError as error:
-            st.error(plain(str(error)))
+            tell_error(error)
             return _last_good()
     kept.keep(Moment(state.values(), kept.files), answer)
     return answer

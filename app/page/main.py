@@ -11,12 +11,14 @@ from app.page import state
 from app.page.answer import Answer
 from app.page.current import current_answer
 from app.page.header import header
+from app.page.show import tell_error
 from app.page.side_bar import Chosen, side_bar
 from app.page.text import plain
 from app.page.views import (
     export,
     hardware,
     latency,
+    measured,
     model,
     plan,
     sources,
@@ -24,6 +26,7 @@ from app.page.views import (
     trade_off,
     what_if,
 )
+from planner.errors import PlannerError
 
 _SIDE_BAR_PX = 330
 
@@ -63,15 +66,19 @@ def main() -> None:
             page(trade_off.show, "Trade-off"),
             page(what_if.show, "What if", "what-if"),
             page(sources.show, "Sources"),
+            st.Page(measured.show, title="Measured", url_path="measured"),
             st.Page(edit_hardware, title="Hardware", url_path="hardware"),
             page(export.show, "Export"),
         ],
         position="top",
     )
-    asked.append(side_bar())
-    if refused := state.refused():
-        st.warning(plain(refused))
-    chosen.run()
+    try:
+        asked.append(side_bar())
+        if refused := state.refused():
+            st.warning(plain(refused))
+        chosen.run()
+    except PlannerError as error:  # what nobody nearer to it has told
+        tell_error(error)
     state.write_address()
 
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 import streamlit as st
 
 from app.page.jobs import Job, StoppedError, Watch
+from app.page.show import tell_error
 from app.page.store import store
-from app.page.text import plain
 from planner.errors import PlannerError
 
 PATIENCE_S = 0.3
@@ -71,7 +71,7 @@ def _draw(name: str, job: Job[Result], words: str, draw: Callable[[Result], None
         stopped(name, words)
         return
     except PlannerError as error:
-        st.error(plain(str(error)))
+        tell_error(error)
         return
     draw(found)
 

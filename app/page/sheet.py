@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from app.settings import SETTINGS
 from planner.errors import BadInputError
-from planner.units import parse_quantity
+from planner.units import MOST, parse_quantity
 from profiles.files import one_line
 
 Path = tuple[str | int, ...]
@@ -143,8 +143,9 @@ class Column:
         may_be_zero = self.schema.get("minimum") == 0
         if is_whole and not self.unit and not number.is_integer():
             number = math.nan
-        if math.isfinite(number) and (number > 0 or (number == 0 and may_be_zero)):
-            return round(number * self._one) if is_whole else number * self._one
+        value = number * self._one
+        if 0 < value < MOST or (value == 0 == number and may_be_zero):
+            return round(value) if is_whole else value
         found = f"{one_line(where)}: found {one_line(text[:40]) or 'nothing'}"
         if may_be_zero:
             raise BadInputError(f"{found} {self.unit}; give 0 or more")

@@ -9,8 +9,8 @@ import numpy as np
 import streamlit as st
 
 from app.page.sheet import Document, Row, Sheet
+from app.page.show import tell_error
 from app.page.store import store
-from app.page.text import plain
 
 _LONGEST_CELL = 80
 
@@ -71,4 +71,4 @@ def tell_problem(where: str, message: str) -> None:
 def draw_problem(where: str) -> None:
     """Say what is wrong, beside what it is about."""
     if message := store().read.get(f"problem_{where}", (None, ""))[1]:
-        st.error(plain(str(message)))
+        tell_error(message)

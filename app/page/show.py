@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
+from app.page.address import CONTROLS
 from app.page.text import plain
+from app.settings import PAGE, SETTINGS
 from app.tables import Table, to_csv
 from planner.domain.cluster import Origin
 
@@ -19,6 +22,26 @@ ORIGIN_WORDS: dict[Origin, str] = {
     "derived": "Derived by the cost model.",
     "assumed": "Assumed.",
 }
+
+
+_CONTROLS = {x.flag: x.label for x in (*PAGE, *SETTINGS) if x.label} | {
+    "--input-shape": CONTROLS["shapes"].label,
+    "--accuracy-model": CONTROLS["accuracy"].label,
+    "--time-limit": "planner app --time-limit",
+}
+_FLAG = re.compile(r"--[a-z]+(?:-[a-z]+)*")
+
+
+def on_page(message: str) -> str:
+    """A message with the page's fields in place of the command line's options."""
+    return _FLAG.sub(
+        lambda flag: f"“{_CONTROLS[flag[0]]}”" if flag[0] in _CONTROLS else flag[0], message
+    )
+
+
+def tell_error(message: object) -> None:
+    """Say what went wrong, as text."""
+    st.error(plain(on_page(str(message))))
 
 
 def chart(

@@ -14,6 +14,7 @@ from app.page.address import CONTROLS, chosen_cluster, own_cluster, own_curve, u
 from app.page.answer import Answer, catalogue_answer, catalogue_profile
 from app.page.asking import question_of
 from app.page.controls import draw_control, draw_section
+from app.page.show import tell_error
 from app.page.store import File, Same, store
 from app.page.text import plain
 from app.page.uploads import read_shapes
@@ -173,7 +174,7 @@ def _with_times(found: Model) -> Model:
                 "times", Same(times, profile), lambda: uploads.with_times(profile, times)
             )
         except BadInputError as error:
-            st.error(plain(str(error)))
+            tell_error(error)
             return found
         layers = sum(bool(layer.measured_s) for layer in timed.layers)
         st.caption(f"{layers} of {len(timed.layers)} layers have measured times.")
@@ -313,7 +314,7 @@ def _own_accuracy(kind: str, profile: ModelProfile | None) -> tuple[str | None, 
             "accuracy", Same(known, profile), lambda: uploads.read_accuracy(kind, known, profile)
         )
     except BadInputError as error:
-        st.error(plain(str(error)))
+        tell_error(error)
         return None, None
     return f"{kind}:{known.name}", model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ TIMES_TYPES = ("csv", "json")
 SMALL_MB = 16
 """Largest upload of tables, clusters and page files."""
 
+_LONGEST_KIND = 60
 _SHAPES_OPTION = "--input-shape"
 _SAFE = re.compile(r"[^\w.\- ]")
 
@@ -65,9 +67,16 @@ def _read_as_it_is(file: File, shapes: str, batch: int | None) -> ModelProfile:
     with on_disk(file) as path:
         is_config = is_config_file(path)
     if is_config:
+        options["name"] = _config_name(name, file.content)
         return profile_config(file.content, **options)  # type: ignore[arg-type]
     profile = read_document(file.content, ModelProfile, what=f"profile {file.name}")
     return at_input_shapes(profile, given or None, batch)
+
+
+def _config_name(name: str, content: bytes) -> str:
+    """The file's name, or the kind of model: every configuration is called ``config.json``."""
+    kind = json.loads(content).get("model_type") if name == "config" else None
+    return kind[:_LONGEST_KIND] if isinstance(kind, str) and kind else name
 
 
 def read_shapes(text: str) -> dict[str, tuple[int, ...]]:

@@ -8,15 +8,17 @@ from pydantic import Field, model_validator
 
 from planner.domain.arrays import Frozen
 from planner.domain.cluster import Origin
+from planner.units import MOST
 
 Percent = Annotated[float, Field(ge=0, le=100)]
+Value = Annotated[float, Field(gt=-MOST, lt=MOST)]
 
 
 class CurvePoint(Frozen):
     """Value of the metric at one uniform S_comm."""
 
     sparsity_percent: Percent
-    value: float
+    value: Value
 
 
 class SplitPoint(Frozen):
@@ -24,7 +26,7 @@ class SplitPoint(Frozen):
 
     strategy: Literal["dense-then-split", "split-then-aggregate"]
     groups: Annotated[int, Field(ge=1)] = Field(description="number of independent block groups")
-    value: float
+    value: Value
 
 
 class AccuracyCurve(Frozen):

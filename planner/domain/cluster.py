@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from planner.domain.arrays import Frozen
 from planner.errors import BadInputError
+from planner.units import LEAST, MOST
 
 Medium = Literal["full_duplex", "half_duplex", "shared"]
 Casting = Literal["unicast", "broadcast"]
@@ -19,9 +22,18 @@ Collective = Literal["direct", "in-series", "ring", "tree", "star", "best"]
 OperatorKind = Literal["conv-1x1", "conv", "depthwise", "linear", "attention", "element-wise"]
 """What a device may run at a rate of its own."""
 Origin = Literal["measured", "derived", "assumed"]
-_LARGEST = 9e29  # below what a figure may be
-PositiveFloat = Annotated[float, Field(gt=0, lt=1e30)]
-NonNegativeFloat = Annotated[float, Field(ge=0, lt=1e30)]
+
+
+def _not_tiny(value: float) -> float:
+    if value < LEAST:
+        raise PydanticCustomError(
+            "tiny", "Input should be {least} or more", {"least": f"{LEAST:g}"}
+        )
+    return value
+
+
+PositiveFloat = Annotated[float, Field(gt=0, lt=MOST), AfterValidator(_not_tiny)]
+NonNegativeFloat = Annotated[float, Field(ge=0, lt=MOST)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -81,7 +93,8 @@ class Node(Frozen):
         """The same node with another C; all kinds of operators change alike."""
         factor = macs_per_s / self.macs_per_s
         rates = {
-            kind: min(rate * factor, _LARGEST) for kind, rate in self.macs_per_s_by_kind.items()
+            kind: min(max(rate * factor, LEAST), math.nextafter(MOST, 0))
+            for kind, rate in self.macs_per_s_by_kind.items()
         }
         return self.model_copy(update={"macs_per_s": macs_per_s, "macs_per_s_by_kind": rates})
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from planner.domain.arrays import Frozen
-from planner.domain.cluster import OperatorKind
+from planner.domain.cluster import NonNegativeFloat, OperatorKind
 from planner.domain.flows import FLOWS, FeatureFlow, Flow
 from planner.domain.kinds import kind_of
 from planner.domain.positions import Geometry
@@ -74,7 +74,7 @@ class LayerProfile(Frozen):
         default=None, description="which of ``reshaping.numbers`` this layer's follow; none: fixed"
     )
     witness_macs: Count | None = Field(default=None, description="fvcore's count of this layer")
-    measured_s: dict[str, Annotated[float, Field(ge=0)]] = Field(
+    measured_s: dict[str, NonNegativeFloat] = Field(
         default_factory=dict, description="measured seconds by device type"
     )
 

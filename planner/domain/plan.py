@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -191,6 +192,17 @@ class Plan(Frozen):
         )
 
     @property
+    def digest(self) -> str:
+        """The same for plans that are run alike: of the model, the cluster and the stages."""
+        told = self.model_dump_json(include={"model", "cluster", "settings", "stages"})
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    @property
+    def running_nodes(self) -> tuple[str, ...]:
+        """The nodes that do any work, in the order of the stages."""
+        return tuple(dict.fromkeys(node for stage in self.stages for node in stage.nodes))
+
+    @property
     def drops_features(self) -> bool:
         """Whether any stage's layers drop features."""
         return any(stage.drops_features for stage in self.stages)
@@ -198,4 +210,4 @@ class Plan(Frozen):
     @property
     def node_count(self) -> int:
         """Number of nodes that do any work."""
-        return len({node for stage in self.stages for node in stage.nodes})
+        return len(self.running_nodes)

@@ -8,7 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from planner.domain.arrays import Frozen
-from planner.domain.cluster import Casting, Collective, Medium
+from planner.domain.cluster import (
+    Casting,
+    Collective,
+    Medium,
+    NonNegativeFloat,
+    PositiveFloat,
+)
 
 Parallelism = Literal["within-layer", "pipeline", "hybrid"]
 Objective = Literal["latency", "throughput"]
@@ -56,12 +62,12 @@ DEFAULT_SETTINGS = CostSettings()
 class Limits(Frozen):
     """Bounds that a plan must respect besides the nodes' memory."""
 
-    max_accuracy_drop: Annotated[float, Field(ge=0)] | None = None
+    max_accuracy_drop: NonNegativeFloat | None = None
     max_energy_loss: (
         Annotated[float, Field(ge=0, le=1, description="share of the weights' L1 mass")] | None
     ) = None
-    max_latency_s: Annotated[float, Field(gt=0)] | None = None
-    min_throughput_per_s: Annotated[float, Field(gt=0)] | None = None
+    max_latency_s: PositiveFloat | None = None
+    min_throughput_per_s: PositiveFloat | None = None
 
 
 NO_LIMITS = Limits()

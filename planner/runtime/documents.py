@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +14,12 @@ from pydantic import Field
 
 from planner.domain.arrays import Frozen
 from planner.errors import BadInputError
+from planner.runtime.pattern_documents import Parts, pattern_of, pattern_parts
 from planner.runtime.reading.template import aten
 from planner.runtime.running.extents import Extent
-from planner.runtime.running.node import KERNELS, Node
-from planner.runtime.running.records import Operand, Receive, Ref, Send, Step
+from planner.runtime.running.kernels import KERNELS
+from planner.runtime.running.node import Node
+from planner.runtime.running.records import Operand, Pattern, Receive, Ref, Send, Step
 
 Tensors = dict[str, torch.Tensor]
 Runs = tuple[tuple[int, int], ...]
@@ -31,12 +34,12 @@ _DTYPES = {
 
 
 class OperandDocument(Frozen):
-    """Elements of the sources, one behind the other; ``index`` names the tensor that picks."""
+    """How elements of the sources stand in a tensor, and what padding is."""
 
     sources: tuple[str, ...]
-    index: str | None
+    pattern: Parts
     shape: tuple[int, ...]
-    fill: Any = Field(default=None, description="stands where the index is −1; null: nowhere")
+    fill: Any = Field(default=None, description="what padding is; null: there is none")
 
 
 class SendDocument(Frozen):
@@ -74,8 +77,8 @@ class StepDocument(Frozen):
     position: int
     operands: tuple[OperandDocument, ...]
     weights: tuple[str, ...] = Field(description="tensors of the node's file, LAYER/ before them")
-    picks: str | None = Field(
-        default=None, description="tensor: which elements of what the operator makes are kept"
+    picks: Parts | None = Field(
+        default=None, description="what is kept of what the operator makes; null: all"
     )
     shape: tuple[int, ...]
     macs: int | None = None
@@ -90,7 +93,7 @@ class StepDocument(Frozen):
 class NodeDocument(Frozen):
     """What one node does, in order."""
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[3] = 3
     node: str
     steps: tuple[StepDocument, ...]
 
@@ -113,20 +116,38 @@ def node_from(document: NodeDocument, tensors: Mapping[str, torch.Tensor]) -> No
     return Node(document.node, {step.name: _read(step, tensors) for step in document.steps})
 
 
+def dtype_named(name: str) -> torch.dtype:
+    """The type of elements that is called so.
+
+    Raises
+    ------
+    BadInputError
+        There is none.
+    """
+    if name not in _DTYPES:
+        raise BadInputError(f"{name[:40]!r} is no type; there are {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
 def _written(name: str, step: Step, tensors: Tensors) -> StepDocument:
     def operand(item: Operand, label: str) -> OperandDocument:
         return OperandDocument(
             sources=item.sources,
-            index=index(item.index, label),
+            pattern=parts(item.pattern, label),
             shape=tuple(item.shape),
             fill=_encoded(item.fill),
         )
 
-    def index(item: torch.Tensor | None, label: str) -> str | None:
-        if item is None:
-            return None
-        tensors[label] = item.to(torch.int32 if _fits(item) else torch.int64)
-        return label
+    def parts(item: Pattern, label: str) -> Parts:
+        count = 0
+
+        def keep(index: torch.Tensor) -> str:
+            nonlocal count
+            count += 1
+            tensors[f"{label}.{count}"] = index
+            return f"{label}.{count}"
+
+        return pattern_parts(item, keep)
 
     tensors.update({f"{step.layer}/{key}": value for key, value in step.weights.items()})
     return StepDocument(
@@ -140,7 +161,7 @@ def _written(name: str, step: Step, tensors: Tensors) -> StepDocument:
             operand(item, f"{name}/#operand{n}") for n, item in enumerate(step.operands)
         ),
         weights=tuple(step.weights),
-        picks=index(step.picks, f"{name}/#picks"),
+        picks=None if step.picks is None else parts(step.picks, f"{name}/#picks"),
         shape=tuple(step.shape),
         macs=step.macs,
         sends=tuple(
@@ -182,10 +203,13 @@ def _read(step: StepDocument, tensors: Mapping[str, torch.Tensor]) -> Step:
         fill = _decoded(item.fill, where)
         if fill is not None and (isinstance(fill, bool) or not isinstance(fill, (int, float))):
             raise BadInputError(f"{where}: {str(item.fill)[:60]} fills nothing")
-        return Operand(item.sources, index(item.index), item.shape, fill)
+        pattern = pattern_of(
+            item.pattern, len(item.sources), fill is not None, prod(item.shape), tensors, where
+        )
+        return Operand(item.sources, pattern, item.shape, fill)
 
-    def index(name: str | None) -> torch.Tensor | None:
-        return None if name is None else tensor(name).long()
+    def picks(parts: Parts) -> Pattern:
+        return pattern_of(parts, 1, False, prod(step.shape), tensors, f"{where}: picks")
 
     if step.kernel not in KERNELS:
         raise BadInputError(f"{where}: {step.kernel!r} is no kernel")
@@ -201,7 +225,7 @@ def _read(step: StepDocument, tensors: Mapping[str, torch.Tensor]) -> Step:
         position=step.position,
         operands=tuple(operand(item) for item in step.operands),
         weights={key: tensor(f"{step.layer}/{key}") for key in step.weights},
-        picks=index(step.picks),
+        picks=None if step.picks is None else picks(step.picks),
         shape=step.shape,
         macs=step.macs,
         sends=tuple(
@@ -234,10 +258,6 @@ def _check_target(name: str, where: str) -> None:
     takes = [] if schema is None else [str(argument.type) for argument in schema.arguments[:1]]
     if takes not in (["Tensor"], ["List[Tensor]"]) or name.partition(".")[0].endswith("_"):
         raise BadInputError(f"{where}: {name!r} is no operator that a slice calls")
-
-
-def _fits(index: torch.Tensor) -> bool:
-    return int(index.max() if len(index) else 0) < 2**31
 
 
 def _encoded(value: Any) -> Any:

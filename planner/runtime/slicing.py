@@ -23,6 +23,7 @@ from planner.runtime.reading.traced import TracedModel, TracedTensor
 from planner.runtime.running.extents import EVERYTHING
 from planner.runtime.running.node import Node
 from planner.runtime.running.slices import OutputForm, Part, Slices
+from planner.runtime.running.times import predicted_times
 from planner.runtime.running.traffic import Traffic, check_bytes, handover_name, predicted_traffic
 from planner.strategies.costed import cost_stages
 from planner.structure import tensors_across
@@ -68,7 +69,9 @@ def slice_model(
         slicer.cut_stage(number)
     predicted = predicted_traffic(case, stages, plan.stages)
     check_bytes(predicted, slicer.recording.planned)
-    return slicer.result(predicted, chosen)
+    times = predicted_times(Case(traced.profile, plan.cluster, plan.settings), plan.stages)
+    cut = slicer.result(predicted, chosen)
+    return replace(cut, plan_digest=plan.digest, times=times)
 
 
 def _as_sent(case: Case) -> Case:

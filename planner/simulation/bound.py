@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from planner.simulation.network import Network
 Array = NDArray[np.float64]
 ALL_MODES = ("local", "distributed", "ship")
 MOMENTS = 17  # τ for which the least makespan is asked
+_SLOWEST = 1e9  # solver units that an input takes at most
 _SAFE = 1 - 1e-7  # what the solver's tolerances may add to a limit
 
 
@@ -178,14 +180,29 @@ def _minimise_time(loads: Any, shared_out: Any, counts: Array) -> float:
         Inputs or rates; not shares.
     """
     from scipy.optimize import linprog  # a second to import, which only a simulation needs
+    from scipy.sparse import csr_array, hstack
 
-    # The solver's tolerances are absolute: with shares of the largest count they are relative.
+    # The solver's tolerances are absolute, and it neither takes what is beyond 1e15 nor sees what
+    # is below 1e-9: counts are shares of the largest one, and seconds parts of a time in which it
+    # can be done, each row's inputs on the way whose busiest resource has least to do.
     scale = max(float(np.max(counts)), 1e-300)
+    seconds, rows = csr_array(loads[:, :-1]), csr_array(shared_out[:, :-1])
+    busiest = seconds.max(axis=0).toarray().ravel()
+    enough = sum(
+        count / scale * busiest[rows.indices[begin:end]].min()
+        for count, (begin, end) in zip(counts, pairwise(rows.indptr), strict=True)
+        if count
+    )
+    if not enough:
+        return 0.0
+    # What would take so much longer is hardly done at all; less of it can only lower the limit.
+    seconds.data = np.minimum(seconds.data / enough, _SLOWEST)
     cost = np.zeros(loads.shape[1])
     cost[-1] = 1.0
+    least: Any = hstack([seconds, csr_array(-np.ones((loads.shape[0], 1)))])
     found = linprog(
         cost,
-        A_ub=loads,
+        A_ub=least,
         b_ub=np.zeros(loads.shape[0]),
         A_eq=shared_out,
         b_eq=counts / scale,
@@ -193,7 +210,7 @@ def _minimise_time(loads: Any, shared_out: Any, counts: Array) -> float:
     )
     if found.x is None or found.fun is None:
         raise InconsistentResultError(f"fluid program: {found.message}")
-    return float(found.fun) * scale
+    return float(found.fun * enough * scale)
 
 
 def least_makespan_s(

@@ -13,7 +13,7 @@ from planner.domain.model_profile import ModelProfile
 
 MAX_NODES = 64
 MAX_SOURCES = 16
-MAX_INPUTS = 5_000_000
+MAX_INPUTS = 5_000_000  # of a policy, in all its runs: their times are held
 MAX_CHANGES = 2_000
 MAX_TRACE = 1_000_000
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
+from planner.errors import BadInputError
 from planner.simulation.arrivals import arrival_times
 from planner.simulation.bound import Ways, carried_share, least_makespan_s, ways_of
 from planner.simulation.costing import network_of
@@ -20,7 +21,7 @@ from planner.simulation.policies import Policy, rule_of
 from planner.simulation.rehearsed import MOST_RUNS, rehearsed_choice
 from planner.simulation.result import Limit, SimulationResult
 from planner.simulation.run import Array, run_once
-from planner.simulation.scenario import Scenario, Trace
+from planner.simulation.scenario import MAX_INPUTS, Scenario, Trace
 
 Progress = Callable[[float, str], None]
 
@@ -59,7 +60,14 @@ def simulate(
     rules = [None if p == "rehearsed" else rule_of(p, scenario.ms_mdi) for p in wanted]
     times = replications or scenario.replications
     network = network_of(scenario)
-    arrivals = [arrival_times(scenario, replication) for replication in range(times)]
+    arrivals = [arrival_times(scenario)]
+    count = times * sum(map(len, arrivals[0]))
+    if count > MAX_INPUTS:
+        raise BadInputError(
+            f"replications: {times:,} runs have {count:,} inputs together; at most "
+            f"{MAX_INPUTS:,} are simulated"
+        )
+    arrivals += [arrival_times(scenario, replication) for replication in range(1, times)]
     rehearsals = MOST_RUNS if None in rules else 0
     runs = rehearsals + len(wanted) * times
     inputs = runs * sum(len(found) for found in arrivals[0])

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 PROVEN_GAP = 1e-9
 """Relative distance to the bound at which a plan counts as optimal: the one of all searches."""
 
+_SEEN = 1e-5  # of a program's longest time: shorter plans are near its tolerances
 _OBJECTIVE_TOLERANCE = 1e-6  # relative: HiGHS sums in another order and in other units
 
 
@@ -197,6 +198,11 @@ def _(problem: Problem, choice: Choice) -> list[str]:
     if not problem.allowed[rows, np.arange(len(rows)), choice.options].all():
         found.append("an option that is not allowed")
     return found
+
+
+def is_lost(evaluation: Evaluation, longest_s: float) -> bool:
+    """Whether a plan is so short that a program in units of the longest one does not see it."""
+    return not evaluation.violations and 0 < evaluation.objective_s < _SEEN * longest_s
 
 
 def check_claim(evaluation: Evaluation, claimed_s: float) -> None:

@@ -62,12 +62,15 @@ class Program:
         structure: Structure | None = None,
         at_most_s: float | None = None,
     ) -> None:
+        if at_most_s is not None:
+            problem = _capped(problem, at_most_s)
         self._problem = problem
         self._features = _stacked(problem)
         self._keep = _undominated(
             self._features, problem.allowed if keep is None else keep & problem.allowed
         )
-        self.units = units_per_second(_longest_s(problem))
+        self.longest_s = _longest_s(problem)
+        self.units = units_per_second(self.longest_s)
         self.milp = Milp()
         self._slots = _slots(problem, structure)
         self._merges = structure is not None or problem.single_stage
@@ -470,6 +473,32 @@ def _undominated(features: NDArray[np.float64], allowed: NDArray[np.bool_]) -> N
                 beaten &= (features[:, :, other] != features[:, :, k]).any(axis=-1)
             kept[:, :, k] &= ~(beaten & allowed[:, :, other])
     return kept
+
+
+_LATENCY = ("latency_s", "transfer_s", "input_s", "output_s")
+_BOTTLENECK = (
+    *("busy_s", "medium_s", "transfer_busy_s", "transfer_medium_s", "send_s", "receive_s"),
+    *("input_busy_s", "output_busy_s", "input_medium_s", "output_medium_s"),
+)
+
+
+def _capped(problem: Problem, at_most_s: float) -> Problem:
+    """The problem without seconds that no plan as good as a known one can take.
+
+    They are twice the most then, which is too long as well: the program's units follow the longest
+    time, and beside hours it would not see what takes microseconds.
+    """
+    is_latency = problem.objective == "latency"
+    mine, other = (_LATENCY, _BOTTLENECK) if is_latency else (_BOTTLENECK, _LATENCY)
+    limit_s = problem.max_bottleneck_s if is_latency else problem.max_latency_s
+    most = dict.fromkeys(mine, at_most_s) | dict.fromkeys(other, limit_s or at_most_s)
+    return problem.but(
+        **{
+            name: np.minimum(seconds, 2 * most_s)
+            for name, most_s in most.items()
+            if (seconds := getattr(problem, name)) is not None
+        }
+    )
 
 
 def _longest_s(problem: Problem) -> float:

@@ -19,6 +19,7 @@ from planner.solve.check import (
     evaluate,
     exceeds,
     find_faults,
+    is_lost,
     times_of,
 )
 from planner.solve.deadline import Deadline
@@ -202,13 +203,20 @@ class _Call:
         if solver != SOLVER_NAME and is_too_long(problem, self._deadline):
             return self._answer("feasible" if known else "timeout", solver.split(" after ")[-1])
         at_most_s = search.objective_s * (1 + PROVEN_GAP) if known else None
-        program = Program(problem, at_most_s=at_most_s)
-        outcome, choice = program.solve(self._deadline.left_s)
+        while True:
+            program = Program(problem, at_most_s=at_most_s)
+            outcome, choice = program.solve(self._deadline.left_s)
+            found = None if choice is None else evaluate(problem, choice)
+            if found is None or not is_lost(found, program.longest_s) or self._deadline.passed:
+                break
+            at_most_s = found.objective_s * (1 + PROVEN_GAP)
         if outcome.bound is not None:
             search.bound_s = max(search.bound_s, outcome.bound / program.units)
-        if choice is not None and outcome.objective is not None:
+        if choice is not None and found is not None and outcome.objective is not None:
             claimed_s = outcome.objective / program.units
-            check_claim(evaluate(problem, choice), claimed_s)
+            if is_lost(found, program.longest_s):  # there was no time for a program of its scale
+                claimed_s = found.objective_s
+            check_claim(found, claimed_s)
             if not known or claimed_s < search.objective_s:
                 search.choice, search.objective_s = choice, claimed_s
                 return self._answer(outcome.status, solver)

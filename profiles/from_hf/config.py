@@ -6,12 +6,13 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from planner.errors import BadInputError
-from profiles.files import field_path, one_line, read_document
+from profiles.files import field_path, one_line, read_document, read_file
 
 MAX_CONFIG_BYTES = 2**20
 MAX_LAYERS = 256  # of one kind; each is a module to build and a piece of graph to trace
@@ -38,10 +39,8 @@ def is_config_file(path: str | os.PathLike[str]) -> bool:
     What cannot be read or parsed is none: whoever reads it next says why.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
-        data = json.loads(content) if len(content) <= MAX_CONFIG_BYTES else None
-    except (OSError, ValueError, RecursionError):
+        data = json.loads(read_file(Path(path), "config", MAX_CONFIG_BYTES))
+    except (BadInputError, ValueError, RecursionError):
         return False
     return (
         isinstance(data, dict)
@@ -60,7 +59,7 @@ def read_config(data: bytes) -> dict[str, Any]:
         declares sizes that no network has.
     """
     if len(data) > MAX_CONFIG_BYTES:
-        raise BadInputError(f"is {len(data):,} bytes; at most {MAX_CONFIG_BYTES:,} are read")
+        raise BadInputError("is larger than 1 MiB, the most that is read")
     values = read_document(data, _Config, what="config").model_dump(exclude_unset=True)
     for location, value in _leaves(values):
         if location[-1] == "auto_map" or "auto_map" in location:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from planner.domain.model_profile import ModelProfile
-from planner.errors import BadInputError
+from planner.errors import BadInputError, install_advice
 from profiles.from_hf.config import MAX_CONFIG_BYTES
 from profiles.sandbox import Limits
 from profiles.strangers import profile_in_child
@@ -52,7 +52,7 @@ def profile_config(
         if importlib.util.find_spec(package) is None:
             raise BadInputError(
                 f"{package} is not installed; a Hugging Face config.json needs it: "
-                "pip install 'disco-planner[hf]'"
+                f"{install_advice('hf')}"
             )
     return profile_in_child(
         "profiles.from_hf.child",

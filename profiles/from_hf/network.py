@@ -1,6 +1,6 @@
-"""Build a transformers network on meta tensors from a configuration's values. Needs torch.
+"""Build a transformers network from a configuration's values, without weights by default.
 
-Nothing is downloaded and no code but that of the installed transformers runs.
+Needs torch. Nothing is downloaded and no code but that of the installed transformers runs.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ _DROPPED = ("quantization_config", "attn_implementation", "_attn_implementation"
 Shapes = dict[str, tuple[int, ...]]
 
 
-def build_network(values: dict[str, Any]) -> nn.Module:
+def build_network(values: dict[str, Any], device: str = "meta") -> nn.Module:
     """The network that ``architectures`` names, else the bare model, in evaluation mode.
 
     Parameters
     ----------
     values : dict
         Of a ``config.json``, checked (see `profiles.from_hf.config.read_config`).
+    device : str
+        That holds its weights: random ones, or none on ``meta``.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def build_network(values: dict[str, Any]) -> nn.Module:
             if hasattr(part, "use_cache"):
                 part.use_cache = False  # a cache among the outputs is no result
         model_class = _model_class(config, values.get("architectures") or [])
-        with torch.device("meta"):
+        with torch.device(device):
             network = model_class._from_config(config)
     except MemoryError:
         raise
@@ -228,6 +230,6 @@ def _register_cache(network: Any, past_tokens: int, batch: int) -> int:
     for index in range(layers):
         for kind in ("key", "value"):
             shape = (batch, heads, past_tokens, size)
-            tensor = torch.empty(shape, dtype=network.dtype, device="meta")
+            tensor = torch.zeros(shape, dtype=network.dtype, device=network.device)
             network.register_buffer(f"past_{kind}_{index}", tensor)
     return int(layers)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import BadInputError
+from planner.errors import BadInputError, install_advice
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ def import_torch() -> Any:
         import torch
     except ImportError as error:
         raise BadInputError(
-            "torch is not installed; a PyTorch model needs it: pip install 'disco-planner[torch]'"
+            f"torch is not installed; a PyTorch model needs it: {install_advice('torch')}"
         ) from error
     return torch
 
@@ -40,13 +40,19 @@ def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def attention_written_out() -> Iterator[None]:
-    """Keep torch from running attention layers as one fused operator that no graph shows inside."""
+    """Keep torch from running attention layers as one fused operator that no graph shows inside.
+
+    Attention itself is traced as it is computed everywhere: with the kernels of a device its output
+    would lie otherwise, and a copy behind it be in the graph of one device and not of another.
+    """
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
 

@@ -50,6 +50,9 @@ class Slowness:
     ----------
     factor : float
         1 or more.
+    sleep : callable, optional
+        What the node does for the seconds that are missing, and nothing longer; by default it
+        sleeps. It may listen to others meanwhile, as a device's network does.
 
     Attributes
     ----------
@@ -57,8 +60,9 @@ class Slowness:
         By how much longer all of it took than it should have, since the machine was too busy.
     """
 
-    def __init__(self, factor: float) -> None:
+    def __init__(self, factor: float, sleep: Callable[[float], object] | None = None) -> None:
         self.factor = checked(factor)
+        self._sleep = sleep
         self.late_s = 0.0
         self._used_s = self._begun_s = 0.0
 
@@ -73,7 +77,7 @@ class Slowness:
         until_s = self._begun_s + self.factor * (time.thread_time() - self._used_s)
         missing_s = until_s - time.perf_counter()
         if missing_s > SPIN_S:
-            time.sleep(missing_s - SPIN_S)
+            (self._sleep or time.sleep)(missing_s - SPIN_S)
         while (now_s := time.perf_counter()) < until_s:
             pass
         self.late_s += now_s - until_s

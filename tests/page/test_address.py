@@ -96,8 +96,8 @@ def test_no_link_breaks_the_page(query: dict[str, str]) -> None:
     [
         ("nodes", "-3", "give a whole number from 1 to 16"),
         ("nodes", "17", "give a whole number from 1 to 16"),
-        ("bandwidth", "nan", "give a number from 1e-06"),
-        ("bandwidth", "0", "give a number from 1e-06"),
+        ("bandwidth", "nan", "give a number from 1e-40"),
+        ("bandwidth", "0", "give a number from 1e-40"),
         ("limit", "inf", "give a number from 0"),
         ("overlap", "yes", "give 0 or 1"),
         ("ways", "rows", "give some of features, positions, samples, sums, outputs, whole"),

@@ -163,6 +163,10 @@ def test_lines_over_nodes_are_the_rows_of_the_comparisons() -> None:
     optimal = next(trace for trace in figure.data if trace.name == "optimal")
     assert list(optimal.x) == [1, 2, 4]
     assert list(optimal.y) == sorted(optimal.y, reverse=True)
+    uniform = [trace for trace in figure.data if trace.name.startswith("disco-uniform")]
+    assert [trace.name for trace in uniform] == ["disco-uniform 80%", "disco-uniform 90%"]
+    looks = {(trace.marker.symbol[0], trace.line.dash) for trace in uniform}
+    assert len(looks) == 2, "told apart without colours"
 
 
 def test_the_frontier_draws_its_points_in_order_and_the_plan() -> None:

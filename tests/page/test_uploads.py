@@ -16,6 +16,7 @@ from app.page.answer import Answer
 from app.page.asking import ask_on_page
 from app.page.saved import open_page, save_page
 from app.page.store import File, Files
+from app.page.uploads import read_model
 from app.page.views.export import export_zip, masks_of
 from profiles.catalog import load_cluster, load_model
 from profiles.files import document_text
@@ -102,6 +103,13 @@ def test_a_saved_profile_and_a_config_are_models_as_well(page: AppTest) -> None:
     good(upload(page, "upload", "mine.json", text.encode()))
     assert page.header[0].value == "resnet50\\-eighth on small\\-nodes"
     assert "Optimal" in texts(go_to(page, "plan"))
+
+
+def test_a_config_is_called_as_its_kind_of_model() -> None:
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 16, "num_hidden_layers": 1}
+    content = json.dumps({"model_type": "bert", "num_attention_heads": 2, **sizes}).encode()
+    for name, called in (("config.json", "bert"), ("mine.json", "mine")):
+        assert read_model(File(name, content), "input_ids=1,4", None).name == called
 
 
 def test_measured_times_take_the_place_of_derived_ones() -> None:

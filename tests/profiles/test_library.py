@@ -21,6 +21,7 @@ from profiles.catalog import (
     model_names,
 )
 from profiles.files import document_text
+from profiles.networks import own
 
 REPO = Path(__file__).parents[2]
 LIBRARY = REPO / "profiles" / "library"
@@ -82,7 +83,7 @@ def test_check_finds_what_is_stale_and_build_mends_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     name = "tiny"
-    monkeypatch.setattr(build_library, "ARCHITECTURES", {name: build_library._own(Tiny, 8)})
+    monkeypatch.setattr(build_library, "ARCHITECTURES", {name: own(Tiny, 8)})
     shipped = build_library.build(name)
     path = tmp_path / f"{name}.json"
 

@@ -93,7 +93,7 @@ def assert_alike(found: ModelProfile, expected: ModelProfile) -> None:
 def test_a_fresh_trace_gives_the_same(build_library: ModuleType, name: str, shape: Shape) -> None:
     profile = load_model(name)
     (spec,) = profile.inputs
-    made = build_library.ARCHITECTURES[name].prepare()
+    made = build_library.ARCHITECTURES[name].prepare("meta")
     fresh = profile_module(
         made.module, {spec.name: shape}, dtypes=made.dtypes, name=name, witness=False
     )

@@ -288,7 +288,7 @@ def library() -> ModuleType:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_s_export_has_the_shipped_count(library: ModuleType, name: str) -> None:
-    made = library.ARCHITECTURES[name].prepare()
+    made = library.ARCHITECTURES[name].prepare("meta")
     inputs = tuple(
         torch.zeros(shape, dtype=getattr(torch, made.dtypes[label]))
         for label, shape in made.shapes.items()

@@ -206,5 +206,5 @@ read_magnitudes(Path(sys.argv[1]), chain(6, 4), np.array([False, True]))
     )
     assert done.stderr.splitlines()[-1].endswith(
         "weights m.pt: torch is not installed, and files of torch.save need it: "
-        "pip install 'disco-planner[torch]', or give a .safetensors file"
+        "pip install '.[torch]' in the folder of the planner's sources, or give a .safetensors file"
     )

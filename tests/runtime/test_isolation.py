@@ -83,9 +83,9 @@ def undisturbed_by_others(slices: Slices, inputs: tuple[torch.Tensor, ...]) -> N
 
 @contextmanager
 def poisoned(slices: Slices, alone: str) -> Iterator[None]:
-    """Every tensor and weight of all nodes but one is NaN inside."""
+    """Every tensor and weight of all nodes but one is NaN inside: all memory that they view."""
     stored = [
-        value
+        value.new_empty(0).set_(value.untyped_storage())
         for name, node in slices.nodes.items()
         if name != alone
         for value in [*node.values.values(), *node._weights.values()]

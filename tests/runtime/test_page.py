@@ -22,7 +22,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "runtime.md"
 def test_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    pieces = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    code = "\n".join(pieces)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(code, str(PAGE), "exec"), names)
@@ -32,6 +33,8 @@ def test_the_page_runs(
     assert set(eval(sent).values()) == {2 * 30 * 30 * 4}
     assert set(eval(macs).values()) == {28 * 28 * 9 * 4 * 10}
     x = torch.randn(1, 3, 32, 32)
+    assert names["whole"].shape == torch.Size([1, 8, 28, 28])  # type: ignore[attr-defined]
+    assert names["run"].transport.sent_bytes == names["slices"].predicted.sent_bytes  # type: ignore[attr-defined]
     torch.testing.assert_close(names["again"](x), names["slices"](x), rtol=0, atol=0)  # type: ignore[operator]
 
 

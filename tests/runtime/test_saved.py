@@ -98,7 +98,7 @@ def change(saved: Path, copy: Path, name: str, old: str, new: str) -> Path:
         ("node0.json", '"operand": 0', '"other": 0', "is no argument"),
         ("slices.json", '"node1"', '"../node1"', "is no name of a file"),
         ("slices.json", '"n1": "node1",', "", "'n1'"),
-        ("slices.json", '"schema_version": 2', '"schema_version": 9', "9"),
+        ("slices.json", '"schema_version": 3', '"schema_version": 9', "9"),
     ],
 )
 def test_damaged_documents_are_refused(

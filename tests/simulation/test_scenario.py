@@ -57,7 +57,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"sources": trace(times_s=[-1.0, 2.0])}, "found -1"),
     ({"sources": trace(times_s=[])}, "times_s: holds no time"),
     ({"sources": trace()}, "give times_s or file, one of them"),
-    ({"sources": trace(file="none.csv")}, "trace none.csv: no such file"),
+    ({"sources": trace(file="none.csv")}, "found 'none.csv'; no such file beside the scenario"),
     ({"churn": [{"node": "n1", "leaves_s": -2.0}]}, "churn[0].leaves_s: found -2"),
     ({"churn": [{"node": "x", "leaves_s": 2.0}]}, "churn[0].node: 'x' is no worker"),
     (

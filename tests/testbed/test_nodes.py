@@ -54,6 +54,17 @@ def test_what_it_waited_for_others_it_need_not_sleep(monkeypatch: pytest.MonkeyP
     assert sum(asked) <= 4 * (time.thread_time() - before) - waited or not asked
 
 
+def test_it_may_do_something_else_than_sleep() -> None:
+    asked: list[float] = []
+    with Slowness(4.0, asked.append):
+        begun = time.perf_counter()
+        used = busy()
+        waited = time.perf_counter() - begun
+    # nothing is asked for where others had the processor for longer than it would sleep
+    assert len(asked) == 1 or waited > 3 * used
+    assert all(0 < seconds < 4 * WORK_S for seconds in asked)
+
+
 def test_what_takes_longer_than_it_should_is_noted() -> None:
     slowness = Slowness(1.0)
     with slowness:

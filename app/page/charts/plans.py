@@ -46,6 +46,8 @@ _LINES = {  # strategy: colour, marker and dash; also told apart without colours
     "sequence-parallel": (HANDOVER, "bowtie", "dot"),
     "data-parallel": (NEUTRAL, "hourglass", "dash"),
 }
+_UNIFORM = (("circle", "dot"), ("diamond-tall", "longdash"), ("star-square", "longdashdot"))
+"""Marker and dash of uniform sparsities, the lowest first."""
 _MEASURES = {
     "latency": "time per input (ms)",
     "throughput": "inputs per second",
@@ -72,8 +74,11 @@ def by_nodes(comparisons: Mapping[int, Comparison], measure: str) -> go.Figure:
                 level = row.nominal_sparsity if row.strategy == "disco-uniform" else None
                 lines.setdefault((row.strategy, level), []).append((nodes, value, row.fits))
     figure = go.Figure()
+    levels = sorted(level for _, level in lines if level is not None)
     for (strategy, level), points in lines.items():
         color, symbol, dash = _LINES[strategy]
+        if level is not None:
+            symbol, dash = _UNIFORM[levels.index(level) % len(_UNIFORM)]
         name = strategy if level is None else f"{strategy} {level:.0%}"
         figure.add_scatter(
             name=label(name),

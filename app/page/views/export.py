@@ -19,9 +19,8 @@ from app.page.command import CLUSTER_FILE, PROFILE_FILE, needs_cluster_file, oth
 from app.page.command import plan_command as planned_by
 from app.page.progress import finished
 from app.page.saved import SAVED_FILE, open_page, save_page
-from app.page.show import CSV, chart
+from app.page.show import CSV, chart, tell_error
 from app.page.store import File, Same, store
-from app.page.text import plain
 from app.page.uploads import on_disk
 from app.serve import MAX_UPLOAD_MB
 from app.tables import Table
@@ -138,7 +137,7 @@ def _page(answer: Answer) -> None:
         on_change=_open,
     )
     if problem := store().read.get(_PROBLEM):
-        st.error(plain(str(problem[1])))
+        tell_error(problem[1])
 
 
 def _open() -> None:

@@ -16,9 +16,9 @@ from app.page.jobs import Watch
 from app.page.progress import finished
 from app.page.sheet import Document, Row, Sheet, blank_of
 from app.page.sheet_view import draw_sheet, tell_problem
-from app.page.show import chart, table
+from app.page.show import chart, table, tell_error
 from app.page.source_rows import page_scenario, uploaded_scenario, usual_sources
-from app.page.source_text import COLUMNS, sources_of, text_of
+from app.page.source_text import COLUMNS, check_sources, sources_of, text_of
 from app.page.store import store
 from app.page.text import plain
 from app.simulation_tables import simulation_heading, simulation_notes, simulation_table
@@ -39,7 +39,7 @@ def show(answer: Answer) -> None:
     try:
         scenario = _uploaded() or _of_page(answer)
     except BadInputError as error:
-        st.error(plain(str(error)))
+        tell_error(error)
         return
     finished(
         "simulation", scenario, lambda watch: _simulated(scenario, watch), "Simulating", _drawn
@@ -97,6 +97,7 @@ def _edited(sources: list[Document], key: str) -> None:
     try:
         begun: tuple[Row, ...] = kept.once("begun_sources", None, tuple)
         new = _SHEET.edit(sources, st.session_state[key], begun)
+        check_sources(new.documents)
     except BadInputError as error:
         tell_problem(_SHEET.what, str(error))
         return

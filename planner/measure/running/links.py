@@ -8,12 +8,11 @@ measured: whoever stops is known by name, and all end within the time limit.
 from __future__ import annotations
 
 import importlib
-import os
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -21,6 +20,8 @@ from typing import Any
 from planner.errors import BadInputError
 from planner.measure.links import Raw, link_document
 from planner.measure.parts import LinkMeasurement
+from planner.meeting import Environment, Meeting, open_store, torch_distributed
+from planner.meeting import environment as place_among_others
 
 Watch = Callable[[str], None]
 
@@ -31,9 +32,7 @@ HOW_TO_START = (
 LONG_ENOUGH_S = 0.4
 """Of a transfer: shorter ones show a shaper's burst instead of its rate."""
 
-_NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_POLL_S = 0.2
-_FAILED = "measure/failed"
+_MEASURED = "links are measured"
 
 _WARM_UP = 20
 _ROUND_TRIPS = 200
@@ -45,16 +44,6 @@ _PIECES, _AHEAD = 64, 16  # of a transfer beside another one; on the way at once
 _LEAST_S = 1e-9
 
 
-@dataclass(frozen=True)
-class Environment:
-    """What torchrun told this process."""
-
-    rank: int
-    world: int
-    address: str
-    port: int
-
-
 def environment() -> Environment:
     """Place of this process among the others.
 
@@ -63,23 +52,10 @@ def environment() -> Environment:
     BadInputError
         torchrun did not start it, or started it alone.
     """
-    missing = [name for name in _NEEDED if not os.environ.get(name)]
-    if missing:
-        raise BadInputError(
-            f"links are measured between processes ({', '.join(missing)} is not set): "
-            f"{HOW_TO_START}"
-        )
-    try:
-        rank, world, port = (
-            int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")
-        )
-    except ValueError as error:
-        raise BadInputError(
-            f"RANK, WORLD_SIZE and MASTER_PORT must be whole numbers; {HOW_TO_START}"
-        ) from error
-    if world < 2:
+    here = place_among_others(what=_MEASURED, how_to_start=HOW_TO_START)
+    if here.world < 2:
         raise BadInputError(f"a link needs two nodes, found one process; {HOW_TO_START}")
-    return Environment(rank, world, os.environ["MASTER_ADDR"], port)
+    return here
 
 
 def measure_links(
@@ -108,24 +84,14 @@ def measure_links(
         torchrun did not start it, torch is missing, or a node stopped: says which.
     """
     here = environment()
-    distributed = _distributed()
+    distributed = torch_distributed(_MEASURED)
     limit = timedelta(seconds=time_limit_s)
-    host = name or socket.gethostname()
-    try:
-        under_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        keeps_it = here.rank == 0 and not under_torchrun
-        store = distributed.TCPStore(
-            here.address, here.port, here.world, keeps_it, limit, wait_for_workers=False
-        )
-    except (RuntimeError, ValueError) as error:
-        raise BadInputError(
-            f"no meeting at {here.address}:{here.port} within {time_limit_s:g} s: "
-            f"{_first_line(error)}"
-        ) from error
-    meeting = _Meeting(store, here, [f"rank {rank}" for rank in range(here.world)], time_limit_s)
+    store = open_store(here, time_limit_s, _MEASURED)
+    names = [f"rank {rank}" for rank in range(here.world)]
+    meeting = Meeting(store, here, names, time_limit_s, "measure")
     joined = False
     try:
-        meeting.exchange_names(host)
+        _exchange_names(meeting, name or socket.gethostname())
         with meeting.talking_to(None):
             distributed.init_process_group(
                 "gloo",
@@ -137,9 +103,7 @@ def measure_links(
             joined = True
         return _Measuring(meeting, watch, long_enough_s).all()
     except BadInputError as error:
-        with suppress(RuntimeError):
-            if not store.check([_FAILED]):
-                store.set(_FAILED, str(error))
+        meeting.fail(str(error))
         raise
     finally:
         if joined:
@@ -147,94 +111,19 @@ def measure_links(
                 distributed.destroy_process_group()
 
 
-def _distributed() -> Any:
-    try:
-        found = importlib.import_module("torch.distributed")
-    except ImportError as error:
-        raise BadInputError(
-            "torch is not installed; links are measured with it: pip install 'disco-planner[torch]'"
-        ) from error
-    if not found.is_available():
-        raise BadInputError("this torch was built without torch.distributed")
-    return found
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-@dataclass
-class _Meeting:
-    """Where the nodes wait for each other."""
-
-    store: Any
-    here: Environment
-    names: list[str]
-    time_limit_s: float
-
-    def exchange_names(self, host: str) -> None:
-        """Know all nodes by name; processes of one host get their ranks behind it."""
-        hosts = [text.decode() for text in self.gathered("name", host.encode())]
-        self.names = [
-            host if hosts.count(host) == 1 else f"{host}-{rank}" for rank, host in enumerate(hosts)
-        ]
-
-    def gathered(self, key: str, value: bytes) -> list[bytes]:
-        """What every node has to say, by rank; all wait until all have said it."""
-        keys = self._say(key, value)
-        self._wait(keys)
-        with self.talking_to(None):
-            return [self.store.get(one) for one in keys]
-
-    def leave(self) -> None:
-        """The end: rank 0, which may keep the store, waits for all others to be done with it."""
-        keys = self._say("leaving", b"-")
-        if self.here.rank == 0:
-            self._wait(keys)
-
-    def _say(self, key: str, value: bytes) -> list[str]:
-        keys = [f"measure/{key}/{rank}" for rank in range(self.here.world)]
-        with self.talking_to(None):
-            self.store.set(keys[self.here.rank], value)
-        return keys
-
-    def _wait(self, keys: Sequence[str]) -> None:
-        deadline = time.monotonic() + self.time_limit_s
-        while True:
-            with self.talking_to(None):
-                missing = [rank for rank, key in enumerate(keys) if not self.store.check([key])]
-                if not missing:
-                    return
-                failed = self.store.get(_FAILED) if self.store.check([_FAILED]) else b""
-            if failed:
-                raise BadInputError(failed.decode())
-            if time.monotonic() > deadline:
-                names = ", ".join(self.names[rank] for rank in missing)
-                raise BadInputError(
-                    f"{names} did not answer within {self.time_limit_s:g} s; nothing was written"
-                )
-            time.sleep(_POLL_S)
-
-    @contextmanager
-    def talking_to(self, peer: int | None) -> Iterator[None]:
-        """Make one line of what goes wrong on the way to a peer, or to the store."""
-        try:
-            yield
-        except RuntimeError as error:
-            if peer is None:
-                who = f"the meeting at {self.here.address}:{self.here.port}"
-            else:
-                who = self.names[peer]
-            raise BadInputError(
-                f"{who} stopped answering; nothing was written: {_first_line(error)}"
-            ) from error
+def _exchange_names(meeting: Meeting, host: str) -> None:
+    """Know all nodes by name; processes of one host get their ranks behind it."""
+    hosts = [text.decode() for text in meeting.gathered("name", host.encode())]
+    meeting.names = [
+        host if hosts.count(host) == 1 else f"{host}-{rank}" for rank, host in enumerate(hosts)
+    ]
 
 
 @dataclass
 class _Measuring:
     """The measurements, the same calls on every node."""
 
-    meeting: _Meeting
+    meeting: Meeting
     watch: Watch
     long_enough_s: float
 

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from planner.errors import BadInputError
+from planner.errors import BadInputError, install_advice
 from planner.measure.parts import Sample
 from planner.measure.shapes import HEAD_FEATURES, Shape, smallest_like
 
@@ -82,9 +82,7 @@ def _module(engine: str) -> Any:
     try:
         return importlib.import_module(engine)
     except ImportError as error:
-        extra = (
-            "pip install 'disco-planner[torch]'" if engine == "torch" else f"pip install {engine}"
-        )
+        extra = install_advice("torch") if engine == "torch" else f"pip install {engine}"
         raise BadInputError(f"--engine {engine}: {engine} is not installed; {extra}") from error
 
 

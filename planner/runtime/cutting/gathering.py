@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from planner.runtime.cutting.regions import Positions
+from planner.runtime.cutting.patterns import recognised
+from planner.runtime.cutting.regions import Positions, box_of
 from planner.runtime.running.records import Operand
 
 Source = tuple[str, Positions]
@@ -19,6 +19,7 @@ def gathered(
     wanted: Positions,
     shape: tuple[int, ...],
     fill: float | None = None,
+    whole: tuple[int, ...] | None = None,
 ) -> Operand | None:
     """The operand of these elements; None where the sources lack one of them.
 
@@ -30,6 +31,8 @@ def gathered(
         Numbers of the elements in the order of the result; −1 where ``fill`` is to stand.
     shape : tuple of int
     fill : float, optional
+    whole : tuple of int, optional
+        The shape of the tensor whose elements are numbered.
     """
     there = [(key, numbers) for key, numbers in sources if len(numbers)]
     if not there:
@@ -43,13 +46,19 @@ def gathered(
     index = place[wanted]
     if (index < 0).sum() != (wanted < 0).sum():
         return None
-    used = np.histogram(index, starts)[0] > 0
-    if not used.all() and len(there) > 1:
-        # padding alone takes the type of what it stands beside
-        kept = [source for source, is_used in zip(there, used, strict=True) if is_used]
-        return gathered(kept or there[:1], wanted, shape, fill)
+    if len(there) > 1:
+        read = np.searchsorted(starts, index[index >= 0], side="right") - 1
+        used = np.bincount(read, minlength=len(there)) > 0
+        if not used.all():
+            # padding alone takes the type of what it stands beside
+            kept = [source for source, is_used in zip(there, used, strict=True) if is_used]
+            return gathered(kept or there[:1], wanted, shape, fill, whole)
     keys = tuple(key for key, _ in there)
     padded = bool((wanted < 0).any())
-    if not padded and np.array_equal(index, np.arange(starts[-1])):
-        return Operand(keys, None, shape)
-    return Operand(keys, torch.from_numpy(index), shape, fill if padded else None)
+
+    def lying() -> Positions | None:
+        box = None if whole is None or padded else box_of(wanted, whole)
+        return None if box is None else place[box]
+
+    pattern = recognised(index, [len(numbers) for _, numbers in there], shape, lying)
+    return Operand(keys, pattern, shape, fill if padded else None)

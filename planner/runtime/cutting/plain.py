@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 import torch
 
+from planner.runtime.cutting.patterns import recognised
 from planner.runtime.cutting.regions import Sets, everything
 from planner.runtime.cutting.work import Finding, Work, broadcast_sets, cut
 from planner.runtime.reading.template import Constant, Slot, Template, replaced
@@ -68,7 +69,8 @@ def picked(work: Work) -> Finding:
     """Everything at once, of which the node keeps its part."""
     if not work.reads_all():
         raise work.view.unknown("its result does not follow from a part of its operands")
-    work.picks = work.out.positions
+    out = work.out
+    work.picks = recognised(out.positions, [prod(out.shape)], out.local_shape)
     return whole(work)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from planner.runtime.cutting.patterns import recognised
 from planner.runtime.cutting.regions import Sets, box_positions, everything
 from planner.runtime.cutting.spatial import (
+    Reading,
     Sliding,
     is_cut,
     per_dimension,
@@ -88,12 +90,21 @@ def convolution(work: Work) -> Finding:
     along = _sliding(template, weight.shape[2:])
     if transposed:
         return _part_of_transposed_maps(work, arguments, along, local, (box[0], read))
-    found = [reading(*item) for item in zip(box[2:], shape[2:], along, strict=True)]
+    found = list(map(reading, box[2:], shape[2:], along))
+    padding = [0] * len(found)
+    maps = list(zip(box[2:], view.out_shape[2:], shape[2:], along, strict=True))
+    if any(is_cut(made, out) for made, out, _, _ in maps):
+        # dimensions beside the one that is cut are whole on the node: the operator pads them itself
+        for axis, (made, out, size, item) in enumerate(maps):
+            if not is_cut(made, out) and item.makes(size) == out:
+                entries = np.arange(size, dtype=np.int64)
+                found[axis] = Reading(entries, item.stride, item.dilation)
+                padding[axis] = item.padding
     sets = (box[0], read, *(item.entries for item in found))
     arguments |= {
         "input": work.take(name, sets, fill=0.0),
         "stride": [item.stride for item in found],
-        "padding": [0] * len(found),
+        "padding": padding,
         "dilation": [item.dilation for item in found],
     }
     return "aten", aten(f"{template.base}.default"), arguments
@@ -151,7 +162,9 @@ def _part_of_transposed_maps(
         "output_padding": output_padding,
     }
     made_shape = (*(len(s) for s in work.box[:2]), *sizes)
-    work.picks = box_positions(made_shape, (*everything(made_shape)[:2], *picked))
+    kept = (*everything(made_shape)[:2], *picked)
+    taken = box_positions(made_shape, kept)
+    work.picks = recognised(taken, [prod(made_shape)], tuple(map(len, kept)))
     of_all = len(outer[0]) * local.numel() * prod(shape)
     work.macs = -(-of_all * prod(map(len, maps)) // prod(view.out_shape[2:]))
     return "aten", template.target, arguments

@@ -90,3 +90,11 @@ def box_positions(shape: tuple[int, ...], sets: Sets) -> Positions:
 def everything(shape: tuple[int, ...]) -> Sets:
     """The index sets of a whole tensor."""
     return tuple(np.arange(size, dtype=np.int64) for size in shape)
+
+
+def box_of(numbers: Positions, shape: tuple[int, ...]) -> Positions | None:
+    """Positions of the smallest box with these elements, in its shape; None: it has others too."""
+    there = np.zeros(shape, dtype=np.bool_)
+    there.reshape(-1)[numbers] = True
+    box = region_of(there).box
+    return None if box is None else box_positions(shape, box).reshape([len(s) for s in box])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ class Sliding:
     stride: int
     padding: int
     dilation: int
+
+    def makes(self, size: int) -> int:
+        """Outputs of a dimension of this size with the padding on both sides."""
+        reach = self.dilation * (self.kernel - 1)
+        return (size + 2 * self.padding - reach - 1) // self.stride + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +48,17 @@ def reading(made: Positions, size: int, along: Sliding) -> Reading:
     along : Sliding
     """
     taps = along.dilation * np.arange(along.kernel)
-    if len(made) == 0 or made[-1] - made[0] + 1 == len(made):
-        length = (len(made) - 1) * along.stride + along.dilation * (along.kernel - 1) + 1
-        entries = int(made[0]) * along.stride - along.padding + np.arange(length)
-        stride, dilation = along.stride, along.dilation
-        read = (made[:, None] * along.stride - along.padding + taps).reshape(-1)
-        entries = np.where(np.isin(entries, read), entries, -1)
-    else:  # outputs that are no neighbours: each with entries of its own
-        entries = (made[:, None] * along.stride - along.padding + taps).reshape(-1)
-        stride, dilation = along.kernel, 1
+    entries = (made[:, None] * along.stride - along.padding + taps).reshape(-1)
+    stride, dilation = along.kernel, 1  # every output with entries of its own
+    if made[-1] - made[0] + 1 == len(made):
+        # neighbours share entries; those between steps of the same length are left out
+        step = along.stride if along.kernel == 1 else gcd(along.stride, along.dilation)
+        reach = along.dilation * (along.kernel - 1) // step
+        length = (len(made) - 1) * (along.stride // step) + reach + 1
+        if length <= len(entries):
+            run = entries[0] + step * np.arange(length)
+            entries = np.where(np.isin(run, entries), run, -1)
+            stride, dilation = along.stride // step, max(along.dilation // step, 1)
     inside = (entries >= 0) & (entries < size)
     return Reading(np.where(inside, entries, -1), stride, dilation)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from planner.case import Case
 from planner.cost.ways import MADE_IN, layouts_read
@@ -277,7 +276,7 @@ def _step(work: Work) -> Step:
         position=work.template.position,
         operands=tuple(work.operands),
         weights=work.weights,
-        picks=None if work.picks is None else torch.from_numpy(work.picks),
+        picks=work.picks,
         shape=region.local_shape,
         macs=work.macs,
     )

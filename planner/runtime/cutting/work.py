@@ -23,7 +23,7 @@ from planner.runtime.cutting.stock import Stored
 from planner.runtime.cutting.transfers import Transfer
 from planner.runtime.reading.template import Template
 from planner.runtime.running.extents import Extent
-from planner.runtime.running.records import Operand, Ref
+from planner.runtime.running.records import Operand, Pattern, Ref
 from planner.weights.masks import LayerMask
 
 
@@ -107,7 +107,7 @@ class Work:
     node: int
     operands: list[Operand] = field(default_factory=list)
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    picks: Positions | None = None
+    picks: Pattern | None = None
     macs: int | None = None
 
     @cached_property
@@ -151,7 +151,11 @@ class Work:
         ]
 
     def features(self, name: str) -> NDArray[np.int64]:
-        """Features of a mixing layer's input that the node's outputs read, ascending."""
+        """Features of a mixing layer's input that the node's outputs read.
+
+        As they come, its own first and those of every message behind them: the columns of its
+        weight can stand in any order, and so what it reads is put together in no other.
+        """
         owners, mask = self.view.holdings.owners[name], self.view.mask
         if self.view.way == "sums":
             mine = (owners == self.node) | ((owners == REPLICATED) & (self.node == 0))
@@ -161,7 +165,12 @@ class Work:
         reads = (owners == self.node) | (owners == REPLICATED)
         for of_sender in mask.sent if mask else ():
             reads[of_sender[self.node]] = True
-        return np.flatnonzero(reads).astype(np.int64)
+        numbers = self.view.holdings.numbers(name).reshape(-1)
+        come = [numbers[places[places >= 0]] for _, places in self.sources(name)]
+        found, first = np.unique(np.concatenate(come), return_index=True)
+        in_order = found[np.argsort(first)]
+        rest = np.setdiff1d(np.flatnonzero(reads), found)  # what nobody sent is missed when taken
+        return np.concatenate([in_order[reads[in_order]], rest]).astype(np.int64)
 
     @property
     def adds_bias(self) -> bool:
@@ -273,7 +282,9 @@ class Work:
             self.weight("padding", nothing)
             sources = [(self.own("padding"), np.zeros(1, dtype=np.int64))]
             positions = np.zeros_like(positions)
-        operand = gathered(sources, positions, shape, fill)
+        alone = len(names) == 1 and names[0] not in (constants or {})
+        whole = self.view.shape(names[0]) if alone else None
+        operand = gathered(sources, positions, shape, fill, whole)
         if operand is None:
             raise InconsistentResultError(
                 f"{self.view.where}: node {self.view.group[self.node]!r} needs elements of "

@@ -8,14 +8,11 @@ from typing import Any
 
 import torch
 
-from planner.runtime.reading.template import aten, replaced
-from planner.runtime.running.partial import NUMBERS, begin, finish
-from planner.runtime.running.records import Operand, Ref, Step
-from planner.runtime.running.resampling import resampled
+from planner.runtime.running.kernels import computed, kept, part_name, partial, resolved
+from planner.runtime.running.operands import assemble
+from planner.runtime.running.partial import Part
+from planner.runtime.running.records import Operand, Step
 from planner.runtime.running.transport import Transport
-
-KERNELS = frozenset({"none", "take", "add", "aten", "resample", *NUMBERS})
-"""What a step can be (`planner.runtime.running.records.Step`)."""
 
 
 class Node:
@@ -63,96 +60,50 @@ class Node:
             self.values[item.message] = transport.receive(pair, item.message)
         self._own = tuple(self._gathered(operand) for operand in step.operands)
         if self.name in step.told:
-            own = self._own[step.arguments["self"].operand]
-            dims = step.arguments["dims"]
-            part = begin(step.kernel, own, dims, step.arguments.get("dtype"))
-            self.values[_part(layer, self.name)] = part
+            message = part_name(layer, self.name)
+            part = partial(step, self._own)
+            self.values[message] = part
             for receiver in step.tells:
-                message = _part(layer, self.name)
                 pair = self.name, receiver
-                content = part.reshape(-1)
-                transport.send(layer, pair, message, content, shared=step.tells_at_once)
+                transport.send(layer, pair, message, part, shared=step.tells_at_once)
 
     def finish(self, layer: str, transport: Transport) -> None:
         """Work the node's part of a layer out and keep it."""
         step = self.steps.get(layer)
         if step is None:
             return
-        if step.kernel == "take":
-            self._keep(step, self._own[0])
-        elif step.kernel == "add":
-            self._keep(step, torch.stack(self._own).sum(0))
-        elif step.kernel == "resample":
-            resolved = self._resolved(step)
-            self._keep(step, resampled(resolved["self"], resolved["matrices"]))
-        elif step.kernel == "aten":
-            self._keep(step, self._called(step))
-        elif step.kernel != "none":
-            self._keep(step, self._finished(step, transport))
+        if step.kernel != "none":
+            arguments = resolved(step, self._own, step.weights)
+            with torch.no_grad():
+                made = computed(step, self._own, arguments, self._told(step, transport))
+            if step.kernel == "aten":
+                counted = step.macs
+                if counted is None:
+                    counted = executed_macs(step.target, arguments, made)
+                self.macs[step.layer] = counted
+            self.values[step.layer] = kept(step, made)
         self._own = ()
         for name in step.frees:
             self.values.pop(name, None)
 
-    def _finished(self, step: Step, transport: Transport) -> torch.Tensor:
+    def _told(self, step: Step, transport: Transport) -> list[Part]:
+        """All nodes' partial results, its own among them."""
         parts = []
-        own = step.arguments["self"]
-        x = None if own is None else self._own[own.operand]
         for teller, count in step.told.items():
-            message = _part(step.layer, teller)
+            message = part_name(step.layer, teller)
             if teller == self.name:
                 part = self.values.pop(message)
             else:
                 part = transport.receive((teller, self.name), message)
             parts.append((count, part))
-        shape = tuple(step.arguments["part_shape"])
-        arguments = self._resolved(step)
-        return finish(
-            step.kernel, [(count, part.reshape(shape)) for count, part in parts], x, arguments
-        )
-
-    def _called(self, step: Step) -> torch.Tensor:
-        arguments = self._resolved(step)
-        with torch.no_grad():
-            made = aten(step.target)(**arguments)
-        if isinstance(made, (list, tuple)):
-            made = made[step.position]
-        assert isinstance(made, torch.Tensor)
-        counted = step.macs
-        if counted is None:
-            counted = executed_macs(step.target, arguments, made)
-        self.macs[step.layer] = counted
-        return made if step.picks is None else made.reshape(-1)[step.picks.long()]
-
-    def _resolved(self, step: Step) -> dict[str, Any]:
-        def leaf(item: Any) -> Any:
-            if not isinstance(item, Ref):
-                return item
-            if item.operand is not None:
-                return self._own[item.operand]
-            return self._weights[f"{step.layer}/{item.weight}"]
-
-        return {key: replaced(value, leaf) for key, value in step.arguments.items()}
+        return parts
 
     def _gathered(self, operand: Operand) -> torch.Tensor:
         found = [
             self.values[name] if name in self.values else self._weights[name]
             for name in operand.sources
         ]
-        if len(found) == 1 and operand.index is None:
-            return found[0].reshape(operand.shape)
-        flat = [item.reshape(-1) for item in found]
-        if operand.fill is not None:
-            flat.append(flat[0].new_full((1,), operand.fill))  # the last one, where −1 leads to
-        whole = flat[0] if len(flat) == 1 else torch.cat(flat)
-        whole = whole if operand.index is None else whole[operand.index.long()]
-        return whole.reshape(operand.shape)
-
-    def _keep(self, step: Step, made: torch.Tensor) -> None:
-        self.values[step.layer] = made.reshape(step.shape)
-
-
-def _part(layer: str, teller: str) -> str:
-    return f"{layer}/part of {teller}"
+        return assemble(operand, found)
 
 
 def _conv(arguments: dict[str, Any], made: torch.Tensor) -> int:

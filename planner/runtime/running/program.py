@@ -19,9 +19,14 @@ class Form:
     dtype: torch.dtype
 
     @property
+    def size(self) -> int:
+        """Number of its elements."""
+        return torch.Size(self.shape).numel()
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of its elements."""
-        return torch.Size(self.shape).numel() * self.dtype.itemsize
+        return self.size * self.dtype.itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,3 +107,10 @@ class Program:
     forms: dict[str, Form]
     inputs: tuple[str, ...]
     outputs: dict[str, str]
+
+
+def read_by(program: Program) -> frozenset[str]:
+    """Values that its segments read, that it sends, or that are parts of outputs."""
+    read = {name for a in program.actions if isinstance(a, Compute) for name in a.reads}
+    sent = {action.value for action in program.actions if isinstance(action, Post)}
+    return frozenset(read | sent | set(program.outputs.values()))

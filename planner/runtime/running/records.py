@@ -18,6 +18,64 @@ class Ref:
     weight: str | None = None
 
 
+@dataclass(frozen=True)
+class Source:
+    """One of an operand's sources, by its number, in whatever shape it has."""
+
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A part of a pattern, its dimensions in another order.
+
+    Attributes
+    ----------
+    of : Pattern
+    split : tuple of int
+        The shape that it is read in.
+    takes : tuple of (start, stop, step) or int tensor
+        What is taken along each of these dimensions: a slice, or an index of it alone.
+    order : tuple of int
+        The dimensions as they then stand.
+    sizes : tuple of int
+        Of the dimensions in this order; those of one entry are repeated up to them.
+    shape : tuple of int
+        That of the result.
+    """
+
+    of: Pattern
+    split: tuple[int, ...]
+    takes: tuple[Take, ...]
+    order: tuple[int, ...]
+    sizes: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """Patterns one behind the other along a dimension."""
+
+    of: tuple[Pattern, ...]
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pad:
+    """A pattern with padding: entries before and behind it along every dimension."""
+
+    of: Pattern
+    entries: tuple[tuple[int, int], ...]
+
+
+Take = tuple[int, int, int] | torch.Tensor
+Pattern = Source | View | Join | Pad
+"""How elements of some sources stand in a tensor: nothing but pieces of them, and padding.
+
+An index is of one dimension, never of elements (docs/runtime.md).
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class Operand:
     """A tensor that a node puts together from what it holds.
@@ -25,16 +83,16 @@ class Operand:
     Attributes
     ----------
     sources : tuple of str
-        Tensors, messages and weights, whose elements stand one behind the other.
-    index : int tensor or None
-        Which of these elements it takes, flattened; None: all of them.
+        Tensors, messages and weights.
+    pattern : Pattern
+        How their elements stand in it.
     shape : tuple of int
     fill : float or None
-        What stands where the index is −1: padding.
+        What padding is; None: there is none.
     """
 
     sources: tuple[str, ...]
-    index: torch.Tensor | None
+    pattern: Pattern
     shape: tuple[int, ...]
     fill: float | None = None
 
@@ -94,8 +152,8 @@ class Step:
         Of the output that is the layer's.
     operands : tuple of Operand
     weights : dict of str to tensor
-    picks : int tensor or None
-        Which elements of what the operator makes it stores, flattened; None: all of them.
+    picks : Pattern or None
+        What it stores of what the operator makes, the pattern's one source; None: all of it.
     shape : tuple of int
         Of what it stores.
     macs : int or None
@@ -120,7 +178,7 @@ class Step:
     position: int = 0
     operands: tuple[Operand, ...] = ()
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    picks: torch.Tensor | None = None
+    picks: Pattern | None = None
     shape: tuple[int, ...] = ()
     macs: int | None = None
     sends: tuple[Send, ...] = ()

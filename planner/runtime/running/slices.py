@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 
 import torch
 
 from planner.errors import BadInputError
 from planner.runtime.running.node import Node
+from planner.runtime.running.times import LayerTime
 from planner.runtime.running.traffic import Traffic, check_equal
 from planner.runtime.running.transport import InProcess, Transport
 from planner.weights.masks import LayerMask
@@ -37,6 +39,14 @@ class OutputForm:
     shape: tuple[int, ...]
     parts: tuple[Part, ...]
     stored: str
+
+    def whole(self, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The output, put together from what each node stores of it."""
+        first = values[self.parts[0].node]
+        made = torch.empty(prod(self.shape), dtype=first.dtype)
+        for part in self.parts:
+            made[part.positions] = values[part.node].reshape(-1)
+        return made.reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +86,10 @@ class Slices:
         The cost model's word.
     masks : tuple of LayerMask
         The sub-rows that stay; none where the slices were read from files.
+    plan_digest : str
+        Of the plan that they were cut for (`Plan.digest`).
+    times : dict of str to LayerTime
+        The cost model's word on every layer and change of group.
     """
 
     model: str
@@ -87,6 +101,8 @@ class Slices:
     nodes: dict[str, Node]
     predicted: Traffic
     masks: tuple[LayerMask, ...] = ()
+    plan_digest: str = ""
+    times: dict[str, LayerTime] = field(default_factory=dict)
 
     def __call__(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """The model's output, or outputs."""
@@ -123,7 +139,7 @@ class Slices:
 
     def start(self, *inputs: torch.Tensor) -> None:
         """Give the inputs to the nodes that hold them; raises as `run`."""
-        values = self._checked(inputs)
+        values = self.checked(inputs)
         for name, node in self.nodes.items():
             node.start(values if name in self.input_nodes else {})
 
@@ -137,7 +153,8 @@ class Slices:
         for node in group:
             node.finish(stretch.name, transport)
 
-    def _checked(self, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+    def checked(self, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        """The inputs by name; raises as `run`."""
         if len(inputs) != len(self.inputs):
             raise BadInputError(
                 f"{self.model}: {len(inputs)} inputs are given; it has {len(self.inputs)}"
@@ -153,8 +170,4 @@ class Slices:
 
     def _collected(self, name: str) -> torch.Tensor:
         form = self.outputs[name]
-        first = self.nodes[form.parts[0].node].values[form.stored]
-        whole = torch.empty(prod(form.shape), dtype=first.dtype)
-        for part in form.parts:
-            whole[part.positions] = self.nodes[part.node].values[form.stored].reshape(-1)
-        return whole.reshape(form.shape)
+        return form.whole({p.node: self.nodes[p.node].values[form.stored] for p in form.parts})

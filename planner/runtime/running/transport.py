@@ -72,6 +72,10 @@ class InProcess:
         """Hand a message out, once."""
         return self._waiting.pop((pair, message))
 
+    def arrived(self, pair: Pair, message: str) -> bool:
+        """Whether a message can be received."""
+        return (pair, message) in self._waiting
+
     @property
     def wire_bytes(self) -> dict[str, int]:
         """Bytes that all nodes put on the wire, by layer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from planner.domain.certificate import Certificate, Status
-from planner.solve.check import check_claim, evaluate, find_faults
+from planner.solve.check import PROVEN_GAP, check_claim, evaluate, find_faults, is_lost
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import LayoutProblem, drop_idle_positions, has_no_room
 from planner.solve.layouts.exhaustive import minimise_exhaustively
@@ -65,10 +65,20 @@ def minimise_in_layouts(
 
 
 def _ask_program(problem: LayoutProblem, found: Found, deadline: Deadline) -> None:
-    program = LayoutProgram(problem)
-    outcome, choice = program.solve(deadline.left_s)
-    if choice is not None and outcome.objective is not None:
-        check_claim(evaluate(problem, choice), outcome.objective / program.units)
+    at_most_s = None
+    while True:
+        program = LayoutProgram(problem, at_most_s)
+        outcome, choice = program.solve(deadline.left_s)
+        value = None if choice is None else evaluate(problem, choice)
+        if value is None or not is_lost(value, program.longest_s):
+            break
+        assert choice is not None
+        found.offer(choice)
+        if deadline.passed:
+            return
+        at_most_s = value.objective_s * (1 + PROVEN_GAP)
+    if value is not None and choice is not None and outcome.objective is not None:
+        check_claim(value, outcome.objective / program.units)
         found.offer(choice)
     if outcome.status in ("optimal", "infeasible"):
         found.close()

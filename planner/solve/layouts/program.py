@@ -42,12 +42,18 @@ class LayoutProgram:
     Parameters
     ----------
     problem : LayoutProblem
+    at_most_s : float, optional
+        Objective of a known plan: nothing worse is looked for.
     """
 
-    def __init__(self, problem: LayoutProblem) -> None:
+    def __init__(self, problem: LayoutProblem, at_most_s: float | None = None) -> None:
         self._problem = problem
         self._network = Network.of(problem)
-        self.units = units_per_second(_longest_s(problem))
+        self.longest_s = _longest_s(problem)
+        if at_most_s is not None:
+            self.longest_s = min(self.longest_s, at_most_s)
+        self.units = units_per_second(self.longest_s)
+        self._at_most_s = at_most_s
         self.milp = Milp()
         # flow into and out of every (layer, pair, state)
         self._into: dict[tuple[int, int, int], Terms] = {}
@@ -229,16 +235,22 @@ class LayoutProgram:
         return found
 
     def _limit(self, terms: Terms, most_s: float) -> None:
-        self.milp.add_row([(v, c * self.units) for v, c in terms], "<=", most_s * self.units)
+        units = units_per_second(most_s or self.longest_s)
+        self.milp.add_row(_scaled(terms, units, most_s), "<=", most_s * units)
 
     def _minimise(self) -> None:
+        most_s = self._at_most_s
         if self._problem.objective == "latency":
-            for variable, seconds in self._latency():
-                self.milp.costs[variable] += seconds * self.units
+            terms = self._latency()
+            for variable, cost in _scaled(terms, self.units, most_s):
+                self.milp.costs[variable] += cost
+            if most_s is not None:
+                self._limit(terms, most_s)
             return
-        bottleneck = self.milp.add_variable(cost=1.0)
+        upper = None if most_s is None else most_s * self.units
+        bottleneck = self.milp.add_variable(cost=1.0, upper=upper)
         for terms in self._resources():
-            scaled = [(v, c * self.units) for v, c in terms]
+            scaled = _scaled(terms, self.units, most_s)
             self.milp.add_row([*scaled, (bottleneck, -1.0)], "<=", 0)
 
     def _choice(self, values: np.ndarray) -> Choice:
@@ -250,6 +262,12 @@ class LayoutProgram:
             groups=tuple(int(self._network.group[pairs[start]]) for start in starts),
             options=np.array([arc for _, _, arc in chosen]),
         )
+
+
+def _scaled(terms: Terms, units: float, most_s: float | None) -> Terms:
+    """Seconds in units; what alone is longer than the most is twice as long, too long as well."""
+    most = np.inf if not most_s else 2 * most_s
+    return [(variable, min(seconds, most) * units) for variable, seconds in terms]
 
 
 def _longest_s(problem: LayoutProblem) -> float:

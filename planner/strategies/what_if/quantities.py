@@ -12,6 +12,7 @@ from planner.case import Case
 from planner.domain.cluster import Cluster, Node, tuned_cluster
 from planner.domain.request import Request
 from planner.errors import BadInputError
+from planner.units import LEAST
 
 Quantity = Literal["bandwidth", "compute", "nodes", "link-latency", "memory", "memory-bandwidth"]
 Value = int | float
@@ -37,7 +38,7 @@ _FIELDS: dict[Quantity, str] = {
 """The field of every node or of every link that a quantity stands for."""
 
 MOST_NODES = 256  # what a cluster may have
-LARGEST = 1e29  # figures of a cluster are below 1e30
+LARGEST = 1e29  # figures of a cluster are below `planner.units.MOST`
 _MOST: dict[Quantity, float] = {"nodes": MOST_NODES, "memory": 2**62 - 1}
 _SHOWN_DIGITS = 4  # values between the ends of a range are such as one would type
 
@@ -62,8 +63,7 @@ def check_value(quantity: Quantity, value: Value) -> Value:
     """
     most = _MOST.get(quantity, LARGEST)
     least = {"link-latency": 0.0, "nodes": 1, "memory": 1}.get(quantity)
-    fits = value <= most and (value > 0 if least is None else value >= least)
-    if not fits:
+    if not (LEAST if least is None else least) <= value <= most:
         above = "above 0" if least is None else f"{least:g} or more"
         raise BadInputError(
             f"{quantity}: found {value:g}; give {above}, at most {most:g} {UNITS[quantity]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from planner.errors import BadInputError
+from planner.errors import BadInputError, install_advice
 
 if TYPE_CHECKING:
     from planner.training.tasks.task import Task
@@ -34,6 +34,6 @@ def load_task(name: str) -> Task:
     except ImportError as error:
         raise BadInputError(
             f"task {name}: {error.name} is not installed; the training tasks need it: "
-            "pip install 'disco-planner[training]'"
+            f"{install_advice('training')}"
         ) from error
     return cast("Task", import_module(_MODULES[name]).TASK)

@@ -1,0 +1,187 @@
+"""Run plans on the testbed and hold every road of prediction against the clock.
+
+    python -m benchmarks.runs prepare FOLDER        cut all models (once)
+    python -m benchmarks.runs measure FOLDER        calibrate, run, and write results.json there
+
+`scripts/build_runs.py` makes docs/runs.md from `benchmarks/runs/results.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.runs.plans import (
+    ALIKE,
+    BANDWIDTH_BYTES_PER_S,
+    DELAY_S,
+    MODELS,
+    UNLIKE,
+    Row,
+    nominal_cluster,
+    plan_of,
+    rows,
+)
+from benchmarks.runs.predicted import result_row
+from planner.domain.cluster import Node
+from planner.domain.plan import Plan
+from planner.errors import PlannerError
+from profiles.files import read_document, write_atomically
+
+REPO = Path(__file__).parents[2]
+TURNS, REPEATS, WARMUP = 2, 7, 2
+LIMIT_S = 3600.0
+
+
+def main() -> None:
+    """Prepare or measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["prepare", "measure"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--models", nargs="*", default=MODELS)
+    parser.add_argument("--kinds", nargs="*", help="of plans; all by default")
+    parser.add_argument("--engine", choices=["torch", "onnxruntime"], default="torch")
+    arguments = parser.parse_args()
+    chosen = [
+        row
+        for row in rows(tuple(arguments.models))
+        if not arguments.kinds or row.kind in arguments.kinds
+    ]
+    if arguments.what == "prepare":
+        prepare(chosen, arguments.folder)
+    else:
+        measure(chosen, arguments.folder, arguments.engine)
+
+
+def prepare(chosen: list[Row], folder: Path) -> None:
+    """Make and cut the plans; what cannot be is said, and left out."""
+    from planner.runtime import slice_model
+    from profiles.built import built_model
+    from profiles.from_torch.saved_slices import save_slices
+
+    traced: dict[str, Any] = {}
+    for row in chosen:
+        place = folder / row.name
+        if (place / "slices.json").exists():
+            continue
+        began = time.process_time()
+        try:
+            plan = plan_of(row, nominal_cluster(row.factors))
+            if row.model not in traced:
+                traced = {row.model: built_model(row.model)}
+            slices = slice_model(traced[row.model], plan, select=True)
+            save_slices(slices, place)
+        except PlannerError as error:
+            print(f"{row.name}: {error}", flush=True)
+            continue
+        write_atomically(place / "plan.json", plan.model_dump_json())
+        print(f"{row.name}: {time.process_time() - began:.0f} s", flush=True)
+
+
+def measure(chosen: list[Row], folder: Path, engine: str) -> None:
+    """Calibrate, run everything, predict everything."""
+    from benchmarks.runs.calibrated import measured_cluster, measured_node
+
+    cut = [row for row in chosen if (folder / row.name / "plan.json").exists()]
+    here = measured_node(engine)
+    found: list[dict[str, Any]] = []
+    for factors in (ALIKE, UNLIKE):
+        some = [row for row in cut if row.factors == factors]
+        if not some:
+            continue
+        cluster = measured_cluster("testbed", here, factors, engine)
+        late_s = _run(some, folder, factors, engine)
+        for row in some:
+            out = folder / f"{row.name}.{engine}.json"
+            if not out.exists():
+                print(f"{row.name}: did not run", flush=True)
+                continue
+            plan = read_document(folder / row.name / "plan.json", Plan, what="plan")
+            document = json.loads(out.read_text(encoding="utf-8"))
+            result = result_row(document, plan, row.model, cluster, late_s)
+            found.append(
+                {"model": row.model, "kind": row.kind, "nodes": row.nodes, "factors": factors}
+                | result
+            )
+            print(_line(row, result), flush=True)
+    _write(folder, engine, here.node, found)
+
+
+def _run(some: list[Row], folder: Path, factors: tuple[float, ...], engine: str) -> float:
+    """Run rows on a bed of their own; how late 99 of 100 frames were at most, s."""
+    from scripts.testbed.bed import Testbed
+
+    asked = {
+        "turns": TURNS,
+        "repeats": REPEATS,
+        "warmup": WARMUP,
+        "engine": engine,
+        "rows": [
+            {
+                "name": row.name,
+                "nodes": row.nodes,
+                "folder": str(folder / row.name),
+                "out": str(folder / f"{row.name}.{engine}.json"),
+            }
+            for row in some
+        ],
+    }
+    file = folder / "asked.json"
+    file.write_text(json.dumps(asked), encoding="utf-8")
+    for row in asked["rows"]:
+        Path(row["out"]).unlink(missing_ok=True)
+    names = [f"n{rank}" for rank in range(len(factors))]
+    with Testbed(names, BANDWIDTH_BYTES_PER_S, DELAY_S, factors=factors) as bed:
+        command = [sys.executable, "-m", "benchmarks.runs.node", str(file)]
+        ran = bed.run(
+            [command] * len(names),
+            {"PYTHONPATH": str(REPO)},
+            time_limit_s=LIMIT_S,
+            folder=REPO,
+        )
+    for name, node in zip(names, ran.nodes, strict=True):
+        if node.code:
+            print(f"{name} ended with {node.code}: {node.error[-2000:]}", flush=True)
+    return ran.late_p99_s
+
+
+def _line(row: Row, result: dict[str, Any]) -> str:
+    times = " ".join(
+        f"{key} {result[f'{key}_s'] * 1e3:.1f}"
+        for key in ("measured", "naive", "rates", "alone", "links")
+    )
+    as_planned = "as" if result["payload_as_planned"] else "NOT as"
+    return f"{row.name}: {times} ms, bytes {as_planned} planned"
+
+
+def machine() -> str:
+    """Processor and cores."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else 'a processor'} with {os.cpu_count()} shared cores"
+
+
+def _write(folder: Path, engine: str, fast: Node, found: list[dict[str, Any]]) -> None:
+    document = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "engine": engine,
+        "machine": machine(),
+        "load_at_end": os.getloadavg()[0],
+        "bandwidth_bytes_per_s": BANDWIDTH_BYTES_PER_S,
+        "delay_s": DELAY_S,
+        "turns": TURNS,
+        "repeats": REPEATS,
+        "node": json.loads(fast.model_dump_json()),
+        "rows": found,
+    }
+    write_atomically(folder / f"results-{engine}.json", json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

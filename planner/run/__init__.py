@@ -1,0 +1,1 @@
+"""A plan run by processes, one a node, and the prediction held against the clock."""

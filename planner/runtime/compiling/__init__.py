@@ -1,0 +1,1 @@
+"""From a sliced node to its program: segments between exchanges, compiled, and as files."""

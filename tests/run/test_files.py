@@ -1,0 +1,193 @@
+"""Inputs and outputs of runs, and what the command says of a small model from its plan on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from app.run_inputs import Outputs, drawn_inputs, read_inputs
+from planner.case import Case
+from planner.domain.plan import Plan
+from planner.errors import BadInputError
+from planner.run.measured import Measured
+from planner.runtime.running.program import Form
+from planner.strategies.baselines import uniform
+from profiles.catalog import load_cluster
+from profiles.files import document_text, read_document
+from profiles.from_torch.runnable import traced_model
+from profiles.from_torch.saved_slices import load_slices
+from tests.app.command import planner
+from tests.run.team import REPO, ended
+from tests.runtime import networks
+
+ONE = {"x": Form((1, 3, 16, 16), torch.float32)}
+TWO = {"ids": Form((1, 4), torch.int64), "mask": Form((1, 4), torch.int64)}
+SOURCE = "tests.runtime.networks:Residual"
+SHAPE = "x=1,3,16,16"
+
+
+def saved(path: Path, value: object) -> Path:
+    np.save(path, np.asarray(value))
+    return path
+
+
+def test_inputs_of_files_are_what_was_saved(tmp_path: Path) -> None:
+    x = torch.randn(1, 3, 16, 16)
+    one = saved(tmp_path / "a.npy", x.numpy())
+    save_file({"x": x * 2}, tmp_path / "b.safetensors")
+    found = read_inputs([one, tmp_path / "b.safetensors"], ONE)
+    assert [torch.equal(item["x"], x * k) for k, item in enumerate(found, 1)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (np.zeros((1, 3, 16, 15), np.float32), "shape"),
+        (np.zeros((1, 3, 16, 16)), "type float64"),
+        (np.full((1, 3, 16, 16), np.nan, np.float32), "holds NaN or infinity"),
+        (np.full((1, 3, 16, 16), np.inf, np.float32), "holds NaN or infinity"),
+        (np.array([{"a": 1}], dtype=object), "cannot be read"),
+        (np.array(["text"]), "cannot be read"),
+    ],
+)
+def test_other_inputs_are_refused(tmp_path: Path, value: object, line: str) -> None:
+    with pytest.raises(BadInputError, match=line) as caught:
+        read_inputs([saved(tmp_path / "a.npy", value)], ONE)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(b"nothing")
+    save_file({"y": torch.zeros(1)}, tmp_path / "b.safetensors")
+    for name, line in (("a.npy", "cannot be read"), ("b.safetensors", "the model reads x")):
+        with pytest.raises(BadInputError, match=line):
+            read_inputs([tmp_path / name], ONE)
+    for name, line in (("a.pt", r"\.npy or \.safetensors"), ("none.npy", "No such file")):
+        with pytest.raises(BadInputError, match=line):
+            read_inputs([tmp_path / name], ONE)
+    with pytest.raises(BadInputError, match="the model reads ids, mask"):
+        read_inputs([saved(tmp_path / "c.npy", np.zeros((1, 4), np.int64))], TWO)
+
+
+def test_drawn_inputs_are_the_same_for_one_seed() -> None:
+    first, again, other = (drawn_inputs(2, ONE | TWO, seed) for seed in (1, 1, 2))
+    assert all(
+        torch.equal(a[name], b[name]) for a, b in zip(first, again, strict=True) for name in a
+    )
+    assert not torch.equal(first[0]["x"], other[0]["x"])
+    assert not torch.equal(first[0]["x"], first[1]["x"])
+    assert first[0]["mask"].all() and first[0]["ids"].max() < 8
+
+
+def test_outputs_are_written_once_and_nan_is_told(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path / "new", lambda run: run - 1 if 0 < run < 3 else None)
+    for run in range(5):
+        outputs(run, {"y": torch.full((2,), float(run)), "z": torch.tensor([run / 2.0])})
+    assert [path.name for path in outputs.written] == [
+        "output-0001.safetensors",
+        "output-0002.safetensors",
+    ]
+    assert torch.equal(load_file(outputs.written[1])["y"], torch.full((2,), 2.0))
+    outputs(1, {"y": torch.tensor([np.nan])})
+    assert outputs.notes == ["output 'y' of input 1 holds NaN or infinity"]
+
+
+@pytest.fixture(scope="module")
+def plan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = traced_model(networks.Residual().eval(), {"x": (1, 3, 16, 16)}, name="Residual")
+    plan = uniform(Case(model.profile, load_cluster("small-nodes")), nodes=2, sparsity=0.5)
+    path = tmp_path_factory.mktemp("plan") / "plan.json"
+    path.write_text(document_text(plan))
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def test_from_a_plan_to_outputs_under_torchrun(plan_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "slices"
+    model = ("--model", SOURCE, "--input-shape", SHAPE)
+    done = planner("slice", str(plan_file), *model, "--to", str(folder))
+    assert done.code == 0 and "slices of Residual" in done.err, done.err
+    slices = load_slices(folder)
+    x = torch.randn(1, 3, 16, 16)
+    given = saved(tmp_path / "x.npy", x.numpy())
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", "2"),
+        *("--master-addr", "127.0.0.1", "--master-port", str(free_port())),
+        *("-m", "planner.run", str(plan_file), "--slices", str(folder), "--host", "127.0.0.1"),
+        *("--input", str(given), "--output-dir", str(tmp_path / "out"), "--timeout-s", "300"),
+        *("--measure", str(tmp_path / "m.json"), "--repeats", "3", "--warmup", "1"),
+    ]
+    variables = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+    ((code, out, err),) = ended(
+        [
+            subprocess.Popen(
+                command,
+                env=variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        ]
+    )
+    assert code == 0, err
+    (written,) = (tmp_path / "out").iterdir()
+    ((_, found),) = load_file(written).items()
+    torch.testing.assert_close(found, slices(x), rtol=1e-5, atol=1e-5)
+    measured = read_document(tmp_path / "m.json", Measured, what="run")
+    plan = read_document(plan_file, Plan, what="plan")
+    assert (measured.runs, measured.warmup, measured.plan_digest) == (3, 1, plan.digest)
+    assert measured.predicted_latency_s == pytest.approx(plan.predicted.latency_s)
+    assert measured.payload and measured.payload_as_planned
+    assert out.startswith("Residual on small-nodes: measured ") and "as planned" in out
+    assert "all" in out and "Traceback" not in err
+
+
+def test_a_model_that_is_not_the_plans_is_refused(plan_file: Path, tmp_path: Path) -> None:
+    other = ("--model", "tests.runtime.networks:Dense", "--input-shape", "x=1,3,8,8")
+    done = planner("slice", str(plan_file), *other, "--to", str(tmp_path))
+    assert done.code == 2 and "the plan is for 'Residual'" in done.err
+    done = planner("slice", str(plan_file), "--to", str(tmp_path))
+    assert done.code == 2 and "no catalogue model" in done.err
+
+
+def test_weights_of_a_file(plan_file: Path, tmp_path: Path) -> None:
+    model = networks.Residual()
+    state = model.state_dict()
+    model_words = ("--model", SOURCE, "--input-shape", SHAPE, "--to", str(tmp_path / "s"))
+
+    def cut(content: dict[str, torch.Tensor], *words: str) -> tuple[int, str]:
+        save_file(content, tmp_path / "w.safetensors")
+        weights = ("--weights", str(tmp_path / "w.safetensors"))
+        done = planner("slice", str(plan_file), *model_words, *weights, *words)
+        return done.code, done.err
+
+    code, err = cut(state)
+    assert code == 2 and "weights other than zero" in err, err
+    assert cut(state, "--select")[0] == 0
+    x = torch.randn(1, 3, 16, 16)
+    slices = load_slices(tmp_path / "s")
+    dense = planner("slice", str(plan_file), *model_words)  # random ones, of another seed
+    assert dense.code == 0
+    assert not torch.allclose(slices(x), load_slices(tmp_path / "s")(x))
+    missing = {name: value for name, value in state.items() if name != "head.bias"}
+    assert cut(missing, "--select")[1].count("have no tensor 'head.bias'")
+    assert (
+        "the model has no parameter 'more'" in cut(state | {"more": torch.zeros(1)}, "--select")[1]
+    )
+    assert cut(state | {"head.bias": torch.zeros(9)}, "--select")[0] == 2
+    torch.save(state, tmp_path / "w.pt")
+    done = planner("slice", str(plan_file), *model_words, "--weights", str(tmp_path / "w.pt"))
+    assert done.code == 2 and "give a .safetensors file" in done.err
