@@ -427,7 +427,7 @@ def test_an_error_without_a_text_is_told_by_its_type() -> None:
 def test_without_torch_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     module = nn.Linear(4, 4)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(BadInputError, match=r"pip install 'disco-planner\[torch\]'"):
+    with pytest.raises(BadInputError, match=r"pip install '\.\[torch\]'"):
         profile_module(module, {"x": (1, 4)}, name="small")
 
 
