@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from app import options
-from app.inputs import parse_input_shapes
+from app.inputs import parse_input_shapes, parse_input_types
 from app.kinds import OneOf, SomeOf
 from app.progress import working
 from app.question import ask
@@ -21,6 +22,7 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.accuracy import find_accuracy
 from profiles.catalog import resolve_cluster
+from profiles.from_torch.witness import WitnessWarning
 from profiles.sources import load_source
 
 
@@ -101,8 +103,9 @@ def _load(
     batch: options.Batch = None,
     weight_bits: options.WeightBits = None,
     no_witness: options.NoWitness = False,
+    input_type: options.InputTypes = None,
 ) -> tuple[ModelProfile, Cluster]:
-    profile = load_profile(source, input_shape, batch, not no_witness, weight_bits)
+    profile = load_profile(source, input_shape, batch, not no_witness, weight_bits, input_type)
     return profile, resolve_cluster(cluster)
 
 
@@ -118,16 +121,19 @@ def load_profile(
     batch: int | None,
     witness: bool,
     weight_bits: float | None = None,
+    input_type: list[str] | None = None,
 ) -> ModelProfile:
     """The model that a user names, with a line of progress where that takes long."""
     shapes = parse_input_shapes(input_shape or [])
-    with working(f"profiling {source}"):
+    with working(f"profiling {source}"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", WitnessWarning)  # the profile says it too
         return load_source(
             source,
             input_shapes=shapes or None,
             batch=batch,
             witness=witness,
             weight_bits=weight_bits,
+            input_types=parse_input_types(input_type or []) or None,
         )
 
 

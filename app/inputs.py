@@ -36,6 +36,23 @@ def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def parse_input_types(texts: list[str]) -> dict[str, str]:
+    """Element types from ``NAME=int64``.
+
+    Raises
+    ------
+    BadInputError
+        Not of that form.
+    """
+    types = {}
+    for text in texts:
+        name, _, dtype = text.rpartition("=")
+        if not name or not dtype.isidentifier():
+            raise BadInputError(f"--input-type {text!r}: give NAME=TYPE, such as x=int64")
+        types[name] = dtype
+    return types
+
+
 def accuracy_note(case: Case) -> str:
     """What a reader must know of the accuracy model; nothing of the model's own curve."""
     if case.loss_model is None or case.curve is not None:

@@ -24,7 +24,19 @@ OutputFile = Annotated[
 ]
 InputShapes = Annotated[
     list[str] | None,
-    typer.Option("--input-shape", metavar="NAME=1,3,224,224", help="Shape of an input."),
+    typer.Option(
+        "--input-shape",
+        metavar="NAME=1,3,224,224",
+        help="Shape of an input; of a config.json also past_tokens=1024, what was read before.",
+    ),
+]
+InputTypes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input-type",
+        metavar="NAME=int64",
+        help="Element type of an input of a module or a config.json (default: by its name).",
+    ),
 ]
 Batch = Annotated[int | None, typer.Option(min=1, help="Dimension 0 of every input.")]
 WeightBits = Annotated[

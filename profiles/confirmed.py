@@ -183,6 +183,7 @@ def _at(graph: Graph, shapes: Shapes) -> Graph:
             offsets=tuple(map(plain, operator.offsets)),
             contracted=plain(operator.contracted),
             repeated_macs=plain(operator.repeated_macs),
+            making_macs=plain(operator.making_macs),
         )
         for operator in graph.operators
     )

@@ -36,7 +36,8 @@ def concat_rule(operator: Operator, operands: list[Operand]) -> Contract | None:
     inside, outside = parted(first, (axis,))
     if len(inside) != 1 or not outside or not are_major(outside, inside):
         return None
-    if any(parted(layout, (axis,))[1][0].size != outside[0].size for layout in layouts[1:]):
+    others = [parted(layout, (axis,))[1] for layout in layouts[1:]]
+    if any(not found or found[0].size != outside[0].size for found in others):
         return None
     return _resized_minor(first, axis, shape[axis], outside)
 

@@ -92,7 +92,8 @@ class Operator:
     shared_params, shared_bytes : those that one has; bytes by the last that does
     contracted : size that a product sums over, where it is not the first input's last dimension
     repeated_macs : of all iterations of a loop, counted by the front end
-    making_macs : of making its weights out of other weights, where no earlier operator has them
+    making_macs : of the products of weights alone that its weights come from, where no earlier
+        operator has them
     start : first index of a slice
     spans : which entries of every dimension of its first input it reads; empty: each reads its
         own, but for dimensions that ``axes`` name or that have another size
@@ -124,6 +125,26 @@ class Operator:
 
 
 @dataclass(frozen=True)
+class Making:
+    """A product of constants alone: the same for every input.
+
+    Attributes
+    ----------
+    call, module : the front end's call, and the path of the module that makes it
+    kind : of the operator that it would be
+    macs : of one run
+    counted : with the first layer that reads it; that is where trained weights are multiplied.
+        Tables of positions are worked out once, when a model is loaded
+    """
+
+    call: str
+    module: str
+    kind: Kind
+    macs: int
+    counted: bool
+
+
+@dataclass(frozen=True)
 class Graph:
     """Operators in topological order.
 
@@ -131,8 +152,8 @@ class Graph:
     ----------
     requirements : tuple of str
         Comparisons of open sizes (see `profiles.size`) without which it is another graph.
-    folded : tuple of str
-        Modules with products of weights alone: the same for every input, and not counted.
+    makings : tuple of Making
+        Products of constants alone that operators read.
     """
 
     name: str
@@ -141,4 +162,4 @@ class Graph:
     operators: tuple[Operator, ...]
     notes: tuple[str, ...] = field(default=())
     requirements: tuple[str, ...] = field(default=())
-    folded: tuple[str, ...] = field(default=())
+    makings: tuple[Making, ...] = field(default=())

@@ -79,9 +79,9 @@ MAC_FORMULAS: dict[str, Callable[[Operator, list[Tensor]], int]] = {
 
 
 def count_macs(operator: Operator, inputs: list[Tensor]) -> int:
-    """Multiply-accumulates of one operator, and of making its weights where it is the first.
+    """Multiply-accumulates of one operator, those of making its weights once among them.
 
-    0 for kinds without a formula, but for loops' parts.
+    Kinds without a formula have none of their own, but for loops' parts.
     """
     formula = MAC_FORMULAS.get(operator.kind)
     own = formula(operator, inputs) if formula else operator.repeated_macs

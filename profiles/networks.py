@@ -18,7 +18,8 @@ from planner.domain.model_profile import ModelProfile
 from profiles.architectures.deeplab import DeepLabV3Plus
 from profiles.architectures.esrgan import Generator
 from profiles.architectures.ssd300 import SSD300
-from profiles.from_hf.network import PAST_TOKENS, Prepared, build_network, prepared
+from profiles.from_hf.network import Prepared, build_network, prepared
+from profiles.from_hf.past import PAST_TOKENS
 from profiles.from_torch.frontend import profile_module
 
 TOKENS = 128

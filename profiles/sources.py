@@ -36,6 +36,7 @@ def load_source(
     batch: int | None = None,
     witness: bool = True,
     weight_bits: Fraction | float | str | None = None,
+    input_types: dict[str, str] | None = None,
 ) -> ModelProfile:
     """Profile whatever the text names.
 
@@ -53,6 +54,8 @@ def load_source(
         Let fvcore count a module as well.
     weight_bits : Fraction, float or str, optional
         Of every weight, scales included (`planner.quantise.with_weight_bits`).
+    input_types : dict, optional
+        Element type per input of a module or a configuration; otherwise what its name says.
 
     Raises
     ------
@@ -60,7 +63,8 @@ def load_source(
         Nothing of that name, a file that is not what it says, a shape that it cannot have, or a
         width that no weight has.
     """
-    return with_weight_bits(_as_it_is(source, input_shapes, batch, witness), weight_bits)
+    found = _as_it_is(source, input_shapes, batch, witness, input_types)
+    return with_weight_bits(found, weight_bits)
 
 
 def _as_it_is(
@@ -68,8 +72,13 @@ def _as_it_is(
     input_shapes: dict[str, tuple[int, ...]] | None,
     batch: int | None,
     witness: bool,
+    input_types: dict[str, str] | None,
 ) -> ModelProfile:
     path = Path(source)
+    is_config = path.suffix.lower() == ".json" and is_config_file(path)
+    is_module = ":" in source and not os.path.exists(path)
+    if input_types and not (is_config or is_module):
+        raise BadInputError(f"{source}: has types of its own; leave --input-type out")
     if source in model_names():
         return at_input_shapes(load_model(source), input_shapes, batch)
     if path.suffix.lower() == ".onnx":
@@ -81,18 +90,19 @@ def _as_it_is(
             _read(path), name=path.stem, source=path.name, input_shapes=input_shapes, batch=batch
         )
     if path.suffix.lower() == ".json":
-        if is_config_file(path):
+        if is_config:
             return profile_config(
                 _read(path),
                 name=_config_name(path),
                 source=path.name,
                 input_shapes=input_shapes,
                 batch=batch,
+                input_types=input_types,
             )
         profile = read_document(path, ModelProfile, what="profile")
         return at_input_shapes(profile, input_shapes, batch)
-    if ":" in source and not os.path.exists(path):
-        return _load_module(source, input_shapes, batch, witness)
+    if is_module:
+        return _load_module(source, input_shapes, batch, witness, input_types)
     raise BadInputError(f"SOURCE {source!r}: no such model; give {SOURCE_HELP}")
 
 
@@ -122,13 +132,12 @@ def _load_module(
     input_shapes: dict[str, tuple[int, ...]] | None,
     batch: int | None,
     witness: bool,
+    input_types: dict[str, str] | None,
 ) -> ModelProfile:
-    torch = import_torch()
     _check_shapes(source, input_shapes)
     build = _callable(source)
     try:
-        with torch.device("meta"):
-            module = build()
+        module = _built(build)
     except Exception as error:
         raise BadInputError(f"SOURCE {source!r}: cannot be called: {failure_of(error)}") from error
     return load_module(
@@ -138,7 +147,24 @@ def _load_module(
         witness=witness,
         name=source.rpartition(":")[2],
         source=source,
+        input_types=input_types,
     )
+
+
+def _built(build: Callable[[], Any]) -> Any:
+    """What the user's own code makes: without values, unless it asks for some while it does."""
+    try:
+        with import_torch().device("meta"):
+            return build()
+    except Exception as error:
+        if not _asks_for_values(error):
+            raise
+    return build()
+
+
+def _asks_for_values(error: Exception) -> bool:
+    """Whether the meta device, which has none, is why a module cannot be built."""
+    return isinstance(error, (RuntimeError, NotImplementedError)) and "meta" in str(error).lower()
 
 
 def load_module(
@@ -149,6 +175,7 @@ def load_module(
     witness: bool = True,
     name: str = "",
     source: str = "",
+    input_types: dict[str, str] | None = None,
 ) -> ModelProfile:
     """Profile a torch module; it is not changed.
 
@@ -160,6 +187,8 @@ def load_module(
         As of `load_source`.
     name, source : str
         For the profile; by default the module's class.
+    input_types
+        As of `load_source`.
 
     Raises
     ------
@@ -174,7 +203,13 @@ def load_module(
     if batch is not None:
         shapes = {name: (batch, *shape[1:]) for name, shape in shapes.items()}
     return profile_module(
-        module, shapes, name=name or kind, source=source, witness=witness, open_sizes="all"
+        module,
+        shapes,
+        name=name or kind,
+        source=source,
+        witness=witness,
+        dtypes=input_types,
+        open_sizes="all",
     )
 
 

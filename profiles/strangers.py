@@ -27,6 +27,7 @@ def profile_in_child(
     limits: Limits | None,
     most_bytes: int = MAX_MODEL_BYTES,
     witness_note: str | None = None,
+    input_types: dict[str, str] | None = None,
 ) -> ModelProfile:
     """Let a child module profile the bytes of a file, and check what it answers.
 
@@ -46,6 +47,8 @@ def profile_in_child(
         A larger file is refused unread.
     witness_note : str, optional
         Why nobody else counted the model, where the child does not say.
+    input_types : dict, optional
+        Element type per input, for front ends that take them.
 
     Raises
     ------
@@ -56,7 +59,12 @@ def profile_in_child(
     what = one_line(file_name or name)[:100]
     if len(data) > most_bytes:
         raise too_large(what, most_bytes)
-    request = {"name": name, "input_shapes": input_shapes or {}, "batch": batch}
+    request = {
+        "name": name,
+        "input_shapes": input_shapes or {},
+        "batch": batch,
+        "input_types": input_types or {},
+    }
     result = run_limited(child, request, data, what=what, limits=limits)
     try:
         profile = ModelProfile.model_validate(result)

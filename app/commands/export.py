@@ -41,6 +41,7 @@ def export(
     batch: options.Batch = None,
     weight_bits: options.WeightBits = None,
     no_witness: options.NoWitness = False,
+    input_type: options.InputTypes = None,
     output: options.Output = Format.table,
 ) -> None:
     """Write what training needs: the plan, the features that each layer keeps, and masks."""
@@ -48,13 +49,13 @@ def export(
     masks = None
     if weights is not None:
         source = model or planned_model(found)
-        profiled = load_profile(source, input_shape, batch, not no_witness, weight_bits)
+        profiled = load_profile(source, input_shape, batch, not no_witness, weight_bits, input_type)
         with working(f"ranking the sub-rows of {found.model.name}"):
             masks = find_masks(found, profiled, weights)
-    elif model or input_shape or batch or no_witness or weight_bits is not None:
+    elif model or input_shape or input_type or batch or no_witness or weight_bits is not None:
         raise BadInputError(
-            "--model, --input-shape, --batch, --weight-bits and --no-witness are for masks: "
-            "give --weights FILE"
+            "--model, --input-shape, --input-type, --batch, --weight-bits and --no-witness are for "
+            "masks: give --weights FILE"
         )
     if not (found.drops_features if masks is None else masks.arrays):
         say(f"note: {NO_TRAINING}")

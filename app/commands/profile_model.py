@@ -26,6 +26,7 @@ def profile(
     batch: options.Batch = None,
     weight_bits: options.WeightBits = None,
     no_witness: options.NoWitness = False,
+    input_type: options.InputTypes = None,
     attach: Annotated[
         Path | None, typer.Option(help="Measured times: .csv (layer,device_type,seconds) or .json.")
     ] = None,
@@ -42,7 +43,7 @@ def profile(
     """Count every layer of a model: MACs, parameters, bytes, and what was not counted."""
     if depth is not None and (view is View.flat or output is not Format.table):
         raise BadInputError("--depth: only a tree on the terminal has levels (--view tree)")
-    found = load_profile(source, input_shape, batch, not no_witness, weight_bits)
+    found = load_profile(source, input_shape, batch, not no_witness, weight_bits, input_type)
     if attach:
         found = attach_times(found, read_times(attach), where=attach.name)
     write_file(output_file, document_text(found))
@@ -78,6 +79,9 @@ def _coverage_lines(found: ModelProfile) -> list[str]:
             f"{coverage.witness.tool} counts {coverage.witness.total_macs:,} MACs; "
             f"operators that it skipped: {skipped}"
         )
+        lines += [f"WARNING: {difference}" for difference in coverage.witness.differences]
     elif coverage.witness_note:
         lines.append(f"no second count: {coverage.witness_note}")
+    if found.provenance.note:
+        lines.append(f"note: {found.provenance.note}")
     return lines

@@ -31,6 +31,11 @@ class Witness(Frozen):
     tool: Name
     total_macs: Count = Field(description="sum over the operators that both count")
     skipped_ops: dict[str, Positive] = Field(default_factory=dict)
+    differences: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda found: not found,  # profiles without one stay the same text
+        description="where it contradicts the profile, a line each",
+    )
     note: str = ""
 
 

@@ -7,12 +7,9 @@ import os
 import tempfile
 from typing import Any
 
-from profiles.from_hf.config import read_config
-from profiles.from_torch.frontend import profile_module
+from profiles.from_hf.config import library_of, read_config
+from profiles.from_hf.others import profile_other
 from profiles.from_torch.hygiene import import_torch
-
-_MOST_OPEN_MODULES = 600
-"""Of a network that is traced with open sizes as well, which takes twice as long again."""
 
 
 def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
@@ -21,7 +18,8 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     Parameters
     ----------
     request : dict
-        ``name``, ``input_shapes`` and ``batch`` as in `profiles.from_hf.frontend.profile_config`.
+        ``name``, ``input_shapes``, ``batch`` and ``input_types`` as in
+        `profiles.from_hf.frontend.profile_config`.
     data : bytes
         The file.
 
@@ -43,31 +41,9 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.sep
     torch = import_torch()
     torch.set_num_threads(1)
-    import transformers
+    if library_of(values):
+        return profile_other(values, request).model_dump(mode="json")
+    from profiles.from_hf.profiled import profile_values
 
-    from profiles.from_hf import network as hf
-
-    network = hf.build_network(values)
-    given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
-    traced = hf.prepared(network, given, request["batch"])
-    modules = sum(1 for _ in traced.module.modules())
-    profile = profile_module(
-        traced.module,
-        traced.shapes,
-        name=request["name"],
-        witness=False,
-        dtypes=traced.dtypes,
-        open_sizes="all" if modules <= _MOST_OPEN_MODULES else "none",
-    )
-    provenance = profile.provenance.model_copy(
-        update={
-            "front_end": "Hugging Face config",
-            "tools": {**profile.provenance.tools, "transformers": transformers.__version__},
-            "note": hf.description(network, values),
-        }
-    )
-    coverage = profile.coverage.model_copy(
-        update={"witness_note": "a configuration has no weights for fvcore to run with"}
-    )
-    profile = profile.model_copy(update={"provenance": provenance, "coverage": coverage})
+    profile = profile_values(values, request)
     return profile.model_dump(mode="json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -19,17 +20,18 @@ MAX_LAYERS = 256  # of one kind; each is a module to build and a piece of graph 
 MAX_SIZE = 2**24  # of a width, a vocabulary, a number of positions
 _LISTED = 4096  # items of a list
 _LAYER_KEY = re.compile(r"layers?$|^n_layer|depth|blocks?$|stages?$|repeats?$", re.IGNORECASE)
+_SOME_LAYERS = re.compile(r"^(?!num_|n_).+_layers$", re.IGNORECASE)
 _NO_SIZE = re.compile(r"theta|token_id|seed|_id$|id2label|label2id", re.IGNORECASE)
 
 Location = tuple[int | str, ...]
 
 
 class _Config(BaseModel):
-    """The fields that decide what is built; the others are transformers' to read."""
+    """The fields that decide what is built; the others are the library's to read."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
-    model_type: str
+    model_type: str | None = None
     architectures: list[str] | None = None
 
 
@@ -45,8 +47,19 @@ def is_config_file(path: str | os.PathLike[str]) -> bool:
     return (
         isinstance(data, dict)
         and not {"schema_version", "layers"} & set(data)
-        and bool({"model_type", "architectures", "auto_map"} & set(data))
+        and bool({"model_type", "architectures", "auto_map"} & set(data) or library_of(data))
     )
+
+
+def library_of(values: dict[str, Any]) -> str:
+    """Whose file it is, if not transformers': ``timm`` or ``diffusers``; else nothing."""
+    if "model_type" in values:
+        return ""
+    if "_class_name" in values and "_diffusers_version" in values:
+        return "diffusers"
+    if isinstance(values.get("architecture"), str):
+        return "timm"
+    return ""
 
 
 def read_config(data: bytes) -> dict[str, Any]:
@@ -55,18 +68,19 @@ def read_config(data: bytes) -> dict[str, Any]:
     Raises
     ------
     BadInputError
-        One line: it is too large, no JSON, names no model type, wants code of its own to run, or
+        One line: it is too large, no JSON, names neither a model type nor an architecture, or
         declares sizes that no network has.
     """
     if len(data) > MAX_CONFIG_BYTES:
         raise BadInputError("is larger than 1 MiB, the most that is read")
     values = read_document(data, _Config, what="config").model_dump(exclude_unset=True)
+    if not (values.get("model_type") or values.get("architectures") or library_of(values)):
+        if "auto_map" in values:
+            raise BadInputError("auto_map: names code outside transformers, which is never run")
+        raise BadInputError("config: model_type is missing, and no architectures are named")
     for location, value in _leaves(values):
-        if location[-1] == "auto_map" or "auto_map" in location:
-            raise BadInputError(
-                f"{field_path(location)}: names code outside transformers, which is never run"
-            )
-        _check_size(location, value)
+        if "auto_map" not in location:
+            _check_size(location, value)
     return values
 
 
@@ -85,6 +99,13 @@ def _leaves(values: Any) -> Iterator[tuple[Location, Any]]:
                 stack += [((*location, index), item) for index, item in enumerate(value)]
 
 
+def _are_numbers_of_layers(key: str, items: list[Any]) -> bool:
+    """Whether a list says which layers, in rising order, and not how many each stage has."""
+    numbers = [item for item in items if type(item) is int and 0 <= item <= MAX_LAYERS]
+    rising = all(a < b for a, b in itertools.pairwise(numbers))
+    return bool(_SOME_LAYERS.search(key)) and rising and len(numbers) == len(items)
+
+
 def _check_size(location: Location, value: Any) -> None:
     names = [part for part in location if isinstance(part, str)]
     key = names[-1] if names else ""
@@ -92,7 +113,7 @@ def _check_size(location: Location, value: Any) -> None:
     if isinstance(value, list):
         if len(value) > _LISTED:
             raise BadInputError(f"{where}: {len(value):,} items; at most {_LISTED:,} are read")
-        if not _LAYER_KEY.search(key):
+        if not _LAYER_KEY.search(key) or _are_numbers_of_layers(key, value):
             return
         value = sum(item for item in value if isinstance(item, int))
     if isinstance(value, bool) or not isinstance(value, int) or any(map(_NO_SIZE.search, names)):

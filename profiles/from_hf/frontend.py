@@ -22,6 +22,7 @@ def profile_config(
     input_shapes: dict[str, tuple[int, ...]] | None = None,
     batch: int | None = None,
     limits: Limits | None = None,
+    input_types: dict[str, str] | None = None,
 ) -> ModelProfile:
     """Profile the architecture that a ``config.json`` describes. There are no weights.
 
@@ -35,17 +36,20 @@ def profile_config(
         The file's name, for provenance and messages; folders before it are left out.
     input_shapes : dict, optional
         Shape per input, by transformers' names; otherwise 128 tokens, or the image size that the
-        configuration names. ``past_tokens: (1024,)`` puts a filled key-value cache before the
-        tokens: with ``input_ids: (1, 1)``, one step of decoding.
+        configuration names. ``past_tokens: (1024,)`` puts what the network keeps of so many tokens
+        before them (keys and values, latent ones, states): with ``input_ids: (1, 1)``, one step of
+        decoding.
     batch : int, optional
         Replaces dimension 0 of every input.
     limits : Limits, optional
         What the child may use.
+    input_types : dict, optional
+        Element type per input, such as ``int64``; otherwise what its name says.
 
     Raises
     ------
     BadInputError
-        One line: the file is no configuration, asks for code of its own or for absurd sizes,
+        One line: the file is no configuration, is another library's, asks for absurd sizes,
         transformers cannot build it, torch.export cannot trace it, or a limit was hit.
     """
     for package in ("torch", "transformers"):
@@ -63,4 +67,5 @@ def profile_config(
         batch=batch,
         limits=limits or CONFIG_LIMITS,
         most_bytes=MAX_CONFIG_BYTES,
+        input_types=input_types,
     )

@@ -17,14 +17,10 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from planner.errors import BadInputError
 from profiles.files import allowed_names
+from profiles.from_hf.defaults import input_shapes
+from profiles.from_hf.past import PAST_TOKENS, Past, Shapes, filled
 
-DEFAULT_TOKENS = 128
-DEFAULT_IMAGE_SIZE = 224
-PAST_TOKENS = "past_tokens"
-"""Stands among the input shapes for the tokens that a key-value cache holds: ``(1024,)``."""
 _DROPPED = ("quantization_config", "attn_implementation", "_attn_implementation", "use_cache")
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 def build_network(values: dict[str, Any], device: str = "meta") -> nn.Module:
@@ -42,10 +38,12 @@ def build_network(values: dict[str, Any], device: str = "meta") -> nn.Module:
     BadInputError
         transformers does not know the model type or cannot build the network.
     """
-    model_type = values["model_type"]
+    model_type = model_type_of(values)
     known = transformers.CONFIG_MAPPING
     if model_type not in known:
         near = allowed_names(model_type, known.keys()).partition("there are")[0]
+        if "auto_map" in values:
+            near = "auto_map names code outside transformers, which is never run"
         raise BadInputError(
             f"model_type: found {model_type!r}, which transformers {transformers.__version__} "
             f"does not know; {near}".rstrip("; ")
@@ -62,6 +60,8 @@ def build_network(values: dict[str, Any], device: str = "meta") -> nn.Module:
     except MemoryError:
         raise
     except Exception as error:  # whatever a configuration makes transformers' code raise
+        if device == "meta" and "meta tensor" in str(error):
+            return build_network(values, "cpu")  # it asks for values while it is built
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise BadInputError(f"transformers cannot build it: {reason}") from error
     for module in network.modules():
@@ -69,6 +69,37 @@ def build_network(values: dict[str, Any], device: str = "meta") -> nn.Module:
             module.__class__ = _RmsNorm
     built: nn.Module = network.eval()
     return built
+
+
+def model_type_of(values: dict[str, Any]) -> str:
+    """The model type that a configuration names, or its architecture does where it is old.
+
+    Raises
+    ------
+    BadInputError
+        transformers knows no architecture of that name.
+    """
+    found: str | None = values.get("model_type")
+    if found is not None:
+        return found
+    (architecture, *_) = values["architectures"]
+    for mapping in _class_names():
+        for model_type, listed in mapping.items():
+            if architecture in ((listed,) if isinstance(listed, str) else listed):
+                return str(model_type)
+    raise BadInputError(
+        f"model_type is missing, and transformers {transformers.__version__} knows no architecture "
+        f"{architecture!r}"
+    )
+
+
+def _class_names() -> list[Any]:
+    """transformers' tables of the classes for each model type, one per kind of head."""
+    return [
+        mapping
+        for name, mapping in vars(modeling_auto).items()
+        if name.endswith("_MAPPING_NAMES") and hasattr(mapping, "items")
+    ]
 
 
 class _RmsNorm(nn.Module):
@@ -91,22 +122,42 @@ def _is_rms_norm(module: nn.Module) -> bool:
 
 def _model_class(config: Any, architectures: list[str]) -> Any:
     """The class of the first architecture if transformers lists it for this type, else the bare."""
-    for name, mapping in vars(modeling_auto).items():
-        if architectures and name.endswith("_MAPPING_NAMES") and hasattr(mapping, "get"):
-            listed = mapping.get(config.model_type, ())
-            if architectures[0] in ((listed,) if isinstance(listed, str) else listed):
-                return getattr(transformers, architectures[0])
+    for mapping in _class_names() if architectures else ():
+        listed = mapping.get(config.model_type, ())
+        if architectures[0] in ((listed,) if isinstance(listed, str) else listed):
+            return getattr(transformers, architectures[0])
+    if type(config) not in transformers.MODEL_MAPPING:
+        raise BadInputError(f"transformers has no bare model of the type {config.model_type!r}")
     bare = transformers.MODEL_MAPPING[type(config)]
     return bare[0] if isinstance(bare, tuple) else bare
 
 
 def description(network: Any, values: dict[str, Any]) -> str:
     """What was built and what was left out, for a profile's note."""
-    text = f"architecture only, no weights: transformers {type(network).__name__}"
-    dtype = str(network.dtype).removeprefix("torch.")
+    parts = [f"architecture only, no weights: transformers {type(network).__name__}"]
+    if "model_type" not in values:
+        parts.append("model_type is missing, so it was found by the architecture's name")
+    if "auto_map" in values:
+        parts.append("auto_map left out: transformers' own class serves, the code is not run")
     if "quantization_config" in values:
-        return f"{text}; quantization_config left out, weights counted as {dtype}"
-    return text
+        parts.append(_width(network, values["quantization_config"]))
+    return "; ".join(parts)
+
+
+def _width(network: Any, stored: Any) -> str:
+    """What a configuration says of its weights' width, which the profile does not follow."""
+    dtype = str(network.dtype).removeprefix("torch.")
+    text = f"quantization_config left out, weights counted as {dtype}"
+    values = stored if isinstance(stored, dict) else {}
+    bits = next(
+        (n for key in ("bits", "nbits", "w_bit") if isinstance(n := values.get(key), int)), 0
+    )
+    method = str(values.get("quant_method", ""))
+    if values.get("load_in_4bit") is True or method in ("mxfp4", "nvfp4"):
+        bits = 4
+    elif values.get("load_in_8bit") is True or "fp8" in method:
+        bits = 8
+    return f"{text}; --weight-bits {bits} counts them as stored" if 0 < bits < 64 else text
 
 
 @dataclass(frozen=True)
@@ -118,7 +169,14 @@ class Prepared:
     dtypes: dict[str, str]
 
 
-def prepared(network: Any, given: Shapes, batch: int | None = None) -> Prepared:
+def prepared(
+    network: Any,
+    given: Shapes,
+    batch: int | None = None,
+    dtypes: dict[str, str] | None = None,
+    *,
+    images: bool = True,
+) -> Prepared:
     """Make the network ready to be traced; it is changed.
 
     Parameters
@@ -128,56 +186,29 @@ def prepared(network: Any, given: Shapes, batch: int | None = None) -> Prepared:
         Input shapes by transformers' names; ``past_tokens`` as told above.
     batch : int, optional
         Replaces dimension 0 of every input.
+    dtypes : dict of str to str, optional
+        Element types of inputs; otherwise what their names say.
+    images : bool
+        A network of texts and images takes both, where no shapes are given.
 
     Raises
     ------
     BadInputError
-        An input has no default shape, or a cache is asked for where none is known.
+        An input has no default shape, or the network keeps nothing of earlier tokens.
     """
     past = given.get(PAST_TOKENS, ())
-    if past and len(past) != 1:
+    if past and (len(past) != 1 or past[0] < 1):
         raise BadInputError(f"{PAST_TOKENS}: found {past}; give one number, such as 1024")
-    shapes = input_shapes(network, given, batch)
-    main = shapes[network.main_input_name]
-    dtypes = {name: str(input_dtype(name, network)).removeprefix("torch.") for name in shapes}
-    module = with_inputs(network, tuple(shapes), sum(past), main[0] if main else 1)
-    return Prepared(module, shapes, dtypes)
-
-
-def input_shapes(network: Any, given: Shapes, batch: int | None) -> Shapes:
-    """Shapes of the inputs that the network runs with; what is given goes first.
-
-    Raises
-    ------
-    BadInputError
-        An input has no default.
-    """
-    config = network.config
-    shapes = {name: shape for name, shape in given.items() if name != PAST_TOKENS}
-    main = network.main_input_name
-    wanted = [main]
-    if "input_ids" in (main, *shapes) and config.is_encoder_decoder:
-        wanted.append("decoder_input_ids")
-    if main == "input_ids" and hasattr(config, "vision_config"):
-        wanted.append("pixel_values")
-    for name in wanted:
-        if name not in shapes:
-            shapes[name] = _default_shape(name, config)
-    if batch is not None:
-        shapes = {name: (batch, *shape[1:]) for name, shape in shapes.items()}
-    return shapes
-
-
-def _default_shape(name: str, config: Any) -> tuple[int, ...]:
-    if name.endswith("input_ids"):
-        most = getattr(config.get_text_config(), "max_position_embeddings", None)
-        return (1, min(DEFAULT_TOKENS, most or DEFAULT_TOKENS))
-    if name == "pixel_values":
-        vision = getattr(config, "vision_config", config)
-        size = getattr(vision, "image_size", None) or DEFAULT_IMAGE_SIZE
-        height, width = size if isinstance(size, (list, tuple)) else (size, size)
-        return (1, getattr(vision, "num_channels", 3), height, width)
-    raise BadInputError(f"input {name!r} has no default shape: give --input-shape {name}=1,...")
+    shapes = input_shapes(network, given, batch, images=images)
+    unknown = [name for name in dtypes or {} if name not in shapes]
+    if unknown:
+        raise BadInputError(
+            f"a type is given for {unknown[0]!r}; the inputs are {', '.join(shapes)}"
+        )
+    types = {name: str(input_dtype(name, network)).removeprefix("torch.") for name in shapes}
+    kept = filled(network, past[0], shapes) if past else None
+    module = with_inputs(network, tuple(shapes), kept)
+    return Prepared(module, shapes, types | (dtypes or {}))
 
 
 def input_dtype(name: str, network: Any) -> torch.dtype:
@@ -188,48 +219,20 @@ def input_dtype(name: str, network: Any) -> torch.dtype:
     return dtype
 
 
-def with_inputs(network: Any, names: tuple[str, ...], past_tokens: int = 0, batch: int = 1) -> Any:
-    """Make the network take its named inputs by position, behind a cache that is already filled.
+def with_inputs(network: Any, names: tuple[str, ...], past: Past | None = None) -> Any:
+    """Make the network take its named inputs by position, behind what it keeps of earlier tokens.
 
-    The cache is state of the network, as weights are: keys and values of ``past_tokens`` tokens
-    per layer, in buffers, so that they count as memory and cross no link.
-
-    Raises
-    ------
-    BadInputError
-        The configuration does not say how large a cache is.
+    That is state of the network, as weights are: it counts as memory and crosses no link.
     """
     base: Any = type(network)
-    layers = _register_cache(network, past_tokens, batch) if past_tokens else 0
 
     def forward(self: Any, *tensors: Tensor) -> Any:
         arguments: dict[str, Any] = dict(zip(names, tensors, strict=True))
-        if layers:
-            filled = [
-                (getattr(self, f"past_key_{index}"), getattr(self, f"past_value_{index}"))
-                for index in range(layers)
-            ]
-            arguments["past_key_values"] = transformers.DynamicCache(filled, config=self.config)
+        if past is not None:
+            arguments |= past.given(self)
         output = base.forward(self, **arguments)
         found = output.values() if isinstance(output, dict) else output
         return tuple(value for value in found if isinstance(value, Tensor))
 
     network.__class__ = type(base.__name__, (base,), {"forward": forward})
     return network
-
-
-def _register_cache(network: Any, past_tokens: int, batch: int) -> int:
-    config = network.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or getattr(
-        config, "num_attention_heads", None
-    )
-    layers = getattr(config, "num_hidden_layers", None)
-    if not heads or not layers:
-        raise BadInputError(f"{PAST_TOKENS}: the configuration names no layers or heads")
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    for index in range(layers):
-        for kind in ("key", "value"):
-            shape = (batch, heads, past_tokens, size)
-            tensor = torch.zeros(shape, dtype=network.dtype, device=network.device)
-            network.register_buffer(f"past_{kind}_{index}", tensor)
-    return int(layers)

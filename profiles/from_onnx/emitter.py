@@ -106,20 +106,25 @@ class Emitter(meanings.Emitter):
         """Keep numbers that a node holds itself."""
         return self.store(name, onnx.TensorProto.FLOAT, shape, prod(shape))
 
-    def derive(self, name: str, made_of: Iterable[Constant], from_shape: bool) -> None:
+    def derive(
+        self,
+        name: str,
+        made_of: Iterable[Constant],
+        *,
+        from_shape: bool,
+        makings: tuple[str, ...] = (),
+    ) -> None:
         """Keep a tensor that the model computes from constants or shapes."""
         shape = self.inferred.shapes.get(name)
         data_type = self.inferred.element_types.get(name, 0)
         if shape is None or not data_type:
             return  # a layer that needs it does not find it, and says so
-        floating, given = _element(data_type, name)[2], list(made_of)
-        products = (name,) * (name in self.making) + tuple(p for c in given for p in c.products)
         self.constants[name] = Constant(
             shape,
-            roots_of(given),
-            floating=floating,
+            roots_of(made_of),
+            floating=_element(data_type, name)[2],
             from_shape=from_shape,
-            products=tuple(dict.fromkeys(products)),
+            makings=makings,
         )
 
 

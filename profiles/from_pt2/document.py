@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from planner.errors import BadInputError
 from profiles.from_pt2.fields import integer, items, mapping, member, text
 from profiles.from_pt2.sizes import Sizes, symbols_of_inputs
 from profiles.from_torch.program import (
+    CHOICE,
     WRAPPERS,
     AtenNode,
     AtenProgram,
@@ -167,6 +169,12 @@ class _Reader:
             position, graph = graphs[0]
             inner = self.body(graph, f"the graph of {where}", depth + 1)
             return node, inlined(inner, node, tuple(order[position + 1 :]))
+        if target == CHOICE and len(graphs) == 2:
+            branches = tuple(
+                self.body(graph, f"a graph of {where}", depth + 1) for _, graph in graphs
+            )
+            read = {"predicate": order[0], "operands": order[-1]}
+            node = replace(node, arguments=read, branches=branches)
         return node, ([node], {})
 
     def _meta(self, value: Any, where: str) -> TensorMeta:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import chain, count
 from math import prod
 
@@ -21,12 +22,23 @@ from profiles.meanings import call as meanings
 from profiles.meanings.call import Constant, Operand, roots_of
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A call whose result nobody reads: the module that makes it, and its multiply-accumulates."""
+
+    module: str
+    macs: int
+
+
 class Emitter(meanings.Emitter):
     """The activations and constants that are known so far, and the operators that make them."""
 
     def __init__(self, program: AtenProgram) -> None:
         super().__init__()
         self.calls: list[CallRecord] = []
+        self.unread: list[Unread] = []
+        self.assumed: list[str] = []  # what a count rests on
+        self.unknown: list[str] = []  # unknown operators on constants alone
         self.values = program.body.values
         self.used = {
             name
@@ -37,15 +49,19 @@ class Emitter(meanings.Emitter):
         for name, label in program.inputs.items():
             self.activations[name] = tensor_of(self.values[name], self.label(label))
         for name in program.parameters | program.constants:
-            elements, meta = prod(self.values[name].shape), self.values[name]
+            meta = self.values[name]
+            elements = prod(meta.shape) * (1 + program.alike.get(name, 0))
             self.stored[name] = (elements, elements * meta.element_bytes)
             self.constants[name] = Constant(meta.shape, (name,))
         self.settings = set(program.constants - program.parameters)
 
-    def bind_constant(self, name: str, made_of: Iterable[Constant]) -> None:
+    def bind_constant(
+        self, name: str, made_of: Iterable[Constant], makings: tuple[str, ...] = ()
+    ) -> None:
         """Say that a value depends on no input."""
         if name in self.values:
-            self.constants[name] = Constant(self.values[name].shape, roots_of(made_of))
+            roots = roots_of(made_of)
+            self.constants[name] = Constant(self.values[name].shape, roots, makings=makings)
 
     def same(self, name: str, other: str) -> None:
         """Give a value another name."""
@@ -149,6 +165,10 @@ class Call(meanings.Call):
         """The activations and constants in an argument that is a list."""
         items = self.value(name)
         return [self.operand(item) for item in items] if isinstance(items, tuple) else []
+
+    def assume(self, what: str) -> None:
+        """Say what the call's count rests on."""
+        self.emitter.assumed.append(what)
 
     @property
     def used(self) -> list[int]:

@@ -59,4 +59,11 @@ def export_module(
             bound = signature.bind(**named) if by_name else signature.bind(*named.values())
             shapes = dict(bound.arguments)
         args, kwargs = ((), arguments) if by_name else (tuple(arguments.values()), {})
-        return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
+        exported = torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
+        # Inside vmap, shapes are those of one example; without it, of all.
+        inside = any(_is_of_vmap(node) for node in exported.graph.nodes)
+        return exported.run_decompositions({}) if inside else exported
+
+
+def _is_of_vmap(node: Any) -> bool:
+    return getattr(node.target, "__name__", "") == "_vmap_increment_nesting"

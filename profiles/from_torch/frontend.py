@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     import torch
 
 
+class UntracedError(BadInputError):
+    """torch can trace a module in no way."""
+
+
 def profile_module(
     module: torch.nn.Module,
     input_shapes: dict[str, tuple[int, ...]],
@@ -68,8 +72,8 @@ def profile_module(
     Raises
     ------
     BadInputError
-        A shape is empty, a type unknown, torch cannot trace the module, its graph holds nothing
-        to plan, or the witness contradicts the count.
+        A shape is empty, a type unknown, torch cannot trace the module, or its graph holds
+        nothing to plan.
     """
     torch = import_torch()
     graph, note = trace_graph(module, input_shapes, name=name, dtypes=dtypes)
@@ -124,7 +128,7 @@ def trace_graph(
         except Exception as error:  # whatever the module's own code raises inside torch.export
             graph = _path_graph(module, input_shapes, types, name)
             if graph is None:
-                raise BadInputError(
+                raise UntracedError(
                     f"{name}: torch.export cannot trace it: {first_line(error)}"
                 ) from error
             return graph, NOTE

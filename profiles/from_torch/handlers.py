@@ -24,7 +24,25 @@ from profiles.from_torch.movements import (
     transpose,
 )
 from profiles.from_torch.ops import CREATED, ELEMENTWISE, GATHERS, REDUCTIONS, UNARY
-from profiles.from_torch.products import attention, conv, einsum, linear, matmul, recurrent
+from profiles.from_torch.products import (
+    addbmm,
+    attention,
+    bilinear,
+    chain,
+    conv,
+    distances,
+    einsum,
+    flex,
+    fourier,
+    grouped,
+    inner,
+    linear,
+    matmul,
+    outer,
+    recurrent,
+    tensordot,
+    vecdot,
+)
 from profiles.from_torch.spans import spans_of
 from profiles.meanings import elements, layers
 from profiles.meanings.call import require
@@ -102,7 +120,28 @@ COUNTED: dict[str, Handler] = {
         conv,
     ),
     "linear": linear,
-    **dict.fromkeys("addmm addmv baddbmm bmm dot mm matmul mv".split(), matmul),
+    **dict.fromkeys(
+        "addmm addmv baddbmm bmm dot mm matmul mv _int_mm _scaled_mm".split(),
+        matmul,
+    ),
+    **dict.fromkeys("chain_matmul linalg_multi_dot".split(), chain),
+    "tensordot": tensordot,
+    **dict.fromkeys("addr ger outer".split(), outer),
+    "inner": inner,
+    "linalg_vecdot": vecdot,
+    "addbmm": addbmm,
+    "bilinear": bilinear,
+    **dict.fromkeys("cdist _cdist_forward _euclidean_dist".split(), distances),
+    **dict.fromkeys("_grouped_mm transformers.grouped_mm_fallback".split(), grouped),
+    "flex_attention": flex,
+    **dict.fromkeys(
+        (
+            "fft_fft fft_fft2 fft_fftn fft_hfft fft_ifft fft_ifft2 fft_ifftn fft_ihfft fft_irfft "
+            "fft_irfft2 fft_irfftn fft_rfft fft_rfft2 fft_rfftn _fft_c2c _fft_c2r _fft_r2c istft "
+            "stft"
+        ).split(),
+        fourier,
+    ),
     "einsum": einsum,
     **dict.fromkeys(
         (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from profiles.from_torch.opened import dimension, is_open, open_size
 from profiles.from_torch.program import (
+    CHOICE,
     SAME,
     WRAPPERS,
     AtenNode,
@@ -43,7 +46,7 @@ def read_program(exported: Any, input_names: tuple[str, ...]) -> AtenProgram:
 
 
 def read_trace(
-    graph_module: Any, input_names: tuple[str, ...], parameters: set[int]
+    graph_module: Any, input_names: tuple[str, ...], parameters: dict[str, Any]
 ) -> AtenProgram:
     """Read a graph that holds its own tensors.
 
@@ -52,11 +55,12 @@ def read_trace(
     graph_module : torch.fx.GraphModule
     input_names : tuple of str
         What the profile calls the inputs, in order.
-    parameters : set of int
-        ``id`` of every trained tensor.
+    parameters : dict of str to Tensor
+        The module's, by name.
     """
     body = _body(graph_module)
     first: dict[int, str] = {}
+    names = {id(parameter): name for name, parameter in parameters.items()}
     nodes, trained, stored, values = [], set(), set(), dict(body.values)
     for node in graph_module.graph.nodes:
         if node.op != "get_attr":
@@ -66,7 +70,7 @@ def read_trace(
         name = first.setdefault(id(value), node.name)
         if name != node.name:
             nodes.append(AtenNode(node.name, SAME, {"self": Ref(name)}, (node.name,)))
-        elif id(value) in parameters:
+        elif id(value) in names:
             trained.add(name)
         elif name in values:
             stored.add(name)
@@ -75,7 +79,29 @@ def read_trace(
         inputs=dict(zip(body.inputs, input_names, strict=True)),
         parameters=frozenset(trained),
         constants=frozenset(stored),
+        alike=_alike({names[key]: name for key, name in first.items() if key in names}, parameters),
     )
+
+
+def _alike(read: dict[str, str], parameters: dict[str, Any]) -> dict[str, int]:
+    """How many parameters that are not read differ from one that is by a number in their names."""
+    by_pattern: dict[tuple[str, Any], str] = {}
+    for name, value in read.items():
+        for pattern in _without_a_number(name):
+            by_pattern.setdefault((pattern, parameters[name].shape), value)
+    found: Counter[str] = Counter()
+    for name in parameters.keys() - read.keys():
+        for pattern in _without_a_number(name):
+            if (other := by_pattern.get((pattern, parameters[name].shape))) is not None:
+                found[other] += 1
+                break
+    return dict(found)
+
+
+def _without_a_number(name: str) -> list[str]:
+    """A name with one of its numbers left open, the last first."""
+    spans = [match.span() for match in re.finditer(r"\d+", name)]
+    return [f"{name[:start]}#{name[end:]}" for start, end in reversed(spans)]
 
 
 def _body(graph_module: Any) -> Body:
@@ -110,6 +136,11 @@ def _call(graph_module: Any, node: Any) -> tuple[list[AtenNode], dict[str, Tenso
         arguments = tuple(_value(item) for item in node.args[position + 1 :])
         made, inner = inlined(_body(bodies[position]), here, arguments)
         return [*made, *extra], {**values, **inner}
+    if target == CHOICE:
+        branches = tuple(_body(_submodule(graph_module, item)) for item in node.args[1:3])
+        read = {"predicate": _value(node.args[0]), "operands": _value(node.args[3])}
+        here = AtenNode(node.name, target, read, outputs, _module_path(node), branches)
+        return [here, *extra], values
     here = AtenNode(node.name, target, _arguments(node), outputs, _module_path(node))
     return [here, *extra], values
 

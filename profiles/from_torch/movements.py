@@ -6,15 +6,19 @@ from itertools import accumulate
 
 from profiles.from_torch.emitter import Call
 from profiles.from_torch.program import Ref
-from profiles.graph import Kind, Span
+from profiles.graph import Kind, Span, Tensor
 from profiles.meanings import layers, moves
 from profiles.meanings.call import Operand, require
 from profiles.meanings.spans import SAME, rolled, sliced
 
 
 def concat(call: Call) -> None:
-    """Join along a dimension; constants that take part have no owner."""
-    moves.concat(call, _parts(call), call.integer("dim", 0), call.constants)
+    """Join along a dimension; constants that take part have no owner, empty ones take none."""
+    parts = [part for part in _parts(call) if part is None or part.elements]
+    if len(parts) == 1 and isinstance(parts[0], Tensor):
+        call.add("identity", [parts[0]], "identity")
+    else:
+        moves.concat(call, parts, call.integer("dim", 0), call.constants)
 
 
 def stack(call: Call) -> None:
@@ -168,7 +172,10 @@ def shuffle(call: Call) -> None:
 
 def same_or_cast(call: Call) -> None:
     """``to`` of a tensor like another one, ``copy_``: the values come from one operand."""
-    x = call.data("src" if call.base == "copy" else "self")
+    x = call.tensor("src" if call.base == "copy" else "self")
+    if x is None:  # a constant is written into a part of what was computed
+        call.add("gather", call.activations, weights=call.constants)
+        return
     kind: Kind = "identity" if x.shape == call.output().shape else "elementwise"
     call.add(kind, [x], weights=call.constants)
 

@@ -53,7 +53,8 @@ UNARY: dict[str, Kind] = {
 
 ELEMENTWISE = frozenset(
     (
-        "__and__ __lshift__ __or__ __rshift__ __xor__ add addcdiv addcmul and atan2 bitwise_and "
+        "__and__ __lshift__ __or__ __rshift__ __xor__ _weight_norm _weight_norm_interface add "
+        "addcdiv addcmul and atan2 bitwise_and "
         "bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign div "
         "divide eq expand expand_copy fake_quantize_per_channel_affine "
         "fake_quantize_per_tensor_affine floor_divide fmax fmin fmod ge "
@@ -80,14 +81,20 @@ CREATED = frozenset(
 )
 """Operators that take shape and type of an activation, and none of its values."""
 
+LIKE_ANOTHER = frozenset({"expand_as", "reshape_as", "to", "type_as", "view_as"})
+"""Operators that take type or shape of their second operand, and no values."""
+
 GATHERS = frozenset(
     (
-        "affine_grid_generator argsort as_strided bincount bucketize col2im cummax cummin cumprod "
-        "cumsum diag diag_embed diagonal gather grid_sampler grid_sampler_2d grid_sampler_3d "
-        "im2col index index_add index_copy index_fill index_put index_select kthvalue "
-        "masked_scatter masked_select meshgrid native_channel_shuffle nonzero one_hot "
-        "put rot90 scatter scatter_add scatter_reduce searchsorted select_scatter "
-        "slice_scatter sort take take_along_dim topk unfold"
+        "_unique2 affine_grid_generator argsort as_strided bincount block_diag bucketize "
+        "cartesian_prod col2im combinations complex cross cross_entropy_loss cummax cummin "
+        "cumprod cumsum diag diag_embed diagonal gather grid_sampler grid_sampler_2d "
+        "grid_sampler_3d histc im2col imag index index_add index_copy index_fill index_put "
+        "index_select isin kron kthvalue linalg_cross linalg_diagonal logcumsumexp masked_scatter "
+        "masked_select meshgrid multinomial native_channel_shuffle nll_loss nonzero one_hot polar "
+        "put quantile real renorm rot90 scatter scatter_add scatter_reduce searchsorted "
+        "select_scatter slice_scatter sort take take_along_dim topk trace unfold "
+        "unique_consecutive unique_dim view_as_complex view_as_real"
     ).split()
 )
 """Operators that move or choose elements in ways that no rule follows: free, on one node."""

@@ -14,6 +14,9 @@ SAME = "same"
 WRAPPERS = frozenset({"wrap_with_set_grad_enabled", "wrap_with_autocast"})
 """Higher-order operators that run a graph once, as it is."""
 
+CHOICE = "cond"
+"""The higher-order operator that runs one of two graphs; its last argument is what they read."""
+
 
 @dataclass(frozen=True)
 class TensorMeta:
@@ -51,6 +54,8 @@ class AtenNode:
         Names of the tensors that it returns, lists of tensors written out.
     module : str
         Path of the module that makes the call.
+    branches : tuple of Body
+        Of which it runs one, on what its argument ``operands`` lists.
     """
 
     name: str
@@ -58,6 +63,7 @@ class AtenNode:
     arguments: dict[str, Value]
     outputs: tuple[str, ...]
     module: str = ""
+    branches: tuple[Body, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,12 +86,15 @@ class AtenProgram:
         The user's tensors: name in the graph to the name that a profile shows.
     parameters, constants : frozenset of str
         Tensors that come with the model, trained and not.
+    alike : dict of str to int
+        How many tensors that no call reads are stored beside one that a call does: other experts.
     """
 
     body: Body
     inputs: dict[str, str]
     parameters: frozenset[str] = field(default=frozenset())
     constants: frozenset[str] = field(default=frozenset())
+    alike: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

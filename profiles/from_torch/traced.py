@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _MEMORY_SHARE = 0.5  # of the free memory, that weights may fill
 NOTE = (
     "torch.export refuses the module; the graph is the path that it takes for inputs of zeros "
-    "and weights of zeros where it has none"
+    "and weights of zeros where it has none; parameters of experts that it leaves out are stored "
+    "beside those of one that it takes"
 )
 
 
@@ -55,8 +56,7 @@ def trace_path(
             _error_on_data_dependent_ops=False,
         )
         graph_module = trace(*arguments)
-    parameters = {id(parameter) for parameter in module.parameters()}
-    return read_trace(graph_module, tuple(input_shapes), parameters)
+    return read_trace(graph_module, tuple(input_shapes), dict(module.named_parameters()))
 
 
 def weights_fit(module: torch.nn.Module) -> bool:
@@ -79,11 +79,26 @@ def on_cpu(module: torch.nn.Module) -> torch.nn.Module:
     tensors = (*module.parameters(), *module.buffers())
     if not any(tensor.is_meta for tensor in tensors):
         return module
+    tied = _tied(module)
     with torch.no_grad():
         module = copy.deepcopy(module).to_empty(device="cpu")
+        for owner, name, first, other in tied:
+            setattr(module.get_submodule(owner), name, getattr(module.get_submodule(first), other))
         for tensor in (*module.parameters(), *module.buffers()):
             tensor.zero_()  # an index left as it was found could point anywhere
     return module
+
+
+def _tied(module: torch.nn.Module) -> list[tuple[str, str, str, str]]:
+    """Parameters that are another one: the paths and names of both; `to_empty` parts them."""
+    first: dict[int, tuple[str, str]] = {}
+    found = []
+    for path, part in module.named_modules(remove_duplicate=False):
+        for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
+            known = first.setdefault(id(parameter), (path, name))
+            if known != (path, name):
+                found.append((path, name, *known))
+    return found
 
 
 @contextmanager

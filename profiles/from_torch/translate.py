@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from planner.errors import BadInputError
-from profiles.from_torch.emitter import Call, Emitter, base_name, writes_in_place
-from profiles.from_torch.handlers import COUNTED, HANDLERS, opaque, simple
-from profiles.from_torch.ops import CREATED, UNCHANGING, VIEWS
+from profiles.from_torch.branches import with_costlier
+from profiles.from_torch.constants import made, notes_of, unread_macs
+from profiles.from_torch.emitter import Call, Emitter, Unread, base_name, writes_in_place
+from profiles.from_torch.handlers import HANDLERS, opaque, simple
+from profiles.from_torch.needed import needed_calls
+from profiles.from_torch.ops import CREATED, LIKE_ANOTHER, UNCHANGING, VIEWS
 from profiles.from_torch.program import SAME, AtenNode, AtenProgram, CallRecord, Ref
 from profiles.graph import Graph
+from profiles.macs import graph_macs
 from profiles.meanings.call import UnknownFormError
 
 
@@ -25,11 +31,18 @@ def translate(program: AtenProgram, name: str) -> Graph:
 
 def translated_calls(program: AtenProgram, name: str) -> tuple[Graph, list[CallRecord]]:
     """The graph, and which of its operators stand for which call; raises as `translate`."""
+    program, choices = with_costlier(program, _macs)
     emitter = Emitter(program)
+    emitter.calls += [CallRecord(choice, {}, (), {}) for choice in choices]
+    emitter.assumed += [f"of {choice}, the branch with more work runs" for choice in choices]
     viewed: dict[str, str] = {}  # a view to the tensor that it looks at
-    for node in program.body.nodes:
-        _visit(emitter, node)
-        _follow_writes(emitter, node, viewed)
+    needed = needed_calls(program.body)
+    for number, node in enumerate(program.body.nodes):
+        if number in needed:
+            _visit(emitter, node)
+            _follow_writes(emitter, node, viewed)
+        else:
+            _drop(emitter, node)
     outputs = dict.fromkeys(
         tensor.name
         for item in program.body.outputs
@@ -38,32 +51,36 @@ def translated_calls(program: AtenProgram, name: str) -> tuple[Graph, list[CallR
     inputs = tuple(
         tensor for item in program.inputs if (tensor := emitter.activations.get(item)) is not None
     )
+    if not outputs:
+        _refuse_outputs(emitter, program)
     if not emitter.operators:
         raise BadInputError("no operator reads its inputs, there is nothing to plan")
-    if not outputs:
-        raise BadInputError("its output does not depend on its inputs")
     for tensor in inputs:
         if not tensor.elements:
             raise BadInputError(f"input {tensor.name!r} has the empty shape {tensor.shape}")
-    for operator in emitter.operators:
-        if not operator.output.elements:
-            raise BadInputError(f"{operator.name!r} has the empty shape {operator.output.shape}")
-    notes: tuple[str, ...] = ()
-    folded = list(emitter.folded)
-    if folded:
-        notes = (
-            f"{len(folded)} products of weights alone are the same for every input and are not "
-            f"counted ({', '.join(folded[:3])}{', …' if len(folded) > 3 else ''})",
-        )
     graph = Graph(
         name,
         inputs,
         tuple(outputs),
         tuple(emitter.operators),
-        notes,
-        folded=tuple(dict.fromkeys(emitter.folded.values())),
+        notes_of(emitter),
+        makings=emitter.made(),
     )
     return graph, emitter.calls
+
+
+def _macs(program: AtenProgram) -> int:
+    return graph_macs(translate(program, "a branch"))
+
+
+def _refuse_outputs(emitter: Emitter, program: AtenProgram) -> None:
+    """Say why a model has none to plan."""
+    for name in program.body.outputs:
+        meta = program.body.values.get(name)
+        if meta is not None and not prod(meta.shape):
+            raise BadInputError(f"its output {name!r} has the empty shape {meta.shape}")
+    if emitter.operators or emitter.unread:
+        raise BadInputError("its output does not depend on its inputs")
 
 
 def _visit(emitter: Emitter, node: AtenNode) -> None:
@@ -75,13 +92,21 @@ def _visit(emitter: Emitter, node: AtenNode) -> None:
     if not any(name in emitter.values for name in node.outputs):
         return  # a size, a check
     call = Call(emitter, node)
+    if all(not prod(emitter.values[name].shape) for name in node.outputs if name in emitter.values):
+        for output in node.outputs:  # nothing: the rest of a split that takes all
+            emitter.bind_constant(output, [])
+        return
+    own = call.constant("self") if call.base in LIKE_ANOTHER else None
+    if own is not None:
+        for output in node.outputs:
+            emitter.bind_constant(output, [own], own.makings)
+        return
     if not call.activations or call.base in CREATED:
         # A view of a parameter, a weight norm: stands for what it is made of.
         made_of = [] if call.base in CREATED else call.constants
-        if call.base in COUNTED and call.constants:
-            call.note_folded()
+        makings = made(call) if made_of else ()
         for output in node.outputs:
-            emitter.bind_constant(output, made_of)
+            emitter.bind_constant(output, made_of, makings)
         return
     handler = HANDLERS.get(call.base, simple)
     reads, first = emitter.labels(call.reads), len(emitter.operators)
@@ -96,6 +121,14 @@ def _visit(emitter: Emitter, node: AtenNode) -> None:
     for position, tensor in call.made.items():
         emitter.activations[node.outputs[position]] = tensor
     emitter.record(node, reads, first)
+
+
+def _drop(emitter: Emitter, node: AtenNode) -> None:
+    """Leave a call out whose result nobody reads, as runtimes do."""
+    call = Call(emitter, node)
+    if call.reads:
+        emitter.unread.append(Unread(call.module or call.name, unread_macs(call)))
+        emitter.calls.append(CallRecord(node.name, {}, (), {}))
 
 
 def _follow_writes(emitter: Emitter, node: AtenNode, viewed: dict[str, str]) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from importlib.metadata import version
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from planner.domain.model_profile import ModelProfile, Witness
-from planner.errors import BadInputError
 from profiles.from_torch.emitter import base_name
 from profiles.from_torch.handlers import is_free
 from profiles.from_torch.hygiene import attention_written_out, evaluation_mode, first_line
@@ -45,6 +45,10 @@ _COUNTED_AS = {
 recurrent cell where torch.export names the whole."""
 
 
+class WitnessWarning(UserWarning):
+    """Two counters contradict each other."""
+
+
 def without_witness(profile: ModelProfile, why: str) -> ModelProfile:
     """The profile, saying why nobody else counted it."""
     return _with_coverage(profile, witness_note=why)
@@ -59,13 +63,9 @@ def add_witness(
 ) -> ModelProfile:
     """Let fvcore count the module and hold its count against ours.
 
-    Where fvcore cannot run the module, the profile says so and has no witness.
-
-    Raises
-    ------
-    BadInputError
-        The counts of a module differ, and no operator there that only one side counts
-        explains it.
+    Where fvcore cannot run the module, the profile says so and has no witness. Where the counts of
+    a module differ, and no operator there that only one side counts explains it, the profile says
+    that too, and a `WitnessWarning` does.
     """
     if not weights_fit(module):
         return without_witness(profile, "the weights would not fit in memory")
@@ -77,14 +77,17 @@ def add_witness(
         path: Counter(dict(counts)) for path, counts in analysis.by_module_and_operator().items()
     }
     own = {path: _own_counts(path, counted) for path in counted}
-    by_layer, total_macs = _compare(profile, graph, own, analysis, _canonical_paths(module))
+    found = _compare(profile, graph, own, analysis, _canonical_paths(module))
+    for difference in found.differences:
+        warnings.warn(difference, WitnessWarning, stacklevel=3)
     layers = tuple(
-        layer.model_copy(update={"witness_macs": by_layer.get(layer.name)})
+        layer.model_copy(update={"witness_macs": found.by_layer.get(layer.name)})
         for layer in profile.layers
     )
     witness = Witness(
         tool=f"fvcore {version('fvcore')}",
-        total_macs=total_macs,
+        total_macs=found.total_macs,
+        differences=found.differences,
         skipped_ops=dict(analysis.unsupported_ops()),
         note="operators that it skipped count as 0 in its total",
     )
@@ -156,45 +159,68 @@ def _own_counts(path: str, counted: dict[str, Counter[str]]) -> Counter[str]:
     return kinds
 
 
+@dataclass(frozen=True)
+class _Comparison:
+    """fvcore's count by layer, of all that both count, and where the two contradict each other."""
+
+    by_layer: dict[str, int]
+    total_macs: int
+    differences: tuple[str, ...]
+
+
 def _compare(
     profile: ModelProfile,
     graph: Graph,
     own: dict[str, Counter[str]],
     analysis: Any,
     canonical: dict[str, str],
-) -> tuple[dict[str, int], int]:
-    """fvcore's count by layer and of all that both count, after holding it against ours."""
+) -> _Comparison:
+    """Hold fvcore's counts against ours, module by module and kind by kind."""
     operators: dict[tuple[str, str], list[Operator]] = defaultdict(list)
-    unknown_here = {canonical.get(path, path) for path in graph.folded}
+    unknown_here: set[str] = set()
     for operator in graph.operators:
         path = canonical.get(operator.module, operator.module)
         if operator.kind in MAC_FORMULAS:
             cell = operator.kind == "recurrent" and operator.op.endswith("_cell")
-            own_kind = "recurrent_cell" if cell else operator.kind
-            operators[path, _COUNTED_AS.get(own_kind, own_kind)].append(operator)
+            operators[path, _counted_as("recurrent_cell" if cell else operator.kind)].append(
+                operator
+            )
         elif operator.kind == "opaque":
             unknown_here.add(path)
-    macs = {layer.name: layer.macs for layer in profile.layers}
+    made: Counter[tuple[str, str]] = Counter()  # of constants alone, where fvcore sees it
+    tables: Counter[tuple[str, str]] = Counter()  # of that, what is in no layer
+    for making in graph.makings:
+        key = canonical.get(making.module, making.module), _counted_as(making.kind)
+        made[key] += making.macs
+        tables[key] += 0 if making.counted else making.macs
+    making_macs = {operator.name: operator.making_macs for operator in graph.operators}
+    macs = {layer.name: layer.macs - making_macs[layer.name] for layer in profile.layers}
     by_layer: dict[str, int] = {}
     total_macs = 0
-    keys = set(operators) | {
+    differences = []
+    keys = {*operators, *made} | {
         (path, kind) for path, counts in own.items() for kind, count in counts.items() if count
     }
     for path, kind in sorted(keys):
         here = operators[path, kind]
         theirs = own.get(path, Counter())[kind]
-        ours = sum(macs[operator.name] for operator in here)
+        ours = sum(macs[operator.name] for operator in here) + made[path, kind]
         explained = _skipped_unknown(path, analysis) if ours > theirs else path in unknown_here
-        if ours != theirs and not explained:
-            raise BadInputError(
+        differs = ours != theirs and not explained
+        if differs:
+            differences.append(
                 f"{path or profile.name}: {kind} counts {ours} MACs here and {theirs} by fvcore, "
                 "and no operator that only one of them knows explains the difference"
             )
-        if here:
-            total_macs += theirs
-        if len(here) == 1 and ours == theirs:
+        if here or made[path, kind]:
+            total_macs += max(theirs - tables[path, kind], 0)
+        if len(here) == 1 and not made[path, kind] and (differs or ours == theirs):
             by_layer[here[0].name] = theirs
-    return by_layer, total_macs
+    return _Comparison(by_layer, total_macs, tuple(differences))
+
+
+def _counted_as(kind: str) -> str:
+    return _COUNTED_AS.get(kind, kind)
 
 
 def _skipped_unknown(path: str, analysis: Any) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, TypeVar
 
-from profiles.graph import Kind, Operator, Tensor
+from profiles.graph import Kind, Making, Operator, Tensor
 
 Shape = tuple[int, ...]
 _PRODUCTS = ("attention", "conv", "conv_transpose", "linear", "matmul")
@@ -48,8 +48,8 @@ class Constant:
         The model computes it from the shape of an activation.
     trained : bool
         Its elements are parameters of the layer that owns it, and not only stored with it.
-    products : tuple of str
-        The products of constants that make it, by the names of what they give.
+    makings : tuple of str
+        The products of constants alone that it comes from (see `Emitter.makings`).
     """
 
     shape: Shape
@@ -57,7 +57,7 @@ class Constant:
     floating: bool = True
     from_shape: bool = False
     trained: bool = True
-    products: tuple[str, ...] = ()
+    makings: tuple[str, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -85,6 +85,11 @@ def roots_of(constants: Iterable[Constant]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(root for constant in constants for root in constant.roots))
 
 
+def makings_of(constants: Iterable[Constant]) -> tuple[str, ...]:
+    """The products of constants alone that some constants come from, each once."""
+    return tuple(dict.fromkeys(name for constant in constants for name in constant.makings))
+
+
 def stored_only(constants: Iterable[Constant]) -> list[Constant]:
     """These as tensors that a layer stores and does not train."""
     return [replace(constant, trained=False) for constant in constants]
@@ -102,13 +107,12 @@ class Emitter:
         self.operators: list[Operator] = []
         self.stored: dict[str, tuple[int, int]] = {}  # root -> elements, bytes
         self.settings: set[str] = set()  # roots that are no trained parameters
-        self.making: dict[str, int] = {}  # product of constants -> its multiply-accumulates
-        self._made: set[str] = set()  # those that an operator has
-        self.folded: dict[str, str] = {}  # call with a product of weights alone -> its module
+        self.makings: dict[str, Making] = {}  # by a name of their own
         self.activations: dict[str, Tensor] = {}  # by the front end's own names
         self.constants: dict[str, Constant] = {}
         self._readers: dict[str, str] = {}  # root -> the last layer that stores it
         self._counted: set[str] = set()  # roots whose parameters a layer has
+        self._made: set[str] = set()  # makings whose work a layer has
         self._labels: set[str] = set()
 
     def take_label(self, wanted: Iterable[str]) -> str:
@@ -116,12 +120,6 @@ class Emitter:
         label = next(name for name in wanted if name not in self._labels)
         self._labels.add(label)
         return label
-
-    def making_macs(self, constants: Iterable[Constant]) -> int:
-        """Work of the products that make some constants, where nothing before read them."""
-        fresh = {name for constant in constants for name in constant.products} - self._made
-        self._made |= fresh
-        return sum(self.making[name] for name in fresh)
 
     def taken(self, label: str, weights: Iterable[Constant]) -> dict[str, Any]:
         """What a layer stores, as fields of `profiles.graph.Operator`.
@@ -145,6 +143,20 @@ class Emitter:
             param_bytes=sum(self.stored[root][1] for root in roots_of(owned)),
             shared_bytes=tuple(shared.items()),
         )
+
+    def is_trained(self, constants: Iterable[Constant]) -> bool:
+        """Whether a trained parameter is among what these are made of."""
+        return bool(set(roots_of(constants)) - self.settings)
+
+    def making_macs(self, weights: Iterable[Constant]) -> int:
+        """Work of making some weights, counted with the first layer that reads them."""
+        fresh = set(makings_of(weights)) - self._made
+        self._made |= fresh
+        return sum(self.makings[name].macs for name in fresh if self.makings[name].counted)
+
+    def made(self) -> tuple[Making, ...]:
+        """All that a layer reads of what was made of constants alone."""
+        return tuple(self.makings[name] for name in self.makings if name in self._made)
 
 
 class Call(ABC):
@@ -238,9 +250,21 @@ class Call(ABC):
 
     # Results.
 
-    def note_folded(self) -> None:
-        """Say that it multiplies weights by each other, for which no operator is added."""
-        self.book.folded[self.name] = self.module
+    def made_of(self, constants: Sequence[Constant], kind: Kind, macs: int) -> tuple[str, ...]:
+        """Note a product of constants alone, for which no operator is added.
+
+        Returns
+        -------
+        tuple of str
+            For `Constant.makings` of what it gives.
+        """
+        name = self.name
+        while name in self.book.makings:
+            name = f"{name}'"
+        self.book.makings[name] = Making(
+            self.name, self.module, kind, macs, counted=self.book.is_trained(constants)
+        )
+        return (*makings_of(constants), name)
 
     def add(
         self,
@@ -296,6 +320,7 @@ class Call(ABC):
         label = self._label(op, extra if beside is None else beside)
         sizes = like.shape if shape is None else tuple(shape)
         made = Tensor(label, sizes, like.dtype, like.element_bytes)
+        weights = list(weights)
         self.book.operators.append(
             Operator(
                 name=label,
@@ -305,7 +330,7 @@ class Call(ABC):
                 inputs=tuple(tensor.name for tensor in inputs),
                 output=made,
                 **self.book.taken(label, weights),
-                making_macs=self.book.making_macs(self.constants),
+                making_macs=self.book.making_macs(weights),
                 axes=tuple(axis for axis in axes if axis < len(inputs[0].shape)),
                 module=self.module,
                 **attributes,

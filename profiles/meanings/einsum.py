@@ -4,7 +4,7 @@ Three operands and more are contracted in pairs from the left to the right: the 
 second, what they give with the third, and so on. That is what ATen and ONNX Runtime do unless
 they are told another order. An index that only one of a pair has and nothing behind it reads is
 summed before the pair's product, a diagonal is taken before. A pair of weights alone is the same
-for every input and is not counted; the weight that it gives belongs to the next product.
+for every input: the weight that it gives belongs to the next product, with the work of making it.
 """
 
 from __future__ import annotations
@@ -90,27 +90,40 @@ class _Factor:
     weights: tuple[Constant, ...]
 
 
-def einsum(call: Call, equation: str, operands: Sequence[Operand]) -> None:
-    """Every combination of the indices of a pair is one multiply-accumulate."""
+def einsum(
+    call: Call,
+    equation: str,
+    operands: Sequence[Operand],
+    pairs: Sequence[tuple[int, int]] = (),
+) -> None:
+    """Every combination of the indices of a pair is one multiply-accumulate.
+
+    Parameters
+    ----------
+    pairs : sequence of (int, int), optional
+        Which two to contract at every step, by their places, the first before the second; what
+        they give takes the first's. By default from the left to the right.
+    """
     read, made, sizes = parsed(equation, [operand.shape for operand in operands])
     require(tuple(sizes[index] for index in made) == call.output().shape)
-    first, *others = (
+    factors = [
         _Factor(term, x, ()) if isinstance(x, Tensor) else _Factor(term, None, (x,))
         for term, x in zip(read, operands, strict=True)
-    )
-    if not others:
-        _rearranged(call, first, made)
-    for number, second in enumerate(others, start=1):
-        later = others[number:]
-        wanted = set(made).union(*(item.term for item in later))
+    ]
+    if len(factors) == 1:
+        _rearranged(call, factors[0], made)
+    for first, second in pairs or [(0, 1)] * (len(factors) - 1):
+        others = [x for place, x in enumerate(factors) if place not in (first, second)]
+        wanted = set(made).union(*(item.term for item in others))
         pair = (
-            _plain(call, first, wanted | set(second.term), sizes),
-            _plain(call, second, wanted | set(first.term), sizes),
+            _plain(call, factors[first], wanted | set(factors[second].term), sizes),
+            _plain(call, factors[second], wanted | set(factors[first].term), sizes),
         )
-        order = "".join(dict.fromkeys(pair[0].term + pair[1].term)) if later else made
-        first = _paired(
-            call, *pair, "".join(i for i in order if i in wanted), sizes, last=not later
+        order = "".join(dict.fromkeys(pair[0].term + pair[1].term)) if others else made
+        product = _paired(
+            call, *pair, "".join(i for i in order if i in wanted), sizes, last=not others
         )
+        factors = [*others[:first], product, *others[first:]]
 
 
 def _rearranged(call: Call, x: _Factor, made: str) -> None:
@@ -155,8 +168,10 @@ def _paired(
     if left.tensor is None:  # a weight comes second
         left, right = right, left
     if left.tensor is None:
-        call.note_folded()
-        return _Factor(made, None, weights)
+        macs = prod(sizes[index] for index in set(left.term + right.term))
+        makings = call.made_of(weights, "matmul", macs)
+        owner, *others = weights
+        return _Factor(made, None, (replace(owner, makings=makings), *others))
     a, b = left.term, right.term
     batch = [i for i in made if i in a and i in b]
     rows = [i for i in made if i in a and i not in b]

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,9 @@ from profiles.catalog import load_model
 from tests.processor_time import HANG_S
 
 
-def profile(*words: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
+def profile(*words: str, columns: int = 100, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from app.cli import main; main()", "profile", *words]
-    environment = {**os.environ, "COLUMNS": str(columns)}
+    environment = {**os.environ, **variables, "COLUMNS": str(columns)}
     return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, env=environment)
 
 
@@ -57,3 +58,56 @@ def test_depth_is_of_the_tree_alone(words: tuple[str, ...]) -> None:
     done = profile("resnet50", "--depth", "2", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("planner: --depth: ") and done.stderr.count("\n") == 1
+
+
+MODULES = """
+import torch
+from torch import nn
+
+
+class AsksForValues(nn.Module):
+    def __init__(self):
+        super().__init__()
+        rates = [rate.item() for rate in torch.linspace(0, 0.5, 3)]
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for rate in rates if rate > 0.1)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Table(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Embedding(9, 4)
+
+    def forward(self, x):
+        return self.rows(x)
+"""
+
+
+def own_module(folder: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    (folder / "own_models.py").write_text(MODULES)
+    shape = ("--input-shape", "x=2,4")
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    return profile(f"own_models:{name}", *shape, *words, PYTHONPATH=path)
+
+
+def test_a_module_that_asks_for_values_while_it_is_built_is_built_on_the_cpu(
+    tmp_path: Path,
+) -> None:
+    done = own_module(tmp_path, "AsksForValues")
+    assert done.returncode == 0, done.stderr
+    assert "64 MACs, 40 parameters" in done.stdout
+
+
+def test_types_of_inputs_are_given_by_an_option(tmp_path: Path) -> None:
+    assert own_module(tmp_path, "Table").returncode == 2, "by its name it holds numbers"
+    done = own_module(tmp_path, "Table", "--input-type", "x=int64")
+    assert done.returncode == 0, done.stderr
+    assert "36 parameters" in done.stdout
+    for typed in ("x", "x=no type"):
+        done = own_module(tmp_path, "Table", "--input-type", typed)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "give NAME=TYPE, such as x=int64" in done.stderr

@@ -346,3 +346,23 @@ def test_the_older_layout_is_read() -> None:
         archive.writestr("version", "1")
         archive.writestr("serialized_exported_program.json", json.dumps(document))
     assert profile_pt2(buffer.getvalue(), name="m", source="m.pt2").totals.macs == 12
+
+
+class Choosing(nn.Module):
+    """One of two products, by the data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(4, 5), nn.Linear(5, 6), nn.Linear(4, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cond(  # type: ignore[no-any-return]
+            x.sum() > 0, lambda y: self.b(self.a(y)), lambda y: self.c(y), (x,)
+        )
+
+
+def test_the_branch_with_more_work_stands_for_a_choice() -> None:
+    profile = profile_pt2(saved(Choosing(), {"x": torch.zeros(3, 4)}), name="x", source="x.pt2")
+    assert profile.totals.macs == 3 * (4 * 5 + 5 * 6)
+    assert "assumed: of cond" in profile.provenance.note
+    assert profile.coverage.uncounted == {}

@@ -70,6 +70,8 @@ def _summary(profile: ModelProfile) -> None:
         lines.append(f"{witness.tool} counts {witness.total_macs:,} MACs of the same operators.")
     for line in lines:
         st.markdown(plain(line))
+    for difference in witness.differences if witness else ():
+        st.warning(plain(difference))
     if coverage.uncounted:
         names = ", ".join(f"{name} ({n})" for name, n in coverage.uncounted.items())
         st.warning(plain(f"Not understood, and so not counted: {names}. They run on one node."))
