@@ -59,6 +59,8 @@ def main(words: Sequence[str] | None = None) -> None:
     found = experiment(built_model(MODEL), setting)
     write_atomically(asked.out, json.dumps(found, indent=1) + "\n")
     print(markdown(found))
+    late = ", ".join(f"{said['policy']} {said['late_s']:.2f} s" for said in found["rows"])
+    print(f"a worker computed for longer than its factor says, in one turn at most: {late}")
 
 
 def experiment(traced: TracedModel, setting: Setting) -> dict[str, Any]:

@@ -122,7 +122,8 @@ def row(
     dict
         ``measured`` by turn; ``predicted`` from pieces measured alone; ``predicted_by_repeat`` from
         those of each repeat; ``predicted_as_run`` from what pieces took in this policy's turns,
-        ``as_run_s`` by rank.
+        ``as_run_s`` by rank. ``late_s``: by how much longer than its factor says a worker computed
+        in one turn at most; where that is not far below the makespan, the row tells nothing.
     """
     turns = [[turn for turn in node["turns"] if turn["policy"] == policy] for node in workers]
     alone = [means(node["alone"]) for node in workers]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from math import prod
 
 import onnx
@@ -17,7 +17,6 @@ from profiles.from_onnx.inputs import graph_inputs
 from profiles.from_onnx.ops import DATA_FIRST, shown_name
 from profiles.graph import Graph
 from profiles.meanings.call import (
-    Constant,
     MisfitError,
     UnknownFormError,
     makings_of,
@@ -196,7 +195,7 @@ def _keep_constant(call: Call) -> None:
     else:
         made_of = call.weights
     is_product = call.op_type in _PRODUCTS and not from_shape
-    makings = _made(call, made_of) if is_product else makings_of(made_of)
+    makings = _made(call) if is_product else makings_of(made_of)
     stores = call.op_type in ("Constant", "ConstantOfShape") or not (reads or call.activations)
     for name in filter(None, call.outputs):
         shape, data_type = inferred.shapes.get(name), inferred.element_types.get(name, 0)
@@ -209,7 +208,7 @@ def _keep_constant(call: Call) -> None:
 _PRODUCTS = frozenset("Conv ConvTranspose Einsum Gemm MatMul com.microsoft.FusedMatMul".split())
 
 
-def _made(call: Call, made_of: Sequence[Constant]) -> tuple[str, ...]:
+def _made(call: Call) -> tuple[str, ...]:
     """Note a product of constants, as one of activations of the same shapes."""
     known = call.emitter
     emitter = Emitter(known.inferred, known.opsets, {}, known.inner)
@@ -221,8 +220,8 @@ def _made(call: Call, made_of: Sequence[Constant]) -> tuple[str, ...]:
         made.used = [0]
         HANDLERS[call.op_type](made)
     except (BadInputError, UnknownFormError, MisfitError):
-        return makings_of(made_of)
-    return call.made_of(made_of, *work_of(emitter))
+        return makings_of(call.constants)
+    return call.made_of(call.constants, *work_of(emitter))
 
 
 def _is_number(data_type: int) -> bool:

@@ -40,13 +40,20 @@ def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def attention_written_out() -> Iterator[None]:
-    """Keep torch from running attention layers as one fused operator that no graph shows inside."""
+    """Keep torch from running attention layers as one fused operator that no graph shows inside.
+
+    Attention itself is traced as it is computed everywhere: with the kernels of a device its
+    output would lie in memory otherwise, and a copy behind it be in one device's graph and not in
+    another's.
+    """
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(enabled)
 

@@ -14,8 +14,9 @@ from profiles.meanings.spans import SAME, rolled, sliced
 
 def concat(call: Call) -> None:
     """Join along a dimension; constants that take part have no owner, empty ones take none."""
-    parts = [part for part in _parts(call) if part is None or part.elements]
-    if len(parts) == 1 and isinstance(parts[0], Tensor):
+    joined = _parts(call)
+    parts = [part for part in joined if part is None or part.elements]
+    if len(parts) == 1 < len(joined) and isinstance(parts[0], Tensor):
         call.add("identity", [parts[0]], "identity")
     else:
         moves.concat(call, parts, call.integer("dim", 0), call.constants)

@@ -238,7 +238,7 @@ def _transformed(call: Call, rank: int) -> list[int]:
 def conv(call: Call) -> None:
     """A convolution, transposed or not."""
     require(call.tensor("bias") is None)
-    filters = call.weight("weight")
+    filters = call.operand("weight")
     transposed = call.value("transposed") is True or call.base.startswith("conv_transpose")
     layers.convolution(
         call,

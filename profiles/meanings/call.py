@@ -330,7 +330,7 @@ class Call(ABC):
                 inputs=tuple(tensor.name for tensor in inputs),
                 output=made,
                 **self.book.taken(label, weights),
-                making_macs=self.book.making_macs(weights),
+                making_macs=self.book.making_macs([*weights, *self.constants]),
                 axes=tuple(axis for axis in axes if axis < len(inputs[0].shape)),
                 module=self.module,
                 **attributes,

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from profiles.catalog import load_model
 from profiles.from_torch.frontend import profile_module
 from profiles.from_torch.traced import on_cpu
+from profiles.networks import ARCHITECTURES
 from tests.profiles.small_configs import (
     DEEPSEEK_V3,
     EXPERTS,
@@ -51,6 +55,25 @@ def test_a_step_behind_64_tokens(values: Config) -> None:
     assert profile.totals.macs + said_to_be_left_out(profile) == macs
     assert profile.totals.params == params
     assert sum(layer.param_bytes for layer in profile.layers) > params, "what it keeps is stored"
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_network_of_the_catalogue(name: str) -> None:
+    made = ARCHITECTURES[name].prepare("meta")
+    module: Any = made.module.requires_grad_(False).eval()
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),
+        torch.device("meta"),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
+        module(
+            *(
+                torch.zeros(shape, dtype=getattr(torch, made.dtypes.get(label, "float32")))
+                for label, shape in made.shapes.items()
+            )
+        )
+    assert load_model(name).totals.macs == counter.get_total_flops() // 2
 
 
 class Applied(nn.Module):

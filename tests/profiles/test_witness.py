@@ -134,16 +134,28 @@ def test_a_recurrent_layer_that_fvcore_skips_is_named() -> None:
     assert witness_of(profile).skipped_ops["aten::lstm"] == 1
 
 
-def test_what_only_fvcore_counts_is_no_contradiction() -> None:
-    """A convolution whose weight is computed is one unknown operator here."""
+def test_a_convolution_with_computed_weights_is_one() -> None:
 
     class Computed(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return functional.conv2d(x, torch.relu(x))
 
     profile = witnessed(Computed, (4, 4, 1, 1))
-    assert profile.coverage.uncounted == {"aten.conv2d": 1}
+    assert profile.coverage.uncounted == {}
+    assert witness_of(profile).total_macs == profile.totals.macs == 4 * 4 * 4
+
+
+def test_what_only_fvcore_counts_is_no_contradiction() -> None:
+    """A linear layer with a computed bias is one unknown operator here."""
+
+    class Biased(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return functional.linear(x, torch.ones(3, 8, device=x.device), x.sum(1)[:3])
+
+    profile = witnessed(Biased, (4, 8))
+    assert profile.coverage.uncounted == {"aten.linear": 1}
     assert witness_of(profile).total_macs == profile.totals.macs == 0
+    assert witness_of(profile).differences == ()
 
 
 def test_inputs_given_by_name_reach_fvcore() -> None:
