@@ -92,7 +92,8 @@ class Operator:
     shared_params, shared_bytes : those that one has; bytes by the last that does
     contracted : size that a product sums over, where it is not the first input's last dimension
     repeated_macs : of all iterations of a loop, counted by the front end
-    making_macs : of the products of weights alone that its weights come from
+    making_macs : of the products of weights alone that its weights come from, where no earlier
+        operator has them
     start : first index of a slice
     spans : which entries of every dimension of its first input it reads; empty: each reads its
         own, but for dimensions that ``axes`` name or that have another size

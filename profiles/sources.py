@@ -134,19 +134,12 @@ def _load_module(
     witness: bool,
     input_types: dict[str, str] | None,
 ) -> ModelProfile:
-    torch = import_torch()
     _check_shapes(source, input_shapes)
     build = _callable(source)
     try:
-        with torch.device("meta"):
-            module = build()
-    except Exception as error:  # the user's own code; some ask for values while they are built
-        if not _asks_for_values(error):
-            raise _not_callable(source, error) from error
-        try:
-            module = build()
-        except Exception as error:
-            raise _not_callable(source, error) from error
+        module = _built(build)
+    except Exception as error:
+        raise BadInputError(f"SOURCE {source!r}: cannot be called: {failure_of(error)}") from error
     return load_module(
         module,
         input_shapes=input_shapes,
@@ -158,8 +151,15 @@ def _load_module(
     )
 
 
-def _not_callable(source: str, error: Exception) -> BadInputError:
-    return BadInputError(f"SOURCE {source!r}: cannot be called: {failure_of(error)}")
+def _built(build: Callable[[], Any]) -> Any:
+    """What the user's own code makes: without values, unless it asks for some while it does."""
+    try:
+        with import_torch().device("meta"):
+            return build()
+    except Exception as error:
+        if not _asks_for_values(error):
+            raise
+    return build()
 
 
 def _asks_for_values(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred, ShapeGapErro
 from profiles.from_onnx.inputs import MAX_DIMENSIONS, MAX_ELEMENTS
 from profiles.graph import Graph, Tensor
 from profiles.meanings import call as meanings
-from profiles.meanings.call import Constant, makings_of, roots_of
+from profiles.meanings.call import Constant, roots_of
 
 BRANCH_ASSUMED = "the branch with more work assumed"
 
@@ -110,6 +110,7 @@ class Emitter(meanings.Emitter):
         self,
         name: str,
         made_of: Iterable[Constant],
+        *,
         from_shape: bool,
         makings: tuple[str, ...] = (),
     ) -> None:
@@ -118,13 +119,12 @@ class Emitter(meanings.Emitter):
         data_type = self.inferred.element_types.get(name, 0)
         if shape is None or not data_type:
             return  # a layer that needs it does not find it, and says so
-        floating, given = _element(data_type, name)[2], list(made_of)
         self.constants[name] = Constant(
             shape,
-            roots_of(given),
-            floating=floating,
+            roots_of(made_of),
+            floating=_element(data_type, name)[2],
             from_shape=from_shape,
-            makings=tuple(dict.fromkeys((*makings, *makings_of(given)))),
+            makings=makings,
         )
 
 

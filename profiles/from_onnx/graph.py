@@ -16,15 +16,18 @@ from profiles.from_onnx.inferred import Inferred, ShapeGapError
 from profiles.from_onnx.inputs import graph_inputs
 from profiles.from_onnx.ops import DATA_FIRST, shown_name
 from profiles.graph import Graph
-from profiles.macs import graph_macs
-from profiles.meanings.call import MisfitError, UnknownFormError, many, require, roots_of
+from profiles.meanings.call import (
+    MisfitError,
+    UnknownFormError,
+    makings_of,
+    many,
+    require,
+    roots_of,
+)
+from profiles.meanings.makings import making_notes, work_of
 
 BEYOND = "size not known"
 _GUESSED = "the sizes of {} tensors are not known, nor the work on them: taken for their inputs'"
-_MADE = (
-    "{:,} MACs make weights out of weights: counted once, as work of every run, "
-    "though a runtime may do it when it loads"
-)
 _NAME_CHARACTERS = 400  # of a node, that may name its layer
 
 
@@ -107,10 +110,9 @@ def translate(
         raise BadInputError("has no output that depends on its inputs: there is nothing to plan")
     if emitter.guessed:
         emitter.assumed[""] = _GUESSED.format(len(emitter.guessed))
-    if making := sum(operator.making_macs for operator in emitter.operators):
-        emitter.assumed["/"] = _MADE.format(making)
-    notes = tuple(dict.fromkeys(emitter.assumed.values()))
-    return Graph(name, inputs, outputs, tuple(emitter.operators), notes)
+    makings = emitter.made()
+    notes = (*dict.fromkeys(emitter.assumed.values()), *making_notes(makings))
+    return Graph(name, inputs, outputs, tuple(emitter.operators), notes, makings=makings)
 
 
 def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Call]:
@@ -192,23 +194,22 @@ def _keep_constant(call: Call) -> None:
         made_of = reads[:1]
     else:
         made_of = call.weights
-    makings: tuple[str, ...] = ()
-    if call.op_type in _PRODUCTS and not from_shape:
-        makings = call.made_of(reads, "matmul", _macs_of_making(call))
+    is_product = call.op_type in _PRODUCTS and not from_shape
+    makings = _made(call) if is_product else makings_of(made_of)
     stores = call.op_type in ("Constant", "ConstantOfShape") or not (reads or call.activations)
     for name in filter(None, call.outputs):
         shape, data_type = inferred.shapes.get(name), inferred.element_types.get(name, 0)
         if stores and not from_shape and shape is not None and _is_number(data_type):
             emitter.store(name, data_type, shape, prod(shape))
         else:
-            emitter.derive(name, made_of, from_shape, makings)
+            emitter.derive(name, made_of, from_shape=from_shape, makings=makings)
 
 
 _PRODUCTS = frozenset("Conv ConvTranspose Einsum Gemm MatMul com.microsoft.FusedMatMul".split())
 
 
-def _macs_of_making(call: Call) -> int:
-    """Multiply-accumulates of a product of constants, as of activations of the same shapes."""
+def _made(call: Call) -> tuple[str, ...]:
+    """Note a product of constants, as one of activations of the same shapes."""
     known = call.emitter
     emitter = Emitter(known.inferred, known.opsets, {}, known.inner)
     factors = call.inputs if call.op_type == "Einsum" else call.inputs[:2]
@@ -219,9 +220,8 @@ def _macs_of_making(call: Call) -> int:
         made.used = [0]
         HANDLERS[call.op_type](made)
     except (BadInputError, UnknownFormError, MisfitError):
-        return 0
-    inputs = tuple(emitter.activations.values())
-    return graph_macs(Graph("made", inputs, (), tuple(emitter.operators)))
+        return makings_of(call.constants)
+    return call.made_of(call.constants, *work_of(emitter))
 
 
 def _is_number(data_type: int) -> bool:

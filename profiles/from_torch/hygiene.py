@@ -42,9 +42,8 @@ def evaluation_mode(module: torch.nn.Module) -> Iterator[None]:
 def attention_written_out() -> Iterator[None]:
     """Keep torch from running attention layers as one fused operator that no graph shows inside.
 
-    Attention itself is traced as it is computed everywhere: with the kernels of a device its
-    output would lie in memory otherwise, and a copy behind it be in one device's graph and not in
-    another's.
+    Attention itself is traced as it is computed everywhere: with the kernels of a device its output
+    would lie otherwise, and a copy behind it be in the graph of one device and not of another.
     """
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel

@@ -416,7 +416,9 @@ CASES = {
     "time first": Case(time_first, 105_000, 5_320, shapes={"x": (7, 1, 10)}, batch=3),
     "unread": Case(unread, 12, 12, says="nobody reads are left out ('dead')"),
     "made filters": Case(made_filters, 99_328, 432),
-    "low rank": Case(low_rank, 1_024 + 1_024, 128, 512, says="1,024 MACs make weights"),
+    "low rank": Case(
+        low_rank, 1_024 + 1_024, 128, 512, says="1,024 MACs of 1 products of weights alone"
+    ),
     "weight norm": Case(weight_norm, 7_776, 224, 896),
     "operators of a later set": Case(old_norm, 128, 144, says="set 12 has no LayerNorm"),
 }
