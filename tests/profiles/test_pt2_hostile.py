@@ -401,7 +401,7 @@ def test_an_archive_over_the_size_limit_is_not_even_sent() -> None:
         def __len__(self) -> int:
             return MAX_MODEL_BYTES + 1
 
-    with at_most(1), pytest.raises(BadInputError, match="at most 536,870,912 are read"):
+    with at_most(1), pytest.raises(BadInputError, match="is larger than 512 MiB"):
         profile_pt2(Large(), name="m", source="m.pt2")
 
 
