@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,12 @@ from app.page.layer_view import (
 from app.page.text import count, label, plain
 from app.question import Question
 from profiles.catalog import load_model
+from tests.processor_time import HANG_S
+
+
+def asked(cluster: str, nodes: int, **given: Any) -> Question:
+    """A question of the page with time enough on a busy machine."""
+    return ask_on_page(cluster, nodes, time_limit_s=HANG_S, **given)
 
 
 def point(comm_s: float, compute_s: float, sparsity: float | None = None) -> LayerPoint:
@@ -97,11 +104,11 @@ DEIT_CURVE = "curve:deit-s-imagenet/equal"
 @pytest.mark.parametrize(
     ("model", "question", "stages"),
     [
-        ("resnet50-eighth", ask_on_page("small-nodes", 2, exactly=True), [2]),
-        ("resnet50-eighth", ask_on_page("small-nodes", 3, exactly=True), [3]),
+        ("resnet50-eighth", asked("small-nodes", 2, exactly=True), [2]),
+        ("resnet50-eighth", asked("small-nodes", 3, exactly=True), [3]),
         (
             "resnet50",
-            ask_on_page(
+            asked(
                 "head-mounted",
                 2,
                 objective="throughput",
@@ -112,7 +119,7 @@ DEIT_CURVE = "curve:deit-s-imagenet/equal"
         ),
         (
             "resnet50",
-            ask_on_page(
+            asked(
                 "small-nodes",
                 8,
                 objective="throughput",
@@ -124,7 +131,7 @@ DEIT_CURVE = "curve:deit-s-imagenet/equal"
         ),
         (
             "deit-s",
-            ask_on_page(
+            asked(
                 "small-nodes",
                 4,
                 objective="throughput",
@@ -156,7 +163,7 @@ def test_times_of_layers_and_handovers_add_up_to_the_plans(
 
 
 def test_the_table_of_stages_says_who_runs_what_and_for_how_long() -> None:
-    question = ask_on_page(
+    question = asked(
         "small-nodes",
         4,
         objective="throughput",
@@ -180,7 +187,7 @@ def test_the_table_of_stages_says_who_runs_what_and_for_how_long() -> None:
 
 
 def test_a_uniform_view_is_the_baselines_row() -> None:
-    question = ask_on_page("small-nodes", 3, exactly=True, accuracy_model="none")
+    question = asked("small-nodes", 3, exactly=True, accuracy_model="none")
     answer = Answer(load_model("resnet50-eighth"), question)
     rows = answer.comparisons((3,))[3].rows
     dense = next(row for row in rows if row.strategy == "dense")
@@ -191,7 +198,7 @@ def test_a_uniform_view_is_the_baselines_row() -> None:
 
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_strategies_stand_in_order_of_the_objective(objective: str) -> None:
-    question = ask_on_page("small-nodes", 4, objective=objective, accuracy_model="none")
+    question = asked("small-nodes", 4, objective=objective, accuracy_model="none")
     answer = Answer(load_model("resnet50-eighth"), question)
     comparison = answer.comparisons((4,))[4]
     figure = strategies(comparison)
@@ -209,7 +216,7 @@ def test_strategies_stand_in_order_of_the_objective(objective: str) -> None:
 
 
 def test_long_times_are_labelled_in_seconds() -> None:
-    answer = Answer(load_model("resnet50"), ask_on_page("esp32-s3", 2, accuracy_model="none"))
+    answer = Answer(load_model("resnet50"), asked("esp32-s3", 2, accuracy_model="none"))
     figure = strategies(answer.comparisons((2,))[2])
     assert figure.layout.xaxis.title.text == "time per input (s)"
     assert max(figure.data[0].x) < 1000
