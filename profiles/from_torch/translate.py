@@ -51,13 +51,13 @@ def translated_calls(program: AtenProgram, name: str) -> tuple[Graph, list[CallR
     inputs = tuple(
         tensor for item in program.inputs if (tensor := emitter.activations.get(item)) is not None
     )
+    for tensor in inputs:
+        if not tensor.elements:
+            raise BadInputError(f"input {tensor.name!r} has the empty shape {tensor.shape}")
     if not outputs:
         _refuse_outputs(emitter, program)
     if not emitter.operators:
         raise BadInputError("no operator reads its inputs, there is nothing to plan")
-    for tensor in inputs:
-        if not tensor.elements:
-            raise BadInputError(f"input {tensor.name!r} has the empty shape {tensor.shape}")
     graph = Graph(
         name,
         inputs,
