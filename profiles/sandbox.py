@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import BadInputError, PlannerError
+from planner.units import format_bytes
 from profiles.files import one_line
 
 
@@ -115,7 +116,7 @@ def run_limited(
             raise BadInputError(f"{what}: takes more than {limits.wall_s:g} s to read") from error
         except _TooMuchError as error:
             raise BadInputError(
-                f"{what}: its result is larger than {limits.output_bytes / 2**20:.3g} MiB"
+                f"{what}: its result is larger than {format_bytes(limits.output_bytes)}"
             ) from error
         finally:
             if process.returncode is None:

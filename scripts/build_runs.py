@@ -168,7 +168,9 @@ def page(document: dict[str, Any]) -> str:
         summary(rows),
         f"The medians of two turns of one plan differ by {noise(rows):.1%} in the mean: no road "
         f"can be better than that. Payload at the sockets was the plan's, to the byte, in "
-        f"{planned} of {len(rows)} rows. "
+        f"{planned} of {len(rows)} rows. The machine had other work (load "
+        f"{document['load_at_end']:.1f} at the end), which slows what two nodes compute at once "
+        "and wakes whoever waits later. "
         + (
             f"{len(busy)} rows were measured while frames were late (99 of 100 by more than "
             f"{LATE_S * 1e3:g} ms)."

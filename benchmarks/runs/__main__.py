@@ -72,7 +72,7 @@ def prepare(chosen: list[Row], folder: Path) -> None:
             continue
         began = time.process_time()
         try:
-            plan = plan_of(row, nominal_cluster(row.factors))
+            plan = plan_of(row, nominal_cluster(row.factors[: row.nodes]))
             if row.model not in traced:
                 traced = {row.model: built_model(row.model)}
             slices = slice_model(traced[row.model], plan, select=True)

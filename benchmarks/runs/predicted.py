@@ -73,13 +73,19 @@ def _lasted_s(times: Mapping[str, Any]) -> NDArray[np.float64]:
     return found
 
 
-def latencies_s(nodes: Sequence[Mapping[str, Any]], warmup: int) -> NDArray[np.float64]:
-    """Of every run that counts, from the last start to the last end."""
+def latencies_s(
+    nodes: Sequence[Mapping[str, Any]], warmup: int, readers: Sequence[str]
+) -> NDArray[np.float64]:
+    """Of every run that counts, from the nodes that read the input to the last end.
+
+    The others begin to wait when their last run is over.
+    """
     starts, ends = [], []
     for node in nodes:
         times = node["times"]
-        if times["actions"]:
+        if times["node"] in readers:
             starts.append(np.array(times["starts"])[warmup:])
+        if times["actions"]:
             ends.append(np.array(times["ends"])[warmup:, -1])
     found: NDArray[np.float64] = (np.max(ends, axis=0) - np.min(starts, axis=0)) * _NS
     return found
@@ -110,7 +116,8 @@ def result_row(
 ) -> dict[str, Any]:
     """A row: what was measured, and what each road says."""
     turns, warmup = document["turns"], document["warmup"]
-    measured = [latencies_s(turn["nodes"], warmup) for turn in turns]
+    readers = plan.stages[0].nodes
+    measured = [latencies_s(turn["nodes"], warmup, readers) for turn in turns]
     network = Network.of(cluster.first(len(turns[0]["nodes"])))
     both = np.concatenate(measured)
     low, median, high = np.quantile(both, (0.25, 0.5, 0.75)).tolist()

@@ -72,7 +72,9 @@ def read_config(data: bytes) -> dict[str, Any]:
         declares sizes that no network has.
     """
     if len(data) > MAX_CONFIG_BYTES:
-        raise BadInputError("is larger than 1 MiB, the most that is read")
+        raise BadInputError(
+            f"is larger than {MAX_CONFIG_BYTES // 2**20} MiB, the most that is read"
+        )
     values = read_document(data, _Config, what="config").model_dump(exclude_unset=True)
     if not (values.get("model_type") or values.get("architectures") or library_of(values)):
         if "auto_map" in values:

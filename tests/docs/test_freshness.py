@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
         "build_disco.py",
         "build_devices.py",
         "build_measured.py",
+        "build_runs.py",
     ],
 )
 def test_generated_documents_are_fresh(script: str) -> None:

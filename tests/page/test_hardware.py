@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from planner.errors import BadInputError
 from profiles.catalog import load_cluster, load_model
 from tests.app.command import planner
 from tests.page.driving import go_to, good, opened, shown_headline, texts
+from tests.processor_time import HANG_S
 
 UNITS = ("MB/s", "GMAC/s")
 
@@ -180,7 +182,9 @@ CASES = {
 def test_the_command_makes_the_very_plan(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = Answer(load_model("resnet50-quarter"), CASES[case])
+    asked = CASES[case]
+    question = replace(asked, request=replace(asked.request, time_limit_s=HANG_S))
+    answer = Answer(load_model("resnet50-quarter"), question)
     for name in ("cluster.json", "profile.json"):
         (tmp_path / name).write_text(answer.files()[name]())
     monkeypatch.chdir(tmp_path)
@@ -192,7 +196,7 @@ def test_the_command_makes_the_very_plan(
         ["planner", "compare"],
         ["planner", "pareto"],
     ]
-    done = planner(*words[0][1:], "--format", "json")
+    done = planner(*words[0][1:], "--format", "json", "--time-limit", str(HANG_S))
     assert done.code == 0, done.err
     plan = json.loads(done.out)
     ours = answer.plan.model_dump(mode="json")

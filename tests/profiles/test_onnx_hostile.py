@@ -192,7 +192,7 @@ def test_the_processor_time_limit() -> None:
 
 
 def test_the_output_limit() -> None:
-    assert "its result is larger than" in refused(small_net(), Limits(output_bytes=100))
+    assert "larger than 100 B" in refused(small_net(), Limits(output_bytes=100))
 
 
 # The child process
