@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from profiles.from_torch.emitter import Call, Emitter
-from profiles.from_torch.handlers import COUNTED, HANDLERS, is_free
+from profiles.from_torch.handlers import COUNTED, HANDLERS, is_free, understood
 from profiles.from_torch.program import AtenProgram, Body, Ref
-from profiles.meanings.call import UnknownFormError, makings_of
+from profiles.meanings.call import makings_of
 from profiles.meanings.makings import few, making_notes, work_of
 
 
@@ -35,16 +35,14 @@ def _beside(call: Call) -> Emitter:
     """The operators that would stand for a call if its data were activations."""
     values = call.emitter.values
     data = [item.name for key in ("input", "data") if isinstance(item := call.value(key), Ref)]
-    inputs = data[:1] or [name for name in call.reads if name in values]
+    inputs = [name for name in (data[:1] or call.reads) if name in values]
     program = AtenProgram(
         Body((), (call.node,), call.node.outputs, values),
         inputs={name: name for name in inputs},
         constants=frozenset(name for name in call.reads if name in values) - {*inputs},
     )
     beside = Emitter(program)
-    try:
-        HANDLERS[call.base](Call(beside, call.node))
-    except UnknownFormError:
+    if not understood(Call(beside, call.node), HANDLERS[call.base]):
         beside.operators.clear()
     return beside
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from planner.errors import BadInputError
 from profiles.from_torch.emitter import Call
 from profiles.from_torch.movements import (
     concat,
@@ -45,7 +46,7 @@ from profiles.from_torch.products import (
 )
 from profiles.from_torch.spans import spans_of
 from profiles.meanings import elements, layers
-from profiles.meanings.call import require
+from profiles.meanings.call import UnknownFormError, require
 from profiles.meanings.moves import part
 from profiles.meanings.spans import across
 
@@ -203,6 +204,25 @@ _FREE: dict[str, Handler] = {
 }
 
 HANDLERS = {**COUNTED, **_FREE}
+
+
+def understood(call: Call, handler: Handler) -> bool:
+    """Let a handler translate a call; whether the call has a form that it knows.
+
+    Raises
+    ------
+    BadInputError
+        The call's arguments do not fit each other.
+    """
+    try:
+        handler(call)
+    except UnknownFormError:
+        return False
+    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise BadInputError(
+            f"node {call.name!r} ({call.source}) has arguments that do not fit each other"
+        ) from error
+    return True
 
 
 def is_free(base: str) -> bool:

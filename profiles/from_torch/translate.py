@@ -8,13 +8,12 @@ from planner.errors import BadInputError
 from profiles.from_torch.branches import with_costlier
 from profiles.from_torch.constants import made, notes_of, unread_macs
 from profiles.from_torch.emitter import Call, Emitter, Unread, base_name, writes_in_place
-from profiles.from_torch.handlers import HANDLERS, opaque, simple
+from profiles.from_torch.handlers import HANDLERS, opaque, simple, understood
 from profiles.from_torch.needed import needed_calls
 from profiles.from_torch.ops import CREATED, LIKE_ANOTHER, UNCHANGING, VIEWS
 from profiles.from_torch.program import SAME, AtenNode, AtenProgram, CallRecord, Ref
 from profiles.graph import Graph
 from profiles.macs import graph_macs
-from profiles.meanings.call import UnknownFormError
 
 
 def translate(program: AtenProgram, name: str) -> Graph:
@@ -110,14 +109,8 @@ def _visit(emitter: Emitter, node: AtenNode) -> None:
         return
     handler = HANDLERS.get(call.base, simple)
     reads, first = emitter.labels(call.reads), len(emitter.operators)
-    try:
-        handler(call)
-    except UnknownFormError:
+    if not understood(call, handler):
         opaque(call)
-    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise BadInputError(
-            f"node {node.name!r} ({node.target}) has arguments that do not fit each other"
-        ) from error
     for position, tensor in call.made.items():
         emitter.activations[node.outputs[position]] = tensor
     emitter.record(node, reads, first)

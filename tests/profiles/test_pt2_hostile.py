@@ -435,8 +435,22 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def test_mutants_of_a_good_document_are_profiled_or_refused() -> None:
     """In this process, so that a crash of the reader would show with its traceback."""
     torch = pytest.importorskip("torch")
-    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    exported = torch.export.export(layer, (torch.zeros(1, 3, 8),), strict=False)
+
+    class Layers(torch.nn.Module):  # type: ignore[misc]
+        """A layer, a product of weights alone, a product that nobody reads, and a choice."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+            self.other = torch.nn.Linear(8, 8)
+
+        def forward(self, x: Any) -> Any:
+            self.other(x)
+            y = self.layer(x) @ (self.other.weight @ self.other.weight)
+            return torch.cond(x.sum() > 0, lambda z: self.other(z), lambda z: z * 2, (y,))
+
+    module = Layers().requires_grad_(False)
+    exported = torch.export.export(module, (torch.zeros(1, 3, 8),), strict=False)
     buffer = io.BytesIO()
     torch.export.save(exported, buffer)
     document = read_graph_json(buffer.getvalue())
