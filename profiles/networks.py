@@ -45,7 +45,7 @@ class Architecture:
     """
 
     source: str
-    prepare: Callable[[str], Prepared]
+    prepare: Callable[..., Prepared]
     witness: bool = True
     options: dict[str, Any] = field(default_factory=dict)
     open_sizes: Literal["all", "batch", "none"] = "all"
@@ -77,7 +77,7 @@ def own(
 ) -> Architecture:
     """A network of ours that reads one image."""
 
-    def prepare(device: str) -> Prepared:
+    def prepare(device: str = "meta") -> Prepared:
         with torch.device(device):
             module = make().eval()
         shape = (1, 3, image_size, image_size)
@@ -100,7 +100,7 @@ def _transformer(
     """A network of transformers; ``family`` is the prefix of its two classes."""
     values = {"model_type": model_type, "architectures": [f"{family}{task}"], **options}
 
-    def prepare(device: str) -> Prepared:
+    def prepare(device: str = "meta") -> Prepared:
         given = {_HF_NAMES.get(name, name): shape for name, shape in shapes.items()}
         made = prepared(build_network(dict(values), device), given)
         names = [name for name in shapes if name != PAST_TOKENS]

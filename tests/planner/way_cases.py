@@ -59,8 +59,9 @@ def random_cluster(rng: Random, nodes: int, *, equal: bool | None = None) -> Clu
 
 
 def random_settings(rng: Random) -> CostSettings:
-    """Overlap or not, ends counted or not."""
+    """Overlap or not, ends counted or not; the oracle tries one ratio of shares."""
     return CostSettings(
+        shares="by-time",
         overlap=rng.random() < 0.4,
         count_input=rng.random() < 0.3,
         count_output=rng.random() < 0.3,
