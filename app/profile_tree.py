@@ -85,11 +85,16 @@ class Entry:
 
     @cached_property
     def likeness(self) -> tuple[object, ...]:
-        """Equal for subtrees of equal work under names that differ in their first piece alone."""
+        """Equal for subtrees of equal work under names that differ in their first piece alone.
+
+        What layers read counts, whichever of them stores it: a constant that all blocks read is
+        stored by the first.
+        """
         if self.children:
             return tuple((child.label, child.likeness) for child in self.children)
         first = self.layers[0]
-        return (self.what, first.feature_flow, first.in_features, first.out_features, self.sums)
+        read = replace(self.sums, param_bytes=sum(layer.param_bytes for layer in self.layers))
+        return (self.what, first.feature_flow, first.in_features, first.out_features, read)
 
 
 def profile_tree(profile: ModelProfile, depth: int | None = None) -> Entry:

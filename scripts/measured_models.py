@@ -89,7 +89,11 @@ def _moved(layer: LayerProfile, by: int) -> LayerProfile:
         return _BLOCK.sub(lambda found: f"{found[1]}{int(found[2]) + by}{found[3]}", old)
 
     return layer.model_copy(
-        update={"name": name(layer.name), "inputs": tuple(map(name, layer.inputs))}
+        update={
+            "name": name(layer.name),
+            "inputs": tuple(map(name, layer.inputs)),
+            "shared_bytes": {name(other): size for other, size in layer.shared_bytes.items()},
+        }
     )
 
 

@@ -204,7 +204,11 @@ def test_where_one_node_is_enough_the_planner_says_so() -> None:
         (["plan", "resnet50", "--medium", "wifi"], 2, ["wifi", "shared"]),
         (["plan", "resnet50", "--accuracy-model", "curve:x"], 2, ["resnet50-imagenet"]),
         (["plan", "mobilenetv2-224", "--max-accuracy-drop", "1"], 2, ["no accuracy model"]),
-        (["plan", "resnet50", "--input-shape", "image=1,3,0,224"], 2, ["the shape 1,3,0,224"]),
+        (
+            ["plan", "resnet50", "--input-shape", "image=1,3,0,224"],
+            2,
+            ["input 'image': found the shape 1,3,0,224"],
+        ),
         (["plan", "resnet50", "--input-shape", "image=1,4,96,96"], 2, ["fixed at 3"]),
         (["export", "gone.json", "--to", "x"], 2, ["gone.json"]),
         (["catalog", "cars"], 2, ["cars", "models, clusters, accuracy"]),

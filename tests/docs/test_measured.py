@@ -10,8 +10,6 @@ from types import ModuleType
 
 import pytest
 
-from planner.domain.layer_profile import LayerProfile
-from planner.domain.model_profile import ModelProfile
 from planner.strategies.costed import cost_stages
 
 ROOT = Path(__file__).parents[2]
@@ -104,12 +102,7 @@ def test_a_repeated_block_is_the_traced_network(built: ModuleType) -> None:
     (row,) = (row for row in built.SYSTEMS[-1].rows if row.name.startswith("Nano"))
     whole = measured_models.trace(row.config, row)
     three = measured_models.trace({**row.config, "num_hidden_layers": 3}, row)
-
-    def apart(profile: ModelProfile) -> list[LayerProfile]:
-        """Its layers without the names of others that store the same constants."""
-        return [layer.model_copy(update={"shared_bytes": {}}) for layer in profile.layers]
-
-    assert apart(measured_models.deepened(three, 12)) == apart(whole)
+    assert measured_models.deepened(three, 12).layers == whole.layers
     assert whole.totals.params == pytest.approx(304e6, rel=0.01)
 
 

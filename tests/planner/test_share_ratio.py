@@ -92,8 +92,8 @@ def test_rates_of_kinds_decide_where_they_are_known() -> None:
 def test_features_of_a_layer_are_shared_out_by_its_own_time() -> None:
     """One layer is computed, one is read: their nodes share them out in two ratios."""
     profile = chain(8, 16, 4096)
-    one = Node(name="one", macs_per_s=1e9, memory_bytes_per_s=1e9)
-    other = Node(name="other", macs_per_s=4e9, memory_bytes_per_s=2e9)
+    one = Node(name="one", macs_per_s=0.5e9, memory_bytes_per_s=1e9)
+    other = Node(name="other", macs_per_s=8e9, memory_bytes_per_s=2e9)
     ratios = share_ratios(profile, (one, other))
     for row, layer in enumerate(profile.layers):
         times = [
@@ -103,6 +103,7 @@ def test_features_of_a_layer_are_shared_out_by_its_own_time() -> None:
         ]
         a, b = ratios.of(row)
         assert a / b == pytest.approx(times[1] / times[0], rel=2e-3)
+    assert ratios.of(0) != ratios.of(1)
 
 
 def test_layers_whose_outputs_are_added_are_shared_out_alike() -> None:

@@ -80,7 +80,8 @@ def test_every_point_is_what_planning_there_finds(
         assert point.best.throughput_per_s == pytest.approx(
             plan.predicted.throughput_per_s, rel=1e-6
         )
-        assert predict(there, point.best.plan.stages) == point.best.plan.predicted
+        sharing = there.sharing(point.best.plan.settings.shares)
+        assert predict(sharing, point.best.plan.stages) == point.best.plan.predicted
         assert point.best.nodes == point.best.plan.node_count
 
 

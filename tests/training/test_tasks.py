@@ -150,5 +150,7 @@ def test_an_unknown_task_and_a_missing_package_are_one_line(
     with pytest.raises(BadInputError, match="task 'mnist': give one of digits-cnn, digits-vit"):
         load_task("mnist")
     monkeypatch.setitem(sys.modules, "skimage", None)
-    with pytest.raises(BadInputError, match=r"skimage is not installed; .*disco-planner\[training"):
+    with pytest.raises(
+        BadInputError, match=r"skimage is not installed; .*pip install '\.\[training\]'"
+    ):
         load_task("digits-cnn")
