@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from _machine import header
-from measure_node import architectures
 
 from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node
@@ -30,6 +29,7 @@ from planner.runtime.compiling.programs import programs_of
 from planner.runtime.running.program import Compute, Program
 from planner.strategies.baselines import uniform
 from profiles.from_torch.runnable import traced_model
+from profiles.networks import ARCHITECTURES
 
 MODELS = (
     "resnet50",
@@ -123,10 +123,12 @@ def main() -> None:
     print(header(("torch", "onnxruntime")) + "\n")
     print("| model | plain (ms) | torch (ms) | ratio | ONNX Runtime (ms) | ratio |")
     print("|---|---|---|---|---|---|")
-    recipes, met = architectures(), dict.fromkeys(AIMS, 0)
+    met = dict.fromkeys(AIMS, 0)
     for name in arguments.models:
         with on_threads(1), torch.no_grad():
-            seconds = processor_seconds(runs_of(recipes[name].prepare()), arguments.passes)
+            seconds = processor_seconds(
+                runs_of(ARCHITECTURES[name].prepare("meta")), arguments.passes
+            )
         ratios = {engine: seconds[engine] / seconds["model"] for engine in AIMS}
         cells = [f"{seconds['model'] * 1e3:,.1f}"]
         for engine, aim in AIMS.items():

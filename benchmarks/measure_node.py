@@ -10,12 +10,8 @@ each, all of one run, and how far a second measurement of the node lies from the
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import statistics
-import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from _machine import header
@@ -25,8 +21,8 @@ from planner.measure.parts import value_of
 from planner.measure.running.operators import module_runnable, on_threads, run_shapes, timed
 from planner.measure.shapes import standard_shapes
 from profiles.catalog import load_model
+from profiles.networks import ARCHITECTURES
 
-BUILD_LIBRARY = Path(__file__).parents[1] / "scripts" / "build_library.py"
 MODELS = (
     "resnet50",
     "mobilenetv2-224",
@@ -42,17 +38,6 @@ TARGET = 0.10
 LONGEST_S = 600.0
 
 
-def architectures() -> dict[str, Any]:
-    """The recipes of the catalogue's models."""
-    spec = importlib.util.spec_from_file_location("build_library", BUILD_LIBRARY)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["build_library"] = module
-    spec.loader.exec_module(module)
-    found: dict[str, Any] = module.ARCHITECTURES
-    return found
-
-
 def measured(threads: int) -> Fitted:
     """The node's figures, as the command finds them."""
     samples, times = run_shapes(standard_shapes(), threads=threads)
@@ -63,11 +48,10 @@ def measured(threads: int) -> Fitted:
 
 def model_seconds(models: list[str], threads: int, passes: int) -> dict[str, float]:
     """The median time of each model, run in turn."""
-    recipes = architectures()
     with on_threads(threads):
         runnables = []
         for name in models:
-            made = recipes[name].prepare()
+            made = ARCHITECTURES[name].prepare("meta")
             runnables.append(module_runnable(made.module, made.shapes, made.dtypes))
         times = timed(runnables, deadline=time.monotonic() + LONGEST_S, enough=passes)
     return dict(zip(models, map(float, np.median(times.seconds, axis=0)), strict=True))

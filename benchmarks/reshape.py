@@ -11,12 +11,9 @@ read. Causal networks are left out: without a mask of their own they do not run 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from planner.reshape import at_input_shapes
 from planner.units import FLOP_PER_MAC
 from profiles.catalog import load_model
+from profiles.networks import ARCHITECTURES
 
-BUILD_LIBRARY = Path(__file__).parents[1] / "scripts" / "build_library.py"
 MODELS = (
     "resnet50",
     "mobilenetv2-224",
@@ -40,17 +37,6 @@ MODELS = (
     "deeplabv3plus-resnet101",
 )
 TARGET = 100
-
-
-def architectures() -> dict[str, Any]:
-    """The recipes of the catalogue's models."""
-    spec = importlib.util.spec_from_file_location("build_library", BUILD_LIBRARY)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["build_library"] = module
-    spec.loader.exec_module(module)
-    found: dict[str, Any] = module.ARCHITECTURES
-    return found
 
 
 def new_shapes(name: str, count: int) -> list[tuple[int, ...]]:
@@ -100,11 +86,10 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--shapes", type=int, default=7, help="new shapes for each model")
     arguments = parser.parse_args()
-    recipes = architectures()
     print(f"{'model':<25}{'layers':>8}{'ours (ms)':>12}{'counter (ms)':>14}{'ratio':>8}")
     ratios = []
     for name in arguments.models:
-        made = recipes[name].prepare()
+        made = ARCHITECTURES[name].prepare("meta")
         rows = [timed_counts(name, made, shape) for shape in new_shapes(name, arguments.shapes)]
         ours_s, theirs_s = (
             statistics.median(column) for column in list(zip(*rows, strict=True))[:2]

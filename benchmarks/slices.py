@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from _machine import header
-from measure_node import architectures
 
 from planner.case import Case
 from planner.domain.plan import Plan
@@ -31,23 +30,10 @@ from planner.runtime.running.records import Operand, Pattern, Source, Step
 from planner.runtime.running.slices import Slices
 from planner.strategies.baselines import single_node, uniform
 from planner.strategies.optimise import optimise
+from profiles.built import built_model
 from profiles.catalog import load_cluster
-from profiles.from_torch.runnable import traced_model
 
 MODELS = ("resnet50", "mobilenetv2-224", "deit-s")
-
-
-def model(name: str) -> TracedModel:
-    """A network of the catalogue with weights that are drawn."""
-    made = architectures()[name].prepare()
-    module = made.module.to_empty(device="cpu").eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.normal_(0, 0.02, generator=generator)
-        for buffer in module.buffers():
-            buffer.fill_(1)
-    return traced_model(module, made.shapes, name=name, dtypes=made.dtypes)
 
 
 def plans(case: Case) -> dict[str, Plan]:
@@ -117,7 +103,7 @@ def main() -> None:
     print("| model | slices | plain (ms) | by element (ms) | ratio | views (ms) | ratio |")
     print("|---|---|---|---|---|---|---|")
     for name in arguments.models:
-        traced = model(name)
+        traced = built_model(name)
         inputs = [torch.randn(spec.shape) for spec in traced.profile.inputs]
         for label, plan in plans(Case(traced.profile, load_cluster("small-nodes"))).items():
             times = compared(

@@ -7,9 +7,12 @@ real one they have random weights, or those of a file.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers is imported: it asks nobody
 
 import torch
 import transformers
@@ -45,7 +48,7 @@ class Architecture:
     """
 
     source: str
-    prepare: Callable[..., Prepared]
+    prepare: Callable[[str], Prepared]
     witness: bool = True
     options: dict[str, Any] = field(default_factory=dict)
     open_sizes: Literal["all", "batch", "none"] = "all"
@@ -77,7 +80,7 @@ def own(
 ) -> Architecture:
     """A network of ours that reads one image."""
 
-    def prepare(device: str = "meta") -> Prepared:
+    def prepare(device: str) -> Prepared:
         with torch.device(device):
             module = make().eval()
         shape = (1, 3, image_size, image_size)
@@ -100,7 +103,7 @@ def _transformer(
     """A network of transformers; ``family`` is the prefix of its two classes."""
     values = {"model_type": model_type, "architectures": [f"{family}{task}"], **options}
 
-    def prepare(device: str = "meta") -> Prepared:
+    def prepare(device: str) -> Prepared:
         given = {_HF_NAMES.get(name, name): shape for name, shape in shapes.items()}
         made = prepared(build_network(dict(values), device), given)
         names = [name for name in shapes if name != PAST_TOKENS]
@@ -147,7 +150,7 @@ def _deit_s(family: str, model_type: str) -> Architecture:
     )
 
 
-def _llama(layers: int, hidden: int, inner: int, heads: int, *, decode: bool) -> Architecture:
+def llama(layers: int, hidden: int, inner: int, heads: int, *, decode: bool) -> Architecture:
     """Llama 3.1 as its configuration says; 16-bit weights and activations."""
     shapes: dict[str, tuple[int, ...]] = {"input_ids": (1, 1 if decode else TOKENS)}
     if decode:
@@ -210,8 +213,8 @@ ARCHITECTURES = {
     "esrgan": own(Generator, 128, witness=False),
     "bert-base": _transformer("Bert", "bert", "Model", {"input_ids": (1, TOKENS)}, num_labels=2),
     "gpt2": _transformer("GPT2", "gpt2", "LMHeadModel", {"input_ids": (1, TOKENS)}, n_layer=12),
-    "llama-3.1-8b": _llama(32, 4096, 14336, 32, decode=False),
-    "llama-3.1-8b-decode": _llama(32, 4096, 14336, 32, decode=True),
-    "llama-3.1-70b": _llama(80, 8192, 28672, 64, decode=False),
-    "llama-3.1-70b-decode": _llama(80, 8192, 28672, 64, decode=True),
+    "llama-3.1-8b": llama(32, 4096, 14336, 32, decode=False),
+    "llama-3.1-8b-decode": llama(32, 4096, 14336, 32, decode=True),
+    "llama-3.1-70b": llama(80, 8192, 28672, 64, decode=False),
+    "llama-3.1-70b-decode": llama(80, 8192, 28672, 64, decode=True),
 }

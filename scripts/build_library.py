@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers is imported
 
 from planner.domain.layer_profile import LayerProfile
 from profiles.files import document_text, write_atomically

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
+from planner.cost.exchange import Links
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.plan import Plan
-from planner.run.simulated import Act, Network, Sends, Waits, Works, simulate_run
+from planner.run.simulated import Act, Sends, Waits, Works, simulate_run
 from planner.strategies.costed import predict
 from profiles.catalog import load_model
 
@@ -38,14 +39,14 @@ def _costed_s(plan: Plan, model: str, cluster: Cluster) -> float:
     return predict(planned.with_same_shares(cluster, groups), plan.stages).latency_s
 
 
-def simulated_s(nodes: Sequence[Mapping[str, Any]], network: Network, *, alone: bool) -> float:
-    """Segments' times, alone or as they were in the run, and the network.
+def simulated_s(nodes: Sequence[Mapping[str, Any]], links: Links, *, alone: bool) -> float:
+    """Segments' times, alone or as they were in the run, and the links.
 
     Parameters
     ----------
     nodes : sequence of documents
         A turn's: ``times`` (`planner.run.timing.NodeTimes`) and ``alone_s``.
-    network : Network
+    links : Links
     alone : bool
     """
     names = [node["times"]["node"] for node in nodes]
@@ -63,7 +64,7 @@ def simulated_s(nodes: Sequence[Mapping[str, Any]], network: Network, *, alone: 
             else:
                 mine.append(Waits(names.index(action["peer"]), action["name"]))
         acts.append(mine)
-    return simulate_run(acts, network).latency_s
+    return simulate_run(acts, links).latency_s
 
 
 def _lasted_s(times: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -118,7 +119,8 @@ def result_row(
     turns, warmup = document["turns"], document["warmup"]
     readers = plan.stages[0].nodes
     measured = [latencies_s(turn["nodes"], warmup, readers) for turn in turns]
-    network = Network.of(cluster.first(len(turns[0]["nodes"])))
+    # bytes of messages are counted as they are: how wide their elements are does not matter
+    links = Links.of(cluster.first(len(turns[0]["nodes"])), element_bytes=1)
     both = np.concatenate(measured)
     low, median, high = np.quantile(both, (0.25, 0.5, 0.75)).tolist()
     return {
@@ -129,10 +131,10 @@ def result_row(
         "naive_s": naive_s(plan, model, cluster),
         "rates_s": rates_s(plan, model, cluster),
         "alone_s": float(
-            np.median([simulated_s(turn["nodes"], network, alone=True) for turn in turns])
+            np.median([simulated_s(turn["nodes"], links, alone=True) for turn in turns])
         ),
         "links_s": float(
-            np.median([simulated_s(turn["nodes"], network, alone=False) for turn in turns])
+            np.median([simulated_s(turn["nodes"], links, alone=False) for turn in turns])
         ),
         "payload_as_planned": sent_as_planned(document),
         "late_p99_s": late_s,

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.cluster import Cluster, Medium
+from planner.cost.exchange import Ends, Links
 from planner.errors import InconsistentResultError
 
 Floats = NDArray[np.float64]
@@ -51,91 +51,43 @@ class Waits:
 Act = Works | Sends | Waits
 
 
-@dataclass(frozen=True)
-class Network:
-    """What messages of n nodes pass.
+def fair_rates(links: Links, active: Sequence[tuple[int, int]]) -> Floats:
+    """Bytes per second of messages that are under way at once, by pair of nodes; max-min fair."""
+    shares = _shared(links, active)
+    rates = np.zeros(len(active))
+    open_ = np.ones(len(active), dtype=np.bool_)
+    left = np.array([capacity for capacity, _ in shares])
+    uses = np.array([members for _, members in shares], dtype=np.bool_)
+    while open_.any():
+        # all rise together until something is full; what passes there stays as it is
+        users = (uses & open_).sum(axis=1)
+        room = np.where(users > 0, left / np.maximum(users, 1), np.inf)
+        step = room.min()
+        rates[open_] += step
+        left = left - step * users
+        full = (users > 0) & (room <= step * (1 + 1e-12))
+        open_ &= ~uses[full].any(axis=0)
+    return rates
 
-    Attributes
-    ----------
-    bandwidth_bytes_per_s, delay_s : float array, shape (n, n)
-        Of the link of every ordered pair.
-    interface_bytes_per_s : float array, shape (n,)
-        Of each node, each direction.
-    send_s, receive_s, software_s_per_byte : float array, shape (n,)
-        Of a message, which occupy the node.
-    medium : {"full_duplex", "half_duplex", "shared"}
-    switch_bytes_per_s : float
-        What all messages share; infinite where nothing is.
-    """
 
-    bandwidth_bytes_per_s: Floats
-    delay_s: Floats
-    interface_bytes_per_s: Floats
-    send_s: Floats
-    receive_s: Floats
-    software_s_per_byte: Floats
-    medium: Medium = "full_duplex"
-    switch_bytes_per_s: float = np.inf
-
-    @classmethod
-    def of(cls, cluster: Cluster) -> Network:
-        """That of a cluster's figures."""
-        pairs, nodes = cluster.pair_bandwidth_bytes_per_s(), cluster.nodes
-        fastest = [
-            max((pairs[i, j] for j in range(len(nodes)) if j != i), default=np.inf)
-            for i in range(len(nodes))
-        ]
-        own = [
-            node.interface_bytes_per_s or rate for node, rate in zip(nodes, fastest, strict=True)
-        ]
-        return cls(
-            bandwidth_bytes_per_s=pairs,
-            delay_s=cluster.pair_latency_s(),
-            interface_bytes_per_s=np.array(own),
-            send_s=np.array([node.message_send_s for node in nodes]),
-            receive_s=np.array([node.message_receive_s for node in nodes]),
-            software_s_per_byte=np.array([1 / (n.message_bytes_per_s or np.inf) for n in nodes]),
-            medium=cluster.medium,
-            switch_bytes_per_s=cluster.switch_bytes_per_s or np.inf,
-        )
-
-    def rates(self, active: Sequence[tuple[int, int]]) -> Floats:
-        """Bytes per second of messages that are under way at once, by pair; max-min fair."""
-        shares = self._shares(active)
-        rates = np.zeros(len(active))
-        open_ = np.ones(len(active), dtype=np.bool_)
-        left = np.array([capacity for capacity, _ in shares])
-        uses = np.array([members for _, members in shares], dtype=np.bool_)
-        while open_.any():
-            # all rise together until something is full; what passes there stays as it is
-            users = (uses & open_).sum(axis=1)
-            room = np.where(users > 0, left / np.maximum(users, 1), np.inf)
-            step = room.min()
-            rates[open_] += step
-            left = left - step * users
-            full = (users > 0) & (room <= step * (1 + 1e-12))
-            open_ &= ~uses[full].any(axis=0)
-        return rates
-
-    def _shares(self, active: Sequence[tuple[int, int]]) -> list[tuple[float, list[bool]]]:
-        """What is shared: its bytes per second, and which messages pass there."""
-        found: list[tuple[float, list[bool]]] = []
-        for index, (i, j) in enumerate(active):
-            alone = [other == index for other in range(len(active))]
-            found.append((float(self.bandwidth_bytes_per_s[i, j]), alone))
-        if self.medium == "shared":
-            slowest = min(float(self.bandwidth_bytes_per_s[pair]) for pair in active)
-            found.append((slowest, [True] * len(active)))
-        else:
-            for node, rate in enumerate(self.interface_bytes_per_s.tolist()):
-                out, into = ([pair[side] == node for pair in active] for side in (0, 1))
-                if self.medium == "half_duplex":
-                    found.append((rate, [a or b for a, b in zip(out, into, strict=True)]))
-                else:
-                    found += [(rate, out), (rate, into)]
-        if np.isfinite(self.switch_bytes_per_s):
-            found.append((self.switch_bytes_per_s, [True] * len(active)))
-        return found
+def _shared(links: Links, active: Sequence[tuple[int, int]]) -> list[tuple[float, list[bool]]]:
+    """What messages share: its bytes per second, and which of them pass there."""
+    found: list[tuple[float, list[bool]]] = []
+    for index, pair in enumerate(active):
+        alone = [other == index for other in range(len(active))]
+        found.append((float(links.pair_bandwidth_bytes_per_s[pair]), alone))
+    if links.medium == "shared":
+        found.append((links.slowest_bandwidth_bytes_per_s, [True] * len(active)))
+    else:
+        for node, rate in enumerate(links.out.bandwidth_bytes_per_s.tolist()):
+            out, into = ([pair[side] == node for pair in active] for side in (0, 1))
+            if links.medium == "half_duplex":
+                found.append((rate, [a or b for a, b in zip(out, into, strict=True)]))
+            else:
+                found += [(rate, out), (rate, into)]
+    if np.isfinite(links.switch_bytes_per_s):
+        found.append((links.switch_bytes_per_s, [True] * len(active)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -157,7 +109,7 @@ class Simulated:
 
 
 def simulate_run(
-    acts: Sequence[Sequence[Act]], network: Network, starts_s: Sequence[float] | None = None
+    acts: Sequence[Sequence[Act]], links: Links, starts_s: Sequence[float] | None = None
 ) -> Simulated:
     """Do all nodes' acts.
 
@@ -165,7 +117,8 @@ def simulate_run(
     ----------
     acts : sequence of sequences of Act
         By node, in order. A pair of nodes uses a name of a message once.
-    network : Network
+    links : Links
+        Among these nodes; messages go directly, each to one receiver.
     starts_s : sequence of float, optional
         When each node begins; all at 0 by default.
 
@@ -174,7 +127,7 @@ def simulate_run(
     InconsistentResultError
         A node waits for what nobody sends.
     """
-    return _Simulation(acts, network).run(starts_s or [0.0] * len(acts))
+    return _Simulation(acts, links).run(starts_s or [0.0] * len(acts))
 
 
 @dataclass
@@ -182,18 +135,19 @@ class _Flow:
     """A message that is under way."""
 
     message: str
+    size_bytes: int
     left_bytes: float
 
 
 @dataclass
 class _Simulation:
     acts: Sequence[Sequence[Act]]
-    network: Network
+    links: Links
     now_s: float = 0.0
     _events: list[tuple[float, int, str, tuple[int, ...], str]] = field(default_factory=list)
     _count: int = 0
     _queued: dict[tuple[int, int], deque[_Flow]] = field(default_factory=dict)
-    _arrived: set[tuple[int, int, str]] = field(default_factory=set)
+    _arrived: dict[tuple[int, int, str], int] = field(default_factory=dict)
     _waiting: dict[tuple[int, int, str], int] = field(default_factory=dict)
     _place: list[int] = field(default_factory=list)
     _waited: dict[int, int] = field(default_factory=dict)
@@ -229,27 +183,29 @@ class _Simulation:
             flow = self._queued[pair].popleft()
             if not self._queued[pair]:
                 del self._queued[pair]
-            self._at(then + float(self.network.delay_s[pair]), "arrived", pair, flow.message)
+            at = then + float(self.links.pair_latency_s[pair])
+            self._at(at, "arrived", (*pair, flow.size_bytes), flow.message)
         changed = bool(left)
         while self._events and self._events[0][0] <= then:
             _, _, what, where, message = heapq.heappop(self._events)
             if what == "go on":
                 self._go_on(where[0])
             elif what == "arrived":
-                self._arrive(where[0], where[1], message)
+                sender, receiver, size = where
+                self._arrive(sender, receiver, size, message)
             else:
                 node, receiver, size = where
                 pair = node, receiver
                 changed |= pair not in self._queued
-                flow = _Flow(message, max(float(size), 1e-9))
+                flow = _Flow(message, size, max(float(size), 1e-9))
                 self._queued.setdefault(pair, deque()).append(flow)
         if changed:
             pairs = list(self._queued)
-            found = self.network.rates(pairs) if pairs else np.zeros(0)
+            found = fair_rates(self.links, pairs) if pairs else np.zeros(0)
             self._rates = dict(zip(pairs, found.tolist(), strict=True))
 
-    def _arrive(self, sender: int, receiver: int, message: str) -> None:
-        self._arrived.add((sender, receiver, message))
+    def _arrive(self, sender: int, receiver: int, size_bytes: int, message: str) -> None:
+        self._arrived[sender, receiver, message] = size_bytes
         node = self._waiting.pop((sender, receiver, message), None)
         if node is not None:
             self._go_on(node)
@@ -259,7 +215,7 @@ class _Simulation:
         place, spans = self._place[node], self._spans[node]
         if place == len(self.acts[node]):
             return
-        act, network = self.acts[node][place], self.network
+        act, links = self.acts[node][place], self.links
         if isinstance(act, Waits):
             key = act.sender, node, act.message
             if self._waited.get(node) != place:
@@ -268,15 +224,22 @@ class _Simulation:
             if key not in self._arrived:
                 self._waiting[key] = node
                 return
-            seconds = float(network.receive_s[node])
+            seconds = _software_s(links.into, node, self._arrived[key])
         else:
             spans[place, 0] = self.now_s
-            seconds = act.seconds if isinstance(act, Works) else float(network.send_s[node])
-        if isinstance(act, Sends):
-            seconds += act.size_bytes * float(network.software_s_per_byte[node])
+            seconds = (
+                act.seconds
+                if isinstance(act, Works)
+                else _software_s(links.out, node, act.size_bytes)
+            )
         end = self.now_s + seconds
         spans[place, 1] = end
         self._place[node] = place + 1
         if isinstance(act, Sends):
             self._at(end, "sent", (node, act.receiver, act.size_bytes), act.message)
         self._at(end, "go on", (node,))
+
+
+def _software_s(ends: Ends, node: int, size_bytes: int) -> float:
+    """For which a message occupies the node at one of its ends."""
+    return float(ends.message_s[node] + size_bytes * ends.s_per_byte[node])

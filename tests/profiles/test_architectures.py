@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,23 +16,13 @@ from profiles.architectures.deeplab import DeepLabV3Plus
 from profiles.architectures.esrgan import Generator
 from profiles.architectures.ssd300 import SSD300, ScaledL2
 from profiles.catalog import load_model, model_names
+from profiles.networks import ARCHITECTURES
 
 REPO = Path(__file__).parents[2]
 LARGE = {"llama-3.1-70b", "llama-3.1-70b-decode"}
 BY_SIZE = [
     pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in model_names()
 ]
-
-
-@pytest.fixture(scope="module")
-def build_library() -> ModuleType:
-    path = REPO / "scripts" / "build_library.py"
-    spec = importlib.util.spec_from_file_location("build_library_here", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["build_library_here"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def on_meta(make: Any) -> nn.Module:
@@ -69,8 +56,8 @@ def torch_macs(made: Any) -> int:
 
 
 @pytest.mark.parametrize("name", BY_SIZE)
-def test_macs_are_what_torch_counts(build_library: ModuleType, name: str) -> None:
-    made = build_library.ARCHITECTURES[name].prepare()
+def test_macs_are_what_torch_counts(name: str) -> None:
+    made = ARCHITECTURES[name].prepare("meta")
     assert load_model(name).totals.macs == torch_macs(made)
 
 

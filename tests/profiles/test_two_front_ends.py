@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,6 +16,7 @@ from planner.domain.model_profile import ModelProfile
 from profiles.catalog import load_model, model_names
 from profiles.from_onnx import child as onnx_child
 from profiles.from_torch.frontend import profile_module
+from profiles.networks import ARCHITECTURES
 from tests.profiles.test_torch_frontend import ONE_LAYER, Apply, parameter
 from tests.profiles.test_torch_operators import FREE
 
@@ -275,20 +272,9 @@ NETWORKS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def library() -> ModuleType:
-    path = Path(__file__).parents[2] / "scripts" / "build_library.py"
-    spec = importlib.util.spec_from_file_location("build_library_for_exports", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_s_export_has_the_shipped_count(library: ModuleType, name: str) -> None:
-    made = library.ARCHITECTURES[name].prepare("meta")
+def test_a_network_s_export_has_the_shipped_count(name: str) -> None:
+    made = ARCHITECTURES[name].prepare("meta")
     inputs = tuple(
         torch.zeros(shape, dtype=getattr(torch, made.dtypes[label]))
         for label, shape in made.shapes.items()

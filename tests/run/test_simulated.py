@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.cost.exchange import Ends, Links
 from planner.domain.cluster import Cluster, Link, Node, PairLink
 from planner.errors import InconsistentResultError
-from planner.run.simulated import Act, Network, Sends, Waits, Works, simulate_run
+from planner.run.simulated import Act, Sends, Waits, Works, simulate_run
 
 B, DELAY = 1e6, 1e-3
 
 
-def network(nodes: int = 2, **changes: object) -> Network:
+def network(nodes: int = 2, **changes: object) -> Links:
     made = tuple(Node(name=f"n{i}", macs_per_s=1.0) for i in range(nodes))
     link = Link(bandwidth_bytes_per_s=B, latency_s=DELAY)
-    found = Network.of(Cluster(name="c", nodes=made, link=link))
+    found = Links.of(Cluster(name="c", nodes=made, link=link), element_bytes=4)
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
@@ -32,15 +33,14 @@ def test_a_node_alone_takes_the_sum_of_its_work() -> None:
 
 def test_a_message_takes_software_bytes_and_delay() -> None:
     net = network(
-        send_s=np.array([1e-4, 0]),
-        receive_s=np.array([0, 2e-4]),
-        software_s_per_byte=np.full(2, 1e-8),
+        out=Ends(np.full(2, B), np.array([1e-4, 0]), np.full(2, 1e-8)),
+        into=Ends(np.full(2, B), np.array([0, 2e-4]), np.full(2, 3e-8)),
     )
     acts: list[list[Act]] = [[Works(0.1), Sends(1, "m", 1000)], [Waits(0, "m"), Works(0.2)]]
     found = simulate_run(acts, net)
     sent = 0.1 + 1e-4 + 1000 * 1e-8
     assert found.spans_s[0][1].tolist() == pytest.approx([0.1, sent])
-    assert found.latency_s == pytest.approx(sent + 1000 / B + DELAY + 2e-4 + 0.2)
+    assert found.latency_s == pytest.approx(sent + 1000 / B + DELAY + 2e-4 + 1000 * 3e-8 + 0.2)
 
 
 def test_sending_does_not_hold_the_sender_up() -> None:
@@ -92,7 +92,7 @@ def test_what_shares_nothing_is_not_slowed_down() -> None:
     nodes = tuple(Node(name=f"n{i}", macs_per_s=1.0) for i in range(3))
     slow = PairLink(between=("n0", "n1"), bandwidth_bytes_per_s=B / 4)
     link = Link(bandwidth_bytes_per_s=B)
-    star = Network.of(Cluster(name="c", nodes=nodes, link=link, pair_links=(slow,)))
+    star = Links.of(Cluster(name="c", nodes=nodes, link=link, pair_links=(slow,)), element_bytes=4)
     acts: list[list[Act]] = [
         [Sends(1, "a", 10**6), Sends(2, "b", 10**6)],
         [Waits(0, "a")],

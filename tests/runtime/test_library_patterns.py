@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +15,7 @@ from planner.runtime.cutting.patterns import longest_index
 from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.records import Pattern
 from planner.runtime.running.slices import Slices
+from profiles import networks
 from profiles.catalog import model_names
 from profiles.from_torch.runnable import traced_model
 from tests.runtime.test_ways import FAMILIES, model
@@ -36,25 +33,14 @@ NETWORKS = [
 DRAWN = "drawn"
 
 
-@pytest.fixture(scope="module")
-def library() -> ModuleType:
-    path = Path(__file__).parents[2] / "scripts" / "build_library.py"
-    spec = importlib.util.spec_from_file_location("build_library_for_slices", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module", params=NETWORKS)
-def network(library: ModuleType, request: pytest.FixtureRequest) -> TracedModel:
+def network(request: pytest.FixtureRequest) -> TracedModel:
     name: str = request.param
     whole = name.removesuffix("-decode")
     if whole in NARROWED:
-        made = library._llama(*NARROWED[whole], decode=whole != name).prepare()
+        made = networks.llama(*NARROWED[whole], decode=whole != name).prepare("meta")
     else:
-        made = library.ARCHITECTURES[name].prepare()
+        made = networks.ARCHITECTURES[name].prepare("meta")
     module = made.module.to_empty(device="cpu").eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
