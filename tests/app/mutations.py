@@ -19,7 +19,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from app.cli import main
 
@@ -72,13 +72,37 @@ class Ended:
 
 def run(words: list[str], folder: Path) -> Ended:
     """Run the command with these words in a folder."""
-    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what a command leaves becomes ours
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with tempfile.TemporaryFile("w+") as seen:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            keeper = os.fork()
+            if not keeper:
+                _be_keeper(words, folder, (out, err), seen)
+            os.waitpid(keeper, 0)
+            seen.seek(0)
+            status, kib, orphans = json.load(seen)
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+        code = os.waitstatus_to_exitcode(status)
+        return Ended(tuple(words), code, texts[0], texts[1], kib / 1024, tuple(orphans))
+
+
+def _be_keeper(
+    words: list[str], folder: Path, outputs: tuple[BinaryIO, BinaryIO], seen: TextIO
+) -> None:
+    """Watch over the command, in a process whose only child it is.
+
+    What a command leaves behind is then told from the children of the tests' own process (a
+    browser, for one).
+    """
+    try:
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what a command leaves becomes ours
         child = os.fork()
         if not child:
-            _be_command(words, folder, out, err)
+            _be_command(words, folder, *outputs)
         deadline = time.monotonic() + WALL_S
         while True:
             found, status, used = os.wait4(child, os.WNOHANG)
@@ -91,12 +115,12 @@ def run(words: list[str], folder: Path) -> Ended:
         for orphan in orphans:
             os.kill(orphan, signal.SIGKILL)
             os.waitpid(orphan, 0)
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read().decode(errors="replace"))
-        code = os.waitstatus_to_exitcode(status)
-        return Ended(tuple(words), code, texts[0], texts[1], used.ru_maxrss / 1024, orphans)
+        json.dump([status, used.ru_maxrss, orphans], seen)
+        seen.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
 
 
 def _be_command(words: list[str], folder: Path, out: BinaryIO, err: BinaryIO) -> None:

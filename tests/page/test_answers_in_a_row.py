@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from app.inputs import accuracy_note
@@ -11,19 +13,21 @@ from app.page.jobs import StoppedError
 from app.page.store import File, Files, Moment, Store
 from app.page.uploads import on_disk
 from profiles.catalog import load_model
+from tests.processor_time import HANG_S
 
 EQUAL = "curve:resnet50-imagenet/equal"
+asked = partial(ask_on_page, time_limit_s=HANG_S)
 ASKED = (
-    ask_on_page("small-nodes", 3, accuracy_model=EQUAL, max_accuracy_drop=0.5),
-    ask_on_page("small-nodes", 3, bandwidth_bytes_per_s=1e7, accuracy_model=EQUAL,
-                max_accuracy_drop=0.2),
-    ask_on_page("small-nodes", 2, overlap=True, accuracy_model="none"),
-    ask_on_page("jetson-tx2-wifi", 2, exactly=True, share_inputs=True, accuracy_model=EQUAL,
+    asked("small-nodes", 3, accuracy_model=EQUAL, max_accuracy_drop=0.5),
+    asked("small-nodes", 3, bandwidth_bytes_per_s=1e7, accuracy_model=EQUAL,
+          max_accuracy_drop=0.2),
+    asked("small-nodes", 2, overlap=True, accuracy_model="none"),
+    asked("jetson-tx2-wifi", 2, exactly=True, share_inputs=True, accuracy_model=EQUAL,
                 max_accuracy_drop=1.0),
-    ask_on_page("small-nodes", 3, accuracy_model="curve:deit-s-imagenet/equal",
+    asked("small-nodes", 3, accuracy_model="curve:deit-s-imagenet/equal",
                 max_accuracy_drop=0.5, objective="throughput", ways=("features",)),
-    ask_on_page("small-nodes", 3, accuracy_model="none"),
-    ask_on_page("small-nodes", 2, accuracy_model="none", max_sparsity=0.9),
+    asked("small-nodes", 3, accuracy_model="none"),
+    asked("small-nodes", 2, accuracy_model="none", max_sparsity=0.9),
 )  # fmt: skip
 
 
@@ -41,7 +45,7 @@ def test_answers_in_a_row_are_those_of_fresh_ones() -> None:
 
 
 def test_a_stopped_search_for_what_binds_leaves_nothing_behind() -> None:
-    answer = Answer(load_model("resnet50-eighth"), ask_on_page("small-nodes", 2))
+    answer = Answer(load_model("resnet50-eighth"), asked("small-nodes", 2))
 
     def stop(done: int, total: int) -> None:
         raise StoppedError
