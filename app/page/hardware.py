@@ -76,10 +76,13 @@ def edit_cluster(
         [node.model_dump() for node in cluster.nodes], nodes or {}
     )
     for document, origin in zip(of_nodes.documents, of_nodes.origins, strict=True):
-        if origin is not None:  # the rates of kinds of operators follow C
-            known, speed = cluster.nodes[origin], document["macs_per_s"]
-            if speed != known.macs_per_s:
-                document["macs_per_s_by_kind"] = known.at_speed(speed).macs_per_s_by_kind
+        for rate in ("macs_per_s", "memory_bytes_per_s"):  # those of kinds of operators follow
+            if origin is None or document[rate] is None:
+                continue
+            known = cluster.nodes[origin]
+            if document[rate] != getattr(known, rate):
+                of_kinds = f"{rate}_by_kind"
+                document[of_kinds] = getattr(known.with_figure(rate, document[rate]), of_kinds)
     rows = len(of_nodes.documents)
     if not 1 <= rows <= max(_MOST_ROWS, len(cluster.nodes)):
         raise BadInputError(f"nodes: {rows} rows; give 1 to {_MOST_ROWS}")

@@ -117,14 +117,12 @@ def nominal_cluster(factors: tuple[float, ...]) -> Cluster:
 
 def slower(node: Node, factor: float) -> Node:
     """A node whose every computation takes so many times as long."""
-    slow = node.at_speed(node.macs_per_s / factor)
-    memory = node.memory_bytes_per_s
-    return slow.model_copy(
-        update={
-            "memory_bytes_per_s": None if memory is None else memory / factor,
-            "layer_overhead_s": node.layer_overhead_s * factor,
-            "layer_overhead_s_by_kind": {
-                kind: seconds * factor for kind, seconds in node.layer_overhead_s_by_kind.items()
-            },
-        }
-    )
+    for field, scale in (
+        ("macs_per_s", 1 / factor),
+        ("memory_bytes_per_s", 1 / factor),
+        ("layer_overhead_s", factor),
+    ):
+        value = getattr(node, field)
+        if value is not None:
+            node = node.with_figure(field, value * scale)
+    return node

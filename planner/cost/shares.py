@@ -46,7 +46,7 @@ def share_ratios(
 
 
 def _by_time(profile: ModelProfile, nodes: Sequence[Node]) -> Ratios:
-    if all(node.memory_bytes_per_s is None and not node.macs_per_s_by_kind for node in nodes):
+    if all(node.has_one_rate for node in nodes):
         return Ratios(speed_ratio(node.macs_per_s for node in nodes))
     seconds = _layers_s(profile, nodes)
     leaders = sharing_out(profile)

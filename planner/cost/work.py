@@ -99,9 +99,9 @@ def work_s(
 ) -> NDArray[np.float64]:
     """Seconds of every node for so many MACs and bytes of a layer (eq. 8).
 
-    C is that of the layer's kind of operator. A layer without MACs touches its bytes where the
-    node's memory bandwidth is known, unless it is a view; else it is fused with its producer and
-    takes no time, unless its time was measured.
+    C and the memory bandwidth are those of the layer's kind of operator. A layer without MACs
+    touches its bytes where the node's memory bandwidth is known, unless it is a view; else it is
+    fused with its producer and takes no time, unless its time was measured.
 
     Parameters
     ----------
@@ -126,8 +126,11 @@ def work_s(
         starting_s = np.array([0.0 if kind is None else node.overhead_s(kind) for kind in kinds])
         mine = macs[..., index]
         arithmetic = mine / rates
-        if node.memory_bytes_per_s is not None:
-            memory = touched[..., index] / node.memory_bytes_per_s
+        memory_rates = [
+            node.memory_bytes_per_s if kind is None else node.memory_rate(kind) for kind in kinds
+        ]
+        if any(memory_rates):
+            memory = touched[..., index] / np.array([rate or np.inf for rate in memory_rates])
             arithmetic = np.where((mine > 0) | moves, np.maximum(arithmetic, memory), 0.0)
         runs = (mine > 0) | (moves & (share[..., index] > 0))
         seconds[..., index] = arithmetic + np.where(runs, starting_s, 0.0)
@@ -145,7 +148,8 @@ def takes_time(layer: LayerProfile, nodes: Sequence[Node]) -> bool:
 def moves_bytes(nodes: Sequence[Node]) -> bool:
     """Whether layers without MACs take any of these nodes time."""
     return any(
-        node.memory_bytes_per_s is not None or node.overhead_s("element-wise") for node in nodes
+        node.memory_rate("element-wise") is not None or node.overhead_s("element-wise")
+        for node in nodes
     )
 
 

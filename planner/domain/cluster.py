@@ -51,6 +51,11 @@ class Node(Frozen):
     memory_bytes_per_s: PositiveFloat | None = Field(
         default=None, description="memory bandwidth, for the roofline; null: not counted"
     )
+    memory_bytes_per_s_by_kind: dict[OperatorKind, PositiveFloat] = Field(
+        default_factory=dict,
+        description="bytes that some kinds of operators get through in a second, such as "
+        "convolutions that re-order their weights; memory_bytes_per_s for the others",
+    )
     layer_overhead_s: NonNegativeFloat = Field(
         default=0.0, description="of every layer with MACs, beside its MACs and bytes"
     )
@@ -80,9 +85,29 @@ class Node(Frozen):
         """Of all fields; a mapping has no hash of its own."""
         return hash(self.model_dump_json())
 
+    @property
+    def has_one_rate(self) -> bool:
+        """Whether every operator's time is its MACs over one C, beside what does not shrink."""
+        has_memory = self.memory_bytes_per_s is not None or self.memory_bytes_per_s_by_kind
+        return not (has_memory or self.macs_per_s_by_kind)
+
+    @property
+    def rates(self) -> tuple[object, ...]:
+        """All that says how fast an operator computes, to compare nodes by."""
+        return (
+            self.macs_per_s,
+            self.memory_bytes_per_s,
+            str(self.macs_per_s_by_kind),
+            str(self.memory_bytes_per_s_by_kind),
+        )
+
     def rate(self, kind: OperatorKind) -> float:
         """C of a kind of operators, in MACs per second."""
         return self.macs_per_s_by_kind.get(kind, self.macs_per_s)
+
+    def memory_rate(self, kind: OperatorKind) -> float | None:
+        """Bytes per second of a kind of operators; None where they cost nothing."""
+        return self.memory_bytes_per_s_by_kind.get(kind, self.memory_bytes_per_s)
 
     def overhead_s(self, kind: OperatorKind) -> float:
         """Seconds of an operator of a kind that do not shrink with its share."""
@@ -91,12 +116,20 @@ class Node(Frozen):
 
     def at_speed(self, macs_per_s: float) -> Node:
         """The same node with another C; all kinds of operators change alike."""
-        factor = macs_per_s / self.macs_per_s
-        rates = {
-            kind: min(max(rate * factor, LEAST), math.nextafter(MOST, 0))
-            for kind, rate in self.macs_per_s_by_kind.items()
-        }
-        return self.model_copy(update={"macs_per_s": macs_per_s, "macs_per_s_by_kind": rates})
+        return self.with_figure("macs_per_s", macs_per_s)
+
+    def with_figure(self, field: str, value: float) -> Node:
+        """The same node with another figure; those of kinds of operators change in proportion."""
+        update: dict[str, object] = {field: value}
+        before = getattr(self, field)
+        by_kind = next((name for name, common in BY_KIND.items() if common == field), None)
+        if by_kind is not None and before:
+            factor = value / before
+            update[by_kind] = {
+                kind: min(max(figure * factor, LEAST), math.nextafter(MOST, 0)) if figure else 0.0
+                for kind, figure in getattr(self, by_kind).items()
+            }
+        return self.model_copy(update=update)
 
 
 class Link(Frozen):
@@ -114,6 +147,7 @@ class PairLink(Link):
 
 BY_KIND = {
     "macs_per_s_by_kind": "macs_per_s",
+    "memory_bytes_per_s_by_kind": "memory_bytes_per_s",
     "layer_overhead_s_by_kind": "layer_overhead_s",
 }
 """Fields of a node by kind of operator, and the one that holds for all other kinds."""
@@ -275,14 +309,19 @@ def tuned_cluster(
         A figure that no cluster may have, such as zero bytes per second.
     """
     link = _given(bandwidth_bytes_per_s=bandwidth_bytes_per_s, latency_s=latency_s)
-    node = _given(memory_bytes=memory_bytes, memory_bytes_per_s=memory_bytes_per_s)
-    typed_names = _given(macs_per_s=macs_per_s) | link | node
+    node = _given(memory_bytes=memory_bytes)
+    rates = _given(macs_per_s=macs_per_s, memory_bytes_per_s=memory_bytes_per_s)
+    typed_names = rates | link | node
     sized = cluster if nodes is None else _of_size(cluster, nodes)
     known = [figure for figure in cluster.figures if not figure.is_of(typed_names)]
     typed = [Figure(key=key, origin="assumed", source="set by the user") for key in typed_names]
     devices = [device.model_copy(update=node) for device in sized.nodes]
     if macs_per_s is not None:
         devices = [device.at_speed(macs_per_s) for device in devices]
+    if memory_bytes_per_s is not None:
+        devices = [
+            device.with_figure("memory_bytes_per_s", memory_bytes_per_s) for device in devices
+        ]
     changed = sized.model_copy(
         update={
             "nodes": tuple(devices),

@@ -1,6 +1,7 @@
 """From times to the figures of a node: numbers in, numbers out, nothing runs here.
 
-An operator takes max(MACs / C of its kind, bytes / M) + a time per operator; that rule is
+An operator takes max(MACs / C, bytes / M) + a time per operator, with C and M of its kind; that
+rule is
 `planner.cost.work.work_s`, the one that plans are costed with, and it is called for every guess.
 Figures are fitted to the logarithms of the times, so that an operator of ten microseconds counts as
 much as one of ten milliseconds, and with a loss that a few odd times cannot pull away.
@@ -36,6 +37,7 @@ _LEAST_OVERHEAD_S = 1e-9
 _SEED = 20250101
 _LEAST_SHARE = 1e-4  # of a model's time; a time per operator below is none
 _WIDEST_LOG = 20.0  # of an interval, upwards or downwards
+_LEAST_BOUND = 3  # operators of a kind that its memory bandwidth must bind, to be told from them
 _SURE_FACTOR = 2.0  # of an interval, upwards: a memory bandwidth less certain than that is none
 
 
@@ -175,7 +177,10 @@ def fit_samples(
     pass_factors: Sequence[float] = (),
     resamplings: int = RESAMPLINGS,
 ) -> Fitted:
-    """Fit a node's rates, memory bandwidth and time per operator to measured operators.
+    """Fit a node's rates, memory bandwidths and times per operator to measured operators.
+
+    A kind of operators has a memory bandwidth of its own where the bytes bind some of them: those
+    that re-order what they read, or write into memory that was never touched, get through fewer.
 
     Intervals come from fitting again to operators drawn anew from those of each kind, with times
     drawn from between their repeats, widened by how much passes over all of them differed.
@@ -202,24 +207,22 @@ def fit_samples(
     seconds = np.array([sample.seconds for sample in samples])
     spread = np.array([np.log(sample.high_s / sample.low_s) / 1.35 for sample in samples])
     whole = Work.of_samples(samples)
-    unknowns = _Unknowns(
-        (
-            *(f"macs_per_s_by_kind.{kind}" for kind in kinds),
-            "memory_bytes_per_s",
-            "layer_overhead_s",
-            "layer_overhead_s_by_kind.element-wise",
-        ),
-        Node(name=name, macs_per_s=1.0, memory_bytes_per_s=1.0),
-    )
-    start = _start(kinds, samples)
+    fixed = Node(name=name, macs_per_s=1.0, memory_bytes_per_s=1.0)
 
-    def fitted(logs: Floats, operators: Work, times: Floats) -> Floats:
+    def fitted(unknowns: _Unknowns, logs: Floats, operators: Work, times: Floats) -> Floats:
         found = unknowns.solve(
             logs, lambda node: _log_ratio(operators.seconds(node), times), "soft_l1"
         )
         return cast(Floats, found.x)
 
-    best = fitted(start, whole, seconds)
+    start = _start(kinds, samples)
+    unknowns = _Unknowns(tuple(start), fixed)
+    best = fitted(unknowns, np.log([*start.values()]), whole, seconds)
+    for kind in _kinds_without_memory(kinds, whole, unknowns.node(best)):
+        del start[f"memory_bytes_per_s_by_kind.{kind}"]
+    if len(start) < len(unknowns.keys):
+        unknowns = _Unknowns(tuple(start), fixed)
+        best = fitted(unknowns, np.log([*start.values()]), whole, seconds)
     random = np.random.default_rng(_SEED)
     rows = np.array([sample.kind for sample in samples])
     drawn_logs = []
@@ -231,7 +234,7 @@ def fit_samples(
             ]
         )
         noisy = seconds * np.exp(random.normal(size=len(rows)) * spread)
-        drawn_logs.append(fitted(best, whole.drawn(index), noisy[index]))
+        drawn_logs.append(fitted(unknowns, best, whole.drawn(index), noisy[index]))
     drift = np.log(np.quantile(pass_factors, INTERVAL)) if len(pass_factors) else np.zeros(2)
     low, high = _interval(best, np.array(drawn_logs), drift, unknowns.is_rate)
     common = _common_rate(unknowns.node(best), whole, seconds)
@@ -275,18 +278,43 @@ def _kinds_to_fit(samples: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(counts)
 
 
-def _start(kinds: Sequence[str], samples: Sequence[Sample]) -> Floats:
-    """Rates of the better operators of each kind; half of the least time of any per operator."""
+def _start(kinds: Sequence[str], samples: Sequence[Sample]) -> dict[str, float]:
+    """First guesses of all figures.
+
+    Rates of the better operators of each kind, half of that for its bytes, and half of the least
+    time of any per operator.
+    """
 
     def better(rates: list[float]) -> float:
         return float(np.quantile(rates, 0.75))
 
-    rates = [
-        better([s.macs / s.seconds for s in samples if s.kind == kind and s.macs]) for kind in kinds
-    ]
     memory = better([s.touched_bytes / s.seconds for s in samples if not s.macs])
-    least = max(min(sample.seconds for sample in samples), _LEAST_OVERHEAD_S)
-    return np.array([math.log(one) for one in (*rates, memory, least / 2, least / 2)])
+    overhead_s = max(min(sample.seconds for sample in samples), _LEAST_OVERHEAD_S) / 2
+    found = {
+        f"macs_per_s_by_kind.{kind}": better(
+            [s.macs / s.seconds for s in samples if s.kind == kind and s.macs]
+        )
+        for kind in kinds
+    }
+    found["memory_bytes_per_s"] = memory
+    found |= {f"memory_bytes_per_s_by_kind.{kind}": memory / 2 for kind in kinds}
+    found["layer_overhead_s"] = found["layer_overhead_s_by_kind.element-wise"] = overhead_s
+    return found
+
+
+def _kinds_without_memory(kinds: Sequence[str], operators: Work, node: Node) -> list[str]:
+    """Kinds whose operators tell no memory bandwidth of their own: their MACs bind almost all."""
+    found = []
+    for kind in kinds:
+        rows = np.array([layer.kind == kind for layer in operators.layers])
+        rate, memory = (
+            node.rate(cast(OperatorKind, kind)),
+            node.memory_rate(cast(OperatorKind, kind)),
+        )
+        bound = operators.touched_bytes[rows] / memory > operators.macs[rows] / rate
+        if bound.sum() < _LEAST_BOUND:
+            found.append(kind)
+    return found
 
 
 def _log_ratio(predicted: Floats, measured: Floats) -> Floats:

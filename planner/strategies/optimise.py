@@ -199,10 +199,7 @@ def sharings(case: Case, request: Request) -> list[Case]:
     """
     if case.settings.shares != "either" or request.parallelism == "pipeline":
         return [case]
-    speeds = {
-        (node.macs_per_s, node.memory_bytes_per_s, str(node.macs_per_s_by_kind))
-        for node in case.cluster.nodes
-    }
+    speeds = {node.rates for node in case.cluster.nodes}
     if request.max_nodes == 1 or len(speeds) == 1:
         return [case]
     return [case, case.sharing("equal")]

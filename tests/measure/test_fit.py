@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 
-from planner.domain.cluster import Node
+from planner.domain.cluster import Node, OperatorKind
 from planner.domain.layer_profile import LayerProfile
 from planner.errors import BadInputError
 from planner.measure.fit import Work, fit_models, fit_samples, predicted_s
@@ -24,9 +26,19 @@ TRUE = Node(
         "attention": 1e10,
     },
     memory_bytes_per_s=8e9,
+    memory_bytes_per_s_by_kind={"conv": 1e9, "depthwise": 1.5e9},
     layer_overhead_s=2e-5,
     layer_overhead_s_by_kind={"element-wise": 7e-6},
 )
+
+
+def true_value(key: str) -> float:
+    """What a figure of a kind of operators is where the kind has none of its own, too."""
+    if key.startswith("memory_bytes_per_s_by_kind."):
+        rate = TRUE.memory_rate(cast(OperatorKind, key.rpartition(".")[2]))
+        assert rate is not None
+        return rate
+    return value_of(TRUE, key)
 
 
 def refused(call: object, *, match: str) -> None:
@@ -56,7 +68,7 @@ def test_samples_give_their_figures_back(noise: float) -> None:
         if figure.key == "macs_per_s":
             continue  # one rate for what has six
         value = value_of(found.node, figure.key)
-        assert value == pytest.approx(value_of(TRUE, figure.key), rel=0.01 + 3 * noise), figure.key
+        assert value == pytest.approx(true_value(figure.key), rel=0.01 + 3 * noise), figure.key
         assert figure.low is not None and figure.high is not None
         assert figure.low <= value <= figure.high
         assert (figure.origin, figure.measured_at) == ("measured", NOW)
@@ -71,9 +83,11 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
         found = fit_samples("known", samples, source="test", measured_at=NOW, resamplings=60)
         for figure in found.figures:
             if figure.key != "macs_per_s" and figure.low is not None and figure.high is not None:
-                held += figure.low <= value_of(TRUE, figure.key) <= figure.high
+                held += figure.low <= true_value(figure.key) <= figure.high
                 asked += 1
-                assert figure.high < 3 * figure.low
+                # bytes bind few operators of some kinds, whose bandwidth is then "at least so much"
+                is_sure = not figure.key.startswith("memory_bytes_per_s_by_kind")
+                assert figure.high < 3 * figure.low or not is_sure
     assert held >= 0.75 * asked
 
 

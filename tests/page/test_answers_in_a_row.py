@@ -23,9 +23,9 @@ ASKED = (
           max_accuracy_drop=0.2),
     asked("small-nodes", 2, overlap=True, accuracy_model="none"),
     asked("jetson-tx2-wifi", 2, exactly=True, share_inputs=True, accuracy_model=EQUAL,
-                max_accuracy_drop=1.0),
+          max_accuracy_drop=1.0),
     asked("small-nodes", 3, accuracy_model="curve:deit-s-imagenet/equal",
-                max_accuracy_drop=0.5, objective="throughput", ways=("features",)),
+          max_accuracy_drop=0.5, objective="throughput", ways=("features",)),
     asked("small-nodes", 3, accuracy_model="none"),
     asked("small-nodes", 2, accuracy_model="none", max_sparsity=0.9),
 )  # fmt: skip

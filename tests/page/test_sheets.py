@@ -153,9 +153,10 @@ def test_one_cell_of_a_node_changes_one_field(
             expected["source_node"] = new
     else:
         expected["figures"] = sourced(expected["figures"], column)
-    if column.key == "macs_per_s":  # the rates of kinds follow it
-        rates = cluster.nodes[index].at_speed(new).macs_per_s_by_kind
-        expected["nodes"][index]["macs_per_s_by_kind"] = rates
+    if column.key in ("macs_per_s", "memory_bytes_per_s"):  # the rates of kinds follow it
+        node = cluster.nodes[index].with_figure(column.key, new)
+        of_kinds = f"{column.key}_by_kind"
+        expected["nodes"][index][of_kinds] = getattr(node, of_kinds)
     built = edit_cluster(cluster, units, nodes=changes).cluster
     assert built == Cluster.model_validate(expected)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from planner.case import Case
 from planner.cost.sparsity import comm_sparsity, kept_features, to_each_other
 from planner.cost.table import cost_table, group_shares
-from planner.domain.cluster import Cluster, Link, Node
+from planner.domain.cluster import Cluster, Link, Node, tuned_cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import shares_by_speed
 from planner.domain.settings import CostSettings
@@ -400,3 +400,31 @@ def test_a_time_per_operator_of_a_kind_is_paid_by_that_kind_alone() -> None:
     assert seconds(element_wise=1e-3) == pytest.approx(bare + 1e-3 * kinds["element-wise"])
     assert seconds(depthwise=1e-3) == pytest.approx(bare + 1e-3 * 17)
     assert seconds(attention=1e-3) == bare
+
+
+def test_the_memory_bandwidth_of_a_kind_binds_that_kind_alone() -> None:
+    """So slow that it binds every operator, it costs them their bytes over it, and no other."""
+    profile = load_model("mobilenetv2-224")
+    node = Node(name="one", macs_per_s=1e10)
+    group = Cluster(name="one", nodes=(node,), link=Link(bandwidth_bytes_per_s=1e6))
+
+    def seconds(case: Cluster) -> float:
+        return single_node(Case(profile, case)).predicted.latency_s
+
+    def of_kind(field: str) -> float:
+        layers = [layer for layer in profile.layers if layer.kind == "depthwise"]
+        return sum(float(getattr(layer, field)) for layer in layers)
+
+    slow = with_nodes(group, memory_bytes_per_s_by_kind={"depthwise": 1e6})
+    expected = seconds(group) - of_kind("macs") / 1e10 + of_kind("touched_bytes") / 1e6
+    assert seconds(slow) == pytest.approx(expected)
+    common = with_nodes(group, memory_bytes_per_s=1e6)
+    spared = with_nodes(
+        group, memory_bytes_per_s=1e6, memory_bytes_per_s_by_kind={"depthwise": 1e18}
+    )
+    gained = of_kind("touched_bytes") / 1e6 - of_kind("macs") / 1e10
+    assert seconds(common) - seconds(spared) == pytest.approx(gained)
+    faster = tuned_cluster(slow, memory_bytes_per_s=2e6)
+    assert faster.nodes[0].memory_bytes_per_s_by_kind == {"depthwise": 1e6}  # it had no other
+    twice = tuned_cluster(spared, memory_bytes_per_s=2e6)
+    assert twice.nodes[0].memory_bytes_per_s_by_kind == {"depthwise": 2e18}

@@ -573,8 +573,9 @@ class GroupOracle:
         if layer.kind is None or (not macs and layer.kind != "element-wise"):
             return 0.0
         seconds = macs / node.macs_per_s_by_kind.get(layer.kind, node.macs_per_s)
-        if node.memory_bytes_per_s is not None:
-            seconds = max(seconds, touched / node.memory_bytes_per_s)
+        memory = node.memory_bytes_per_s_by_kind.get(layer.kind, node.memory_bytes_per_s)
+        if memory is not None:
+            seconds = max(seconds, touched / memory)
         return seconds + (node.layer_overhead_s if macs else 0.0)
 
     def step(self, row: int, choice: Choice, holdings: Holdings) -> tuple[Cost, dict[str, Lies]]:

@@ -258,8 +258,8 @@ class _Resource:
             value = getattr(holder, self.field, None)
             if value is None:
                 return holder
-            if isinstance(holder, Node) and self.field == "macs_per_s":
-                return holder.at_speed(value * factor)  # type: ignore[return-value]
+            if isinstance(holder, Node):
+                return holder.with_figure(self.field, value * factor)  # type: ignore[return-value]
             return holder.model_copy(update={self.field: value * factor})
 
         return cluster.model_copy(

@@ -197,12 +197,12 @@ def _as_good_as_unlimited(case: Case, of: Resource, target_s: float) -> float:
 
 def _shares_move(cluster: Cluster, of: Resource) -> bool:
     """Whether nodes share out layers otherwise at other values of a resource."""
-    rates = {node.memory_bytes_per_s for node in cluster.nodes}
-    kinds = {str(node.macs_per_s_by_kind) for node in cluster.nodes}
+    nodes = cluster.nodes
+    memory = {(node.memory_bytes_per_s, str(node.memory_bytes_per_s_by_kind)) for node in nodes}
+    kinds = {str(node.macs_per_s_by_kind) for node in nodes}
     if of == "compute":
-        return len(rates) > 1 or (rates != {None} and len(kinds) > 1)
-    speeds = {(node.macs_per_s, str(node.macs_per_s_by_kind)) for node in cluster.nodes}
-    return of == "memory-bandwidth" and len(speeds) > 1
+        return len(memory) > 1 or (memory != {(None, "{}")} and len(kinds) > 1)
+    return of == "memory-bandwidth" and len({node.rates for node in nodes}) > 1
 
 
 @dataclass
