@@ -65,7 +65,13 @@ def read_document(
         raise BadInputError(f"{label}: is nested too deeply for any document of ours") from error
 
 
-def read_one_of(path: Path, by_key: Mapping[str, type[BaseModel]]) -> BaseModel:
+def read_one_of(
+    path: Path,
+    by_key: Mapping[str, type[BaseModel]],
+    otherwise: type[BaseModel] | None = None,
+    *,
+    what: str = "document",
+) -> BaseModel:
     """Read a JSON document that may be of several kinds.
 
     Parameters
@@ -73,25 +79,29 @@ def read_one_of(path: Path, by_key: Mapping[str, type[BaseModel]]) -> BaseModel:
     path : Path
     by_key : mapping of str to type of pydantic.BaseModel
         What a document with a key of that name describes; the first one that it has counts.
+    otherwise : type of pydantic.BaseModel, optional
+        What a document with none of these keys describes.
+    what : str
+        As for `read_document`.
 
     Raises
     ------
     BadInputError
-        As `read_document`; or the document has none of these keys.
+        As `read_document`; or the document has none of these keys and describes nothing else.
     """
-    content = read_file(path, one_line(f"document {path}"))
+    content = read_file(path, one_line(f"{what} {path}"))
     try:
         found = _parsed(content)
     except (TypeError, ValueError, OverflowError, RecursionError):
         found = {}  # `read_document` says what is wrong
     keys = found if isinstance(found, dict) else {}
-    kind = next((kind for key, kind in by_key.items() if key in keys), None)
+    kind = next((kind for key, kind in by_key.items() if key in keys), otherwise)
     if kind is None and keys:
         raise BadInputError(
             f"{one_line(os.fspath(path))}: has none of the keys {', '.join(by_key)}, one of "
             "which every document of ours has"
         )
-    return read_document(path, kind or next(iter(by_key.values())), what="document")
+    return read_document(path, kind or next(iter(by_key.values())), what=what)
 
 
 def read_text(path: Path, *, what: str) -> str:

@@ -1,7 +1,7 @@
 """Attach measured seconds per layer and device type to a profile; they override the analytic time.
 
 A CSV file has the columns ``layer``, ``device_type`` and ``seconds``; a JSON file maps layers to
-device types to seconds.
+device types to seconds, or is what `planner run --measure` wrote.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pydantic import RootModel
 
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
+from planner.run.measured import Measured
 from planner.units import MOST
-from profiles.files import read_document, read_text
+from profiles.files import read_one_of, read_text
 
 COLUMNS = ("layer", "device_type", "seconds")
 Times = dict[str, dict[str, float]]
@@ -27,16 +28,25 @@ class TimesDocument(RootModel[dict[str, dict[str, float]]]):
     """Seconds by device type, by layer."""
 
 
-def read_times(path: Path) -> Times:
-    """Measured seconds by layer and device type.
+def read_times(path: Path, profile: ModelProfile) -> Times:
+    """Measured seconds by layer and device type, of whole layers on one node.
+
+    Parameters
+    ----------
+    path : Path
+    profile : ModelProfile
+        Of the model that they are of: a run tells the times of parts of layers.
 
     Raises
     ------
     BadInputError
-        The file cannot be read, or a line of it is not of the form above.
+        The file cannot be read, a line of it is not of the form above, or it is of another model.
     """
     if path.suffix.lower() == ".json":
-        return dict(read_document(path, TimesDocument, what="times").root)
+        found = read_one_of(path, {"plan_digest": Measured}, TimesDocument, what="times")
+        if isinstance(found, Measured):
+            return _times_of_run(found, profile, path.name)
+        return dict(found.model_dump())
     rows = csv.reader(io.StringIO(read_text(path, what="times")))
     header = [cell.strip() for cell in next(rows, [])]
     if tuple(header) != COLUMNS:
@@ -54,6 +64,22 @@ def read_times(path: Path) -> Times:
         if device_type in times.setdefault(layer, {}):
             raise BadInputError(f"{where}: {layer!r} on {device_type!r} was given before")
         times[layer][device_type] = _seconds(seconds, where)
+    return times
+
+
+def _times_of_run(run: Measured, profile: ModelProfile, where: str) -> Times:
+    """Whole layers from their parts: seconds in proportion to MACs."""
+    if run.model != profile.name:
+        raise BadInputError(f"{where}: the run is of {run.model}, the profile of {profile.name}")
+    macs = {layer.name: layer.macs for layer in profile.layers}
+    times: Times = {}
+    for item in run.layers:
+        whole = item.seconds * macs.get(item.layer, 0) / item.macs
+        times.setdefault(item.layer, {})[item.device_type] = whole
+    if not times:
+        raise BadInputError(
+            f"{where}: the run has no times of layers; measure it again (planner run)"
+        )
     return times
 
 

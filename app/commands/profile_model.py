@@ -28,7 +28,11 @@ def profile(
     no_witness: options.NoWitness = False,
     input_type: options.InputTypes = None,
     attach: Annotated[
-        Path | None, typer.Option(help="Measured times: .csv (layer,device_type,seconds) or .json.")
+        Path | None,
+        typer.Option(
+            help="Measured times: .csv (layer,device_type,seconds), .json, or what "
+            "planner run --measure wrote."
+        ),
     ] = None,
     view: Annotated[
         View,
@@ -45,7 +49,7 @@ def profile(
         raise BadInputError("--depth: only a tree on the terminal has levels (--view tree)")
     found = load_profile(source, input_shape, batch, not no_witness, weight_bits, input_type)
     if attach:
-        found = attach_times(found, read_times(attach), where=attach.name)
+        found = attach_times(found, read_times(attach, found), where=attach.name)
     write_file(output_file, document_text(found))
     totals = found.totals
     heading = [

@@ -93,7 +93,7 @@ def with_times(profile: ModelProfile, file: File) -> ModelProfile:
         A line that says something else, or a layer that the profile does not have.
     """
     with on_disk(file) as path:
-        return attach_times(profile, read_times(path), where=file.name)
+        return attach_times(profile, read_times(path, profile), where=file.name)
 
 
 def read_accuracy(kind: str, file: File, profile: ModelProfile) -> Accuracy:

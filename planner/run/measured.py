@@ -38,6 +38,17 @@ class SegmentMeasured(Frozen):
     measured: Spread
 
 
+class LayerMeasured(Frozen):
+    """What nodes of a kind needed for a layer, for profiles to be costed with."""
+
+    layer: str
+    device_type: str
+    seconds: float = Field(
+        ge=0, description="its part of their segments' median times, shared out as predicted"
+    )
+    macs: int = Field(gt=0, description="of the layer that they executed meanwhile")
+
+
 class MessageMeasured(Frozen):
     """A message of every run."""
 
@@ -90,6 +101,7 @@ class Measured(Frozen):
     throughput_per_s: float | None = Field(description="null where one input runs at a time")
     groups: tuple[GroupMeasured, ...]
     segments: tuple[SegmentMeasured, ...]
+    layers: tuple[LayerMeasured, ...] = ()
     messages: tuple[MessageMeasured, ...]
     payload: tuple[BytesMeasured, ...]
     clocks: tuple[ClockMeasured, ...]

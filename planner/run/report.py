@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.plan import Plan
+from planner.run.layers import measured_layers
 from planner.run.loop import Job
 from planner.run.measured import (
     BytesMeasured,
@@ -189,6 +190,7 @@ def measured_run(
     readers = [name for name, inputs in share.reads.items() if inputs] or [share.source]
     holders = list(dict.fromkeys(name for parts in share.parts.values() for name in parts))
     runs = Runs(nodes, share.source, readers, holders, share.times, share.stretches, job.warmup)
+    segments = runs.segments()
     return Measured(
         model=share.model,
         cluster=plan.cluster.name,
@@ -202,7 +204,15 @@ def measured_run(
         predicted_throughput_per_s=plan.predicted.throughput_per_s,
         throughput_per_s=throughput_per_s(runs) if job.window > 1 else None,
         groups=tuple(measured_groups(runs)),
-        segments=tuple(runs.segments()),
+        segments=tuple(segments),
+        layers=tuple(
+            measured_layers(
+                [(item, [layer_of(x, share.times) for x in item.stretches]) for item in segments],
+                share.times,
+                share.predicted.macs,
+                plan.cluster,
+            )
+        ),
         messages=tuple(runs.messages()),
         payload=tuple(measured_payload(nodes, share.predicted.sent_bytes, job.runs)),
         clocks=tuple(

@@ -31,11 +31,11 @@ def board() -> Cluster:
 
 
 def test_csv_and_json_say_the_same(tmp_path: Path) -> None:
-    name = first_conv()
+    name, profile = first_conv(), load_model("resnet50")
     table = f"layer,device_type,seconds\n{name},board,0.25\n\n{name},phone,0\n"
-    as_csv = read_times(write(tmp_path, "t.csv", table))
+    as_csv = read_times(write(tmp_path, "t.csv", table), profile)
     text = f'{{"{name}": {{"board": 0.25, "phone": 0.0}}}}'
-    assert as_csv == read_times(write(tmp_path, "t.json", text))
+    assert as_csv == read_times(write(tmp_path, "t.json", text), profile)
     assert as_csv == {name: {"board": 0.25, "phone": 0.0}}
 
 
@@ -77,7 +77,7 @@ def test_another_device_s_times_change_nothing() -> None:
 )
 def test_bad_times_are_one_line(tmp_path: Path, name: str, text: str, needles: list[str]) -> None:
     with pytest.raises(BadInputError) as error:
-        read_times(write(tmp_path, name, text))
+        read_times(write(tmp_path, name, text), load_model("resnet50"))
     assert "\n" not in str(error.value)
     for needle in needles:
         assert needle in str(error.value)

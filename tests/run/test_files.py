@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from app.run_inputs import Outputs, drawn_inputs, read_inputs
 from planner.case import Case
+from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from planner.run.measured import Measured
@@ -151,8 +152,30 @@ def test_from_a_plan_to_outputs_under_torchrun(plan_file: Path, tmp_path: Path) 
     assert (measured.runs, measured.warmup, measured.plan_digest) == (3, 1, plan.digest)
     assert measured.predicted_latency_s == pytest.approx(plan.predicted.latency_s)
     assert measured.payload and measured.payload_as_planned
+    timed = planner("profile", SOURCE, "--input-shape", SHAPE, "--attach", str(tmp_path / "m.json"),
+                    "-o", str(tmp_path / "timed.json"))  # fmt: skip
+    assert timed.code == 0, timed.err
+    check_attached(read_document(tmp_path / "timed.json", ModelProfile, what="profile"), measured)
+    other = planner("profile", "resnet50", "--attach", str(tmp_path / "m.json"))
+    assert other.code == 2 and "the run is of Residual, the profile of resnet50" in other.err
     assert out.startswith("Residual on small-nodes: measured ") and "as planned" in out
     assert "all" in out and "Traceback" not in err
+
+
+def check_attached(timed: ModelProfile, measured: Measured) -> None:
+    """Whole layers' times are their parts' in proportion to MACs, all of what segments took."""
+    told = {item.layer: item for item in measured.layers}
+    for layer in timed.layers:
+        seconds = layer.measured_s.get("small-node")
+        assert (seconds is not None) == (layer.name in told) == (layer.macs > 0)
+        if seconds is not None:
+            part = told[layer.name]
+            assert part.macs > 0
+            assert seconds == pytest.approx(part.seconds * layer.macs / part.macs)
+    # nodes without a memory bandwidth: layers without MACs take none of it
+    computing = [x for x in measured.segments if told.keys() & set(x.stretches)]
+    whole = sum(item.measured.median_s for item in computing)
+    assert sum(item.seconds for item in measured.layers) == pytest.approx(whole)
 
 
 def test_a_model_that_is_not_the_plans_is_refused(plan_file: Path, tmp_path: Path) -> None:
