@@ -1,7 +1,8 @@
 """Attach measured seconds per layer and device type to a profile; they override the analytic time.
 
 A CSV file has the columns ``layer``, ``device_type`` and ``seconds``; a JSON file maps layers to
-device types to seconds, or is what `planner run --measure` wrote.
+device types to seconds, or is what `planner run --measure` or
+`planner measure node --model` wrote.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import RootModel
 
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
+from planner.measure.parts import NodeMeasurement
 from planner.run.measured import Measured
 from planner.units import MOST
 from profiles.files import read_one_of, read_text
@@ -43,9 +45,13 @@ def read_times(path: Path, profile: ModelProfile) -> Times:
         The file cannot be read, a line of it is not of the form above, or it is of another model.
     """
     if path.suffix.lower() == ".json":
-        found = read_one_of(path, {"plan_digest": Measured}, TimesDocument, what="times")
+        found = read_one_of(
+            path, {"plan_digest": Measured, "part": NodeMeasurement}, TimesDocument, what="times"
+        )
         if isinstance(found, Measured):
             return _times_of_run(found, profile, path.name)
+        if isinstance(found, NodeMeasurement):
+            return _times_of_node(found, profile, path.name)
         return dict(found.model_dump())
     rows = csv.reader(io.StringIO(read_text(path, what="times")))
     header = [cell.strip() for cell in next(rows, [])]
@@ -81,6 +87,15 @@ def _times_of_run(run: Measured, profile: ModelProfile, where: str) -> Times:
             f"{where}: the run has no times of layers; measure it again (planner run)"
         )
     return times
+
+
+def _times_of_node(part: NodeMeasurement, profile: ModelProfile, where: str) -> Times:
+    """Layers that `planner measure node --model` timed; what takes no time in plans stays out."""
+    runs = [item for item in part.models if item.model == profile.name and item.layers]
+    if not runs:
+        raise BadInputError(f"{where}: has no times of the layers of {profile.name}")
+    kind = part.node.device_type
+    return {item.layer: {kind: item.seconds} for item in runs[-1].layers if item.kind}
 
 
 def _seconds(text: str, where: str) -> float:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, get_args
 
+import numpy as np
 import typer
 from pydantic import ValidationError
 
@@ -27,9 +28,10 @@ from app.tables import Table, tabulate
 from planner.domain.cluster import Cluster, Figure, Link, Node
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from planner.measure.fit import Fitted, fit_models, fit_samples, predicted_s
+from planner.measure.fit import Fitted, fit_models, fit_samples, layers_predicted_s, predicted_s
 from planner.measure.join import GivenLink, join
 from planner.measure.parts import (
+    LayerSample,
     LinkMeasurement,
     ModelTime,
     NodeMeasurement,
@@ -69,8 +71,8 @@ def node(
         str | None,
         typer.Option(
             metavar="MODULE:CALLABLE",
-            help="Also run this whole torch model, and say how well the figures predict it; it "
-            "needs --input-shape.",
+            help="Also run this torch model as a whole and layer by layer, and say how well the "
+            "figures predict it; it needs --input-shape.",
         ),
     ] = None,
     input_shape: options.InputShapes = None,
@@ -109,8 +111,7 @@ def node(
         models = []
         if model and profile:
             tell(f"running {profile.name}")
-            seconds = _model_seconds(model, profile, threads, limit_s * MODEL_SHARE)
-            models.append(_compared(profile, seconds, fitted.node))
+            models.append(_own_times(model, profile, fitted.node, threads, limit_s * MODEL_SHARE))
     part = NodeMeasurement(
         part="node",
         complete=times.complete,
@@ -275,16 +276,43 @@ def _own_model(
     return load_profile(model, input_shape, None, False)
 
 
-def _model_seconds(model: str, profile: ModelProfile, threads: int, limit_s: float) -> float:
-    """The median time of the user's own model."""
+def _own_times(
+    model: str, profile: ModelProfile, node: Node, threads: int, limit_s: float
+) -> ModelTime:
+    """The median time of the user's own model, and of its layers."""
     from planner.measure.running.operators import module_runnable, on_threads, timed
+    from profiles.from_torch.runnable import traced_model
+    from profiles.from_torch.timed_layers import layer_times
 
     shapes = {spec.name: spec.shape for spec in profile.inputs}
     dtypes = {spec.name: spec.dtype for spec in profile.inputs}
+    module = own_object(model)()
     with on_threads(threads):
-        runnable = module_runnable(own_object(model)(), shapes, dtypes)
-        times = timed([runnable], deadline=time.monotonic() + limit_s, enough=MODEL_PASSES)
-    return statistics.median(map(float, times.seconds[:, 0]))
+        runnable = module_runnable(module, shapes, dtypes)
+        times = timed([runnable], deadline=time.monotonic() + limit_s / 2, enough=MODEL_PASSES)
+    found = _compared(profile, statistics.median(map(float, times.seconds[:, 0])), node)
+    if profile.provenance.front_end != "torch.export":
+        return found  # no graph of it is there to be timed call by call
+    traced = traced_model(module, shapes, name=profile.name, dtypes=dtypes)
+    with on_threads(threads):
+        deadline = time.monotonic() + limit_s / 2
+        by_layer = layer_times(traced, deadline=deadline, enough=MODEL_PASSES)
+    told = zip(profile.layers, layers_predicted_s(profile, node), strict=True)
+    samples = []
+    for layer, predicted in told:
+        if layer.name in by_layer:
+            low, median, high = np.quantile(by_layer[layer.name], (0.25, 0.5, 0.75)).tolist()
+            samples.append(
+                LayerSample(
+                    layer=layer.name,
+                    kind=layer.kind,
+                    seconds=median,
+                    low_s=low,
+                    high_s=high,
+                    predicted_s=float(predicted),
+                )
+            )
+    return found.model_copy(update={"layers": tuple(samples)})
 
 
 def _compared(
@@ -319,9 +347,25 @@ def _show_node(
                 f"{format_seconds(one.predicted_s)}, ratio {one.predicted_s / one.measured_s:.2f}"
                 f"{' (fitted to it)' if one.fitted else ''}"
             )
+        heading += _lines_of_kinds(one)
     values = {figure.key: value_of(part.node, figure.key) for figure in part.figures}
     table = _figure_table(part.name, part.figures, values)
     show(Outcome(part, table, heading, [], failure), output, file)
+
+
+def _lines_of_kinds(model: ModelTime) -> list[str]:
+    """A line for the model's layers of every kind, measured beside predicted."""
+    found = []
+    for kind in dict.fromkeys(item.kind for item in model.layers):
+        some = [item for item in model.layers if item.kind == kind]
+        measured = sum(item.seconds for item in some)
+        predicted = sum(item.predicted_s for item in some)
+        ratio = f", ratio {predicted / measured:.2f}" if measured and predicted else ""
+        found.append(
+            f"  {kind or 'views and others without a time'}: {_of(len(some), 'layer')}, measured "
+            f"{format_seconds(measured)}, predicted {format_seconds(predicted)}{ratio}"
+        )
+    return found
 
 
 def _values(cluster: Cluster) -> dict[str, float]:

@@ -31,7 +31,7 @@ def profile(
         Path | None,
         typer.Option(
             help="Measured times: .csv (layer,device_type,seconds), .json, or what "
-            "planner run --measure wrote."
+            "planner run --measure or planner measure node --model wrote."
         ),
     ] = None,
     view: Annotated[

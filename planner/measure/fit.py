@@ -99,7 +99,12 @@ class Work:
 
 def predicted_s(profile: ModelProfile, node: Node) -> float:
     """The time of a whole model on one node, s."""
-    return float(Work.of_model(profile).seconds(node).sum())
+    return float(layers_predicted_s(profile, node).sum())
+
+
+def layers_predicted_s(profile: ModelProfile, node: Node) -> Floats:
+    """The time of every layer of a model on one node, s, shape (L,)."""
+    return Work.of_model(profile).seconds(node)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,17 @@ class Sample(Frozen):
     repeats: Positive
 
 
+class LayerSample(Frozen):
+    """The time of a layer of a model, where it stands in the model's run."""
+
+    layer: str
+    kind: OperatorKind | None
+    seconds: NonNegativeFloat = Field(description="median of the runs")
+    low_s: NonNegativeFloat
+    high_s: NonNegativeFloat
+    predicted_s: NonNegativeFloat = Field(description="from this document's figures")
+
+
 class ModelTime(Frozen):
     """The time of a whole model on the device."""
 
@@ -68,6 +79,9 @@ class ModelTime(Frozen):
         default=None, description="from this document's figures; null: not worked out"
     )
     fitted: bool = Field(default=False, description="whether the figures were fitted to it")
+    layers: tuple[LayerSample, ...] = Field(
+        default=(), description="without batch norms that are folded into a convolution"
+    )
 
 
 class Residual(Frozen):

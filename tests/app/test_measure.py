@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from planner.domain.cluster import Cluster
+from planner.domain.model_profile import ModelProfile
 from planner.measure.parts import NodeMeasurement
 from profiles.files import document_text, read_document
 from tests.app.command import one_line, planner
@@ -139,4 +140,14 @@ def test_this_machine_is_measured_with_a_model(folder: Path) -> None:
     part = read_document("here.json", NodeMeasurement, what="part")
     assert part.complete
     assert part.node.macs_per_s_by_kind.keys() >= {"conv", "conv-1x1", "depthwise", "linear"}
-    assert part.models[0].predicted_s is not None
+    (own,) = part.models
+    assert own.predicted_s is not None
+    timed = planner("profile", *words[1:4], "--attach", "here.json", "-o", "timed.json")
+    assert timed.code == 0, timed.err
+    profile = read_document("timed.json", ModelProfile, what="profile")
+    works = {layer.name for layer in profile.layers if layer.macs}
+    assert works <= {layer.name for layer in profile.layers if layer.measured_s}
+    assert works <= {item.layer for item in own.layers}
+    taken = sum(item.seconds for item in own.layers)
+    assert own.measured_s / 4 < taken < 4 * own.measured_s  # two runs of it, one call by call
+    assert sum(item.predicted_s for item in own.layers) == pytest.approx(own.predicted_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def constant(node: Any) -> torch.Tensor | None:
     """The tensor that a node of a graph stands for, where it stands for one."""
     if not isinstance(node, fx.Node) or node.op != "get_attr":
         return None
-    found = getattr(node.graph.owning_module, str(node.target))
+    found = attrgetter(str(node.target))(node.graph.owning_module)
     assert isinstance(found, torch.Tensor)
     return found
 
