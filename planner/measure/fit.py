@@ -37,7 +37,9 @@ _LEAST_OVERHEAD_S = 1e-9
 _SEED = 20250101
 _LEAST_SHARE = 1e-4  # of a model's time; a time per operator below is none
 _WIDEST_LOG = 20.0  # of an interval, upwards or downwards
-_LEAST_BOUND = 3  # operators of a kind that its memory bandwidth must bind, to be told from them
+_MAY_BE_COMMON = ("memory_bytes_per_s_by_kind.", "layer_overhead_s_by_kind.")
+_HARDLY_WORSE = 1.03  # about what a figure more wins by chance, of some 150 times
+_NO_MISS = 1e-9  # of times without noise
 _SURE_FACTOR = 2.0  # of an interval, upwards: a memory bandwidth less certain than that is none
 
 
@@ -172,6 +174,10 @@ class _Unknowns:
             max_nfev=60,
         )
 
+    def fitted(self, logs: Floats, operators: Work, times: Floats) -> Any:
+        """The figures that say the times of operators best."""
+        return self.solve(logs, lambda node: _log_ratio(operators.seconds(node), times), "soft_l1")
+
 
 def fit_samples(
     name: str,
@@ -184,8 +190,9 @@ def fit_samples(
 ) -> Fitted:
     """Fit a node's rates, memory bandwidths and times per operator to measured operators.
 
-    A kind of operators has a memory bandwidth of its own where the bytes bind some of them: those
-    that re-order what they read, or write into memory that was never touched, get through fewer.
+    A kind of operators has a memory bandwidth and a time per operator of its own where the times
+    tell them: those that re-order what they read, or write into memory that was never touched, get
+    through fewer bytes, and prepare longer.
 
     Intervals come from fitting again to operators drawn anew from those of each kind, with times
     drawn from between their repeats, widened by how much passes over all of them differed.
@@ -212,22 +219,7 @@ def fit_samples(
     seconds = np.array([sample.seconds for sample in samples])
     spread = np.array([np.log(sample.high_s / sample.low_s) / 1.35 for sample in samples])
     whole = Work.of_samples(samples)
-    fixed = Node(name=name, macs_per_s=1.0, memory_bytes_per_s=1.0)
-
-    def fitted(unknowns: _Unknowns, logs: Floats, operators: Work, times: Floats) -> Floats:
-        found = unknowns.solve(
-            logs, lambda node: _log_ratio(operators.seconds(node), times), "soft_l1"
-        )
-        return cast(Floats, found.x)
-
-    start = _start(kinds, samples)
-    unknowns = _Unknowns(tuple(start), fixed)
-    best = fitted(unknowns, np.log([*start.values()]), whole, seconds)
-    for kind in _kinds_without_memory(kinds, whole, unknowns.node(best)):
-        del start[f"memory_bytes_per_s_by_kind.{kind}"]
-    if len(start) < len(unknowns.keys):
-        unknowns = _Unknowns(tuple(start), fixed)
-        best = fitted(unknowns, np.log([*start.values()]), whole, seconds)
+    unknowns, best = _told(name, kinds, samples, whole, seconds)
     random = np.random.default_rng(_SEED)
     rows = np.array([sample.kind for sample in samples])
     drawn_logs = []
@@ -239,7 +231,8 @@ def fit_samples(
             ]
         )
         noisy = seconds * np.exp(random.normal(size=len(rows)) * spread)
-        drawn_logs.append(fitted(unknowns, best, whole.drawn(index), noisy[index]))
+        found = unknowns.fitted(best, whole.drawn(index), noisy[index])
+        drawn_logs.append(found.x)
     drift = np.log(np.quantile(pass_factors, INTERVAL)) if len(pass_factors) else np.zeros(2)
     low, high = _interval(best, np.array(drawn_logs), drift, unknowns.is_rate)
     common = _common_rate(unknowns.node(best), whole, seconds)
@@ -303,23 +296,30 @@ def _start(kinds: Sequence[str], samples: Sequence[Sample]) -> dict[str, float]:
     }
     found["memory_bytes_per_s"] = memory
     found |= {f"memory_bytes_per_s_by_kind.{kind}": memory / 2 for kind in kinds}
-    found["layer_overhead_s"] = found["layer_overhead_s_by_kind.element-wise"] = overhead_s
+    found["layer_overhead_s"] = overhead_s
+    found |= {f"layer_overhead_s_by_kind.{kind}": overhead_s for kind in (*kinds, "element-wise")}
     return found
 
 
-def _kinds_without_memory(kinds: Sequence[str], operators: Work, node: Node) -> list[str]:
-    """Kinds whose operators tell no memory bandwidth of their own: their MACs bind almost all."""
-    found = []
-    for kind in kinds:
-        rows = np.array([layer.kind == kind for layer in operators.layers])
-        rate, memory = (
-            node.rate(cast(OperatorKind, kind)),
-            node.memory_rate(cast(OperatorKind, kind)),
-        )
-        bound = operators.touched_bytes[rows] / memory > operators.macs[rows] / rate
-        if bound.sum() < _LEAST_BOUND:
-            found.append(kind)
-    return found
+def _told(
+    name: str, kinds: Sequence[str], samples: Sequence[Sample], whole: Work, seconds: Floats
+) -> tuple[_Unknowns, Floats]:
+    """The figures that the times tell, and their logarithms.
+
+    Every kind with MACs begins with a memory bandwidth and a time per operator of its own. What
+    misses the times hardly more without one is better said by the figure for all kinds.
+    """
+    fixed = Node(name=name, macs_per_s=1.0, memory_bytes_per_s=1.0)
+    start = _start(kinds, samples)
+    unknowns = _Unknowns(tuple(start), fixed)
+    best = unknowns.fitted(np.log([*start.values()]), whole, seconds)
+    for key in [key for key in start if key.startswith(_MAY_BE_COMMON)]:
+        fewer = _Unknowns(tuple(x for x in unknowns.keys if x != key), fixed)
+        logs = np.array([x for x, own in zip(best.x, unknowns.keys, strict=True) if own != key])
+        without = fewer.fitted(logs, whole, seconds)
+        if without.cost <= best.cost * _HARDLY_WORSE + _NO_MISS:
+            unknowns, best = fewer, without
+    return unknowns, best.x
 
 
 def _log_ratio(predicted: Floats, measured: Floats) -> Floats:

@@ -32,13 +32,23 @@ TRUE = Node(
 )
 
 
+COMMON = ("macs_per_s", "layer_overhead_s")
+"""Figures for all kinds, of which each has its own."""
+
+
 def true_value(key: str) -> float:
     """What a figure of a kind of operators is where the kind has none of its own, too."""
-    if key.startswith("memory_bytes_per_s_by_kind."):
-        rate = TRUE.memory_rate(cast(OperatorKind, key.rpartition(".")[2]))
-        assert rate is not None
-        return rate
-    return value_of(TRUE, key)
+    field, _, kind = key.rpartition("_by_kind.")
+    if not field:
+        return value_of(TRUE, key)
+    of_kind = {
+        "macs_per_s": TRUE.rate,
+        "memory_bytes_per_s": TRUE.memory_rate,
+        "layer_overhead_s": TRUE.overhead_s,
+    }[field]
+    value = of_kind(cast(OperatorKind, kind))
+    assert value is not None
+    return value
 
 
 def refused(call: object, *, match: str) -> None:
@@ -65,8 +75,8 @@ def test_samples_give_their_figures_back(noise: float) -> None:
     samples = samples_of(TRUE, noise)
     found = fit_samples("known", samples, source="test", measured_at=NOW, resamplings=40)
     for figure in found.figures:
-        if figure.key == "macs_per_s":
-            continue  # one rate for what has six
+        if figure.key in COMMON:
+            continue  # one figure for what has several
         value = value_of(found.node, figure.key)
         assert value == pytest.approx(true_value(figure.key), rel=0.01 + 3 * noise), figure.key
         assert figure.low is not None and figure.high is not None
@@ -82,7 +92,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
         samples = samples_of(TRUE, 0.1, seed)
         found = fit_samples("known", samples, source="test", measured_at=NOW, resamplings=60)
         for figure in found.figures:
-            if figure.key != "macs_per_s" and figure.low is not None and figure.high is not None:
+            if figure.key not in COMMON and figure.low is not None and figure.high is not None:
                 held += figure.low <= true_value(figure.key) <= figure.high
                 asked += 1
                 # bytes bind few operators of some kinds, whose bandwidth is then "at least so much"
