@@ -122,6 +122,30 @@ def nodes_of(row: dict[str, Any]) -> str:
     return f"{row['nodes']}{', unlike' if unlike else ''}"
 
 
+def by_nodes(rows: Sequence[dict[str, Any]]) -> str:
+    """One row a number of nodes, one column a road."""
+    body = []
+    for nodes in sorted({row["nodes"] for row in rows}):
+        some = [row for row in rows if row["nodes"] == nodes]
+        late_s = max(row["late_p99_s"] for row in some)
+        missed = [f"{road_of(some, road).mape:.1%}" for road in ROADS]
+        body.append([f"{nodes}", f"{len(some)}", *missed, f"{late_s * 1e3:.2f}"])
+    header = "nodes | rows | " + " | ".join(ROADS) + " | 99 of 100 frames late by at most (ms)"
+    return table(header, body)
+
+
+def slower_words(rows: Sequence[dict[str, Any]]) -> str:
+    """How much slower nodes are than the machine."""
+    alike = {row["factors"][0] for row in rows if len(set(row["factors"])) == 1}
+    unlike = sorted(
+        {factor for row in rows if len(set(row["factors"])) > 1 for factor in row["factors"]}
+    )
+    words = f"{' or '.join(f'{x:g}' for x in sorted(alike))} times slower than this machine"
+    return words + (
+        f" (unlike ones {' and '.join(f'{x:g}' for x in unlike)} times)" if unlike else ""
+    )
+
+
 def all_rows(rows: Sequence[dict[str, Any]]) -> str:
     """Every row."""
     body = []
@@ -162,15 +186,17 @@ def page(document: dict[str, Any]) -> str:
         f"{document['measured_at'][:10]} on {document['machine']}; segments by "
         f"{document['engine']}, one thread a node; links of "
         f"{document['bandwidth_bytes_per_s'] / 1e6:g} MB/s and "
-        f"{document['delay_s'] * 1e3:g} ms. Every node is 4 times slower than this machine (unlike "
-        "ones 4 and 8 times), so that its two cores can be four nodes: a node's thread counts its "
-        "processor time and waits for the rest before anything is sent.",
+        f"{document['delay_s'] * 1e3:g} ms. Every node is {slower_words(rows)}, so that its cores "
+        "can be four nodes: a node's thread counts its processor time and waits for the rest "
+        "before anything is sent.",
         summary(rows),
+        "By the number of nodes, mean absolute errors (of four nodes the switch has twelve "
+        "messages to hand over at once, one after another):",
+        by_nodes(rows),
         f"The medians of two turns of one plan differ by {noise(rows):.1%} in the mean: no road "
         f"can be better than that. Payload at the sockets was the plan's, to the byte, in "
-        f"{planned} of {len(rows)} rows. The machine had other work (load "
-        f"{document['load_at_end']:.1f} at the end), which slows what two nodes compute at once "
-        "and wakes whoever waits later. "
+        f"{planned} of {len(rows)} rows. Load of the machine at the end: "
+        f"{document['load_at_end']:.1f}, the run's own included. "
         + (
             f"{len(busy)} rows were measured while frames were late (99 of 100 by more than "
             f"{LATE_S * 1e3:g} ms)."
@@ -182,7 +208,9 @@ def page(document: dict[str, Any]) -> str:
         "- **bytes/B + MACs/C**: the bandwidth, and one C a node.\n"
         "- **rates**: the cost model ([model](model.md)) with what `planner measure node` and "
         "`planner measure links` find: rates per kind of operator, memory bandwidth, times per "
-        "operator, delay and software time of messages. No model is part of it.\n"
+        "operator, delay and software time of messages. No model is part of it. Nodes are "
+        "measured before and behind every six plans, as many at once as run them: they share the "
+        "machine, which drifts.\n"
         "- **alone**: every node runs its own segments without the others, in turns with the runs; "
         "`planner.run.simulated` puts them together with the links.\n"
         "- **links**: the same with the times that segments took in the run itself: what is left "

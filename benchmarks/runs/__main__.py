@@ -18,25 +18,25 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.runs.plans import (
-    ALIKE,
     BANDWIDTH_BYTES_PER_S,
     DELAY_S,
     MODELS,
-    UNLIKE,
     Row,
     nominal_cluster,
     plan_of,
     rows,
 )
 from benchmarks.runs.predicted import result_row
-from planner.domain.cluster import Node
+from planner.domain.cluster import Cluster
 from planner.domain.plan import Plan
 from planner.errors import PlannerError
 from profiles.files import read_document, write_atomically
 
 REPO = Path(__file__).parents[2]
-TURNS, REPEATS, WARMUP = 2, 7, 2
+TURNS, REPEATS, WARMUP = 2, 5, 1
 LIMIT_S = 3600.0
+APART = 6
+"""Rows between two calibrations."""
 
 
 def main() -> None:
@@ -86,31 +86,46 @@ def prepare(chosen: list[Row], folder: Path) -> None:
 
 def measure(chosen: list[Row], folder: Path, engine: str) -> None:
     """Calibrate, run everything, predict everything."""
-    from benchmarks.runs.calibrated import measured_cluster, measured_node
+    from benchmarks.runs.calibrated import calibrated_node, joined, measured_links
 
     cut = [row for row in chosen if (folder / row.name / "plan.json").exists()]
-    here = measured_node(engine)
     found: list[dict[str, Any]] = []
-    for factors in (ALIKE, UNLIKE):
-        some = [row for row in cut if row.factors == factors]
-        if not some:
-            continue
-        cluster = measured_cluster("testbed", here, factors, engine)
-        late_s = _run(some, folder, factors, engine)
-        for row in some:
-            out = folder / f"{row.name}.{engine}.json"
-            if not out.exists():
-                print(f"{row.name}: did not run", flush=True)
-                continue
-            plan = read_document(folder / row.name / "plan.json", Plan, what="plan")
-            document = json.loads(out.read_text(encoding="utf-8"))
-            result = result_row(document, plan, row.model, cluster, late_s)
-            found.append(
-                {"model": row.model, "kind": row.kind, "nodes": row.nodes, "factors": factors}
-                | result
-            )
-            print(_line(row, result), flush=True)
-    _write(folder, engine, here.node, found)
+    for factors, nodes in dict.fromkeys((row.factors, row.nodes) for row in cut):
+        some = [row for row in cut if (row.factors, row.nodes) == (factors, nodes)]
+        # One node alone has a second one beside it, which does nothing: a link needs two.
+        bed = factors[: max(nodes, 2)]
+        links = measured_links(bed)
+        late_s = _run(some, folder, bed, engine)
+        for number, row in enumerate(some):
+            # calibrated before and behind it: the machine drifts
+            files = [_calibration(folder, number // APART + k) for k in (0, 1)]
+            measured = [
+                calibrated_node(f"n{rank}", tuple(Path(f"{file}.{rank}.json") for file in files))
+                for rank in range(nodes)
+            ]
+            measured += [measured[-1].model_copy(update={"name": "n1"})] * (nodes == 1)
+            result = _result(row, folder, joined(measured, links, engine), engine, late_s)
+            if result:
+                found.append(result)
+    order = [(row.model, row.kind, row.nodes, row.factors) for row in cut]
+    found.sort(key=lambda x: order.index((x["model"], x["kind"], x["nodes"], x["factors"])))
+    _write(folder, engine, found)
+
+
+def _result(
+    row: Row, folder: Path, cluster: Cluster, engine: str, late_s: float
+) -> dict[str, Any] | None:
+    """A row of the results; None, and a line that says so, if it did not run."""
+    out = folder / f"{row.name}.{engine}.json"
+    if not out.exists():
+        print(f"{row.name}: did not run", flush=True)
+        return None
+    plan = read_document(folder / row.name / "plan.json", Plan, what="plan")
+    document = json.loads(out.read_text(encoding="utf-8"))
+    result = result_row(document, plan, row.model, cluster, late_s)
+    print(_line(row, result), flush=True)
+    about = {"model": row.model, "kind": row.kind, "nodes": row.nodes, "factors": row.factors}
+    return about | result
 
 
 def _run(some: list[Row], folder: Path, factors: tuple[float, ...], engine: str) -> float:
@@ -122,20 +137,12 @@ def _run(some: list[Row], folder: Path, factors: tuple[float, ...], engine: str)
         "repeats": REPEATS,
         "warmup": WARMUP,
         "engine": engine,
-        "rows": [
-            {
-                "name": row.name,
-                "nodes": row.nodes,
-                "folder": str(folder / row.name),
-                "out": str(folder / f"{row.name}.{engine}.json"),
-            }
-            for row in some
-        ],
+        "rows": _work(some, folder, engine),
     }
     file = folder / "asked.json"
     file.write_text(json.dumps(asked), encoding="utf-8")
-    for row in asked["rows"]:
-        Path(row["out"]).unlink(missing_ok=True)
+    for row in some:
+        (folder / f"{row.name}.{engine}.json").unlink(missing_ok=True)
     names = [f"n{rank}" for rank in range(len(factors))]
     with Testbed(names, BANDWIDTH_BYTES_PER_S, DELAY_S, factors=factors) as bed:
         command = [sys.executable, "-m", "benchmarks.runs.node", str(file)]
@@ -149,6 +156,34 @@ def _run(some: list[Row], folder: Path, factors: tuple[float, ...], engine: str)
         if node.code:
             print(f"{name} ended with {node.code}: {node.error[-2000:]}", flush=True)
     return ran.late_p99_s
+
+
+def _work(some: list[Row], folder: Path, engine: str) -> list[dict[str, Any]]:
+    """Rows of as many nodes, and their calibrations: before every few rows and behind the last."""
+    found: list[dict[str, Any]] = []
+    for number, row in enumerate(some):
+        if number % APART == 0:
+            found.append(_calibrating(folder, number // APART, row.nodes))
+        found.append(
+            {
+                "name": row.name,
+                "nodes": row.nodes,
+                "folder": str(folder / row.name),
+                "out": str(folder / f"{row.name}.{engine}.json"),
+            }
+        )
+    found.append(_calibrating(folder, (len(some) - 1) // APART + 1, some[-1].nodes))
+    return found
+
+
+def _calibrating(folder: Path, number: int, nodes: int) -> dict[str, Any]:
+    """As many nodes at once as run the plans: they share the machine."""
+    place = _calibration(folder, number)
+    return {"name": place.name, "nodes": nodes, "calibrates": True, "out": str(place)}
+
+
+def _calibration(folder: Path, number: int) -> Path:
+    return folder / f"calibration-{number}"
 
 
 def _line(row: Row, result: dict[str, Any]) -> str:
@@ -167,7 +202,7 @@ def machine() -> str:
     return f"{names[0] if names else 'a processor'} with {os.cpu_count()} shared cores"
 
 
-def _write(folder: Path, engine: str, fast: Node, found: list[dict[str, Any]]) -> None:
+def _write(folder: Path, engine: str, found: list[dict[str, Any]]) -> None:
     document = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "engine": engine,
@@ -177,7 +212,6 @@ def _write(folder: Path, engine: str, fast: Node, found: list[dict[str, Any]]) -
         "delay_s": DELAY_S,
         "turns": TURNS,
         "repeats": REPEATS,
-        "node": json.loads(fast.model_dump_json()),
         "rows": found,
     }
     write_atomically(folder / f"results-{engine}.json", json.dumps(document, indent=1) + "\n")

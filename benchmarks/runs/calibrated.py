@@ -1,21 +1,21 @@
-"""The machine and the testbed's links, measured as a user measures devices."""
+"""The testbed's nodes and links, measured as a user measures devices."""
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-from benchmarks.runs.plans import BANDWIDTH_BYTES_PER_S, DELAY_S, slower
-from planner.domain.cluster import Cluster
+from benchmarks.runs.plans import BANDWIDTH_BYTES_PER_S, DELAY_S
+from planner.domain.cluster import Cluster, Node
 from planner.errors import PlannerError
-from planner.measure.fit import Fitted, fit_samples
+from planner.measure.fit import fit_samples
 from planner.measure.join import join
-from planner.measure.parts import LinkMeasurement, NodeMeasurement
-from planner.measure.running.operators import engine_label, run_shapes
-from planner.measure.shapes import standard_shapes
+from planner.measure.parts import LinkMeasurement, NodeMeasurement, Sample
 from profiles.files import read_document
 from scripts.testbed.bed import Testbed
 
@@ -25,16 +25,26 @@ _LIMIT_S = 300.0
 _SOURCE = "operators run one by one"
 
 
-def measured_node(engine: str) -> Fitted:
-    """Rates of kinds of operators on this machine; no model is run."""
-    samples, times = run_shapes(standard_shapes(), engine=engine, threads=1)  # type: ignore[arg-type]
-    return fit_samples(
-        "here", samples, source=_SOURCE, measured_at=_now(), pass_factors=times.pass_factors
-    )
+@cache
+def calibrated_node(name: str, files: tuple[Path, ...]) -> Node:
+    """A node from what it took for operators of every kind; no model is run.
+
+    Parameters
+    ----------
+    name : str
+    files : tuple of Path
+        Calibrations, each of a list of samples; the passes of all of them count.
+    """
+    samples = [
+        Sample.model_validate_json(json.dumps(item), strict=True)
+        for file in files
+        for item in json.loads(file.read_text(encoding="utf-8"))["samples"]
+    ]
+    return fit_samples(name, samples, source=_SOURCE, measured_at=_now(), resamplings=0).node
 
 
-def measured_cluster(name: str, here: Fitted, factors: Sequence[float], engine: str) -> Cluster:
-    """Nodes that are slower than this machine by factors, on links that are measured now."""
+def measured_links(factors: Sequence[float]) -> LinkMeasurement:
+    """The links of a testbed of nodes that are slower by factors."""
     names = [f"n{rank}" for rank in range(len(factors))]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "links.json"
@@ -45,22 +55,26 @@ def measured_cluster(name: str, here: Fitted, factors: Sequence[float], engine: 
         for node in ran.nodes:
             if node.code:
                 raise PlannerError(f"measure links ended with {node.code}: {node.error[-500:]}")
-        links = read_document(out, LinkMeasurement, what="links part")
+        return read_document(out, LinkMeasurement, what="links part")
+
+
+def joined(nodes: Sequence[Node], links: LinkMeasurement, engine: str) -> Cluster:
+    """Measured nodes on measured links."""
     parts = [
         NodeMeasurement(
             part="node",
             complete=True,
-            name=name,
-            host=name,
-            engine=engine_label(engine),  # type: ignore[arg-type]
+            name=node.name,
+            host=node.name,
+            engine=engine,
             threads=1,
             measured_at=_now(),
-            node=slower(here.node, factor).model_copy(update={"name": name}),
+            node=node,
             figures=(),
         )
-        for name, factor in zip(names, factors, strict=True)
+        for node in nodes
     ]
-    return join(parts, links, name=name)
+    return join(parts, links, name="testbed")
 
 
 def _now() -> str:

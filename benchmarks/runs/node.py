@@ -1,7 +1,8 @@
 """One node of the testbed: for every plan, its own segments alone, then the run with the others.
 
 Alone and together take turns, so that both see the same machine. Each node computes at the same
-time as the others in both; alone it neither sends nor waits.
+time as the others in both; alone it neither sends nor waits. Between the plans every node is
+calibrated, as `planner measure node` would there, all at the same time.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as distributed
 
 from app.run_inputs import drawn_inputs
+from planner.measure.running.operators import Engine, Run, run_shapes
+from planner.measure.shapes import standard_shapes
 from planner.meeting import Environment
 from planner.run.loop import Job
 from planner.run.processes import Options, Ran, run_share
@@ -33,6 +36,8 @@ from scripts.testbed.nodes import own_factor, slowed
 
 WAIT = timedelta(minutes=20)
 TIMEOUT_S = 120.0
+PASSES = 7
+"""Over all operators, for a calibration."""
 
 
 def main() -> None:
@@ -45,7 +50,11 @@ def main() -> None:
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # the store stays for all rows
     for row in asked["rows"]:
         nodes = row["nodes"]
-        if rank < nodes:
+        if row.get("calibrates"):
+            _together(store, row["name"], world)
+            if rank < nodes:
+                _calibrate(row, rank, asked["engine"])
+        elif rank < nodes:
             here = Environment(rank, nodes, address, port)
             _row(row, here, store, asked)
         _together(store, f"{row['name']}/done", world)
@@ -91,6 +100,23 @@ def _row(row: dict[str, Any], here: Environment, store: Any, asked: dict[str, An
         }
         document = {"warmup": asked["warmup"], "planned_bytes": planned, "turns": said}
         Path(row["out"]).write_text(json.dumps(document), encoding="utf-8")
+
+
+def _calibrate(row: dict[str, Any], rank: int, engine: Engine) -> None:
+    """Run operators of every kind on this node."""
+    factor = own_factor()
+    samples, times = run_shapes(
+        standard_shapes(),
+        engine=engine,
+        enough=PASSES,
+        time_limit_s=TIMEOUT_S,
+        as_run=lambda run: cast(Run, slowed(run, factor)),
+    )
+    document = {
+        "samples": [json.loads(sample.model_dump_json()) for sample in samples],
+        "pass_factors": times.pass_factors,
+    }
+    Path(f"{row['out']}.{rank}.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 def slower(program: Program, factor: float) -> Program:

@@ -26,9 +26,10 @@ MODELS = (
     "bert-base",
 )
 BANDWIDTH_BYTES_PER_S, DELAY_S = 37.5e6, 1e-3
-ALIKE = (4.0, 4.0, 4.0, 4.0)
-"""By how much each node is slower than this machine, so that two cores can be four nodes."""
-UNLIKE = (4.0, 8.0, 4.0, 8.0)
+ALIKE = (8.0, 8.0, 8.0, 8.0)
+"""By how much each node is slower than this machine, so that two cores can be four nodes and have
+time for the links."""
+UNLIKE = (8.0, 16.0, 8.0, 16.0)
 _NOMINAL = Node(name="here", macs_per_s=30e9, memory_bytes_per_s=20e9, layer_overhead_s=2e-5)
 _TIME_LIMIT_S = 30.0
 

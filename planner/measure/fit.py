@@ -297,7 +297,10 @@ def _start(kinds: Sequence[str], samples: Sequence[Sample]) -> dict[str, float]:
     found["memory_bytes_per_s"] = memory
     found |= {f"memory_bytes_per_s_by_kind.{kind}": memory / 2 for kind in kinds}
     found["layer_overhead_s"] = overhead_s
-    found |= {f"layer_overhead_s_by_kind.{kind}": overhead_s for kind in (*kinds, "element-wise")}
+    # The first kind has that for all kinds, which times could not tell if every kind had its own.
+    found |= {
+        f"layer_overhead_s_by_kind.{kind}": overhead_s for kind in (*kinds[1:], "element-wise")
+    }
     return found
 
 
@@ -306,7 +309,7 @@ def _told(
 ) -> tuple[_Unknowns, Floats]:
     """The figures that the times tell, and their logarithms.
 
-    Every kind with MACs begins with a memory bandwidth and a time per operator of its own. What
+    Kinds with MACs begin with a memory bandwidth and a time per operator of their own. What
     misses the times hardly more without one is better said by the figure for all kinds.
     """
     fixed = Node(name=name, macs_per_s=1.0, memory_bytes_per_s=1.0)

@@ -12,11 +12,12 @@ from torch import nn
 
 from planner.domain.settings import CostSettings
 from planner.runtime import slice_model
-from planner.runtime.compiling.compiled import compiled, graph_of
+from planner.runtime.compiling.compiled import compiled, graph_of, pool_channels_last
 from planner.runtime.compiling.programs import programs_of
 from planner.runtime.compiling.tracing import aten
+from planner.runtime.compiling.tracing import traced as graph_traced
 from planner.runtime.reading.traced import TracedModel
-from planner.runtime.running.program import Compute, Program
+from planner.runtime.running.program import Compute, Form, Program
 from planner.runtime.running.rehearsal import rehearsed
 from planner.runtime.running.slices import Slices
 from tests.runtime import test_ways
@@ -157,3 +158,19 @@ def test_what_another_reads_is_not_written_over() -> None:
     before = x.clone()
     torch.testing.assert_close(action.module(x)[0], subject.module(x), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(x, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("back", [False, True])
+def test_a_maximum_over_windows_is_taken_with_features_side_by_side(
+    layout: torch.memory_format, *, back: bool
+) -> None:
+    """So that torch compares several at once; the values are the same, to the bit."""
+    pool = nn.MaxPool2d(3, 2, 1)
+    graph = graph_traced(pool, [Form((1, 8, 16, 16), torch.float32)])
+    pool_channels_last(graph, back=back)
+    x = torch.randn(1, 8, 16, 16).to(memory_format=layout)
+    made = graph(x)
+    torch.testing.assert_close(made, pool(x), rtol=0, atol=0)
+    expected = torch.contiguous_format if back else torch.channels_last
+    assert made.is_contiguous(memory_format=expected)
