@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from planner.run.processes import Options, Ran
     from planner.run.share import Share
 
-Engine = Literal["torch", "onnxruntime"]
+Engine = Literal["torch", "torch-compile", "onnxruntime"]
 LEAST_S, MOST_S = 1.0, 86400.0
 REPEATS, WARMUP = 20, 5
 """Of measured runs, unless it is said."""
@@ -170,7 +170,8 @@ def run(
     engine: Annotated[
         str,
         typer.Option(
-            help="What runs segments: torch or onnxruntime.",
+            help="What runs segments: torch, torch-compile (needs a C++ compiler, and minutes before "
+            "the first run) or onnxruntime.",
             rich_help_panel="Measuring and computing",
         ),
     ] = "torch",
@@ -402,7 +403,8 @@ class _Process:
         if self.engine == "onnxruntime":
             made = on_onnxruntime({name: share.program}, threads=self.threads)
             return replace(share, program=made[name])
-        return replace(share, program=compiled(share.program))
+        program = compiled(share.program, inductor=self.engine == "torch-compile")
+        return replace(share, program=program)
 
 
 def _inputs(

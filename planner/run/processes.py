@@ -85,7 +85,9 @@ class Ran:
 def engine_label(engine: str) -> str:
     """What runs segments, with its version; messages go through gloo of torch."""
     torch_label = f"torch {torch.__version__}, gloo"
-    return torch_label if engine == "torch" else f"onnxruntime {version(engine)}, {torch_label}"
+    if engine == "onnxruntime":
+        return f"onnxruntime {version(engine)}, {torch_label}"
+    return torch_label if engine == "torch" else f"torch.compile of {torch_label}"
 
 
 def own_version() -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import fx
 
+from planner.errors import BadInputError
 from planner.runtime.compiling.folding import fold_batch_norm
 from planner.runtime.compiling.tracing import aten, constant, traced, value_of
 from planner.runtime.running.program import Compute, Form, Program
@@ -48,7 +50,13 @@ def compiled(program: Program, *, inductor: bool = False) -> Program:
     ----------
     program : Program
     inductor : bool
-        Hand every graph to ``torch.compile`` as well, which compiles on the first run.
+        Hand every graph to ``torch.compile`` as well. It compiles when it is first called, so that
+        is done here, before others wait for what the program sends.
+
+    Raises
+    ------
+    BadInputError
+        ``torch.compile`` cannot compile here, such as without a C++ compiler.
     """
 
     def faster(action: Compute) -> Compute:
@@ -56,11 +64,21 @@ def compiled(program: Program, *, inductor: bool = False) -> Program:
         in_place(module)
         pool_channels_last(module, back=not channels_last(module))
         if inductor:
-            module.compile(dynamic=False)
+            _compile(module, [program.forms[name] for name in action.reads])
         return replace(action, module=module)
 
     actions = tuple(faster(a) if isinstance(a, Compute) else a for a in program.actions)
     return replace(program, actions=actions)
+
+
+def _compile(module: fx.GraphModule, forms: Sequence[Form]) -> None:
+    module.compile(dynamic=False)
+    try:
+        with torch.inference_mode():
+            module(*(torch.zeros(form.shape, dtype=form.dtype) for form in forms))
+    except RuntimeError as error:
+        why = str(error).strip().partition("\n")[0]
+        raise BadInputError(f"torch.compile: {why}; --engine torch needs no compiler") from error
 
 
 def graph_of(segment: Compute, forms: dict[str, Form]) -> fx.GraphModule:
