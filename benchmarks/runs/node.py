@@ -8,19 +8,20 @@ calibrated, as `planner measure node` would there, all at the same time.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed as distributed
 
 from app.run_inputs import drawn_inputs
-from planner.measure.running.operators import Engine, Run, run_shapes
+from planner.measure.running.operators import Engine, Runnable, run_shapes
 from planner.measure.shapes import standard_shapes
 from planner.meeting import Environment
 from planner.run.loop import Job
@@ -38,6 +39,8 @@ WAIT = timedelta(minutes=20)
 TIMEOUT_S = 120.0
 PASSES = 7
 """Over all operators, for a calibration."""
+SEGMENT_S = 5e-3
+"""Of a plan of several nodes; one node computes its model without a rest."""
 
 
 def main() -> None:
@@ -103,20 +106,53 @@ def _row(row: dict[str, Any], here: Environment, store: Any, asked: dict[str, An
 
 
 def _calibrate(row: dict[str, Any], rank: int, engine: Engine) -> None:
-    """Run operators of every kind on this node."""
+    """Run operators of every kind on this node.
+
+    One follows the other at full speed for as long as a usual segment takes, and then the node
+    rests for so long that it has been as slow as it should be: a rest behind every operator would
+    find a processor that has gone to sleep each time, as no segment does.
+    """
     factor = own_factor()
+    pace = Pace(factor, SEGMENT_S if row["nodes"] > 1 else math.inf)
     samples, times = run_shapes(
         standard_shapes(),
         engine=engine,
         enough=PASSES,
         time_limit_s=TIMEOUT_S,
-        as_run=lambda run: cast(Run, slowed(run, factor)),
+        around=lambda one: Runnable(lambda: (pace.rest(), one.touch()), one.run),
     )
     document = {
-        "samples": [json.loads(sample.model_dump_json()) for sample in samples],
+        "samples": [
+            json.loads(sample.model_dump_json())
+            | {key: getattr(sample, key) * factor for key in ("seconds", "low_s", "high_s")}
+            for sample in samples
+        ],
         "pass_factors": times.pass_factors,
     }
     Path(f"{row['out']}.{rank}.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+class Pace:
+    """Lets a node rest between operators.
+
+    Parameters
+    ----------
+    factor : float
+        By how much it is slower.
+    segment_s : float
+        For which it computes before it does.
+    """
+
+    def __init__(self, factor: float, segment_s: float) -> None:
+        self._factor, self._segment_s = factor, segment_s
+        self._begun_s = time.thread_time()
+
+    def rest(self) -> None:
+        """Sleep, if the node has computed for so long."""
+        used_s = time.thread_time() - self._begun_s
+        if used_s >= self._segment_s:
+            time.sleep((self._factor - 1) * used_s)
+            self._begun_s = time.thread_time()
 
 
 def slower(program: Program, factor: float) -> Program:

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -26,7 +26,6 @@ from planner.measure.shapes import HEAD_FEATURES, Shape, smallest_like
 
 Engine = Literal["torch", "onnxruntime"]
 Watch = Callable[[str], None]
-Run = Callable[[], object]
 
 WARM_UP = 2
 LEAST_PASSES = 3
@@ -44,8 +43,8 @@ class Runnable:
     run : callable
     """
 
-    touch: Run
-    run: Run
+    touch: Callable[[], object]
+    run: Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def run_shapes(
     time_limit_s: float = 60.0,
     enough: int = ENOUGH_PASSES,
     watch: Watch = lambda _: None,
-    as_run: Callable[[Run], Run] = lambda run: run,
+    around: Callable[[Runnable], Runnable] = lambda one: one,
 ) -> tuple[tuple[Sample, ...], Times]:
     """Run every shape in turn, again and again, and take the median time of each.
 
@@ -123,8 +122,8 @@ def run_shapes(
         Passes after which nothing more is learned.
     watch : callable
         Is told how far it is.
-    as_run : callable
-        Makes what is timed of what an operator does, such as the same on a slower node.
+    around : callable
+        Of every operator makes what is run and timed, such as one that rests between others.
     """
     deadline = time.monotonic() + time_limit_s
     prepare = _TorchOperators() if engine == "torch" else _OnnxOperators(threads)
@@ -136,8 +135,7 @@ def run_shapes(
             key = f"{shape.kind} {shape.op}"
             if key not in small:
                 small[key] = prepare(smallest_like(shape))
-            one = prepare(shape)
-            runnables.append(_after(small[key], replace(one, run=as_run(one.run))))
+            runnables.append(around(_after(small[key], prepare(shape))))
         times = timed(runnables, deadline=deadline, enough=enough, watch=watch)
     low, median, high = np.quantile(times.seconds, (0.25, 0.5, 0.75), axis=0)
     samples = tuple(
