@@ -171,6 +171,28 @@ def all_rows(rows: Sequence[dict[str, Any]]) -> str:
     return table(header, body)
 
 
+def dtensor_section(document: dict[str, Any]) -> list[str]:
+    """Torch's own tensor parallelism beside the plan of the same kind."""
+    body = [
+        [
+            row["model"],
+            f"{row['nodes']}",
+            *(ms(row[f"{who}_s"]) for who in ("dtensor", "plan")),
+            f"{row['plan_s'] / row['dtensor_s']:.2f}",
+        ]
+        for row in document["rows"]
+    ]
+    return [
+        "## Beside torch's own tensor parallelism",
+        "The same models split by DTensor (`torch.distributed.tensor.parallel`: linear layers by "
+        "columns and rows, as it runs without compiling), on the same bed in turns with the plan "
+        "*tensor-parallel*: nodes of the same speed, links of the same bandwidth and delay. "
+        "`python -m benchmarks.runs.dtensor FOLDER` measures it anew; measured "
+        f"{document['measured_at'][:10]}.",
+        table("model | nodes | DTensor (ms) | plan (ms) | plan / DTensor", body),
+    ]
+
+
 def page(document: dict[str, Any]) -> str:
     """The whole page."""
     rows = document["rows"]
@@ -225,6 +247,9 @@ def page(document: dict[str, Any]) -> str:
         "*pipeline* gives every node equal MACs. In brackets how far predictions are off.",
         all_rows(rows),
     ]
+    beside = RUNS / "dtensor.json"
+    if beside.exists():
+        parts += dtensor_section(json.loads(beside.read_text(encoding="utf-8")))
     sources = ROOT / "benchmarks" / "multi_source" / "results.json"
     if sources.exists():
         sys.path.insert(0, str(ROOT))
