@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -37,6 +38,9 @@ TURNS, REPEATS, WARMUP = 2, 5, 1
 LIMIT_S = 3600.0
 APART = 6
 """Rows between two calibrations."""
+PACES_S = (5e-4, 5e-3, 1e3)
+"""For how long a node computes before it rests, in calibrations: of many small segments, of some
+large ones, and without any rest."""
 
 
 def main() -> None:
@@ -98,7 +102,8 @@ def measure(chosen: list[Row], folder: Path, engine: str) -> None:
         late_s = _run(some, folder, bed, engine)
         for number, row in enumerate(some):
             # calibrated before and behind it: the machine drifts
-            files = [_calibration(folder, number // APART + k) for k in (0, 1)]
+            pace_s = _pace_s(row, folder)
+            files = [_calibration(folder, number // APART + k, pace_s) for k in (0, 1)]
             measured = [
                 calibrated_node(f"n{rank}", tuple(Path(f"{file}.{rank}.json") for file in files))
                 for rank in range(nodes)
@@ -163,7 +168,7 @@ def _work(some: list[Row], folder: Path, engine: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for number, row in enumerate(some):
         if number % APART == 0:
-            found.append(_calibrating(folder, number // APART, row.nodes))
+            found += _calibrating(folder, number // APART, some)
         found.append(
             {
                 "name": row.name,
@@ -172,18 +177,32 @@ def _work(some: list[Row], folder: Path, engine: str) -> list[dict[str, Any]]:
                 "out": str(folder / f"{row.name}.{engine}.json"),
             }
         )
-    found.append(_calibrating(folder, (len(some) - 1) // APART + 1, some[-1].nodes))
+    return found + _calibrating(folder, (len(some) - 1) // APART + 1, some)
+
+
+def _calibrating(folder: Path, number: int, some: list[Row]) -> list[dict[str, Any]]:
+    """As many nodes at once as run the plans, which share the machine; at the plans' paces."""
+    found = []
+    for pace_s in sorted({_pace_s(row, folder) for row in some}):
+        place = _calibration(folder, number, pace_s)
+        about = {"nodes": some[0].nodes, "calibrates": True, "pace_s": pace_s}
+        found.append({"name": place.name, "out": str(place)} | about)
     return found
 
 
-def _calibrating(folder: Path, number: int, nodes: int) -> dict[str, Any]:
-    """As many nodes at once as run the plans: they share the machine."""
-    place = _calibration(folder, number)
-    return {"name": place.name, "nodes": nodes, "calibrates": True, "out": str(place)}
+def _calibration(folder: Path, number: int, pace_s: float) -> Path:
+    return folder / f"calibration-{number}-{pace_s:g}"
 
 
-def _calibration(folder: Path, number: int) -> Path:
-    return folder / f"calibration-{number}"
+def _pace_s(row: Row, folder: Path) -> float:
+    """The pace next to the plan's own: what one of its segments is predicted to take here."""
+    if row.nodes == 1:
+        return PACES_S[-1]
+    plan = read_document(folder / row.name / "plan.json", Plan, what="plan")
+    slices = json.loads((folder / row.name / "slices.json").read_text(encoding="utf-8"))
+    exchanges = sum(1 for item in slices["predicted"] if item["sent_bytes"])
+    segment_s = plan.predicted.compute_s / row.factors[0] / max(exchanges, 1)
+    return min(PACES_S, key=lambda pace_s: abs(math.log(pace_s / segment_s)))
 
 
 def _line(row: Row, result: dict[str, Any]) -> str:

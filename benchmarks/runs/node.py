@@ -8,7 +8,6 @@ calibrated, as `planner measure node` would there, all at the same time.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 import time
@@ -39,8 +38,6 @@ WAIT = timedelta(minutes=20)
 TIMEOUT_S = 120.0
 PASSES = 7
 """Over all operators, for a calibration."""
-SEGMENT_S = 5e-3
-"""Of a plan of several nodes; one node computes its model without a rest."""
 
 
 def main() -> None:
@@ -108,12 +105,12 @@ def _row(row: dict[str, Any], here: Environment, store: Any, asked: dict[str, An
 def _calibrate(row: dict[str, Any], rank: int, engine: Engine) -> None:
     """Run operators of every kind on this node.
 
-    One follows the other at full speed for as long as a usual segment takes, and then the node
-    rests for so long that it has been as slow as it should be: a rest behind every operator would
-    find a processor that has gone to sleep each time, as no segment does.
+    One follows the other at full speed for as long as the plan's segments take, and then the node
+    rests for so long that it has been as slow as it should be. What comes first behind a rest takes
+    longer: the processor has slept, and caches hold what others computed.
     """
     factor = own_factor()
-    pace = Pace(factor, SEGMENT_S if row["nodes"] > 1 else math.inf)
+    pace = Pace(factor, row["pace_s"])
     samples, times = run_shapes(
         standard_shapes(),
         engine=engine,
