@@ -232,7 +232,7 @@ def page(document: dict[str, Any]) -> str:
         "`planner measure links` find: rates per kind of operator, memory bandwidth, times per "
         "operator, delay and software time of messages. No model is part of it. Nodes are "
         "measured before and behind every six plans, as many at once as run them, and with rests "
-        "as often as between the plan's segments: they share the machine, which drifts, and what "
+        "between operators, as there are between segments: they share the machine, which drifts, and what "
         "follows a rest takes longer.\n"
         "- **alone**: every node runs its own segments without the others, in turns with the runs; "
         "`planner.run.simulated` puts them together with the links.\n"
