@@ -92,9 +92,7 @@ class Entry:
         """
         if self.children:
             return tuple((child.label, child.likeness) for child in self.children)
-        first = self.layers[0]
-        read = replace(self.sums, param_bytes=sum(layer.param_bytes for layer in self.layers))
-        return (self.what, first.feature_flow, first.in_features, first.out_features, read)
+        return (self.what, *((layer.likeness, layer.params) for layer in self.layers))
 
 
 def profile_tree(profile: ModelProfile, depth: int | None = None) -> Entry:

@@ -298,7 +298,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "split_points",
         Texts(),
-        option="First layer of a block group, in place of the down-sampling rule; repeatable.",
+        option="First layer of a block group, in place of the model's own groups; repeatable.",
         panel=COST,
         commands=("compare",),
         metavar="LAYER",

@@ -127,7 +127,7 @@ def make_case(
     settings : CostSettings
         Conventions of the cost model.
     split_points : sequence of str
-        First layers of block groups, in place of the down-sampling rule.
+        First layers of block groups, in place of the model's own.
 
     Raises
     ------

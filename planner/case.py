@@ -47,7 +47,7 @@ class Case:
     curve : AccuracyCurve, optional
         Published values of the baselines, where it speaks of this very model.
     split_points : tuple of str
-        First layers of block groups, in place of the down-sampling rule.
+        First layers of block groups, in place of the model's own.
     levels : tuple of float
         S_comm that a layer may choose from, rising from 0.
     """

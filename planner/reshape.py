@@ -148,6 +148,7 @@ def _reshaped(
         inputs=inputs,
         outputs=profile.outputs,
         layers=layers,
+        group_starts=profile.group_starts,
         provenance=profile.provenance.model_copy(update={"note": _note(profile, shapes, timed)}),
         coverage=profile.coverage.model_copy(
             update={"witness": None, "witness_note": "the shape was changed without the model"}

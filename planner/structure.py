@@ -124,25 +124,56 @@ def block_groups(
     sparsifiable: NDArray[np.bool_],
     split_points: tuple[str, ...] = (),
 ) -> list[range]:
-    """Split the layers where features are down-sampled, or where the user says.
+    """Split the layers into what a network's authors call its stages (ResNet's four).
 
-    What a network's authors call its stages (ResNet's four). A group starts at the block, the
-    stretch between two places where a single tensor is alive, in which the maps shrink; a
-    final pooling to one element is no such place. A group without sparsifiable layers joins
-    the next.
+    The first of these that says something decides:
+
+    1. the user's split points;
+    2. the profile's own ``group_starts``, of a catalogue model whose stages no rule finds;
+    3. down-sampling: a group starts at the block, the stretch between two places where a single
+       tensor is alive, in which the maps shrink; a final pooling to one element is no such place;
+    4. repetition, where down-sampling leaves one group: the blocks that are alike and hold most of
+       the sparsifiable layers are cut in three parts of as equally many blocks as possible.
+
+    What stands before the first start belongs to the first group, and a group without sparsifiable
+    layers joins the next.
 
     Parameters
     ----------
     profile : ModelProfile
     sparsifiable : bool array, shape (L,)
-    split_points : names of layers at which a group starts, instead of the rule
+    split_points : names of layers at which a group starts, instead of the rules
+
+    Returns
+    -------
+    list of range
+        Every layer once and in order; a single one where nothing shrinks or repeats.
 
     Raises
     ------
     BadInputError
         A split point is no layer.
     """
-    starts = _named_starts(profile, split_points) if split_points else _shrinking_blocks(profile)
+    if names := split_points or profile.group_starts:
+        return _joined(profile, sparsifiable, _named_starts(profile, names))
+    groups = _joined(profile, sparsifiable, _shrinking_blocks(profile))
+    if len(groups) > 1:
+        return groups
+    blocks = repeated_blocks(profile, sparsifiable)
+    parts = min(_PARTS, len(blocks))
+    starts = [blocks[round(part * len(blocks) / parts)].start for part in range(1, parts)]
+    return _joined(profile, sparsifiable, starts)
+
+
+# DISCO prints two points of DeiT-S, whose S_comp of 15 and 30 % are those of one and two thirds of
+# its twelve blocks (docs/disco.md).
+_PARTS = 3
+
+
+def _joined(
+    profile: ModelProfile, sparsifiable: NDArray[np.bool_], starts: list[int]
+) -> list[range]:
+    """Groups between these starts; one without sparsifiable layers joins the next."""
     edges = sorted({0, *starts, len(profile.layers)})
     groups: list[range] = []
     begin = 0
@@ -177,3 +208,54 @@ def _shrinking_blocks(profile: ModelProfile) -> list[int]:
             starts.append(begin)
         size = after
     return starts
+
+
+def repeated_blocks(profile: ModelProfile, sparsifiable: NDArray[np.bool_]) -> list[range]:
+    """Blocks of alike layers that follow each other, those with most sparsifiable layers.
+
+    Layers repeat with a period P where each does the same work (`LayerProfile.likeness`) as the one
+    P layers before it. Names say nothing here, so that any front end's profile is read alike. Of
+    the longest such stretch a block begins where the fewest bytes are alive: a transformer's
+    between two residual sums, an RRDB's beside the one tensor that all of them pass by.
+
+    Parameters
+    ----------
+    profile : ModelProfile
+    sparsifiable : bool array, shape (L,)
+
+    Returns
+    -------
+    list of range
+        Two or more whole blocks of equal length; none where nothing repeats.
+    """
+    known: dict[tuple[object, ...], int] = {}
+    kinds = np.array([known.setdefault(x.likeness, len(known)) for x in profile.layers])
+    before = np.concatenate(([0], np.cumsum(sparsifiable)))  # sparsifiable layers before each
+    stretch, period, most = range(0), 1, 0
+    for step in range(1, len(kinds) // 2 + 1):
+        begins, ends = _runs(kinds[step:] == kinds[:-step])
+        whole = ends - begins >= step  # two blocks at least
+        if not whole.any():
+            continue
+        begins, ends = begins[whole], ends[whole] + step
+        held = before[ends] - before[begins]
+        best = int(held.argmax())
+        if held[best] > most:  # two blocks as one hold no more
+            stretch, period, most = range(begins[best], ends[best]), step, int(held[best])
+    first = _thinnest(profile, stretch[:period])
+    blocks = [range(start, start + period) for start in range(first, stretch.stop, period)]
+    blocks = [block for block in blocks if block.stop <= stretch.stop]
+    return blocks if len(blocks) > 1 else []
+
+
+def _runs(same: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where runs of True begin, and where each is over."""
+    turns = np.flatnonzero(np.diff(same, prepend=False, append=False))
+    return turns[::2], turns[1::2]
+
+
+def _thinnest(profile: ModelProfile, layers: range) -> int:
+    """The first of some layers in front of which the fewest bytes are alive."""
+    sizes = tensor_bytes(profile)
+    across = [[spec.name for spec in profile.inputs], *tensors_across(profile)]
+    return min(layers, key=lambda at: sum(sizes[name] for name in across[at]), default=0)

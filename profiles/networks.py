@@ -45,6 +45,8 @@ class Architecture:
         Of a transformers configuration.
     open_sizes : {"all", "batch", "none"}
         Which sizes the profile can be worked out for; "all" means as many as torch can open.
+    group_starts : tuple of str
+        First layers of block groups, where `planner.structure.block_groups` needs to be told.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Architecture:
     witness: bool = True
     options: dict[str, Any] = field(default_factory=dict)
     open_sizes: Literal["all", "batch", "none"] = "all"
+    group_starts: tuple[str, ...] = ()
 
     def profile(self, name: str) -> ModelProfile:
         """Profile it."""
@@ -72,11 +75,16 @@ class Architecture:
         provenance = profile.provenance.model_copy(
             update={"tools": tools, "note": "architecture only, no weights"}
         )
-        return profile.model_copy(update={"provenance": provenance})
+        found = {"provenance": provenance, "group_starts": self.group_starts}
+        return profile.model_copy(update=found)
 
 
 def own(
-    make: Callable[[], torch.nn.Module], image_size: int, *, witness: bool = True
+    make: Callable[[], torch.nn.Module],
+    image_size: int,
+    *,
+    witness: bool = True,
+    group_starts: tuple[str, ...] = (),
 ) -> Architecture:
     """A network of ours that reads one image."""
 
@@ -87,7 +95,8 @@ def own(
         return Prepared(module, {"image": shape}, {"image": "float32"})
 
     label = f"{make.__module__}.{make.__qualname__}()"
-    return Architecture(f"{label}, image 1x3x{image_size}x{image_size}", prepare, witness)
+    source = f"{label}, image 1x3x{image_size}x{image_size}"
+    return Architecture(source, prepare, witness, group_starts=group_starts)
 
 
 def _transformer(
@@ -208,7 +217,18 @@ ARCHITECTURES = {
         "Swin", "swin", _IMAGE, _image(224), open_sizes="batch", num_labels=1000
     ),
     "ssd300-vgg16": own(SSD300, 300),
-    "deeplabv3plus-resnet101": own(DeepLabV3Plus, 513),
+    # The encoder's four groups, of which the last keeps its maps' size, then pyramid and decoder.
+    # What the decoder reads early is alive from the first group on, so that no rule finds them.
+    "deeplabv3plus-resnet101": own(
+        DeepLabV3Plus,
+        513,
+        group_starts=(
+            "group2.0.reduce.0",
+            "group3.0.reduce.0",
+            "group4.0.reduce.0",
+            "pyramid.branches.0.0",
+        ),
+    ),
     # A tile of 128x128 to 512x512: all work grows with the area. fvcore would run for a minute.
     "esrgan": own(Generator, 128, witness=False),
     "bert-base": _transformer("Bert", "bert", "Model", {"input_ids": (1, TOKENS)}, num_labels=2),

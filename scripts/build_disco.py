@@ -6,26 +6,22 @@ import sys
 
 import numpy as np
 import small_nodes
+import split_shares
 from build_results import case_on
 from documents import command, made, table
 from layer_table import PICTURE, Layer, head_mounted_layers, layer_picture, per_layer
 from readings import READINGS, costs_at
 
 from planner.domain.settings import CostSettings
-from planner.strategies.baselines import split_baseline
 
-PUBLISHED_SHARES = {  # percent, DISCO: S_comm and S_comp with 1, 2, 3 independent groups
-    "dense-then-split": ((8, 32, 68), (10, 28, 40)),
-    "split-then-aggregate": ((30, 67, 91), (8, 21, 39)),
-}
 INTRODUCTION = """# DISCO's figures, reproduced
 
 Every figure on this page and its picture is recomputed by `python scripts/build_disco.py`; a test
 holds both against a fresh run. DISCO is Qin, Sun, Hofmann, Vucinic, "DISCO: Distributed Inference
 with Sparse Communications", WACV 2024 (arXiv 2302.11180).
 
-- **Published** are the nodes' and links' speeds, the twelve shares, the speed-up, and what the
-  abstract claims. They are marked as such; everything else is ours.
+- **Published** are the nodes' and links' speeds, the shares of the split baselines, the speed-up,
+  and what the abstract claims. They are marked as such; everything else is ours.
 - **Derived** are all times and bytes: the cost model ([model.md](model.md)) computes them from
   layer shapes. Nothing here was measured on devices.
 - **Assumed** is what the paper leaves open and its figures do not contradict: one operation is one
@@ -75,38 +71,6 @@ def speed_up() -> str:
             "words: by our count six tenths of the MACs remain at 80 %. Fractional counts take "
             "(1 − S)·I features as it stands, whole counts the nearest integer, at least one. "
             "At 80 % both round to the published speed-up.",
-        ]
-    )
-
-
-def shares() -> str:
-    """The twelve average shares of the split baselines, with what is left between them."""
-    case = case_on("head-mounted")
-    rows, gaps = [], []
-    for strategy, (comm, comp) in PUBLISHED_SHARES.items():
-        for groups in (1, 2, 3):
-            found = split_baseline(case, 2, strategy, groups).predicted
-            cells: list[object] = []
-            for published, ours in (
-                (comm[groups - 1], found.mean_comm_sparsity),
-                (comp[groups - 1], found.mean_comp_sparsity),
-            ):
-                assert ours is not None
-                gaps.append(100 * ours - published)
-                cells += [published, f"{100 * ours:.2f}", f"{gaps[-1]:+.2f}"]
-            rows.append((f"{strategy}, {groups} of 4 block groups independent", *cells))
-    header = (
-        "baseline | S_comm published (%) | here (%) | difference | S_comp published (%) | here (%)"
-        " | difference"
-    )
-    return "\n\n".join(
-        [
-            "## Average sparsity of the split baselines",
-            table(header, rows),
-            "Differences are in percentage points; the paper prints whole percents, and "
-            f"{sum(abs(gap) <= 0.5 for gap in gaps)} of {len(gaps)} cells round to its figure. "
-            "S_comm is averaged over the bytes of every layer's input, the image included, S_comp "
-            "over the MACs of every layer.",
         ]
     )
 
@@ -183,7 +147,13 @@ def study_of_small_nodes() -> str:
 def page(layers: list[Layer]) -> str:
     """The whole page."""
     np.seterr(all="raise", under="ignore")
-    parts = [INTRODUCTION, per_layer(layers), speed_up(), shares(), study_of_small_nodes()]
+    parts = [
+        INTRODUCTION,
+        per_layer(layers),
+        speed_up(),
+        split_shares.section(),
+        study_of_small_nodes(),
+    ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -89,6 +89,12 @@ class LayerProfile(Frozen):
         return kind_of(self)
 
     @property
+    def likeness(self) -> tuple[object, ...]:
+        """Equal for layers that do the same work, whichever of them stores what they read."""
+        work = (self.op, self.feature_flow, self.in_features, self.out_features, self.macs)
+        return (*work, self.param_bytes, self.input_bytes, self.output_bytes)
+
+    @property
     def touched_bytes(self) -> int:
         """Bytes of parameters, inputs and output: what the whole layer reads and writes."""
         return self.param_bytes + self.input_bytes + self.output_bytes

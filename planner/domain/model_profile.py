@@ -83,6 +83,12 @@ class ModelProfile(Frozen):
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
     outputs: tuple[Name, ...] = Field(min_length=1)
     layers: tuple[LayerProfile, ...] = Field(min_length=1, max_length=200_000)
+    group_starts: tuple[Name, ...] = Field(
+        default=(),
+        exclude_if=lambda names: not names,  # profiles without them stay the same text
+        description="first layers of the second and later block groups, where its makers name "
+        "them; none: by the rule",
+    )
     provenance: Provenance
     coverage: Coverage = Coverage()
     reshaping: Reshaping | None = Field(
@@ -184,6 +190,9 @@ class ModelProfile(Frozen):
         for output in self.outputs:
             if output not in known:
                 raise ValueError(f"outputs: {output!r} is no layer and no input")
+        for start in self.group_starts:
+            if start not in before:
+                raise ValueError(f"group_starts: {start!r} is no layer")
         if self.reshaping is None:
             if any(layer.scaling is not None for layer in self.layers):
                 raise ValueError("layers: one has a scaling, but there is no reshaping")

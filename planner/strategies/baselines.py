@@ -71,7 +71,11 @@ def _table_with(case: Case, nodes: int, *sparsities: float) -> tuple[CostTable, 
 
 
 def _block_groups(case: Case, table: CostTable) -> list[range]:
-    return block_groups(case.profile, table.sparsifiable, case.split_points)
+    sparsifiable = table.sparsifiable
+    return case.once(
+        ("block groups", sparsifiable.tobytes()),
+        lambda: block_groups(case.profile, sparsifiable, case.split_points),
+    )
 
 
 def pipeline_equal(case: Case, nodes: int) -> Plan:

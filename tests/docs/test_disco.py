@@ -201,3 +201,74 @@ def test_fewest_nodes_of_a_pipeline_by_filling_one_after_the_other(
             nodes, weights, live = nodes + 1, 0, 0
         weights, live = weights + weight, max(live, activations)
     assert case.pipelines(profile, limit, with_activations).nodes == nodes
+
+
+@pytest.fixture
+def split(scripts: None) -> ModuleType:
+    import split_shares
+
+    return split_shares
+
+
+def published_rows(network: str) -> list[list[str]]:
+    """Rows of a network with a published point."""
+    rows = cells("## Average sparsity of the split baselines", re.escape(network))
+    return [row for row in rows if len(row) == 8 and row[2] != "–"]
+
+
+@pytest.mark.parametrize(
+    "network, points, right",
+    [("ResNet-50", 6, 12), ("DeiT-S", 4, 4), ("DeepLabV3+", 6, 0), ("SSD300", 0, 0)],
+)
+def test_differences_are_those_of_the_columns_beside_them(
+    network: str, points: int, right: int
+) -> None:
+    rows = published_rows(network)
+    assert len(rows) == points
+    triples = [row[at : at + 3] for row in rows for at in (2, 5)]
+    for published, here, difference in triples:
+        assert float(difference) == pytest.approx(float(here) - float(published), abs=0.006)
+    assert sum(abs(float(gap)) <= 0.5 for *_, gap in triples) == right
+
+
+def test_published_points_of_deeplab_lie_at_the_second_to_fourth_cut(split: ModuleType) -> None:
+    assert [row[1] for row in published_rows("DeepLabV3+")] == [
+        f"{strategy}, {groups} of 5" for strategy in split.STRATEGIES for groups in (2, 3, 4)
+    ]
+    with pytest.raises(ValueError, match="two published points"):
+        split.matched([(0.0, 0.0), (90.0, 40.0)], ((1, 1), (2, 2)))
+
+
+@pytest.mark.parametrize("model", ["resnet50", "deit-s", "deeplabv3plus-resnet101", "esrgan"])
+def test_the_unchanged_reading_is_the_planners(split: ModuleType, model: str) -> None:
+    planned = split.case_on("head-mounted", model)
+    for strategy in split.STRATEGIES:
+        read = split.shares_read_so(model, strategy, ())
+        assert np.array(read) == pytest.approx(np.array(split.points_of(planned, strategy)))
+
+
+def test_shares_of_deit_by_hand(split: ModuleType) -> None:
+    tokens, width, classes, patches, pixels = 197, 384, 1000, 196, 3 * 16 * 16
+    linear = 12 * tokens * width**2  # of a block: q, k, v, o and two of four times the width
+    attention = 2 * tokens**2 * width
+    macs = 12 * (linear + attention) + patches * pixels * width + width * classes
+    read = 9 * tokens * width  # of a block
+    everything = 12 * read + 3 * 224**2 + width
+    found = split.points_of(split.case_on("head-mounted", "deit-s"), "split-then-aggregate")
+    for third, (comm, comp) in enumerate(found, start=1):
+        assert comm == pytest.approx(100 * third * 4 * read / everything, rel=1e-9)
+        assert comp == pytest.approx(50 * third * 4 * linear / macs, rel=1e-9)
+
+
+def test_each_reading_of_deeplab_brings_more_shares_to_the_published(split: ModuleType) -> None:
+    model = "deeplabv3plus-resnet101"
+    found = [split.read_at_published(model, changes).right for _, changes in split.DEEPLAB_READINGS]
+    assert found == [0, 6, 9, 12]
+    assert split.read_at_published("resnet50", (split.first_layer_splits,)).right < 12
+
+
+def test_no_reading_of_deit_has_both_of_its_published_shares(split: ModuleType) -> None:
+    for _, changes in split.DEIT_READINGS:
+        for points in split.read_at_published("deit-s", changes).points.values():
+            near = [split.rounds_to(at[0], of) for at, of in zip(points, (24, 47), strict=True)]
+            assert not any(near)
