@@ -170,8 +170,8 @@ def run(
     engine: Annotated[
         str,
         typer.Option(
-            help="What runs segments: torch, torch-compile (needs a C++ compiler, and minutes before "
-            "the first run) or onnxruntime.",
+            help="What runs segments: torch, torch-compile (needs a C++ compiler, and minutes "
+            "before the first run) or onnxruntime.",
             rich_help_panel="Measuring and computing",
         ),
     ] = "torch",
