@@ -23,7 +23,7 @@ from app.commands.run import run, slice_plan
 from app.commands.sensitivity import sensitivity
 from app.commands.simulate import simulate
 from app.kinds import LARGEST, Number
-from app.options import PlainNumbers
+from app.options import CheckedCommand
 from planner.errors import PlannerError
 from profiles.files import one_line
 
@@ -54,14 +54,14 @@ for command in (
     sensitivity,
     catalog,
 ):
-    cli.command(cls=PlainNumbers)(command)
-cli.command(name="slice", cls=PlainNumbers)(slice_plan)
-cli.command(cls=PlainNumbers)(run)
+    cli.command(cls=CheckedCommand)(command)
+cli.command(name="slice", cls=CheckedCommand)(slice_plan)
+cli.command(cls=CheckedCommand)(run)
 cli.add_typer(cluster, name="cluster")
 cli.add_typer(measure, name="measure")
 
 
-@cli.command(name="app", cls=PlainNumbers)
+@cli.command(name="app", cls=CheckedCommand)
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,

@@ -102,8 +102,14 @@ def _by_own_name(weight: StoredWeight) -> StoredWeight:
     return replace(weight, name=weight.own_name or weight.name)
 
 
-def planned_model(plan: Plan) -> str:
+def planned_model(plan: Plan, instead: str = "the SOURCE that it was made for") -> str:
     """The catalogue model of a plan's name.
+
+    Parameters
+    ----------
+    plan : Plan
+    instead : str
+        What a user is told to give where there is none.
 
     Raises
     ------
@@ -114,7 +120,7 @@ def planned_model(plan: Plan) -> str:
     if name not in model_names():
         raise BadInputError(
             f"--model: the plan is for {one_line(name[:80])!r}, which is no catalogue model; "
-            "give the SOURCE that it was made for"
+            f"give {instead}"
         )
     return name
 

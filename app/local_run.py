@@ -82,7 +82,7 @@ def run_locally(
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         PARENT: str(os.getpid()),
     }
-    with _ends_when_told(), _all(nodes, source, arguments, variables) as processes:
+    with _all(nodes, source, arguments, variables) as processes:
         _wait(processes, meeting)
     codes = {node: process.returncode for node, process in processes.items()}
     failed = {node: code for node, code in codes.items() if code}
@@ -101,7 +101,7 @@ def _all(
         for rank, node in enumerate(nodes):
             shown: Any = None if node == source else subprocess.DEVNULL
             processes[node] = subprocess.Popen(
-                [sys.executable, "-m", "planner.run", *arguments, "--node", node],
+                [sys.executable, "-m", "planner.run", *arguments, "--name", node],
                 env=variables | {"RANK": str(rank)},
                 stdin=subprocess.DEVNULL,
                 stdout=shown,
@@ -135,15 +135,19 @@ def _wait(processes: dict[str, subprocess.Popen[bytes]], meeting: Meeting) -> No
 
 
 @contextmanager
-def _ends_when_told() -> Iterator[None]:
-    """Let SIGTERM unwind, so that processes and files of this one go with it."""
+def ends_when_told() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind, so that processes and files of this one go with it."""
 
     def leave(number: int, _: object) -> None:
         say(f"planner: ended by {signal.Signals(number).name}")
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup
+            signal.signal(number, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

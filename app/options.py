@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -9,7 +12,12 @@ import typer
 from typer.core import TyperCommand
 
 from app.render import Format
+from planner.errors import BadInputError
+from profiles.files import check_writable, is_same_file, one_line
 from profiles.sources import SOURCE_HELP
+
+WRITTEN = ("--output", "--measure")
+"""Options of files that are written."""
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help=f"The model: {SOURCE_HELP}.")]
 ClusterName = Annotated[
@@ -46,11 +54,11 @@ WeightBits = Annotated[
 NoWitness = Annotated[bool, typer.Option("--no-witness", help="Do not let fvcore count as well.")]
 
 
-class PlainNumbers(TyperCommand):
-    """A command whose numbers are digits: Python would take ``1_000`` for one as well."""
+class CheckedCommand(TyperCommand):
+    """A command of which more is checked than typer does, before it works for minutes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words after the command's name."""
+        """Read the words; numbers are digits: Python would take ``1_000`` for one as well."""
         given, _, _ = self.make_parser(ctx).parse_args(args=[*args])
         for parameter in self.get_params(ctx):
             kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
@@ -65,3 +73,31 @@ class PlainNumbers(TyperCommand):
                         parameter,  # type: ignore[arg-type]
                     )
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, if what it is to write has a place that is no file of those that it reads."""
+        for parameter in self.get_params(ctx):
+            flag = parameter.opts[0]
+            path = ctx.params.get(parameter.name)
+            if path is None or flag not in WRITTEN:
+                continue
+            others = {name: x for name, x in ctx.params.items() if name != parameter.name}
+            if any(is_same_file(path, Path(text)) for text in _texts(others)):
+                raise BadInputError(
+                    f"{flag} {one_line(str(path))}: is a file that the command reads; name another"
+                )
+            # of torchrun's processes the first one writes; the others' folders do not matter
+            if flag == "--output" and os.environ.get("RANK", "0") == "0":
+                check_writable(path)
+        return super().invoke(ctx)
+
+
+def _texts(values: dict[str, Any]) -> Iterator[str]:
+    """What may name a file that is read: a path, a source, or what stands behind ``csv:``."""
+    for value in values.values():
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(one, Path):
+                yield str(one)
+            elif isinstance(one, str) and not isinstance(one, Enum):
+                # a word without an ending is a name of the catalogue, or a choice
+                yield from (text for text in (one, one.partition(":")[2]) if Path(text).suffix)

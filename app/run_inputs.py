@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import BadInputError
-from profiles.files import one_line, write_atomically
+from profiles.files import check_file, check_writable, is_same_file, one_line, write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -60,14 +60,21 @@ class Outputs:
         None: they are not written.
     number_of : callable
         The input of a run, counted from 0; None of a run whose outputs are not wanted.
+    inputs : sequence of Path
+        Files, which stay as they are.
 
     Raises
     ------
     BadInputError
-        The folder cannot be made.
+        The folder cannot be made or written to, or an output would replace an input.
     """
 
-    def __init__(self, folder: Path | None, number_of: Callable[[int], int | None]) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        number_of: Callable[[int], int | None],
+        inputs: Sequence[Path] = (),
+    ) -> None:
         self._folder, self._number_of = folder, number_of
         self.notes: list[str] = []
         self.written: list[Path] = []
@@ -75,7 +82,16 @@ class Outputs:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise BadInputError(f"{folder}: cannot be made: {error.strerror}") from error
+                raise BadInputError(
+                    f"{one_line(str(folder))}: cannot be made: {error.strerror}"
+                ) from error
+            check_writable(_output_file(folder, 0))
+            for number, path in enumerate(inputs):
+                if is_same_file(file := _output_file(folder, number), path):
+                    raise BadInputError(
+                        f"--output-dir {one_line(str(folder))}: {file.name} there is an --input; "
+                        "name another folder"
+                    )
 
     def __call__(self, run: int, outputs: dict[str, torch.Tensor]) -> None:
         """Write one run's, whole or not at all."""
@@ -88,9 +104,13 @@ class Outputs:
             if value.dtype.is_floating_point and not value.isfinite().all():
                 self.notes.append(f"output {name!r} of input {number + 1} holds NaN or infinity")
         if self._folder is not None:
-            path = self._folder / f"output-{number + 1:04d}.safetensors"
+            path = _output_file(self._folder, number)
             write_atomically(path, save({k: v.contiguous() for k, v in outputs.items()}))
             self.written.append(path)
+
+
+def _output_file(folder: Path, number: int) -> Path:
+    return folder / f"output-{number + 1:04d}.safetensors"
 
 
 def _read(path: Path, forms: dict[str, Form]) -> dict[str, torch.Tensor]:
@@ -102,6 +122,7 @@ def _read(path: Path, forms: dict[str, Form]) -> dict[str, torch.Tensor]:
     label = one_line(str(path))
     if path.suffix.lower() not in INPUT_FILES:
         raise BadInputError(f"--input {label}: give {' or '.join(INPUT_FILES)}")
+    check_file(path, f"--input {label}")
     try:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)

@@ -9,9 +9,13 @@ from app.export import planned_model
 from app.progress import working
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from profiles.built import built_model
+from profiles.built import RUNNABLE, built_model
 from profiles.from_torch.hygiene import import_torch
 from profiles.from_torch.saved_slices import save_slices
+
+_RUNNABLE = (
+    f"what it was made for, {RUNNABLE}; .onnx and .pt2 files can be profiled and planned, not run"
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def slice_into(plan: Plan, folder: Path, model: ModelOptions) -> None:
     import_torch()  # or one line that says how to get it
     from planner.runtime import slice_model
 
-    source = model.source or planned_model(plan)
+    source = model.source or planned_model(plan, _RUNNABLE)
     with working(f"building {source}") as tell:
         traced = built_model(
             source,

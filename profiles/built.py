@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from planner.errors import BadInputError, install_advice
 from profiles.catalog import model_names
-from profiles.files import allowed_names, one_line
+from profiles.files import allowed_names, check_file, one_line
 from profiles.from_hf.config import is_config_file, read_config
 from profiles.from_torch.hygiene import first_line, import_torch, quiet
 from profiles.from_torch.runnable import traced_model
-from profiles.own_code import own_object
+from profiles.own_code import failure_of, own_object
 
 if TYPE_CHECKING:
     from planner.runtime.reading.traced import TracedModel
@@ -100,9 +100,13 @@ def _made(source: str, shapes: dict[str, tuple[int, ...]], batch: int | None) ->
 def _own(source: str, shapes: dict[str, tuple[int, ...]], batch: int | None) -> _Built:
     torch = import_torch()
     try:
-        module = own_object(source)()
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        found = own_object(source)
+    except ImportError as error:
         raise BadInputError(f"--model {source!r}: {first_line(error)}; give {RUNNABLE}") from error
+    try:
+        module = found()
+    except Exception as error:
+        raise BadInputError(f"--model {source!r}: cannot be called: {failure_of(error)}") from error
     if not isinstance(module, torch.nn.Module):
         raise BadInputError(
             f"--model {source!r}: returned {type(module).__name__}; a torch.nn.Module is needed"
@@ -149,6 +153,7 @@ def _load(module: Any, path: Path) -> None:
             f"weights {label}: give a .safetensors file; files of torch.save are not read here, "
             "because they are unpickled"
         )
+    check_file(path, f"weights {label}")
     try:
         state = load_file(path)
         told = module.load_state_dict(state, strict=False)

@@ -96,6 +96,11 @@ def read_one_of(
         found = {}  # `read_document` says what is wrong
     keys = found if isinstance(found, dict) else {}
     kind = next((kind for key, kind in by_key.items() if key in keys), otherwise)
+    if otherwise is not None and kind is otherwise and "schema_version" in keys:
+        raise BadInputError(
+            f"{one_line(f'{what} {path}')}: is another document of ours: has none of the keys "
+            f"{', '.join(by_key)}"
+        )
     if kind is None and keys:
         raise BadInputError(
             f"{one_line(os.fspath(path))}: has none of the keys {', '.join(by_key)}, one of "
@@ -167,6 +172,18 @@ def opened(path: Path, label: str) -> Iterator[BinaryIO]:
         raise BadInputError(f"{label}: cannot be read: {reason_of(error)}") from error
 
 
+def check_file(path: Path, label: str) -> None:
+    """Refuse what is no file, for libraries that would wait for a pipe's writer.
+
+    Raises
+    ------
+    BadInputError
+        As `opened`.
+    """
+    with opened(path, label):
+        pass
+
+
 def too_large(label: str, most_bytes: int) -> BadInputError:
     """What is said of a file that is larger than what is read."""
     return BadInputError(
@@ -194,19 +211,47 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     BadInputError
         The path is no place for a file: its folder is missing or read-only, the disk is full.
     """
-    label = one_line(os.fspath(path))
     data = content.encode() if isinstance(content, str) else content
+    with _beside(path) as (temporary, target):
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse before any work what could not be written after it.
+
+    Raises
+    ------
+    BadInputError
+        As `write_atomically`.
+    """
+    with _beside(path) as (temporary, _):
+        open(temporary, "xb").close()
+        temporary.unlink()
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether both are there and lead to one file."""
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
+    """A name for a file until it is whole, and the one that it gets then."""
+    label = one_line(os.fspath(path))
     try:
         target = Path(os.path.realpath(path))
         if target.exists() and not target.is_file():
             raise BadInputError(f"{label}: is a folder or a device; name a file to write")
         temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
         try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
+            yield temporary, target
         except BaseException:
             with suppress(OSError):  # the first failure is the one to tell
                 temporary.unlink()
@@ -334,6 +379,12 @@ def _check_version(data: Any, model_type: type[BaseModel]) -> None:
         return
     version = data.get("schema_version")
     if isinstance(version, int) and not isinstance(version, bool) and version > field.default:
+        required = (name for name, x in model_type.model_fields.items() if x.is_required())
+        if (missing := next((name for name in required if name not in data), None)) is not None:
+            raise ValueError(  # more likely a document of another kind than a newer one
+                f"{missing}: is missing, and schema_version is {version}; this planner reads up to "
+                f"{field.default}"
+            )
         raise ValueError(
             f"schema_version: found {version}; this planner reads up to {field.default}, "
             "the document needs a newer one"

@@ -77,6 +77,7 @@ def _times_of_run(run: Measured, profile: ModelProfile, where: str) -> Times:
     """Whole layers from their parts: seconds in proportion to MACs."""
     if run.model != profile.name:
         raise BadInputError(f"{where}: the run is of {run.model}, the profile of {profile.name}")
+    _check_macs(run.macs, profile, where)
     macs = {layer.name: layer.macs for layer in profile.layers}
     times: Times = {}
     for item in run.layers:
@@ -94,17 +95,26 @@ def _times_of_node(part: NodeMeasurement, profile: ModelProfile, where: str) -> 
     runs = [item for item in part.models if item.model == profile.name and item.layers]
     if not runs:
         raise BadInputError(f"{where}: has no times of the layers of {profile.name}")
+    _check_macs(runs[-1].macs, profile, where)
     kind = part.node.device_type
     return {item.layer: {kind: item.seconds} for item in runs[-1].layers if item.kind}
 
 
+def _check_macs(macs: int | None, profile: ModelProfile, where: str) -> None:
+    if macs is not None and macs != profile.totals.macs:
+        raise BadInputError(
+            f"{where}: {profile.name} has {macs:,} MACs there and {profile.totals.macs:,} here: "
+            "give the same --input-shape and --batch"
+        )
+
+
 def _seconds(text: str, where: str) -> float:
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # 1_0 is none to anybody but Python
     except ValueError:
         value = math.nan
     if not 0 <= value < MOST:
-        raise BadInputError(f"{where}: found {text[:40]!r}; give seconds, 0 or more")
+        raise BadInputError(f"{where}: found {text[:40]!r}; give seconds, 0 to {MOST:g}")
     return value
 
 
@@ -114,16 +124,20 @@ def attach_times(profile: ModelProfile, times: Times, *, where: str) -> ModelPro
     Raises
     ------
     BadInputError
-        A layer that the profile does not have, or a time below 0.
+        No time at all, a layer that the profile does not have, or a time below 0.
     """
     names = [layer.name for layer in profile.layers]
     known = set(names)
+    if not times:
+        raise BadInputError(f"{where}: has no times")
     for name, by_device in times.items():
         if name not in known:
             near = get_close_matches(name, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise BadInputError(f"{where}: layer {name[:80]!r} is not in {profile.name}{hint}")
-        for seconds in by_device.values():
+        for device_type, seconds in by_device.items():
+            if not device_type:
+                raise BadInputError(f"{where}, layer {name[:80]!r}: a device type has no name")
             _seconds(str(seconds), f"{where}, layer {name[:80]!r}")
     layers = tuple(
         layer.model_copy(update={"measured_s": {**layer.measured_s, **times[layer.name]}})

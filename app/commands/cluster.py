@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.options import PlainNumbers
+from app.options import CheckedCommand
 from app.render import write_file
 from planner.errors import BadInputError
 from profiles.devices import cluster_of
@@ -20,7 +20,7 @@ cluster = typer.Typer(no_args_is_help=True, help="Describe the nodes and links t
 COUNT = re.compile(r"[0-9]{1,9}")
 
 
-@cluster.command(cls=PlainNumbers)
+@cluster.command(cls=CheckedCommand)
 def new(
     node: Annotated[
         list[str],

@@ -44,6 +44,8 @@ from profiles.own_code import own_object
 
 COLUMNS = ("model", "seconds")
 LEAST_S, MOST_S = 1.0, 3600.0
+MODEL_SECONDS = (1e-9, 1e9)
+"""Of a model, as somebody may have written them down: figures that follow can be fitted."""
 MODEL_PASSES = 15
 MODEL_SHARE = 0.25
 """Of the time limit, for whole models."""
@@ -60,7 +62,7 @@ Name = Annotated[
 Written = Annotated[Path | None, typer.Option("--output", "-o", help="Write the .json part here.")]
 
 
-@measure.command(cls=options.PlainNumbers)
+@measure.command(cls=options.CheckedCommand)
 def node(
     name: Name = None,
     engine: Annotated[str, typer.Option(help="What runs operators: torch or onnxruntime.")] = (
@@ -135,7 +137,7 @@ def node(
     _show_node(part, output, output_file, None if part.complete else cut_off)
 
 
-@measure.command(cls=options.PlainNumbers)
+@measure.command(cls=options.CheckedCommand)
 def links(
     name: Name = None,
     time_limit: Annotated[
@@ -161,7 +163,7 @@ def links(
         show(Outcome(found, _pair_table(found), heading, []), output, output_file)
 
 
-@measure.command(cls=options.PlainNumbers)
+@measure.command(cls=options.CheckedCommand)
 def fit(
     times: Annotated[
         Path,
@@ -171,7 +173,9 @@ def fit(
             "or a profile's .json file.",
         ),
     ],
-    name: Name = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the node is called (default: as the file is).")
+    ] = None,
     only_rate: Annotated[
         bool, typer.Option("--only-rate", help="Fit C alone, with no time per operator.")
     ] = False,
@@ -206,7 +210,7 @@ def fit(
     _show_node(part, output, output_file)
 
 
-@measure.command(name="join", cls=options.PlainNumbers)
+@measure.command(name="join", cls=options.CheckedCommand)
 def join_parts(
     nodes: Annotated[
         list[Path],
@@ -320,6 +324,7 @@ def _compared(
 ) -> ModelTime:
     return ModelTime(
         model=profile.name,
+        macs=profile.totals.macs,
         measured_s=seconds,
         predicted_s=predicted_s(profile, node),
         fitted=fitted,
@@ -451,7 +456,13 @@ def _rows(path: Path) -> list[tuple[str, float]]:
                 continue
             if len(row) != len(COLUMNS):
                 raise BadInputError(f"{where}: {len(row)} values; give {','.join(COLUMNS)}")
-            found.append((row[0].strip(), _seconds(row[1].strip(), where)))
+            model, seconds = (cell.strip() for cell in row)
+            if not model or (":" in model and not Path(model).exists()):
+                raise BadInputError(
+                    f"{where}: found {model[:80]!r}; give a catalogue model, or the profile of "
+                    f"yours as a .json file (planner profile {model[:80] or 'SOURCE'} -o ...)"
+                )
+            found.append((model, _seconds(seconds, where)))
     except csv.Error as error:
         raise BadInputError(f"{one_line(path.name)}: is no CSV file: {error}") from error
     return found
@@ -459,11 +470,12 @@ def _rows(path: Path) -> list[tuple[str, float]]:
 
 def _seconds(text: str, where: str) -> float:
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # 1_0 is none to anybody but Python
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and 0 < value < 1e9):
-        raise BadInputError(f"{where}: found {text[:40]!r}; give seconds, more than 0")
+    low, high = MODEL_SECONDS
+    if not low <= value <= high:
+        raise BadInputError(f"{where}: found {text[:40]!r}; give seconds, {low:g} to {high:g}")
     return value
 
 

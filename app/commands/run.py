@@ -16,7 +16,7 @@ import typer
 from app import options
 from app.asking import one_of
 from app.inputs import parse_input_shapes
-from app.local_run import ADDRESS, PARENT, run_locally
+from app.local_run import ADDRESS, PARENT, ends_when_told, run_locally
 from app.progress import working
 from app.render import Format, Outcome, say, show
 from app.run_inputs import Outputs, drawn_inputs, read_inputs
@@ -24,7 +24,7 @@ from app.slicing import ModelOptions, check_slices, slice_into
 from planner.domain.plan import Plan
 from planner.errors import BadInputError, PlannerError
 from profiles.built import RUNNABLE
-from profiles.files import one_line, read_document
+from profiles.files import check_writable, one_line, read_document
 from profiles.from_torch.hygiene import import_torch
 from profiles.sandbox import die_with
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 Engine = Literal["torch", "torch-compile", "onnxruntime"]
 LEAST_S, MOST_S = 1.0, 86400.0
+MOST_RUNS = 1_000_000
+"""Whose stamps are kept, one for every action of each."""
+MOST_SEED = 2**63 - 1
 REPEATS, WARMUP = 20, 5
 """Of measured runs, unless it is said."""
 
@@ -64,7 +67,7 @@ Select = Annotated[
         rich_help_panel="Model",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Of random weights and inputs.")]
+Seed = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Of all random numbers.")]
 InputShapes = Annotated[
     list[str] | None,
     typer.Option(
@@ -110,7 +113,11 @@ def run(
     ] = None,
     node: Annotated[
         str | None,
-        typer.Option(help="The plan's node that this process is (default: the one of its rank)."),
+        typer.Option(
+            "--name",  # torchrun takes --node for the beginning of one of its own options
+            metavar="NODE",
+            help="The plan's node that this process is (default: the one of its rank).",
+        ),
     ] = None,
     local: Annotated[
         bool,
@@ -127,7 +134,10 @@ def run(
         ),
     ] = None,
     inputs: Annotated[
-        int, typer.Option(min=1, help="Random inputs.", rich_help_panel="Inputs and outputs")
+        int,
+        typer.Option(
+            min=1, max=1000, help="How many random inputs.", rich_help_panel="Inputs and outputs"
+        ),
     ] = 1,
     output_dir: Annotated[
         Path | None,
@@ -235,6 +245,12 @@ def run(
         warmup if warmup is not None else (WARMUP if measure else 1),
         window,
     )
+    count = len(input_file) if input_file else inputs
+    if times.warmup + count * times.repeats > MOST_RUNS:
+        raise BadInputError(
+            f"--warmup, --repeats and --inputs: found {times.warmup} + {times.repeats} × "
+            f"{count} runs; {MOST_RUNS:,} runs are the most"
+        )
     own = _model(model, weights, select, input_shape, batch, seed)
     said_model = bool(model or weights or select or input_shape or batch)
     if not local:
@@ -247,11 +263,13 @@ def run(
         return
     if node or interface or host:
         raise BadInputError(
-            "--local: all nodes are processes here; leave out --node, --interface and --host"
+            "--local: all nodes are processes here; leave out --name, --interface and --host"
         )
     if slices is not None and said_model:
         raise BadInputError("--slices and --model: give one of them")
-    with ExitStack() as stack:
+    if measure:
+        check_writable(measure)
+    with ends_when_told(), ExitStack() as stack:
         if slices is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="planner-slices-"))
             slices = Path(folder)
@@ -304,15 +322,14 @@ class _Process:
     ) -> None:
         """Run its share; what goes wrong ends the process at once, threads of torch or not."""
         import_torch()  # or one line that says how to get it
-        from planner.meeting import environment
-        from planner.run.processes import HOW_TO_START, tell
+        from planner.run.processes import place_of_run, tell
 
         if parent := os.environ.get(PARENT, ""):
             die_with(int(parent))
-        here = environment(what="a plan is run", how_to_start=HOW_TO_START)
+        here = place_of_run(self.plan.running_nodes)
         name = self._name(here.rank)
         try:
-            found = self._found(name, times, files, count, seed, output_dir)
+            found = self._found(name, times, files, count, seed, output_dir, measure)
         except PlannerError as error:
             tell(here, error, name, self.limit_s)
             sys.stderr.write(f"planner: {one_line(str(error))}\n")
@@ -327,7 +344,7 @@ class _Process:
             return nodes[rank]
         if self.node not in nodes:
             raise BadInputError(
-                f"--node {self.node!r}: the plan runs on {', '.join(nodes)}"
+                f"--name {self.node!r}: the plan runs on {', '.join(nodes)}"
                 if self.node
                 else f"rank {rank}: the plan runs on {len(nodes)} nodes alone"
             )
@@ -341,6 +358,7 @@ class _Process:
         count: int,
         seed: int,
         output_dir: Path | None,
+        measure: Path | None,
     ) -> Outcome | None:
         from app.run_tables import run_heading, run_table
         from planner.run.loop import Job
@@ -350,9 +368,13 @@ class _Process:
 
         share = self._share(name)
         is_source = name == share.source
+        if is_source and measure:
+            check_writable(measure)
         given = [] if not is_source else _inputs(share, files, count, seed)
         outputs = Outputs(
-            output_dir if is_source else None, lambda run: _number(run, times.warmup, len(given))
+            output_dir if is_source else None,
+            lambda run: _number(run, times.warmup, len(given)),
+            files if is_source else (),
         )
         job = Job(times.warmup + len(given) * times.repeats, times.warmup, times.window)
 

@@ -17,10 +17,8 @@ from app.progress import working
 from app.render import Format, emit, messages, say
 from app.tables import Table
 from planner.case import Case
-from planner.errors import BadInputError
 from planner.training.tasks.catalogue import TASK_NAMES, load_task
 from profiles.catalog import resolve_cluster
-from profiles.files import one_line
 from profiles.sensitivities import COLUMNS, read_sensitivities
 
 
@@ -59,8 +57,6 @@ def sensitivity(
     case = Case(profile, resolve_cluster(cluster))
     levels = tuple(level) if level else LEVELS
     sensitivity_points(case, nodes, levels)  # refuses bad ones before minutes are spent
-    if not output_file.parent.is_dir():
-        raise BadInputError(f"{one_line(str(output_file))}: there is no such folder")
     with repeatable():
         data = found.data(seed)
         with working(f"training {found.title}, {budget.dense_steps:,} steps"):

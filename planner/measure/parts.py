@@ -74,6 +74,9 @@ class ModelTime(Frozen):
     """The time of a whole model on the device."""
 
     model: Name
+    macs: Count | None = Field(
+        default=None, description="for one input; null: written before it was said"
+    )
     measured_s: PositiveFloat
     predicted_s: PositiveFloat | None = Field(
         default=None, description="from this document's figures; null: not worked out"

@@ -6,6 +6,7 @@ A receiver says beforehand what it expects: sizes come from the plan, and nothin
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -82,7 +83,14 @@ class Gloo:
 
 
 def _device(gloo: Any, bound: Bound) -> Any:
-    interface = bound.interface or (None if bound.host else os.environ.get("GLOO_SOCKET_IFNAME"))
+    option, variable = bound.interface, os.environ.get("GLOO_SOCKET_IFNAME")
+    interface = option or (None if bound.host else variable)
+    there = [name for _, name in socket.if_nameindex()]
+    if interface and interface not in there:
+        named = "--interface" if option else "GLOO_SOCKET_IFNAME"
+        raise BadInputError(
+            f"{named} {interface!r}: is no network interface; there are {', '.join(there)}"
+        )
     try:
         if interface:
             return gloo.create_device(interface=interface)
@@ -90,5 +98,8 @@ def _device(gloo: Any, bound: Bound) -> Any:
             return gloo.create_device(hostname=bound.host)
         return gloo.create_default_device()
     except RuntimeError as error:
-        named = f"--interface {interface}" if interface else f"--host {bound.host}"
-        raise BadInputError(f"{named}: cannot be listened on: {first_line(error)}") from error
+        host = f"host {bound.host}" if bound.host else "what this host's name leads to"
+        named = f"interface {interface}" if interface else host
+        raise BadInputError(
+            f"{named}: cannot be listened on: {first_line(error)}; give --interface or --host"
+        ) from error

@@ -83,6 +83,9 @@ class Measured(Frozen):
 
     schema_version: Literal[1] = 1
     model: str
+    macs: int | None = Field(
+        default=None, description="of the model, for one input; null: written before it was said"
+    )
     cluster: str
     plan_digest: str
     measured_at: str

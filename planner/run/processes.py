@@ -28,12 +28,6 @@ from planner.run.loop import Beginning, Doing, Feed, Job, Loop, LostError, Outpu
 from planner.run.messages import Messages, messages_of
 from planner.run.share import Share
 
-HOW_TO_START = (
-    "start one on every node under torchrun, such as: torchrun --nnodes 4 --node-rank 0 "
-    "--nproc-per-node 1 --master-addr FIRST_NODE --master-port 29500 -m planner.run PLAN "
-    "--slices DIR; or try it on this machine alone with --local"
-)
-
 _RUN = "plans are run"
 _PREFIX = "run"
 START_S = 60.0
@@ -98,6 +92,34 @@ def own_version() -> str:
         return "unknown"
 
 
+def place_of_run(nodes: Sequence[str], here: Environment | None = None) -> Environment:
+    """Place of this process among those of a plan's nodes.
+
+    Parameters
+    ----------
+    nodes : sequence of str
+    here : Environment, optional
+        By default what torchrun told.
+
+    Raises
+    ------
+    BadInputError
+        torchrun did not start it, or not one process for every node.
+    """
+    how_to_start = (
+        f"start one on every node under torchrun, such as: torchrun --nnodes {len(nodes)} "
+        "--node-rank 0 --nproc-per-node 1 --master-addr FIRST_NODE --master-port 29500 "
+        "-m planner.run PLAN --slices DIR; or try it on this machine alone with planner run --local"
+    )
+    here = here or environment(what="a plan is run", how_to_start=how_to_start)
+    if here.world != len(nodes):
+        raise BadInputError(
+            f"the plan runs on {len(nodes)} node{'s' * (len(nodes) > 1)} ({', '.join(nodes)}), "
+            f"found {here.world} process{'es' * (here.world > 1)}; {how_to_start}"
+        )
+    return here
+
+
 def run_share(
     share: Share,
     job: Job,
@@ -138,12 +160,7 @@ def run_share(
     NodeLostError
         One of them stopped or never came: says which.
     """
-    here = here or environment(what="a plan is run", how_to_start=HOW_TO_START)
-    if here.world != len(share.nodes):
-        raise BadInputError(
-            f"the plan runs on {len(share.nodes)} nodes ({', '.join(share.nodes)}), found "
-            f"{here.world} processes; {HOW_TO_START}"
-        )
+    here = place_of_run(share.nodes, here)
     store = open_store(here, options.start_s, _RUN)
     names = [f"{name} (rank {rank})" for rank, name in enumerate(share.nodes)]
     meeting = Meeting(store, here, names, options.start_s, prefix, NodeLostError)

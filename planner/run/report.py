@@ -193,6 +193,7 @@ def measured_run(
     segments = runs.segments()
     return Measured(
         model=share.model,
+        macs=plan.model.macs,
         cluster=plan.cluster.name,
         plan_digest=share.plan_digest,
         window=job.window,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import BadInputError
+from profiles.files import allowed_names
 from profiles.from_torch.hygiene import import_torch
 
 if TYPE_CHECKING:
@@ -42,9 +43,16 @@ def input_types(
         types[label] = "int64" if _WHOLE_NUMBERS.search(label.lower()) else default
     for label, dtype in (dtypes or {}).items():
         if label not in types:
-            raise BadInputError(f"{name}: a type is given for {label!r}, which is no input")
+            raise BadInputError(
+                f"{name}: a type is given for {label!r}, which is no input; "
+                f"{allowed_names(label, types)}"
+            )
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise BadInputError(f"{name}: input {label!r} has the unknown type {dtype!r}")
+            known = sorted({str(x)[6:] for x in vars(torch).values() if isinstance(x, torch.dtype)})
+            raise BadInputError(
+                f"{name}: input {label!r} has the unknown type {dtype!r}; "
+                f"{allowed_names(dtype, known)}"
+            )
         types[label] = dtype
     return types
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from planner.domain.arrays import Frozen
 from planner.errors import BadInputError
-from profiles.files import read_document, write_atomically
+from profiles.files import check_file, one_line, read_document, write_atomically
 from profiles.from_torch.hygiene import first_line, import_torch
 
 if TYPE_CHECKING:
@@ -128,8 +128,9 @@ def save_slices(slices: Slices, folder: str | os.PathLike[str]) -> None:
     place = Path(folder)
     try:
         place.mkdir(parents=True, exist_ok=True)
+        (place / _INDEX).unlink(missing_ok=True)  # of other slices, until these are whole
     except OSError as error:
-        raise BadInputError(f"{place}: cannot be made: {error.strerror}") from error
+        raise BadInputError(f"{one_line(str(place))}: cannot be made: {error.strerror}") from error
     index = _index(slices)
     for name, node in slices.nodes.items():
         document, tensors = node_document(node)
@@ -279,6 +280,7 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    check_file(path, one_line(f"slices {path}"))
     try:
         return load_file(path)
     except (OSError, SafetensorError, ValueError) as error:

@@ -325,3 +325,26 @@ def test_the_words_of_the_command_line_are_fields_on_the_page() -> None:
     assert said.endswith("such as “Input shapes” x=1,3,224,224")
     assert on_page("allow more (--time-limit)") == "allow more (“planner app --time-limit”)"
     assert on_page("--no-such-flag -- x--y") == "--no-such-flag -- x--y"
+
+
+def test_a_file_that_is_read_is_not_written_over(tmp_path: Path) -> None:
+    saved, csv = tmp_path / "net.json", tmp_path / "losses.csv"
+    assert planner("profile", "mobilenetv2-224", "-o", str(saved)).code == 0
+    csv.write_text("layer,sparsity,loss\n")
+    for words in (
+        ("plan", str(saved), "-o", str(saved)),
+        ("plan", str(saved), "--accuracy-model", f"csv:{csv}", "-o", str(csv)),
+    ):
+        before = Path(words[-1]).read_bytes()
+        done = planner(*words)
+        assert done.code == 2
+        assert "is a file that the command reads; name another" in one_line(done)
+        assert Path(words[-1]).read_bytes() == before
+
+
+def test_a_file_that_is_called_like_a_model_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert planner("profile", "mobilenetv2-224", "-o", "mobilenetv2-224").code == 0

@@ -102,6 +102,11 @@ def test_what_cannot_be_is_one_line(
         ("model,seconds\nresnet50\n", "line 2: 1 values"),
         ("model,seconds\nresnet50,-1\n", "line 2: found '-1'"),
         ("model,seconds\nresnet50,nan\n", "line 2: found 'nan'"),
+        ("model,seconds\nresnet50,1_0\n", "line 2: found '1_0'"),
+        ("model,seconds\nresnet50,1e-300\nmobilenetv2-224,1\n", "give seconds, 1e-09 to 1e+09"),
+        ("model,seconds\nresnet50,2e9\n", "give seconds, 1e-09 to 1e+09"),
+        ("model,seconds\nown:make,1\n", "line 2: found 'own:make'; give a catalogue model, or"),
+        ("model,seconds\n,1\n", "line 2: found ''; give a catalogue model, or"),
         ("model,seconds\nresnet50,fast\n", "line 2: found 'fast'"),
         ("model,seconds\nresnet51,1\n", "resnet51"),
         ("model,seconds\n", "0 models: two unknowns"),
@@ -112,6 +117,38 @@ def test_tables_of_times_are_checked(text: str, match: str, folder: Path) -> Non
     done = planner("measure", "fit", "times.csv")
     assert done.code == 2
     assert match in one_line(done)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "two.csv", "-o", "two.csv"],
+        ["fit", "two.csv", "-o", "./two.csv"],
+        ["join", "a.json", "b.json", "--links", "links.json", "-o", "b.json"],
+        ["join", "a.json", "b.json", "--links", "links.json", "-o", "links.json"],
+    ],
+)
+def test_what_is_read_is_not_written_over(words: list[str], folder: Path) -> None:
+    before = Path(words[-1]).read_bytes()
+    assert f"--output {Path(words[-1])}: is a file that the command reads" in one_line(
+        planner("measure", *words)
+    )
+    assert Path(words[-1]).read_bytes() == before
+
+
+def test_a_place_for_the_part_is_looked_for_before_anything_is_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    operators = pytest.importorskip("planner.measure.running.operators")
+    monkeypatch.delattr(operators, "run_shapes")  # whoever imports it has begun
+    done = planner("measure", "node", "-o", "missing/here.json")
+    assert done.code == 2
+    assert "missing/here.json: cannot be written" in one_line(done)
+    monkeypatch.setenv("RANK", "1")  # of these processes the first one writes
+    for name in ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert "under torchrun" in one_line(planner("measure", "links", "-o", "missing/links.json"))
 
 
 def test_the_rate_alone_can_be_had_of_one_time(folder: Path) -> None:
@@ -151,3 +188,11 @@ def test_this_machine_is_measured_with_a_model(folder: Path) -> None:
     taken = sum(item.seconds for item in own.layers)
     assert own.measured_s / 4 < taken < 4 * own.measured_s  # two runs of it, one call by call
     assert sum(item.predicted_s for item in own.layers) == pytest.approx(own.predicted_s)
+
+
+def test_times_at_the_ends_of_what_is_allowed_are_fitted(folder: Path) -> None:
+    Path("ends.csv").write_text("model,seconds\nresnet50,1e9\nmobilenetv2-224,1e-9\n")
+    assert planner("measure", "fit", "ends.csv").code in (0, 2)
+    for seconds in ("1e9", "1e-9"):
+        Path("end.csv").write_text(f"model,seconds\nresnet50,{seconds}\n")
+        assert planner("measure", "fit", "end.csv", "--only-rate").code == 0

@@ -13,7 +13,14 @@ from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from profiles import files
-from profiles.files import document_text, field_path, one_line, read_document, write_atomically
+from profiles.files import (
+    check_writable,
+    document_text,
+    field_path,
+    one_line,
+    read_document,
+    write_atomically,
+)
 
 NODE = '{"name": "a", "macs_per_s": 1e9}'
 LINK = '{"bandwidth_bytes_per_s": 1e6}'
@@ -93,6 +100,10 @@ def refusal(content: str | bytes, model_type: type = Cluster) -> str:
         (
             cluster(more=', "schema_version": 2'),
             "schema_version: found 2; this planner reads up to 1, the document needs a newer one",
+        ),
+        (
+            '{"schema_version": 2, "name": "a plan"}',
+            "nodes: is missing, and schema_version is 2; this planner reads up to 1",
         ),
         (cluster(more=', "schema_version": 0'), "schema_version: found 0; input should be 1"),
         (cluster(more=', "schema_version": "2"'), "schema_version: found '2'; input should be 1"),
@@ -227,11 +238,22 @@ def test_write_to_no_place_for_a_file(tmp_path: Path, name: str, expected: str) 
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(BadInputError) as caught:
-        write_atomically(tmp_path / name, "text")
-    assert expected in str(caught.value)
-    assert str(caught.value).isprintable()
+    for refused in (check_writable, lambda path: write_atomically(path, "text")):
+        with pytest.raises(BadInputError) as caught:
+            refused(tmp_path / name)
+        assert expected in str(caught.value)
+        assert str(caught.value).isprintable()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_place_is_tried_without_a_trace(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    check_writable(path)
+    assert list(tmp_path.iterdir()) == []
+    path.write_text("old")
+    check_writable(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -9,9 +9,12 @@ import pytest
 from planner.case import Case
 from planner.domain.cluster import Cluster
 from planner.errors import BadInputError
+from planner.measure.parts import LayerSample, ModelTime
 from planner.strategies.baselines import dense, single_node
 from profiles.catalog import load_cluster, load_model
-from profiles.measured import attach_times, read_times
+from profiles.files import document_text
+from profiles.measured import Times, attach_times, read_times
+from tests.measure.made import node_part
 
 
 def first_conv() -> str:
@@ -70,9 +73,11 @@ def test_another_device_s_times_change_nothing() -> None:
         ("t.csv", "layer,device_type,seconds\nx,y,fast\n", ["line 2", "fast"]),
         ("t.csv", "layer,device_type,seconds\nx,y,-1\n", ["line 2", "-1"]),
         ("t.csv", "layer,device_type,seconds\nx,y,nan\n", ["line 2", "nan"]),
+        ("t.csv", "layer,device_type,seconds\nx,y,1_0\n", ["line 2", "1_0"]),
         ("t.csv", "layer,device_type,seconds\nx,y,1\nx,y,2\n", ["line 3", "before"]),
         ("t.json", '{"x": {"y": "1"}}', ["t.json", "x.y"]),
         ("t.json", "[1]", ["t.json"]),
+        ("t.json", '{"schema_version": 2}', ["is another document of ours", "plan_digest, part"]),
     ],
 )
 def test_bad_times_are_one_line(tmp_path: Path, name: str, text: str, needles: list[str]) -> None:
@@ -91,5 +96,32 @@ def test_an_unknown_layer_is_named_with_the_nearest_one() -> None:
 
 
 def test_a_negative_time_in_json_is_refused() -> None:
-    with pytest.raises(BadInputError, match="0 or more"):
+    with pytest.raises(BadInputError, match=r"give seconds, 0 to 1e\+30"):
         attach_times(load_model("resnet50"), {first_conv(): {"board": -1.0}}, where="t.json")
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [({}, "t.json: has no times"), ({first_conv(): {"": 1.0}}, "a device type has no name")],
+)
+def test_times_of_nothing_are_refused(times: Times, words: str) -> None:
+    with pytest.raises(BadInputError, match=words):
+        attach_times(load_model("resnet50"), times, where="t.json")
+
+
+def test_times_at_another_input_shape_are_refused(tmp_path: Path) -> None:
+    profile = load_model("resnet50")
+    part = node_part("a")
+    layer = LayerSample(
+        layer=first_conv(), kind="conv", seconds=1.0, low_s=1.0, high_s=1.0, predicted_s=1.0
+    )
+
+    def read(macs: int | None) -> Times:
+        model = ModelTime(model="resnet50", macs=macs, measured_s=1.0, layers=(layer,))
+        text = document_text(part.model_copy(update={"models": (model,)}))
+        return read_times(write(tmp_path, "t.json", text), profile)
+
+    for macs in (None, profile.totals.macs):
+        assert read(macs) == {first_conv(): {"generic": 1.0}}
+    with pytest.raises(BadInputError, match="give the same --input-shape and --batch"):
+        read(2 * profile.totals.macs)

@@ -112,8 +112,8 @@ def children(parent: int) -> dict[str, int]:
             words = (entry / "cmdline").read_bytes().decode().split("\0")
         except OSError:
             continue
-        if int(fields[1]) == parent and fields[0] != "Z" and "--node" in words:
-            found[words[words.index("--node") + 1]] = int(entry.name)
+        if int(fields[1]) == parent and fields[0] != "Z" and "--name" in words:
+            found[words[words.index("--name") + 1]] = int(entry.name)
     return found
 
 

@@ -18,11 +18,12 @@ import pytest
 from planner.errors import BadInputError, NodeLostError
 from planner.meeting import Environment
 from planner.run.cards import Card
+from planner.run.channel import Bound, Gloo
 from planner.run.loop import Job
 from planner.run.processes import Options, own_version, run_share
 from planner.run.share import Share
 from profiles.from_torch.saved_slices import load_share
-from tests.app.command import planner
+from tests.app.command import one_line, planner
 from tests.processor_time import HANG_S
 from tests.run.team import ADDRESS, REPO, Team, children, connections, ended, until, written
 from tests.runtime import networks
@@ -148,6 +149,38 @@ def test_nothing_outlives_the_process_that_started_it(folder: Path, tmp_path: Pa
     run.process.kill()
     run.process.communicate(timeout=HANG_S)
     until(lambda: not any(map(alive, run.nodes.values())), "processes are left")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_takes_all_along(
+    folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    run = LocalRun(folder, tmp_path, timeout_s=200.0)
+    until(run.started, "the nodes never started")
+    run.process.send_signal(number)
+    ((code, out, err),) = ended([run.process])
+    assert (code, out, err) == (128 + number, "", f"planner: ended by {number.name}\n")
+    assert not any(map(alive, run.nodes.values()))
+
+
+def test_slices_of_a_trial_go_with_it(folder: Path, tmp_path: Path) -> None:
+    command = [
+        *("-m", "planner.run", str(folder / "plan.json"), "--local"),
+        *("--model", "tests.runtime.networks:Residual", "--input-shape", "x=1,3,16,16"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        env=os.environ | {"PYTHONPATH": str(REPO), "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    STARTED.append(process)
+    until(lambda: any(tmp_path.glob("planner-slices-*")), "no folder was made")
+    process.terminate()
+    ((code, _, err),) = ended([process])
+    assert (code, err) == (128 + signal.SIGTERM, "planner: ended by SIGTERM\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def listening(process: int) -> set[str]:
@@ -321,10 +354,15 @@ def test_slices_of_another_plan_are_refused(folder: Path, tmp_path: Path) -> Non
     [
         ((), "--slices DIR: is needed on every node"),
         (("--slices", "x"), "a plan is run between processes (RANK"),
-        (("--local", "--node", "n1"), "--local: all nodes are processes here"),
+        (("--local", "--name", "n1"), "--local: all nodes are processes here"),
         (("--local", "--slices", "x", "--model", "resnet50"), "--slices and --model"),
         (("--local", "--model", "model.pt2"), "is nothing that runs"),
         (("--local", "--timeout-s", "nan"), "--timeout-s"),
+        (("--local", "--repeats", "1000000"), "1,000,000 runs are the most"),
+        (("--local", "--inputs", "9" * 20), "--inputs"),
+        (("--local", "--seed", "9" * 30), "--seed"),
+        (("--local", "--measure", "missing/run.json"), "missing/run.json: cannot be written"),
+        (("--local", "--measure", "{plan}"), "is a file that the command reads"),
         (("--local", "--input", "a.npy", "--inputs", "2"), "--input and --inputs"),
         (("--local", "--engine", "abacus"), "--engine"),
     ],
@@ -333,6 +371,24 @@ def test_options_that_make_no_sense(
     folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], line: str
 ) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    done = planner("run", str(folder / "plan.json"), *words)
+    plan = str(folder / "plan.json")
+    done = planner("run", plan, *(word.format(plan=plan) for word in words))
     assert done.code == 2 and done.out == ""
     assert line in done.err and len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("world", [1, 4])
+def test_another_number_of_processes_is_told_the_right_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, world: int
+) -> None:
+    place = {"RANK": world - 1, "WORLD_SIZE": world, "MASTER_ADDR": ADDRESS, "MASTER_PORT": 1}
+    for name, value in place.items():
+        monkeypatch.setenv(name, str(value))
+    line = one_line(planner("run", str(folder / "plan.json"), "--slices", str(folder)))
+    assert f"runs on 3 nodes (n0, n1, n2), found {world} process" in line
+    assert "torchrun --nnodes 3 " in line
+
+
+def test_an_interface_that_is_not_there_is_told_which_are() -> None:
+    with pytest.raises(BadInputError, match=r"--interface 'eth99'.*there are .*lo"):
+        Gloo(None, 0, 1, 1.0, Bound("eth99"))

@@ -6,13 +6,18 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file, save_file
+from torch.distributed.run import get_args_parser
 
+from app.cli import cli
 from app.run_inputs import Outputs, drawn_inputs, read_inputs
 from planner.case import Case
 from planner.domain.model_profile import ModelProfile
@@ -23,9 +28,10 @@ from planner.runtime.running.program import Form
 from planner.strategies.baselines import uniform
 from profiles.catalog import load_cluster
 from profiles.files import document_text, read_document
+from profiles.from_torch import saved_slices
 from profiles.from_torch.runnable import traced_model
 from profiles.from_torch.saved_slices import load_slices
-from tests.app.command import planner
+from tests.app.command import one_line, planner
 from tests.run.team import REPO, ended
 from tests.runtime import networks
 
@@ -71,8 +77,14 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     for name, line in (("a.npy", "cannot be read"), ("b.safetensors", "the model reads x")):
         with pytest.raises(BadInputError, match=line):
             read_inputs([tmp_path / name], ONE)
-    for name, line in (("a.pt", r"\.npy or \.safetensors"), ("none.npy", "No such file")):
+    for name, line in (("a.pt", r"\.npy or \.safetensors"), ("none.npy", "no such file")):
         with pytest.raises(BadInputError, match=line):
+            read_inputs([tmp_path / name], ONE)
+    os.mkfifo(tmp_path / "pipe.npy")
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+    for name in ("pipe.npy", "pipe.safetensors", "folder.safetensors"):
+        with pytest.raises(BadInputError, match="is a folder or a device"):
             read_inputs([tmp_path / name], ONE)
     with pytest.raises(BadInputError, match="the model reads ids, mask"):
         read_inputs([saved(tmp_path / "c.npy", np.zeros((1, 4), np.int64))], TWO)
@@ -99,6 +111,21 @@ def test_outputs_are_written_once_and_nan_is_told(tmp_path: Path) -> None:
     assert torch.equal(load_file(outputs.written[1])["y"], torch.full((2,), 2.0))
     outputs(1, {"y": torch.tensor([np.nan])})
     assert outputs.notes == ["output 'y' of input 1 holds NaN or infinity"]
+
+
+def test_a_folder_that_cannot_take_outputs_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "output-0001.safetensors").mkdir()
+    with pytest.raises(BadInputError, match="is a folder or a device"):
+        Outputs(tmp_path, lambda run: run)
+    given = tmp_path / "given"
+    given.mkdir()
+    first, second = given / "output-0001.safetensors", given / "output-0002.safetensors"
+    first.touch()
+    second.touch()
+    Outputs(given, lambda run: run, [second])  # only one is written
+    for inputs in ([first], [first, second], [tmp_path / "x.npy", second]):
+        with pytest.raises(BadInputError, match="there is an --input; name another folder"):
+            Outputs(given, lambda run: run, inputs)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +210,8 @@ def test_a_model_that_is_not_the_plans_is_refused(plan_file: Path, tmp_path: Pat
     done = planner("slice", str(plan_file), *other, "--to", str(tmp_path))
     assert done.code == 2 and "the plan is for 'Residual'" in done.err
     done = planner("slice", str(plan_file), "--to", str(tmp_path))
-    assert done.code == 2 and "no catalogue model" in done.err
+    assert done.code == 2 and "no catalogue model; give what it was made for, " in done.err
+    assert ".onnx and .pt2 files can be profiled and planned, not run" in done.err
 
 
 def test_weights_of_a_file(plan_file: Path, tmp_path: Path) -> None:
@@ -211,6 +239,66 @@ def test_weights_of_a_file(plan_file: Path, tmp_path: Path) -> None:
         "the model has no parameter 'more'" in cut(state | {"more": torch.zeros(1)}, "--select")[1]
     )
     assert cut(state | {"head.bias": torch.zeros(9)}, "--select")[0] == 2
+    os.mkfifo(tmp_path / "p.safetensors")
+    pipe = ("--weights", str(tmp_path / "p.safetensors"))
+    done = planner("slice", str(plan_file), *model_words, *pipe)
+    assert done.code == 2 and "p.safetensors: is a folder or a device" in done.err
     torch.save(state, tmp_path / "w.pt")
     done = planner("slice", str(plan_file), *model_words, "--weights", str(tmp_path / "w.pt"))
     assert done.code == 2 and "give a .safetensors file" in done.err
+
+
+def test_slices_are_whole_or_none(
+    plan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("slice", str(plan_file), "--model", SOURCE, "--input-shape", SHAPE, "--to")
+    assert planner(*words, str(tmp_path)).code == 0
+    write = saved_slices.write_atomically
+
+    def full(path: Path, content: str | bytes) -> None:
+        if path.name == "node1.json":
+            raise BadInputError("the disk is full")
+        write(path, content)
+
+    monkeypatch.setattr(saved_slices, "write_atomically", full)
+    assert planner(*words, str(tmp_path), "--seed", "1").code == 2
+    with pytest.raises(BadInputError, match=r"slices\.json: no such file"):
+        load_slices(tmp_path)  # weights of both seeds lie there
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("asyncio:get_running_loop", "cannot be called: RuntimeError: no running event loop"),
+        ("operator:add", "cannot be called: TypeError: "),
+        ("operator:nothing", "has no attribute 'nothing'"),
+        ("os:getpid", "returned int"),
+    ],
+)
+def test_own_code_that_fails_is_one_line(
+    plan_file: Path, tmp_path: Path, source: str, line: str
+) -> None:
+    done = planner("slice", str(plan_file), "--model", source, "--to", str(tmp_path / "s"))
+    assert done.code == 2 and line in one_line(done)
+    assert not (tmp_path / "s").exists()
+
+
+def options_of(*names: str) -> Iterator[str]:
+    command: Any = typer.main.get_command(cli)
+    for name in names:
+        command = command.commands[name]
+    for parameter in command.params:
+        yield from (text for text in parameter.opts if text.startswith("-"))
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [(("-m", "planner.run"), ("run",)), (("--no-python", "planner"), ("measure", "links"))],
+)
+def test_torchrun_hands_every_option_on(words: tuple[str, ...], names: tuple[str, ...]) -> None:
+    parser = get_args_parser()  # takes the beginning of a name of its own for the whole, anywhere
+    given = set(options_of(*names)) - {"--local"}  # without torchrun
+    assert {"--name", "--format"} <= given
+    for option in given:
+        found = parser.parse_args([*words, *names[1:], option, "x"])
+        assert found.training_script_args[-2:] == [option, "x"]

@@ -92,4 +92,4 @@ def test_a_folder_that_is_missing_is_named_before_anything_is_trained(
     monkeypatch.setattr(loop, "train_dense", never)
     done = planner("sensitivity", "-o", str(tmp_path / "missing" / "digits.csv"))
     assert done.code == 2
-    assert "missing/digits.csv: there is no such folder" in one_line(done)
+    assert "missing/digits.csv: cannot be written: No such file or directory" in one_line(done)
