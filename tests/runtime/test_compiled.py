@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from planner.domain.settings import CostSettings
+from planner.errors import BadInputError
 from planner.runtime import slice_model
 from planner.runtime.compiling.compiled import compiled, graph_of, pool_channels_last
 from planner.runtime.compiling.programs import programs_of
@@ -174,3 +175,13 @@ def test_a_maximum_over_windows_is_taken_with_features_side_by_side(
     torch.testing.assert_close(made, pool(x), rtol=0, atol=0)
     expected = torch.contiguous_format if back else torch.channels_last
     assert made.is_contiguous(memory_format=expected)
+
+
+def test_what_torch_compile_lacks_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a compiler there is advice, and no traceback; nothing of a cache is taken."""
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    _, program, _ = one_segment(nn.Sequential(nn.Conv2d(3, 5, 3), nn.GELU()), 1, 3, 7, 9)
+    with pytest.raises(BadInputError, match=r"^torch\.compile: .*--engine torch") as caught:
+        compiled(program, inductor=True)
+    assert "\n" not in str(caught.value)
