@@ -155,7 +155,11 @@ def test_nothing_outlives_the_process_that_started_it(folder: Path, tmp_path: Pa
 def test_a_run_that_is_told_to_end_takes_all_along(
     folder: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    run = LocalRun(folder, tmp_path, timeout_s=200.0)
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup the tests themselves ignore one
+    try:
+        run = LocalRun(folder, tmp_path, timeout_s=200.0)
+    finally:
+        signal.signal(number, before)
     until(run.started, "the nodes never started")
     run.process.send_signal(number)
     ((code, out, err),) = ended([run.process])
