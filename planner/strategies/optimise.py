@@ -398,7 +398,8 @@ def _alternatives(
             plan = plan.model_copy(update={"strategy": name})
         if plan is None:
             binding = (result and result.binding) or "the solver found no plan"
-            reason = f"does not fit: {binding}"
+            stopped = result is not None and result.certificate.status == "timeout"
+            reason = "not found in the time there was" if stopped else f"does not fit: {binding}"
             found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=reason)
         elif name == TRAINED and objective_s(plan) > objective_s(best) * (1 + _SAME):
             continue  # time was short: what drops nothing is among its plans
