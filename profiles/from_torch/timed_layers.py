@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import fx
 
+from planner.measure.running.operators import drawn
 from planner.runtime.compiling.folding import fold_batch_norm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from planner.domain.layer_profile import TensorSpec
     from planner.runtime.reading.traced import TracedModel
 
 WARM_UP = 2
@@ -43,7 +43,7 @@ def layer_times(
     """
     module = traced.program.module()
     fold_batch_norm(module)
-    inputs = [_drawn(spec) for spec in traced.profile.inputs]
+    inputs = [drawn(spec.shape, spec.dtype) for spec in traced.profile.inputs]
     layers = {call.node: call.layers[-1] for call in traced.calls if call.layers}
     with torch.inference_mode():
         for _ in range(WARM_UP):
@@ -58,12 +58,6 @@ def layer_times(
         for node, layer in layers.items()
         if node in runs[0]
     }
-
-
-def _drawn(spec: TensorSpec) -> torch.Tensor:
-    """Random numbers, or zeros where they are whole: an index of 0 is always right."""
-    made = torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype))
-    return made.normal_() if made.dtype.is_floating_point else made
 
 
 class _Timed(fx.Interpreter):

@@ -223,12 +223,15 @@ def module_runnable(
                     setattr(part, name, torch.nn.Identity())
         _fill(torch, module)
     module.eval()
-    inputs = []
-    for name, shape in shapes.items():
-        dtype = getattr(torch, dtypes.get(name, "float32"))
-        made = torch.zeros(tuple(shape), dtype=dtype)
-        inputs.append(made.normal_() if dtype.is_floating_point else made)
+    inputs = [drawn(shape, dtypes.get(name, "float32")) for name, shape in shapes.items()]
     return Runnable(lambda: None, lambda: module(*inputs))
+
+
+def drawn(shape: Sequence[int], dtype: str) -> Any:
+    """A tensor of random numbers, or zeros where they are whole: an index of 0 is always right."""
+    torch = _module("torch")
+    made = torch.zeros(tuple(shape), dtype=getattr(torch, dtype))
+    return made.normal_() if made.dtype.is_floating_point else made
 
 
 def _fill(torch: Any, module: Any) -> None:
