@@ -133,3 +133,11 @@ def format_bytes(value_bytes: float) -> str:
 def format_rate(value_per_s: float) -> str:
     """Write inputs per second: three digits, thousands apart."""
     return f"{value_per_s:,.0f}" if value_per_s >= 1000 else f"{value_per_s:.3g}"
+
+
+def cell_number(text: str) -> float:
+    """The number in a cell of a table; not a number where it holds none, and 1_0 is none."""
+    try:
+        return math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan

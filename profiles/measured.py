@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.measure.parts import NodeMeasurement
 from planner.run.measured import Measured
-from planner.units import MOST
+from planner.units import MOST, cell_number
 from profiles.files import read_one_of, read_text
 
 COLUMNS = ("layer", "device_type", "seconds")
@@ -109,10 +108,7 @@ def _check_macs(macs: int | None, profile: ModelProfile, where: str) -> None:
 
 
 def _seconds(text: str, where: str) -> float:
-    try:
-        value = math.nan if "_" in text else float(text)  # 1_0 is none to anybody but Python
-    except ValueError:
-        value = math.nan
+    value = cell_number(text)
     if not 0 <= value < MOST:
         raise BadInputError(f"{where}: found {text[:40]!r}; give seconds, 0 to {MOST:g}")
     return value

@@ -37,7 +37,7 @@ from planner.measure.parts import (
     NodeMeasurement,
     value_of,
 )
-from planner.units import format_bytes, format_seconds, format_si, parse_quantity
+from planner.units import cell_number, format_bytes, format_seconds, format_si, parse_quantity
 from profiles.devices import link_names, load_link
 from profiles.files import first_problem, one_line, read_document, read_text
 from profiles.own_code import own_object
@@ -469,10 +469,7 @@ def _rows(path: Path) -> list[tuple[str, float]]:
 
 
 def _seconds(text: str, where: str) -> float:
-    try:
-        value = math.nan if "_" in text else float(text)  # 1_0 is none to anybody but Python
-    except ValueError:
-        value = math.nan
+    value = cell_number(text)
     low, high = MODEL_SECONDS
     if not low <= value <= high:
         raise BadInputError(f"{where}: found {text[:40]!r}; give seconds, {low:g} to {high:g}")
