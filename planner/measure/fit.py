@@ -1,8 +1,8 @@
 """From times to the figures of a node: numbers in, numbers out, nothing runs here.
 
 An operator takes max(MACs / C, bytes / M) + a time per operator, with C and M of its kind; that
-rule is
-`planner.cost.work.work_s`, the one that plans are costed with, and it is called for every guess.
+rule is `planner.cost.work.work_s`, the one that plans are costed with, and it is called for every
+guess.
 Figures are fitted to the logarithms of the times, so that an operator of ten microseconds counts as
 much as one of ten milliseconds, and with a loss that a few odd times cannot pull away.
 """
