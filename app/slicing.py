@@ -10,6 +10,7 @@ from app.progress import working
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
 from profiles.built import RUNNABLE, built_model
+from profiles.from_torch.exported_slices import export_slices
 from profiles.from_torch.hygiene import import_torch
 from profiles.from_torch.saved_slices import save_slices
 
@@ -43,8 +44,16 @@ class ModelOptions:
     select: bool = True
 
 
-def slice_into(plan: Plan, folder: Path, model: ModelOptions) -> None:
+def slice_into(plan: Plan, folder: Path, model: ModelOptions, *, as_onnx: bool = False) -> None:
     """Cut the model as the plan says and write every node's slice.
+
+    Parameters
+    ----------
+    plan : Plan
+    folder : Path
+    model : ModelOptions
+    as_onnx : bool
+        For ONNX Runtime, without this package; otherwise for `planner run`.
 
     Raises
     ------
@@ -66,7 +75,10 @@ def slice_into(plan: Plan, folder: Path, model: ModelOptions) -> None:
         tell(f"cutting {source} into {plan.node_count} slices")
         slices = slice_model(traced, plan, select=model.select)
         tell(f"writing {folder}")
-        save_slices(slices, folder)
+        if as_onnx:
+            export_slices(slices, folder)
+        else:
+            save_slices(slices, folder)
 
 
 def check_slices(plan: Plan, digest: str, folder: Path) -> None:

@@ -1,105 +1,47 @@
-"""Exported slices (`docs/runtime.md`) with ONNX Runtime, NumPy and pipes alone: a process a node.
+"""Exported slices (`docs/runtime.md`) with ONNX Runtime and NumPy alone: a thread a node.
 
-python run_exported.py FOLDER INPUTS.npz OUTPUTS.npz
+python run_exported.py FOLDER INPUTS.npz OUTPUTS.npz; on devices, put your network for `ways`.
 """
 
 import json
-import multiprocessing
-import queue
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import numpy as np
 import onnxruntime
 
 
-def run_node(folder, program, inputs, pipes, parts):
-    """What a node does, action by action; its parts of the outputs go to ``parts``."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    files = [item["segment"] for item in program["actions"] if item["do"] == "compute"]
-    sessions = {
-        file: onnxruntime.InferenceSession(str(folder / "segments" / Path(file).name), options)
-        for file in files
-    }
-    inbox = queue.Queue()
-    for sender, (_, pipe) in pipes.items():  # always emptied, so that no sender waits
-        threading.Thread(target=empty, args=(pipe, sender, inbox), daemon=True).start()
-    values, arrived = {name: inputs[name] for name in program["inputs"]}, {}
+def run_node(folder, program, inputs, ways):
+    """Do a node's actions in order and give every value that it has then."""
+    node, values = program["node"], {name: inputs[name] for name in program["inputs"]}
     for action in program["actions"]:
         if action["do"] == "compute":
-            session = sessions[action["segment"]]
+            session = onnxruntime.InferenceSession(folder / "segments" / action["segment"])
             names = [item.name for item in session.get_inputs()]
             reads = [values[name] for name in action["reads"]]
             made = session.run(None, dict(zip(names, reads, strict=True)))
             values.update(zip(action["makes"], made, strict=True))
         elif action["do"] == "post":
-            content = action["message"].encode() + b"\0" + values[action["value"]].tobytes()
-            pipes[action["receiver"]][0].send_bytes(content)
+            ways[node, action["receiver"], action["message"]].put(values[action["value"]])
         else:
-            while (action["sender"], action["message"]) not in arrived:
-                sender, content = inbox.get()
-                name, _, content = content.partition(b"\0")
-                arrived[sender, name.decode()] = content
-            content = arrived.pop((action["sender"], action["message"]))
-            kind = program["values"][action["message"]]["dtype"]
-            values[action["message"]] = np.frombuffer(content, kind)
-    for name, output in program["outputs"].items():
-        for part in output["parts"]:
-            if part["node"] == program["node"]:
-                parts.send_bytes(f"{name}\0".encode() + values[part["value"]].tobytes())
-    parts.close()
+            way = ways[action["sender"], node, action["message"]]
+            values[action["message"]] = way.get(timeout=300)
+    return values
 
 
-def empty(pipe, sender, inbox):
-    """Take everything in that comes through a pipe."""
-    while True:
-        try:
-            inbox.put((sender, pipe.recv_bytes()))
-        except EOFError:
-            return
-
-
-def collected(programs, made):
-    """The model's outputs from the nodes' parts."""
-    outputs = {}
-    for name, output in next(iter(programs.values()))["outputs"].items():
-        whole = np.empty(np.prod(output["shape"], dtype=int), output["dtype"])
-        for part in output["parts"]:
-            content, start = np.frombuffer(made[part["node"]][name], output["dtype"]), 0
-            for first, behind in part["runs"]:
-                whole[first:behind] = content[start : start + behind - first]
-                start += behind - first
-        outputs[name] = whole.reshape(output["shape"])
-    return outputs
-
-
-def main(folder, inputs, outputs):
-    """Run all nodes' folders on one machine."""
-    folders = sorted(path.parent for path in Path(folder).glob("*/program.json"))
-    texts = [(path / "program.json").read_text(encoding="utf-8") for path in folders]
-    programs = {program["node"]: program for program in map(json.loads, texts)}
-    given = dict(np.load(inputs, allow_pickle=False))
-    context = multiprocessing.get_context("fork")
-    ways = {(a, b): context.Pipe(duplex=False) for a in programs for b in programs if a != b}
-    made, readers = {}, {}
-    for place, (node, program) in zip(folders, programs.items(), strict=True):
-        others = [other for other in programs if other != node]
-        pipes = {other: (ways[node, other][1], ways[other, node][0]) for other in others}
-        readers[node], parts = context.Pipe(duplex=False)
-        process = context.Process(target=run_node, args=(place, program, given, pipes, parts))
-        process.start()
-        parts.close()
-    for node, program in programs.items():
-        made[node] = {}
-        for output in program["outputs"].values():
-            for part in output["parts"]:
-                if part["node"] == node:
-                    name, _, content = readers[node].recv_bytes().partition(b"\0")
-                    made[node][name.decode()] = content
-    np.savez(outputs, **collected(programs, made))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+folder, given, outputs = Path(sys.argv[1]), dict(np.load(sys.argv[2])), {}
+programs = {file.parent: json.loads(file.read_text()) for file in folder.glob("*/program.json")}
+posts = [(p["node"], a) for p in programs.values() for a in p["actions"] if a["do"] == "post"]
+ways = {(node, post["receiver"], post["message"]): Queue() for node, post in posts}
+with ThreadPoolExecutor(len(programs)) as threads:
+    runs = {p["node"]: threads.submit(run_node, at, p, given, ways) for at, p in programs.items()}
+made = {node: run.result() for node, run in runs.items()}
+for name, output in next(iter(programs.values()))["outputs"].items():
+    whole = np.empty(np.prod(output["shape"], dtype=int), output["dtype"])
+    for part in output["parts"]:
+        places = [np.arange(first, behind) for first, behind in part["runs"]]
+        whole[np.concatenate(places)] = made[part["node"]][part["value"]].ravel()
+    outputs[name] = whole.reshape(output["shape"])
+np.savez(sys.argv[3], **outputs)

@@ -92,13 +92,23 @@ def slice_plan(
     input_shape: InputShapes = None,
     batch: Batch = None,
     seed: Seed = 0,
+    as_onnx: Annotated[
+        bool,
+        typer.Option(
+            "--onnx",
+            help="Write ONNX models and a program.json for every node, which run without this "
+            "package (examples/run_exported.py); by default, what `planner run` reads.",
+        ),
+    ] = False,
 ) -> None:
     """Cut a model into the slices that a plan's nodes run, and write them to a folder.
 
-    Every node needs slices.json and the two files that it names for the node.
+    Every node needs slices.json and the two files that it names for the node; with --onnx, its own
+    folder alone.
     """
     plan = read_document(plan_file, Plan, what="plan")
-    slice_into(plan, to, _model(model, weights, select, input_shape, batch, seed))
+    source = _model(model, weights, select, input_shape, batch, seed)
+    slice_into(plan, to, source, as_onnx=as_onnx)
     say(f"wrote {to}: slices of {plan.model.name} for {', '.join(plan.running_nodes)}")
 
 

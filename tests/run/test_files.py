@@ -32,6 +32,7 @@ from profiles.from_torch import saved_slices
 from profiles.from_torch.runnable import traced_model
 from profiles.from_torch.saved_slices import load_slices
 from tests.app.command import one_line, planner
+from tests.processor_time import HANG_S
 from tests.run.team import REPO, ended
 from tests.runtime import networks
 
@@ -187,6 +188,22 @@ def test_from_a_plan_to_outputs_under_torchrun(plan_file: Path, tmp_path: Path) 
     assert other.code == 2 and "the run is of Residual, the profile of resnet50" in other.err
     assert out.startswith("Residual on small-nodes: measured ") and "as planned" in out
     assert "all" in out and "Traceback" not in err
+
+
+def test_what_is_cut_for_onnx_runtime_runs_in_the_example(plan_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    words = ("slice", str(plan_file), "--model", SOURCE, "--input-shape", SHAPE, "--to")
+    for place, more in (("torch", ()), ("onnx", ("--onnx",))):
+        done = planner(*words, str(tmp_path / place), *more)
+        assert done.code == 0, done.err
+    x = torch.randn(1, 3, 16, 16)
+    np.savez(tmp_path / "in.npz", x=x.numpy())
+    example = str(REPO / "examples/run_exported.py")
+    told = [str(tmp_path / name) for name in ("onnx", "in.npz", "out.npz")]
+    subprocess.run([sys.executable, example, *told], check=True, timeout=HANG_S)
+    (found,) = np.load(tmp_path / "out.npz", allow_pickle=False).values()
+    expected = load_slices(tmp_path / "torch")(x)
+    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-5)
 
 
 def check_attached(timed: ModelProfile, measured: Measured) -> None:
