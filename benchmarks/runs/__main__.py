@@ -28,7 +28,6 @@ from benchmarks.runs.plans import (
     rows,
 )
 from benchmarks.runs.predicted import result_row
-from planner.domain.cluster import Cluster
 from planner.domain.plan import Plan
 from planner.errors import PlannerError
 from profiles.files import read_document, write_atomically
@@ -100,37 +99,39 @@ def measure(chosen: list[Row], folder: Path, engine: str) -> None:
         bed = factors[: max(nodes, 2)]
         links = measured_links(bed)
         late_s = _run(some, folder, bed, engine)
+        documents = _documents(some, folder, engine)
         for number, row in enumerate(some):
             # calibrated before and behind it: the machine drifts
             pace_s = _pace_s(row, folder)
-            files = [_calibration(folder, number // APART + k, pace_s) for k in (0, 1)]
+            files = [_calibration(folder, row, number // APART + k, pace_s) for k in (0, 1)]
             measured = [
                 calibrated_node(f"n{rank}", tuple(Path(f"{file}.{rank}.json") for file in files))
                 for rank in range(nodes)
             ]
             measured += [measured[-1].model_copy(update={"name": "n1"})] * (nodes == 1)
-            result = _result(row, folder, joined(measured, links, engine), engine, late_s)
-            if result:
-                found.append(result)
+            if row not in documents:
+                print(f"{row.name}: did not run", flush=True)
+                continue
+            others = [known for other, known in documents.items() if other.model != row.model]
+            plan = read_document(folder / row.name / "plan.json", Plan, what="plan")
+            cluster = joined(measured, links, engine)
+            result = result_row(documents[row], plan, row.model, cluster, late_s, others)
+            print(_line(row, result), flush=True)
+            about = {"model": row.model, "kind": row.kind, "nodes": row.nodes}
+            found.append(about | {"factors": row.factors} | result)
     order = [(row.model, row.kind, row.nodes, row.factors) for row in cut]
     found.sort(key=lambda x: order.index((x["model"], x["kind"], x["nodes"], x["factors"])))
     _write(folder, engine, found)
 
 
-def _result(
-    row: Row, folder: Path, cluster: Cluster, engine: str, late_s: float
-) -> dict[str, Any] | None:
-    """A row of the results; None, and a line that says so, if it did not run."""
-    out = folder / f"{row.name}.{engine}.json"
-    if not out.exists():
-        print(f"{row.name}: did not run", flush=True)
-        return None
-    plan = read_document(folder / row.name / "plan.json", Plan, what="plan")
-    document = json.loads(out.read_text(encoding="utf-8"))
-    result = result_row(document, plan, row.model, cluster, late_s)
-    print(_line(row, result), flush=True)
-    about = {"model": row.model, "kind": row.kind, "nodes": row.nodes, "factors": row.factors}
-    return about | result
+def _documents(some: list[Row], folder: Path, engine: str) -> dict[Row, dict[str, Any]]:
+    """What was written of the rows that ran."""
+    files = {row: folder / f"{row.name}.{engine}.json" for row in some}
+    return {
+        row: json.loads(file.read_text(encoding="utf-8"))
+        for row, file in files.items()
+        if file.exists()
+    }
 
 
 def _run(some: list[Row], folder: Path, factors: tuple[float, ...], engine: str) -> float:
@@ -184,14 +185,16 @@ def _calibrating(folder: Path, number: int, some: list[Row]) -> list[dict[str, A
     """As many nodes at once as run the plans, which share the machine; at the plans' paces."""
     found = []
     for pace_s in sorted({_pace_s(row, folder) for row in some}):
-        place = _calibration(folder, number, pace_s)
+        place = _calibration(folder, some[0], number, pace_s)
         about = {"nodes": some[0].nodes, "calibrates": True, "pace_s": pace_s}
         found.append({"name": place.name, "out": str(place)} | about)
     return found
 
 
-def _calibration(folder: Path, number: int, pace_s: float) -> Path:
-    return folder / f"calibration-{number}-{pace_s:g}"
+def _calibration(folder: Path, row: Row, number: int, pace_s: float) -> Path:
+    """Of the nodes that the row runs on."""
+    bed = "-".join(f"{factor:g}" for factor in row.factors[: row.nodes])
+    return folder / f"calibration-{bed}-{number}-{pace_s:g}"
 
 
 def _pace_s(row: Row, folder: Path) -> float:
@@ -208,7 +211,7 @@ def _pace_s(row: Row, folder: Path) -> float:
 def _line(row: Row, result: dict[str, Any]) -> str:
     times = " ".join(
         f"{key} {result[f'{key}_s'] * 1e3:.1f}"
-        for key in ("measured", "naive", "rates", "alone", "links")
+        for key in ("measured", "naive", "rates", "alone", "woken", "links")
     )
     as_planned = "as" if result["payload_as_planned"] else "NOT as"
     return f"{row.name}: {times} ms, bytes {as_planned} planned"

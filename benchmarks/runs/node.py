@@ -106,8 +106,9 @@ def _calibrate(row: dict[str, Any], rank: int, engine: Engine) -> None:
     """Run operators of every kind on this node.
 
     One follows the other at full speed for as long as the plan's segments take, and then the node
-    rests for so long that it has been as slow as it should be. What comes first behind a rest takes
-    longer: the processor has slept, and caches hold what others computed.
+    rests for so long that it has been as slow as it should be, right before the next one begins.
+    What comes first behind a rest takes longer: the processor has slept, and caches hold what
+    others computed.
     """
     factor = own_factor()
     pace = Pace(factor, row["pace_s"])
@@ -116,7 +117,7 @@ def _calibrate(row: dict[str, Any], rank: int, engine: Engine) -> None:
         engine=engine,
         enough=PASSES,
         time_limit_s=TIMEOUT_S,
-        around=lambda one: Runnable(lambda: (pace.rest(), one.touch()), one.run),
+        around=lambda one: Runnable(lambda: (one.touch(), pace.rest()), one.run),
     )
     document = {
         "samples": [

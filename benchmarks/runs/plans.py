@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 from planner.case import Case
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.layouts import Way
-from planner.domain.plan import Plan
+from planner.domain.plan import Plan, StagePlan
 from planner.domain.request import Request
 from planner.errors import BadInputError
 from planner.strategies.baselines import dense, pipeline_equal, single_node, uniform
+from planner.strategies.costed import cost_plan
 from planner.strategies.optimise import optimise
 from profiles.catalog import load_model
 
@@ -67,6 +69,7 @@ def rows(models: tuple[str, ...] = MODELS) -> Iterator[Row]:
                 yield Row(model, kind, nodes)
         yield Row(model, "disco-95", 4)
         yield Row(model, "pipeline", 4)
+        yield Row(model, "hybrid", 4)
         for kind in ("dense", "best"):
             yield Row(model, kind, 2, UNLIKE)
 
@@ -88,11 +91,25 @@ def plan_of(row: Row, cluster: Cluster) -> Plan:
         "rows": partial(_best, case, row.nodes, ("positions", "whole", "one-node")),
         "tensor-parallel": partial(_best, case, row.nodes, ("outputs", "sums", "features")),
         "pipeline": lambda: pipeline_equal(case, row.nodes),
+        "hybrid": lambda: hybrid(case, row.nodes),
         "best": partial(_best, case, row.nodes, None),
     }
     if row.kind not in made:
         raise BadInputError(f"{row.kind!r}: the kinds of plans are {', '.join(made)}")
     return made[row.kind]()
+
+
+def hybrid(case: Case, nodes: int) -> Plan:
+    """Two stages of equal MACs, each dense on half of the nodes."""
+    half = nodes // 2
+    names = case.names(nodes)
+    groups = [names[:half], names[half:]]
+    layers = iter(dense(case, half).stages[0].layers)
+    stages = tuple(
+        StagePlan(nodes=group, layers=tuple(islice(layers, len(stage.layers))))
+        for group, stage in zip(groups, pipeline_equal(case, 2).stages, strict=True)
+    )
+    return cost_plan(case, stages, "hybrid-equal")
 
 
 def _best(case: Case, nodes: int, ways: tuple[Way, ...] | None) -> Plan:

@@ -39,7 +39,9 @@ def _costed_s(plan: Plan, model: str, cluster: Cluster) -> float:
     return predict(planned.with_same_shares(cluster, groups), plan.stages).latency_s
 
 
-def simulated_s(nodes: Sequence[Mapping[str, Any]], links: Links, *, alone: bool) -> float:
+def simulated_s(
+    nodes: Sequence[Mapping[str, Any]], links: Links, *, alone: bool, waking_s: float = 0.0
+) -> float:
     """Segments' times, alone or as they were in the run, and the links.
 
     Parameters
@@ -48,6 +50,8 @@ def simulated_s(nodes: Sequence[Mapping[str, Any]], links: Links, *, alone: bool
         A turn's: ``times`` (`planner.run.timing.NodeTimes`) and ``alone_s``.
     links : Links
     alone : bool
+    waking_s : float
+        That a segment behind a wait takes longer than alone.
     """
     names = [node["times"]["node"] for node in nodes]
     acts = []
@@ -57,7 +61,9 @@ def simulated_s(nodes: Sequence[Mapping[str, Any]], links: Links, *, alone: bool
         mine: list[Act] = []
         for place, action in enumerate(times["actions"]):
             if action["kind"] == "compute":
-                mine.append(Works(node["alone_s"][action["name"]] if alone else lasted[place]))
+                woken_s = waking_s if _woken(times["actions"], place) else 0.0
+                seconds = node["alone_s"][action["name"]] + woken_s if alone else lasted[place]
+                mine.append(Works(seconds))
             elif action["kind"] == "post":
                 peer = names.index(action["peer"])
                 mine.append(Sends(peer, action["name"], action["size_bytes"]))
@@ -65,6 +71,32 @@ def simulated_s(nodes: Sequence[Mapping[str, Any]], links: Links, *, alone: bool
                 mine.append(Waits(names.index(action["peer"]), action["name"]))
         acts.append(mine)
     return simulate_run(acts, links).latency_s
+
+
+def waking_s(documents: Sequence[Mapping[str, Any]]) -> float | None:
+    """How much longer segments behind a wait took in runs than alone: the median of plans' means.
+
+    The processor slept, its clock is low, and caches hold what came in. None: nothing waited.
+    """
+    means = []
+    for document in documents:
+        more = [
+            lasted - node["alone_s"][action["name"]]
+            for turn in document["turns"]
+            for node in turn["nodes"]
+            for place, (action, lasted) in enumerate(
+                zip(node["times"]["actions"], _lasted_s(node["times"]), strict=True)
+            )
+            if action["kind"] == "compute" and _woken(node["times"]["actions"], place)
+        ]
+        if more:
+            means.append(float(np.mean(more)))
+    return float(np.median(means)) if means else None
+
+
+def _woken(actions: Sequence[Mapping[str, Any]], place: int) -> bool:
+    """Whether a node has waited for a message right before an action."""
+    return place > 0 and actions[place - 1]["kind"] == "await"
 
 
 def _lasted_s(times: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -113,14 +145,34 @@ def sent_as_planned(document: Mapping[str, Any]) -> bool:
 
 
 def result_row(
-    document: Mapping[str, Any], plan: Plan, model: str, cluster: Cluster, late_s: float
+    document: Mapping[str, Any],
+    plan: Plan,
+    model: str,
+    cluster: Cluster,
+    late_s: float,
+    others: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """A row: what was measured, and what each road says."""
+    """A row: what was measured, and what each road says.
+
+    Parameters
+    ----------
+    document : dict
+        Of the run.
+    plan : Plan
+    model : str
+    cluster : Cluster
+        As measured.
+    late_s : float
+        99 of 100 frames were late by at most so much.
+    others : sequence of dict
+        Runs of other models on the same nodes, which tell what waking takes.
+    """
     turns, warmup = document["turns"], document["warmup"]
     readers = plan.stages[0].nodes
     measured = [latencies_s(turn["nodes"], warmup, readers) for turn in turns]
     # bytes of messages are counted as they are: how wide their elements are does not matter
     links = Links.of(cluster.first(len(turns[0]["nodes"])), element_bytes=1)
+    woken_s = waking_s(others) or 0.0
     both = np.concatenate(measured)
     low, median, high = np.quantile(both, (0.25, 0.5, 0.75)).tolist()
     return {
@@ -133,6 +185,12 @@ def result_row(
         "alone_s": float(
             np.median([simulated_s(turn["nodes"], links, alone=True) for turn in turns])
         ),
+        "woken_s": float(
+            np.median(
+                [simulated_s(turn["nodes"], links, alone=True, waking_s=woken_s) for turn in turns]
+            )
+        ),
+        "waking_s": woken_s,
         "links_s": float(
             np.median([simulated_s(turn["nodes"], links, alone=False) for turn in turns])
         ),
