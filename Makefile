@@ -3,12 +3,17 @@
 PORT ?= 8501
 WORKERS ?= 2
 TEST_BIN := .venv-test/bin
+# The tests of what reads files, documents and words.
+REFUSING := tests/profiles tests/app tests/measure tests/page/test_address.py tests/page/test_sources.py \
+	tests/page/test_uploads.py tests/planner/test_domain.py tests/planner/test_units.py \
+	tests/planner/test_accuracy_measured.py tests/run/test_files.py tests/runtime/test_exported.py \
+	tests/runtime/test_pattern_documents.py tests/runtime/test_saved.py tests/simulation/test_scenario.py
 
 # A path from outside would hide the installed project.
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help app test quick slow bench lint docs wheel clean environment test-environment
+.PHONY: help app test quick slow refusals bench lint docs wheel clean environment test-environment
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 12
@@ -25,6 +30,9 @@ quick: test-environment ## run the core's quick tests (planner/) in a minute or 
 
 slow: test-environment ## run the tests that take minutes
 	$(TEST_BIN)/python -m pytest -m slow
+
+refusals: test-environment ## which refusals of loaders and validators no test reaches; takes minutes
+	$(TEST_BIN)/python -m pytest -n $(WORKERS) --dist loadfile -p tests.refusals $(REFUSING)
 
 bench: test-environment ## measure against peers, in one run each; takes minutes
 	$(TEST_BIN)/python benchmarks/sparsity.py

@@ -22,7 +22,7 @@ from planner.weights.masks import LayerMask, needed_weights, plan_masks
 from planner.weights.parameters import StoredWeight
 from planner.weights.planned import check_ties, planned_exchanges, spread_masks
 from profiles.catalog import model_names
-from profiles.files import one_line, reason_of, write_atomically
+from profiles.files import make_folder, one_line, write_atomically
 from profiles.weights import read_weights
 
 NO_TRAINING = "this plan drops nothing: the weights stay as they are, and no training is needed"
@@ -145,10 +145,7 @@ def export_plan(plan: Plan, folder: Path, masks: Masks | None = None) -> list[Pa
         files[FEATURES_FILE] = features_json(plan, masks)
         files[RECIPE_FILE] = recipe(masks)
         files[README_FILE] = _readme(plan, masks)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"--to {folder}: cannot be made ({reason_of(error)})") from error
+    make_folder(folder, f"--to {one_line(str(folder))}")
     for name, content in files.items():
         write_atomically(folder / name, content)
     return [folder / name for name in files]

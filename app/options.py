@@ -58,20 +58,23 @@ class CheckedCommand(TyperCommand):
     """A command of which more is checked than typer does, before it works for minutes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words; numbers are digits: Python would take ``1_000`` for one as well."""
+        """Read the words; numbers are digits: Python would take ``1_000`` for one as well.
+
+        An empty word names no file: as a path it would be the folder that one is in.
+        """
         given, _, _ = self.make_parser(ctx).parse_args(args=[*args])
         for parameter in self.get_params(ctx):
             kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
-            if {int, float}.isdisjoint(get_args(kind) or (kind,)):
-                continue
+            kinds = set(get_args(kind) or (kind,))
             found = given.get(parameter.name or "")
             for text in found if isinstance(found, (list, tuple)) else (found,):
-                if isinstance(text, str) and "_" in text:
-                    raise typer.BadParameter(
-                        f"found {text[:40]!r}; a number has digits only",
-                        ctx,
-                        parameter,  # type: ignore[arg-type]
-                    )
+                wrong = ""
+                if kinds & {int, float} and isinstance(text, str) and "_" in text:
+                    wrong = f"found {text[:40]!r}; a number has digits only"
+                elif Path in kinds and text == "":
+                    wrong = "found nothing; name a file or a folder"
+                if wrong:
+                    raise typer.BadParameter(wrong, ctx, parameter)  # type: ignore[arg-type]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

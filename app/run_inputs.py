@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import BadInputError
-from profiles.files import check_file, check_writable, is_same_file, one_line, write_atomically
+from profiles.files import (
+    check_file,
+    check_folder,
+    check_writable,
+    is_same_file,
+    make_folder,
+    one_line,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -79,18 +87,14 @@ class Outputs:
         self.notes: list[str] = []
         self.written: list[Path] = []
         if folder is not None:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise BadInputError(
-                    f"{one_line(str(folder))}: cannot be made: {error.strerror}"
-                ) from error
-            check_writable(_output_file(folder, 0))
+            self._label = f"--output-dir {one_line(str(folder))}"
+            check_folder(folder, self._label)
+            if folder.exists():
+                check_writable(_output_file(folder, 0))
             for number, path in enumerate(inputs):
                 if is_same_file(file := _output_file(folder, number), path):
                     raise BadInputError(
-                        f"--output-dir {one_line(str(folder))}: {file.name} there is an --input; "
-                        "name another folder"
+                        f"{self._label}: {file.name} there is an --input; name another folder"
                     )
 
     def __call__(self, run: int, outputs: dict[str, torch.Tensor]) -> None:
@@ -104,6 +108,7 @@ class Outputs:
             if value.dtype.is_floating_point and not value.isfinite().all():
                 self.notes.append(f"output {name!r} of input {number + 1} holds NaN or infinity")
         if self._folder is not None:
+            make_folder(self._folder, self._label)
             path = _output_file(self._folder, number)
             write_atomically(path, save({k: v.contiguous() for k, v in outputs.items()}))
             self.written.append(path)

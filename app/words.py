@@ -158,7 +158,11 @@ def _bandwidth_sentence(found: Binding, most: str, plan: Plan) -> str:
         return f"No link is used; {saves}."
     if found.until is not None:
         until = format_si(found.until, "B/s")
-        return f"The link binds: communication outweighs computation until B = {until}; {saves}."
+        said = f"communication outweighs computation until B = {until}; {saves}."
+        others = [other.gain_s for other in plan.binding or () if other.kind in _RESOURCES]
+        if found.gain_s >= max(others, default=0.0):
+            return f"The link binds: {said}"
+        return said[0].upper() + said[1:]
     if plan.predicted.comm_s > plan.predicted.compute_s:
         return f"Communication outweighs computation at any bandwidth; {saves}."
     return f"Computation outweighs communication; {saves}."
@@ -169,6 +173,10 @@ _RESOURCES = {
     "delay": "Half the delay of every message",
     "memory-bandwidth": "Twice the memory bandwidth of every node",
     "overhead": "Half the time per layer of every node",
+    "interface": "Twice the bandwidth of every node's own interface",
+    "switch": "Twice the bandwidth of the switch",
+    "messages": "Half the software time of every message",
+    "packing": "Twice the speed of packing messages",
 }
 
 

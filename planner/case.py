@@ -20,7 +20,7 @@ from planner.cost.stage import StageCosts
 from planner.cost.table import DEFAULT_LEVELS, CostTable, cost_of_counts, cost_table
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Casting, Cluster, Collective, Medium
-from planner.domain.layouts import Layout
+from planner.domain.layouts import Layout, Way
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import LayerOwners
 from planner.domain.plan import ModelReference
@@ -211,9 +211,12 @@ class Case:
         group, shares = self.cluster.only(names), self.shares(names)
         return cost_of_counts(self.profile, group, self.settings, shares, kept)
 
-    def stage(self, table: CostTable, rows: slice = slice(None)) -> StageCosts:
-        """A table's layers, or some of them, as a stage on its group."""
-        return StageCosts(table, self.owners(table.node_names), self.casting, self.profile, rows)
+    def stage(
+        self, table: CostTable, rows: slice = slice(None), ways: tuple[Way | None, ...] = ()
+    ) -> StageCosts:
+        """A table's layers, or some of them, as a stage on its group; in ways, where given."""
+        owners = self.owners(table.node_names)
+        return StageCosts(table, owners, self.casting, self.profile, rows, ways)
 
     def loss(self, table: CostTable) -> NDArray[np.float64]:
         """Score of every layer at every option in the loss model's unit, shape (L, K).

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 
 def install_advice(extra: str) -> str:
     """How to get the libraries of an extra: no index has this package by its name."""
-    return f"pip install '.[{extra}]' in the folder of the planner's sources"
+    environment, sources = Path(sys.prefix), Path(__file__).resolve().parents[1]
+    # what `make app` made is not on the path: another pip would install for another Python
+    pip = f"{environment.name}/bin/pip" if environment.resolve().parent == sources else "pip"
+    return f"{pip} install '.[{extra}]' in the folder of the planner's sources"
 
 
 class PlannerError(Exception):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import re
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -231,6 +233,54 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     with _beside(path) as (temporary, _):
         open(temporary, "xb").close()
         temporary.unlink()
+
+
+def check_folder(path: Path, label: str) -> None:
+    """Refuse before any work a folder that could not be made, or written into, after it.
+
+    Nothing is made: a command that fails leaves no empty folder behind.
+
+    Raises
+    ------
+    BadInputError
+    """
+    there = Path(os.path.abspath(path))
+    try:
+        while not _exists(there):
+            there = there.parent
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{one_line(there.name)} is no folder")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except (OSError, ValueError) as error:
+        raise _no_folder(label, error) from error
+
+
+def make_folder(path: Path, label: str) -> None:
+    """Make a folder, and those that it is in, where it is missing.
+
+    Raises
+    ------
+    BadInputError
+        It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _no_folder(label, error) from error
+
+
+def _no_folder(label: str, error: OSError | ValueError) -> BadInputError:
+    return BadInputError(f"{label}: cannot be made or written into: {reason_of(error)}")
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is anything of that name, a link that leads nowhere included."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def is_same_file(path: Path, other: Path) -> bool:

@@ -16,7 +16,7 @@ from app.tables import Table
 from app.words import headline
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from profiles.files import read_document
+from profiles.files import check_folder, one_line, read_document
 from profiles.weights import WEIGHT_FILES_IN_WORDS
 
 
@@ -46,6 +46,7 @@ def export(
 ) -> None:
     """Write what training needs: the plan, the features that each layer keeps, and masks."""
     found = read_document(plan_file, Plan, what="plan")
+    check_folder(to, f"--to {one_line(str(to))}")
     masks = None
     if weights is not None:
         source = model or planned_model(found)

@@ -12,9 +12,10 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import numpy as np
 import typer
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 
 from app import options
 from app.asking import load_profile, one_of
+from app.inputs import parse_input_shapes
 from app.progress import working
 from app.render import Format, Outcome, show
 from app.tables import Table, tabulate
@@ -38,9 +40,13 @@ from planner.measure.parts import (
     value_of,
 )
 from planner.units import cell_number, format_bytes, format_seconds, format_si, parse_quantity
+from profiles.built import built_model
 from profiles.devices import link_names, load_link
 from profiles.files import first_problem, one_line, read_document, read_text
 from profiles.own_code import own_object
+
+if TYPE_CHECKING:
+    from planner.runtime.reading.traced import TracedModel
 
 COLUMNS = ("model", "seconds")
 LEAST_S, MOST_S = 1.0, 3600.0
@@ -97,7 +103,7 @@ def node(
     called = _name(host if name is None else name)
     chosen: Engine = one_of("--engine", engine, get_args(Engine))
     label = engine_label(chosen)
-    profile = _own_model(model, input_shape, engine)
+    own = _own_model(model, input_shape, engine)
     operators_s = limit_s * (1 - MODEL_SHARE * bool(model))
     with working(f"measuring {called}") as tell:
         samples, times = run_shapes(
@@ -111,9 +117,9 @@ def node(
         )
         fitted = _with_memory(fitted, now)
         models = []
-        if model and profile:
-            tell(f"running {profile.name}")
-            models.append(_own_times(model, profile, fitted.node, threads, limit_s * MODEL_SHARE))
+        if own:
+            tell(f"running {own.profile.name}")
+            models.append(_own_times(own, fitted.node, threads, limit_s * MODEL_SHARE))
     part = NodeMeasurement(
         part="node",
         complete=times.complete,
@@ -262,10 +268,17 @@ def join_parts(
     show(Outcome(cluster, table, heading, []), output, output_file)
 
 
-def _own_model(
-    model: str | None, input_shape: list[str] | None, engine: str
-) -> ModelProfile | None:
-    """The profile of the user's own model, if there is one."""
+@dataclass(frozen=True)
+class _Own:
+    """The user's own model; not traced where torch.export refuses it."""
+
+    module: Any
+    profile: ModelProfile
+    traced: TracedModel | None
+
+
+def _own_model(model: str | None, input_shape: list[str] | None, engine: str) -> _Own | None:
+    """The user's own model, if there is one, traced once for its profile and for its times."""
     if model is None:
         if input_shape:
             raise BadInputError("--input-shape: is that of --model, which is not given")
@@ -277,30 +290,33 @@ def _own_model(
             f"--model {model!r}: give MODULE:CALLABLE that makes a torch.nn.Module; a profile or a "
             "catalogue model has no code to run"
         )
-    return load_profile(model, input_shape, None, False)
+    from profiles.from_torch.frontend import UntracedError
+
+    try:
+        with working(f"tracing {model}"):
+            traced = built_model(model, input_shapes=parse_input_shapes(input_shape or []))
+    except UntracedError:
+        return _Own(own_object(model)(), load_profile(model, input_shape, None, False), None)
+    return _Own(traced.module, traced.profile, traced)
 
 
-def _own_times(
-    model: str, profile: ModelProfile, node: Node, threads: int, limit_s: float
-) -> ModelTime:
+def _own_times(own: _Own, node: Node, threads: int, limit_s: float) -> ModelTime:
     """The median time of the user's own model, and of its layers."""
     from planner.measure.running.operators import module_runnable, on_threads, timed
-    from profiles.from_torch.runnable import traced_model
     from profiles.from_torch.timed_layers import layer_times
 
+    profile = own.profile
     shapes = {spec.name: spec.shape for spec in profile.inputs}
     dtypes = {spec.name: spec.dtype for spec in profile.inputs}
-    module = own_object(model)()
     with on_threads(threads):
-        runnable = module_runnable(module, shapes, dtypes)
+        runnable = module_runnable(own.module, shapes, dtypes)
         times = timed([runnable], deadline=time.monotonic() + limit_s / 2, enough=MODEL_PASSES)
     found = _compared(profile, statistics.median(map(float, times.seconds[:, 0])), node)
-    if profile.provenance.front_end != "torch.export":
+    if own.traced is None:
         return found  # no graph of it is there to be timed call by call
-    traced = traced_model(module, shapes, name=profile.name, dtypes=dtypes)
     with on_threads(threads):
         deadline = time.monotonic() + limit_s / 2
-        by_layer = layer_times(traced, deadline=deadline, enough=MODEL_PASSES)
+        by_layer = layer_times(own.traced, deadline=deadline, enough=MODEL_PASSES)
     told = zip(profile.layers, layers_predicted_s(profile, node), strict=True)
     samples = []
     for layer, predicted in told:

@@ -24,7 +24,7 @@ from app.slicing import ModelOptions, check_slices, slice_into
 from planner.domain.plan import Plan
 from planner.errors import BadInputError, PlannerError
 from profiles.built import RUNNABLE
-from profiles.files import check_writable, one_line, read_document
+from profiles.files import check_folder, check_writable, one_line, read_document
 from profiles.from_torch.hygiene import import_torch
 from profiles.sandbox import die_with
 
@@ -107,6 +107,7 @@ def slice_plan(
     folder alone.
     """
     plan = read_document(plan_file, Plan, what="plan")
+    check_folder(to, f"--to {one_line(str(to))}")
     source = _model(model, weights, select, input_shape, batch, seed)
     slice_into(plan, to, source, as_onnx=as_onnx)
     say(f"wrote {to}: slices of {plan.model.name} for {', '.join(plan.running_nodes)}")
@@ -279,6 +280,8 @@ def run(
         raise BadInputError("--slices and --model: give one of them")
     if measure:
         check_writable(measure)
+    if output_dir:
+        check_folder(output_dir, f"--output-dir {one_line(str(output_dir))}")
     with ends_when_told(), ExitStack() as stack:
         if slices is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="planner-slices-"))

@@ -12,6 +12,7 @@ from planner.cost.ownership import FeatureShares, KindShares
 from planner.cost.sparsity import Count
 from planner.cost.work import available_inputs, column
 from planner.domain.layer_profile import LayerProfile
+from planner.domain.layouts import Way
 from planner.domain.model_profile import ModelProfile
 from planner.structure import last_uses, tensor_bytes
 
@@ -49,12 +50,16 @@ def node_weight_bytes(
 
 
 def stored_twice(
-    profile: ModelProfile, weight_bytes: NDArray[np.int64], rows: slice = slice(None)
+    profile: ModelProfile,
+    weight_bytes: NDArray[np.int64],
+    rows: slice = slice(None),
+    ways: Sequence[Way | None] = (),
 ) -> NDArray[np.int64]:
     """Bytes that a node holds already for an earlier layer of the same stage, at the least.
 
     Of a tensor that two layers read, of which a node stores the shares f and g, it holds f + g - 1
-    for both whatever these are, and f where both are alike and store the same share.
+    for both whatever these are, and f where both are alike, run in the same way and store the same
+    share.
 
     Parameters
     ----------
@@ -63,6 +68,8 @@ def stored_twice(
         Of all layers of the model, by option, on one group of nodes.
     rows : slice
         The stage's layers.
+    ways : sequence of Way
+        In which each of these runs; all gather features where none is given.
 
     Returns
     -------
@@ -82,10 +89,29 @@ def stored_twice(
             mine = weight_bytes[index] / layer.param_bytes
             first = (weight_bytes[before] / layers[before].param_bytes).min(axis=0)
             twice = np.maximum(mine + first - 1.0, 0.0)
-            if _are_alike(layer, layers[before]):
+            same_way = not ways or ways[index - inside.start] == ways[before - inside.start]
+            if same_way and _are_alike(layer, layers[before]):
                 twice = np.where(mine == first, mine, twice)
             held[index] += np.floor(shared * twice + _ROUNDING).astype(np.int64)
     return held
+
+
+def shared_parts(profile: ModelProfile) -> tuple[NDArray[np.float64], int]:
+    """The part of each layer's bytes that others read as well, (L,), and the bytes of it all, once.
+
+    Of what several others read, a part may be counted too large: bounds stay bounds.
+    """
+    row = {layer.name: index for index, layer in enumerate(profile.layers)}
+    shared = np.zeros(len(row))
+    twice = 0
+    for index, layer in enumerate(profile.layers):
+        for name, size in layer.shared_bytes.items():
+            shared[index] += size
+            shared[row[name]] += size
+            twice += size
+    sizes = np.array([max(layer.param_bytes, 1) for layer in profile.layers])
+    shared = np.minimum(shared, sizes)
+    return shared / sizes, int(shared.sum()) - twice
 
 
 _ROUNDING = 1e-6  # of a byte

@@ -11,6 +11,7 @@ from planner.cost.memory import stage_memory_bytes, stored_twice
 from planner.cost.overlap import busy_s
 from planner.cost.table import CostTable
 from planner.domain.cluster import Casting
+from planner.domain.layouts import Way
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import LayerOwners
 
@@ -31,6 +32,8 @@ class StageCosts:
     profile : ModelProfile
     rows : slice
         The stage's layers.
+    ways : tuple of Way
+        In which each of these runs; all gather features where none is given.
     """
 
     table: CostTable
@@ -38,6 +41,7 @@ class StageCosts:
     casting: Casting
     profile: ModelProfile
     rows: slice = field(default_factory=lambda: slice(None))
+    ways: tuple[Way | None, ...] = ()
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -70,6 +74,6 @@ class StageCosts:
     def memory_bytes(self) -> dict[str, int]:
         """What every node needs, by its name (eq. 11)."""
         stored = self.table.weight_bytes
-        stored = (stored - stored_twice(self.profile, stored, self.rows))[self.rows, 0]
+        stored = (stored - stored_twice(self.profile, stored, self.rows, self.ways))[self.rows, 0]
         live = self.table.live_bytes[self.rows, 0]
         return dict(zip(self.nodes, stage_memory_bytes(stored, live).tolist(), strict=True))

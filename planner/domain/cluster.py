@@ -120,11 +120,18 @@ class Node(Frozen):
 
     def with_figure(self, field: str, value: float) -> Node:
         """The same node with another figure; those of kinds of operators change in proportion."""
-        update: dict[str, object] = {field: value}
         before = getattr(self, field)
+        changed = self.scaled(field, value / before) if before else self
+        return changed.model_copy(update={field: value})
+
+    def scaled(self, field: str, factor: float) -> Node:
+        """The same node with so many times of a figure, where it has one, for every kind."""
+        update: dict[str, object] = {}
+        value = getattr(self, field)
+        if value is not None:
+            update[field] = value * factor
         by_kind = next((name for name, common in BY_KIND.items() if common == field), None)
-        if by_kind is not None and before:
-            factor = value / before
+        if by_kind is not None:
             update[by_kind] = {
                 kind: min(max(figure * factor, LEAST), math.nextafter(MOST, 0)) if figure else 0.0
                 for kind, figure in getattr(self, by_kind).items()

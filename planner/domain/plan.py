@@ -100,6 +100,20 @@ class ModelReference(Frozen):
     )
 
 
+ResourceKind = Literal[
+    "bandwidth",
+    "compute",
+    "delay",
+    "memory-bandwidth",
+    "overhead",
+    "interface",
+    "switch",
+    "messages",
+    "packing",
+]
+"""What a cluster gives, where it does."""
+
+
 class Binding(Frozen):
     """A limit or a resource, and what more of it is worth.
 
@@ -108,17 +122,7 @@ class Binding(Frozen):
     """
 
     name: str
-    kind: Literal[
-        "memory",
-        "loss",
-        "latency",
-        "throughput",
-        "bandwidth",
-        "compute",
-        "delay",
-        "memory-bandwidth",
-        "overhead",
-    ]
+    kind: Literal["memory", "loss", "latency", "throughput"] | ResourceKind
     unit: str
     value: float = Field(description="the present limit, or the resource's present size")
     gain_s: float = Field(

@@ -143,7 +143,8 @@ def _cost_stage(case: Case, stage: StagePlan, rows: slice) -> _Found:
     on = case.layouts(stage.nodes)
     steps, lies = follow_steps(on, stage.layers, rows.start, dict(stage.arrives))
     group = case.cluster.only(stage.nodes)
-    return case.stage(cost_steps(on, group, case.settings, table, steps), rows), lies
+    costs = cost_steps(on, group, case.settings, table, steps)
+    return case.stage(costs, rows, tuple(layer.way for layer in stage.layers)), lies
 
 
 def _handover(case: Case, before: _Found, after: _Found, stage: StagePlan) -> Transfers:

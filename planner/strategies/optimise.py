@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from planner.accuracy.interface import default_limits
 from planner.case import Case
 from planner.cost.steps import in_ways
@@ -15,7 +13,7 @@ from planner.domain.certificate import Certificate
 from planner.domain.layouts import WAYS
 from planner.domain.plan import Alternative, LayerPlan, Plan, StagePlan
 from planner.domain.request import Request
-from planner.domain.settings import Parallelism
+from planner.domain.settings import Limits, Parallelism
 from planner.errors import (
     BadInputError,
     InconsistentResultError,
@@ -29,7 +27,15 @@ from planner.solve.solver import solve
 from planner.strategies.costed import cost_plan
 from planner.strategies.groups import Groups, all_groups, first_nodes, ring_order
 from planner.strategies.limits import SLACK, find_broken_limits
-from planner.strategies.problem_of import costs_of, in_layouts, levels_of, problem_of, stages_of
+from planner.strategies.problem_of import (
+    GroupCosts,
+    costs_of,
+    in_layouts,
+    levels_of,
+    problem_of,
+    stages_of,
+)
+from planner.strategies.stored_once import may_store_twice, solve_stored_once
 from planner.strategies.uncertainty import with_interval
 from planner.strategies.ways.problem import LayoutCosts
 from planner.strategies.ways.runs import MAX_WINDOWS
@@ -76,7 +82,9 @@ def optimise(case: Case, request: Request) -> Plan:
     if plan is None:
         if result.certificate.status == "timeout":
             raise SolverStoppedError(
-                f"the solver stopped after {request.time_limit_s:g} s without a plan; "
+                f"no plan was found: {result.binding}"
+                if result.binding
+                else f"the solver stopped after {request.time_limit_s:g} s without a plan; "
                 "allow more time (--time-limit)"
             )
         raise InfeasibleError(f"no plan fits: {result.binding}")
@@ -141,12 +149,11 @@ def _find_plan(
 ) -> tuple[Plan | None, Result]:
     plans: list[tuple[StagePlan, ...]] = []
     results: list[Result] = []
-    tried = [(one, groups, request) for one in sharings(case, request) for groups in families]
-    tried += [(case, groups, _on_one_node(request)) for groups in _alone(case, request, families)]
-    parts = [_BY_TIME_PARTS if one is case else 1.0 for one, _, _ in tried]
-    for done, (one, groups, asked) in enumerate(tried):
+    tried = [(one, groups) for one in sharings(case, request) for groups in families]
+    parts = [_BY_TIME_PARTS if one is case else 1.0 for one, _ in tried]
+    for done, (one, groups) in enumerate(tried):
         part = deadline.share(parts[done] / sum(parts[done:]))
-        stages, result = _solve_on(one, asked, groups, part)
+        stages, result = _solve_on(one, request, groups, part)
         plans.append(stages)
         results.append(result)
     costs_s = [float("inf") if r.objective_s is None else r.objective_s for r in results]
@@ -171,24 +178,6 @@ def _find_plan(
     )
     _check(plan, result)
     return plan, result
-
-
-def _alone(case: Case, request: Request, families: tuple[Groups, ...]) -> list[Groups]:
-    """Every node by itself, where the whole model may need less memory than the sum of its parts.
-
-    Weights that layers share are stored once on a node that runs them all.
-    """
-    limited = any(node.memory_bytes is not None for node in case.cluster.nodes)
-    shares = any(layer.shared_bytes for layer in case.profile.layers)
-    one_may = request.max_nodes == 1 or not request.exactly
-    if not (limited and shares and one_may) or request.parallelism == "within-layer":
-        return []
-    single = [np.flatnonzero(groups.uses.sum(axis=1) == 1).tolist() for groups in families]
-    return [g.keep(chosen) for g, chosen in zip(families, single, strict=True) if chosen]
-
-
-def _on_one_node(request: Request) -> Request:
-    return replace(request, parallelism="within-layer", max_nodes=1)
 
 
 def sharings(case: Case, request: Request) -> list[Case]:
@@ -221,7 +210,20 @@ def _solve_on(
     problem = problem_of(case, costs, request)
     if isinstance(costs, LayoutCosts) and request.solver == "auto" and _is_limited(problem):
         known += _gathering(case, request, groups, costs, deadline)
-    result = solve(problem, request.solver, deadline, known)
+
+    def solve_with(costs: GroupCosts | LayoutCosts, part: Deadline) -> Result:
+        return solve(problem_of(case, costs, request), request.solver, part, known)
+
+    def fits(found: Result) -> bool:
+        assert found.choice is not None
+        stages = stages_of(case, costs, found.choice)
+        predicted = cost_plan(case, stages, _name_shape(stages)).predicted
+        return not list(find_broken_limits(predicted, case.cluster, Limits(), None, None))
+
+    if may_store_twice(case, costs, request.parallelism == "within-layer"):
+        result = solve_stored_once(case, costs, solve_with, fits, deadline)
+    else:
+        result = solve_with(costs, deadline)
     if not costs.complete:
         result = _without_proof(result)
     if result.choice is None:

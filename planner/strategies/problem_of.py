@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,15 @@ class GroupCosts(FamilyCosts):
     send_s: NDArray[np.float64]
     receive_s: NDArray[np.float64]
     transfer_medium_s: NDArray[np.float64]
+
+    def without_shared(self, parts: NDArray[np.float64]) -> GroupCosts:
+        """The same where such parts of every layer's bytes, shape (L,), are stored by nobody."""
+        _, units, options, _ = self.weight_bytes.shape
+        into, left = _Units(self.row, units, options), self.weight_bytes.copy()
+        for group, table in enumerate(self.tables):
+            shared = np.ceil(table.weight_bytes * parts[:, None, None]).astype(np.int64)
+            into.fill(np.subtract, left[group, ..., : len(table.node_names)], shared)
+        return replace(self, weight_bytes=left)
 
 
 def cost_groups(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.errors import BadInputError
-from profiles.files import read_document, write_atomically
+from profiles.files import make_folder, one_line, read_document, write_atomically
 from profiles.from_torch.hygiene import import_torch
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ def export_slices(slices: Slices, folder: str | os.PathLike[str]) -> dict[str, P
     found = {}
     for number, (name, document) in enumerate(documents.items()):
         place = found[name] = Path(folder) / f"node{number}"
-        try:
-            (place / _SEGMENTS).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInputError(f"{place}: cannot be made: {error.strerror}") from error
+        make_folder(place / _SEGMENTS, one_line(str(place)))
         files = [a.segment for a in document.actions if isinstance(a, ComputeDocument)]
         for file, content in zip(files, models[name], strict=True):
             write_atomically(place / _SEGMENTS / file, content)

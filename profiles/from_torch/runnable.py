@@ -9,6 +9,7 @@ from planner.errors import BadInputError
 from profiles.axis import factors
 from profiles.build import build_profile, features_followed, positions_followed
 from profiles.from_torch.export import export_module
+from profiles.from_torch.frontend import UntracedError
 from profiles.from_torch.hygiene import (
     attention_written_out,
     evaluation_mode,
@@ -48,8 +49,10 @@ def traced_model(
 
     Raises
     ------
-    BadInputError
+    UntracedError
         Torch cannot export the module: control flow that depends on values, for example.
+    BadInputError
+        Its graph holds nothing to plan.
     """
     torch = import_torch()
     from planner.runtime.reading.traced import TracedCall, TracedLayer, TracedModel, TracedTensor
@@ -61,7 +64,7 @@ def traced_model(
             exported = export_module(module, input_shapes, types)
             program = read_program(exported, tuple(input_shapes))
         except Exception as error:  # whatever the module's own code raises inside torch.export
-            raise BadInputError(
+            raise UntracedError(
                 f"{name}: torch.export cannot trace it: {first_line(error)}"
             ) from error
     try:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from planner.domain.arrays import Frozen
 from planner.errors import BadInputError
-from profiles.files import check_file, one_line, read_document, write_atomically
+from profiles.files import check_file, make_folder, one_line, read_document, write_atomically
 from profiles.from_torch.hygiene import first_line, import_torch
 
 if TYPE_CHECKING:
@@ -125,13 +125,12 @@ def save_slices(slices: Slices, folder: str | os.PathLike[str]) -> None:
 
     from planner.runtime.documents import node_document
 
-    place = Path(folder)
+    place, index = Path(folder), _index(slices)
+    make_folder(place, label := one_line(str(place)))
     try:
-        place.mkdir(parents=True, exist_ok=True)
         (place / _INDEX).unlink(missing_ok=True)  # of other slices, until these are whole
     except OSError as error:
-        raise BadInputError(f"{one_line(str(place))}: cannot be made: {error.strerror}") from error
-    index = _index(slices)
+        raise BadInputError(f"{label}: cannot be written: {error.strerror}") from error
     for name, node in slices.nodes.items():
         document, tensors = node_document(node)
         for output, form in slices.outputs.items():

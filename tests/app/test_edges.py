@@ -348,3 +348,43 @@ def test_a_file_that_is_called_like_a_model_is_written(
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert planner("profile", "mobilenetv2-224", "-o", "mobilenetv2-224").code == 0
+
+
+def test_an_empty_word_names_no_folder(plan_file: Path) -> None:
+    for words in (
+        ("slice", str(plan_file), "--to", ""),
+        ("export", str(plan_file), "--to="),
+        ("run", str(plan_file), "--local", "--output-dir", ""),
+        ("profile", "resnet50", "-o", ""),
+        ("export", "", "--to", "out"),
+    ):
+        done = planner(*words)
+        assert done.code == 2 and "found nothing; name a file or a folder" in one_line(done)
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path) -> Path:
+    """A plan of no catalogue model: what cannot be sliced without --model."""
+    for name, document in (("net", chain(8, 8)), ("two", cluster(2))):
+        (tmp_path / f"{name}.json").write_text(document.model_dump_json())
+    path = tmp_path / "plan.json"
+    words = ("plan", str(tmp_path / "net.json"), "-c", str(tmp_path / "two.json"))
+    assert planner(*words, "-o", str(path)).code == 0
+    return path
+
+
+@pytest.mark.parametrize(
+    "words", [("slice", "--to"), ("export", "--to"), ("run", "--local", "--output-dir")]
+)
+def test_folders_are_tried_first_and_made_last(
+    plan_file: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    command, *options = words
+    (tmp_path / "file").write_text("")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for name in ("file", "file/new", "nowhere/new", "n" * 256):
+        done = planner(command, str(plan_file), *options, str(tmp_path / name))
+        assert done.code == 2 and "cannot be made or written into: " in one_line(done)
+    done = planner(command, str(plan_file), *options, str(tmp_path / "new" / "deep"))
+    assert (done.code == 0) == (command == "export")
+    assert (tmp_path / "new").exists() == (command == "export")

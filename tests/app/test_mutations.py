@@ -1,7 +1,7 @@
 """Forty thousand damaged command lines and documents: each is answered or refused in one line.
 
-The slow test goes on where it was ended (pytest's cache keeps how far it is); `MUTATION_SEED`
-begins elsewhere. Of what fails the seed is told, which makes the same input again.
+The slow test goes on where it was ended (`tests.resuming`); `MUTATION_SEED` begins elsewhere. Of
+what fails the seed is told, which makes the same input again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from app.cli import cli
 from tests.app.command import planner
 from tests.app.mutations import Ended, damaged_document, damaged_words, run
 from tests.planner.builders import chain, cluster
+from tests.resuming import Outcomes, resumed
 
 ALL = 20_000
 FEW = 40
@@ -168,17 +170,11 @@ def test_all(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    cache = request.config.cache
-    assert cache is not None
     begin = int(os.environ.get(SEED_VARIABLE) or 0)
-    key = f"mutations/{make.__name__}/{begin}"
-    known = cache.get(key, {"done": 0, "faults": []})
-    while known["done"] < ALL:
-        seeds = range(begin + known["done"], begin + min(known["done"] + BATCH, ALL))
-        ended = [(seed, tried(make, seed, files, tmp_path)) for seed in seeds]
-        known["faults"] += [[seed, x.fault] for seed, x in ended if x.fault]
-        known["done"] += len(seeds)
-        cache.set(key, known)
-        print(f"{make.__name__}: {known['done']:,} of {ALL:,}, {len(known['faults'])} faults")
-    cache.set(key, None)
-    assert not known["faults"]
+
+    def do(numbers: range) -> Outcomes:
+        ended = [(begin + n, tried(make, begin + n, files, tmp_path)) for n in numbers]
+        codes = Counter(f"exit {x.code}" for _, x in ended)
+        return codes, [[seed, x.fault] for seed, x in ended if x.fault]
+
+    resumed(request, f"{make.__name__}/{begin}", ALL, BATCH, do)

@@ -129,6 +129,39 @@ def test_delay_memory_bandwidth_and_overhead_are_resources_too() -> None:
     assert len(resources) == 5 and resources == sorted(resources, reverse=True)
 
 
+def test_every_figure_of_nodes_and_switch_is_a_resource() -> None:
+    """Those of single kinds of operators as well, where nothing is known of the others."""
+    kinds = {
+        "memory_bytes_per_s_by_kind": {"conv-1x1": 1e6, "conv": 1e6},
+        "layer_overhead_s_by_kind": {"conv-1x1": 2e-3, "conv": 2e-3},
+    }
+    software = {"message_send_s": 1e-3, "message_receive_s": 2e-3, "message_bytes_per_s": 1e6}
+    nodes = with_nodes(case().cluster, **kinds, **software, interface_bytes_per_s=2e5)
+    group = nodes.model_copy(update={"switch_bytes_per_s": 3e5})
+    better = {
+        "memory-bandwidth": with_nodes(
+            group, memory_bytes_per_s_by_kind={"conv-1x1": 2e6, "conv": 2e6}
+        ),
+        "overhead": with_nodes(group, layer_overhead_s_by_kind={"conv-1x1": 1e-3, "conv": 1e-3}),
+        "interface": with_nodes(group, interface_bytes_per_s=4e5),
+        "switch": group.model_copy(update={"switch_bytes_per_s": 6e5}),
+        "messages": with_nodes(group, message_send_s=0.5e-3, message_receive_s=1e-3),
+        "packing": with_nodes(group, message_bytes_per_s=2e6),
+    }
+    slow = replace(case(), cluster=group)
+    asked = Request(2, parallelism="within-layer", exactly=True, ways=("features",))
+    before = optimise(slow, asked).predicted.latency_s
+    found = what_binds(slow, asked)
+    for kind, then in better.items():
+        (binding,) = by_kind(found, kind)
+        after = optimise(replace(slow, cluster=then), asked).predicted.latency_s
+        assert binding.gain_s == pytest.approx(before - after, rel=1e-9), kind
+        assert binding.value > 0
+    gains = {binding.kind: binding.gain_s for binding in found}
+    assert all(gains[kind] > 0 for kind in better.keys() - {"switch", "interface"})
+    assert gains["switch"] + gains["interface"] > 0
+
+
 def test_delays_that_outweigh_computation_at_any_bandwidth_are_said() -> None:
     link = case().cluster.link.model_copy(update={"latency_s": 1.0})
     late = replace(case(), cluster=case().cluster.model_copy(update={"link": link}))

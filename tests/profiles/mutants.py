@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -139,18 +140,26 @@ _CHANGES = (
 
 def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Read mutants of one file; what became of them, by seed."""
-    outcomes: dict[str, Any] = {"profiled": [], "refused": [], "defects": {}, "slowest_s": 0.0}
-    for seed in request["seeds"]:
+
+    def read(seed: int) -> None:
+        child.main({"name": "mutant", "input_shapes": {}, "batch": None}, mutant(data, seed))
+
+    return outcomes(request["seeds"], read)
+
+
+def outcomes(seeds: list[int], read: Callable[[int], object]) -> dict[str, Any]:
+    """What became of the mutants of some seeds: profiled, refused, or a defect of the reader."""
+    found: dict[str, Any] = {"profiled": [], "refused": [], "defects": {}, "slowest_s": 0.0}
+    for seed in seeds:
         started = time.process_time()
-        broken = mutant(data, seed)
         try:
-            child.main({"name": "mutant", "input_shapes": {}, "batch": None}, broken)
-            outcomes["profiled"].append(seed)
+            read(seed)
+            found["profiled"].append(seed)
         except PlannerError:
-            outcomes["refused"].append(seed)
+            found["refused"].append(seed)
         except MemoryError:
             raise
         except Exception as error:  # what the door calls a reader that fails
-            outcomes["defects"][str(seed)] = repr(error)[:200]
-        outcomes["slowest_s"] = max(outcomes["slowest_s"], time.process_time() - started)
-    return outcomes
+            found["defects"][str(seed)] = repr(error)[:200]
+        found["slowest_s"] = max(found["slowest_s"], time.process_time() - started)
+    return found

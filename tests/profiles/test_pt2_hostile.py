@@ -7,11 +7,9 @@ import io
 import json
 import os
 import pickle
-import random
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +18,7 @@ from typing import Any
 import pytest
 
 from planner.errors import BadInputError
-from profiles.from_pt2.archive import MAX_JSON_BYTES, read_graph_json
-from profiles.from_pt2.child import main
+from profiles.from_pt2.archive import MAX_JSON_BYTES
 from profiles.from_pt2.frontend import profile_pt2
 from profiles.sandbox import Limits
 from profiles.strangers import MAX_MODEL_BYTES
@@ -417,66 +414,3 @@ def test_names_are_data() -> None:
     graph(document)["nodes"][0]["metadata"] = {"nn_module_stack": f"a,,b;k,{path},torch.nn.Linear"}
     profile = profile_pt2(archived(document), name="m", source="m.pt2")
     assert profile.layers[0].name == path
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Paths to everything inside a document but its metadata."""
-    entries: list[tuple[Any, Any]] = []
-    if isinstance(value, dict):
-        entries = [(key, item) for key, item in value.items() if key != "metadata"]
-    elif isinstance(value, list):
-        entries = list(enumerate(value))
-    found = []
-    for key, item in entries:
-        found += [(*path, key), *places(item, (*path, key))]
-    return found
-
-
-def test_mutants_of_a_good_document_are_profiled_or_refused() -> None:
-    """In this process, so that a crash of the reader would show with its traceback."""
-    torch = pytest.importorskip("torch")
-
-    class Layers(torch.nn.Module):  # type: ignore[misc]
-        """A layer, a product of weights alone, a product that nobody reads, and a choice."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-            self.other = torch.nn.Linear(8, 8)
-
-        def forward(self, x: Any) -> Any:
-            self.other(x)
-            y = self.layer(x) @ (self.other.weight @ self.other.weight)
-            return torch.cond(x.sum() > 0, lambda z: self.other(z), lambda z: z * 2, (y,))
-
-    module = Layers().requires_grad_(False)
-    exported = torch.export.export(module, (torch.zeros(1, 3, 8),), strict=False)
-    buffer = io.BytesIO()
-    torch.export.save(exported, buffer)
-    document = read_graph_json(buffer.getvalue())
-    del document["graph_module"]["module_call_graph"]
-    text = json.dumps(document)
-    seed = int(time.time())
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    spots = places(document)
-    strange = [None, -1, 0, 1, 3, 2**62, "x", [], {}, True, 1.5, {"as_int": 3}, {"as_name": "q"}]
-    request = {"name": "m", "input_shapes": {}, "batch": None}
-    outcomes = {"profiled": 0, "refused": 0}
-    for _ in range(300):
-        mutant = json.loads(text)
-        *way, last = chance.choice(spots)
-        owner = mutant
-        for step in way:
-            owner = owner[step]
-        if chance.random() < 0.3:
-            del owner[last]
-        else:
-            owner[last] = chance.choice(strange)
-        try:
-            main(request, archived(mutant))
-            outcomes["profiled"] += 1
-        except BadInputError as error:
-            assert "\n" not in str(error)
-            outcomes["refused"] += 1
-    assert min(outcomes.values()) > 10, outcomes

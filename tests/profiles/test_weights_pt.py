@@ -204,7 +204,8 @@ read_magnitudes(Path(sys.argv[1]), chain(6, 4), np.array([False, True]))
         text=True,
         cwd=Path(__file__).parents[2],
     )
-    assert done.stderr.splitlines()[-1].endswith(
-        "weights m.pt: torch is not installed, and files of torch.save need it: "
+    said = done.stderr.splitlines()[-1]
+    assert "weights m.pt: torch is not installed, and files of torch.save need it: " in said
+    assert said.endswith(
         "pip install '.[torch]' in the folder of the planner's sources, or give a .safetensors file"
     )

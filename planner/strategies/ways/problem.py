@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from planner.case import Case
 from planner.cost.handover import Crossings
+from planner.cost.memory import shared_parts
 from planner.cost.table import CostTable
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import LAYOUTS, WHOLE, Holding, Layout, Way, main_layout
@@ -65,6 +66,14 @@ class LayoutCosts(FamilyCosts):
             arcs.append(replace(of_kind, **chosen))
         return replace(self, graph=replace(self.graph, kinds=tuple(kinds)), arcs=arcs)
 
+    def without_shared(self, parts: NDArray[np.float64]) -> LayoutCosts:
+        """The same where such parts of every layer's bytes, shape (L,), are stored by nobody."""
+        arcs = [
+            replace(of, weight_bytes=of.weight_bytes - np.ceil(of.weight_bytes * part).astype(int))
+            for of, part in zip(self.arcs, parts[[k.row for k in self.graph.kinds]], strict=True)
+        ]
+        return replace(self, arcs=arcs)
+
 
 _OF_ARCS = ("before", "after", "option", "rest")
 
@@ -102,7 +111,10 @@ def cost_in_layouts(
     # layers that are alike in all else may lose unlike
     losses = np.concatenate([case.loss(table) for table in ordered], axis=1)
     _, by_loss = np.unique(losses, axis=0, return_inverse=True)
-    kinds = layer_kinds(case.profile, [*(s.kind for s in shares.values()), by_loss.ravel()])
+    # and of layers that are alike some share their weights
+    _, by_part = np.unique(shared_parts(case.profile)[0], return_inverse=True)
+    numberings = [*(s.kind for s in shares.values()), by_loss.ravel(), by_part.ravel()]
+    kinds = layer_kinds(case.profile, numberings)
     several = [group for group in names if len(group) > 1]
     larger = [table for table in ordered if len(table.node_names) > 1]
     allowed = np.any([t.allowed & t.sparsifiable[:, None] for t in larger], axis=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
-from planner.domain.cluster import Cluster, Link, Node, PairLink
-from planner.domain.plan import Binding, Plan
+from planner.domain.cluster import BY_KIND, Cluster, Link, Node, PairLink
+from planner.domain.plan import Binding, Plan, ResourceKind
 from planner.domain.request import Request
 from planner.errors import SolverStoppedError
 from planner.solve.check import loss_of, needed_bytes
@@ -238,48 +238,64 @@ class _RelaxedLimits:
 
 @dataclass(frozen=True)
 class _Resource:
-    """A figure of every node or of every link, and the factor that makes it twice as good."""
+    """Figures of every node, of every link or of the switch, and the factor that doubles it."""
 
     name: str
-    kind: Literal["bandwidth", "compute", "delay", "memory-bandwidth", "overhead"]
+    kind: ResourceKind
     unit: str
-    field: str
+    fields: tuple[str, ...]
     factor: float
 
     def present(self, cluster: Cluster) -> float:
         """The largest there is; 0 where no node or link has it."""
-        holders = (*cluster.nodes, cluster.link, *cluster.pair_links)
-        return max(float(getattr(holder, self.field, 0.0) or 0.0) for holder in holders)
+        return max(_figures(cluster, self.fields), default=0.0)
 
     def scaled(self, cluster: Cluster, factor: float) -> Cluster:
         """The cluster with so many times as much of it everywhere."""
-
-        def scale(holder: Holder) -> Holder:
-            value = getattr(holder, self.field, None)
-            if value is None:
-                return holder
-            if isinstance(holder, Node):
-                return holder.with_figure(self.field, value * factor)  # type: ignore[return-value]
-            return holder.model_copy(update={self.field: value * factor})
-
-        return cluster.model_copy(
-            update={
-                "link": scale(cluster.link),
-                "pair_links": tuple(map(scale, cluster.pair_links)),
-                "nodes": tuple(map(scale, cluster.nodes)),
-            }
-        )
+        for field in self.fields:
+            cluster = _scaled(cluster, field, factor)
+        return cluster
 
 
-Holder = TypeVar("Holder", Node, Link, PairLink)
+def _figures(cluster: Cluster, fields: tuple[str, ...]) -> Iterator[float]:
+    """The figures of the fields wherever the cluster has one, those of kinds included."""
+    by_kind = [name for name, common in BY_KIND.items() if common in fields]
+    for holder in (*cluster.nodes, cluster.link, *cluster.pair_links, cluster):
+        for field in fields:
+            yield float(getattr(holder, field, None) or 0.0)
+        for field in by_kind:
+            yield from getattr(holder, field, {}).values()
 
-_BANDWIDTH = _Resource("bandwidth", "bandwidth", "bytes/s", "bandwidth_bytes_per_s", 2.0)
+
+def _scaled(cluster: Cluster, field: str, factor: float) -> Cluster:
+    def scale(holder: Holder) -> Holder:
+        value = getattr(holder, field, None)
+        return holder if value is None else holder.model_copy(update={field: value * factor})
+
+    update = {
+        "link": scale(cluster.link),
+        "pair_links": tuple(map(scale, cluster.pair_links)),
+    }
+    if field in Node.model_fields:
+        update["nodes"] = tuple(node.scaled(field, factor) for node in cluster.nodes)
+    return scale(cluster).model_copy(update=update)
+
+
+Holder = TypeVar("Holder", Cluster, Link, PairLink)
+
+_BANDWIDTH = _Resource("bandwidth", "bandwidth", "bytes/s", ("bandwidth_bytes_per_s",), 2.0)
 _RESOURCES = (
     _BANDWIDTH,
-    _Resource("computing speed", "compute", "MAC/s", "macs_per_s", 2.0),
-    _Resource("message delay", "delay", "s", "latency_s", 0.5),
-    _Resource("memory bandwidth", "memory-bandwidth", "bytes/s", "memory_bytes_per_s", 2.0),
-    _Resource("time per layer", "overhead", "s", "layer_overhead_s", 0.5),
+    _Resource("computing speed", "compute", "MAC/s", ("macs_per_s",), 2.0),
+    _Resource("message delay", "delay", "s", ("latency_s",), 0.5),
+    _Resource("memory bandwidth", "memory-bandwidth", "bytes/s", ("memory_bytes_per_s",), 2.0),
+    _Resource("time per layer", "overhead", "s", ("layer_overhead_s",), 0.5),
+    _Resource("interface of a node", "interface", "bytes/s", ("interface_bytes_per_s",), 2.0),
+    _Resource("switch", "switch", "bytes/s", ("switch_bytes_per_s",), 2.0),
+    _Resource(
+        "software of a message", "messages", "s", ("message_send_s", "message_receive_s"), 0.5
+    ),
+    _Resource("packing of messages", "packing", "bytes/s", ("message_bytes_per_s",), 2.0),
 )
 
 
