@@ -16,7 +16,7 @@ from profiles.graph import Graph, Tensor
 from profiles.meanings import call as meanings
 from profiles.meanings.call import Constant, roots_of
 
-BRANCH_ASSUMED = "the branch with more work assumed"
+BRANCH_ASSUMED = "the branch with more work assumed, and its weights alone"
 
 
 class Emitter(meanings.Emitter):

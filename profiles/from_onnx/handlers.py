@@ -15,7 +15,7 @@ from profiles.from_onnx.attention import attention
 from profiles.from_onnx.call import Call
 from profiles.from_onnx.loops import inside, loop
 from profiles.from_onnx.ops import AXES, MOVES, SIMPLE_KINDS, WEIGHTLESS
-from profiles.from_onnx.products import conv, einsum, gemm, matmul
+from profiles.from_onnx.products import conv, dft, einsum, gemm, matmul, stft
 from profiles.from_onnx.rearranged import (
     concat,
     depth_to_space,
@@ -226,6 +226,8 @@ HANDLERS: dict[str, Handler] = {
     "QLinearMatMul": quantised(matmul, 1, 2, 4, 5, 6, 7, right=3),
     "DynamicQuantizeLinear": _dynamic_quantize,
     "Einsum": einsum,
+    "DFT": dft,
+    "STFT": stft,
     "Attention": attention,
     **dict.fromkeys(("LSTM", "GRU", "RNN", _QUANTIZED_LSTM), _recurrent),
     "DepthToSpace": depth_to_space,

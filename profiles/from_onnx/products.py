@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from profiles.from_onnx.call import Call
 from profiles.from_onnx.spans import convolved
+from profiles.graph import Tensor
 from profiles.meanings import einsum as meaning
 from profiles.meanings import layers
 from profiles.meanings.call import many, require, stored_only
@@ -50,3 +53,34 @@ def conv(
         places=call.tensors(places),
         windows=convolved(call, data.shape, filters.shape[2:]),
     )
+
+
+def dft(call: Call) -> None:
+    """A fast Fourier transform along one dimension; the last one holds real and imaginary parts."""
+    x = call.data(0)
+    axis = next(iter(call.integers(2) or ()), call.integer("axis", _DFT_AXIS[call.has_input(2)]))
+    sides = x.shape[:-1]
+    axis = axis if axis >= 0 else axis + len(x.shape)
+    require(0 <= axis < len(sides))
+    # the longer of both sides: one of them may hold half of the frequencies
+    size = max(sides[axis], call.output().shape[axis], *(call.integers(1) or (1,)))
+    _fourier(call, x, prod(sides) // max(sides[axis], 1), size)
+
+
+_DFT_AXIS = {False: 1, True: -2}  # before and since operator set 20
+
+
+def stft(call: Call) -> None:
+    """A transform of every frame of a signal."""
+    x, made = call.data(0), call.output().shape
+    require(len(made) == 4)
+    window = call.operand(2).shape if call.has_input(2) else ()
+    size = next(iter(call.integers(3) or window), 2 * (made[2] - 1))
+    _fourier(call, x, made[0] * made[1], size)
+
+
+def _fourier(call: Call, x: Tensor, count: int, size: int) -> None:
+    require(size > 0)
+    said = f"{call.op_type} {call.name!r}: n·log2 n multiply-accumulates assumed"
+    call.emitter.assumed[call.name] = said
+    layers.fourier(call, x, count, size, call.weights)

@@ -216,8 +216,7 @@ def fourier(call: Call) -> None:
         count = prod(sides) // max(size, 1)
     require(size > 0)
     call.assume(f"{call.op} counted as n·log2 n multiply-accumulates")
-    macs = count * size * max((size - 1).bit_length(), 1)
-    call.add("loop", [x], call.op, weights=call.constants, repeated_macs=macs)
+    layers.fourier(call, x, count, size, call.constants)
 
 
 def _frequencies(call: Call, rank: int) -> int:

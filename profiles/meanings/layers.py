@@ -107,3 +107,9 @@ def recurrent(
 def embedding(call: Call, inputs: Sequence[Tensor], table: Constant, op: str) -> None:
     """Rows of a table, looked up by computed numbers."""
     call.add("embedding", inputs, op, weights=[table], weight_shape=table.shape)
+
+
+def fourier(call: Call, x: Tensor, count: int, size: int, weights: Iterable[Constant]) -> None:
+    """So many fast Fourier transforms of so many elements: n·log2 n, an assumption to be told."""
+    macs = count * size * max((size - 1).bit_length(), 1)
+    call.add("loop", [x], call.op, weights=weights, repeated_macs=macs)

@@ -515,8 +515,13 @@ def test_an_open_condition_takes_the_branch_with_more_work() -> None:
     profile = chosen(condition)
     assert working(profile)[0].macs == 36 * 12 * 9
     assert profile.totals.params == 12 * 9 + 8
-    assert profile.coverage.free["If (the branch with more work assumed)"] == 1
-    assert profile.provenance.note == "If 'if': the branch with more work assumed"
+    assert (
+        profile.coverage.free["If (the branch with more work assumed, and its weights alone)"] == 1
+    )
+    assert (
+        profile.provenance.note
+        == "If 'if': the branch with more work assumed, and its weights alone"
+    )
 
 
 def test_a_branch_that_does_not_fit_is_not_taken() -> None:
@@ -687,3 +692,26 @@ def test_slices_with_steps_leave_features_where_they_are() -> None:
     ]
     profile = profiled(file(nodes, {"x": (1, 3, 8, 8)}, "y", weights))
     assert [layer.feature_flow for layer in profile.layers] == ["mixing", "local", "mixing"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "weights", "macs"),
+    [
+        (node("DFT", "x n", "y", onesided=1), [1, 64, 1], {"n": 64}, 64 * 6),
+        (node("DFT", "x", "y"), [3, 16, 5, 2], {}, 3 * 5 * 16 * 4),
+        (node("STFT", "x step w", "y"), [2, 256, 1], {"step": 64, "w": None}, 2 * 3 * 128 * 7),
+        (node("STFT", "x step - n", "y"), [1, 256, 1], {"step": 64, "n": 128}, 3 * 128 * 7),
+    ],
+)
+def test_fourier_transforms_count_by_n_log_n(
+    operator: onnx.NodeProto, shape: list[int], weights: dict[str, int | None], macs: int
+) -> None:
+    stored = [
+        weight(name, 128) if value is None else numbers(name, value)
+        for name, value in weights.items()
+    ]
+    profile = profiled(file([operator], {"x": shape}, "y", stored, opset=17))
+    assert profile.totals.macs == macs
+    assert profile.totals.params == (128 if "w" in weights else 0)
+    assert profile.coverage.uncounted == {}
+    assert "n·log2 n multiply-accumulates assumed" in profile.provenance.note

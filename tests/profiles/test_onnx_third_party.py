@@ -168,7 +168,10 @@ def test_the_corpus_has_as_many_files_as_promised() -> None:
 
 def test_the_branch_that_is_taken_is_said() -> None:
     profile = profile_of("requirements.txt", "silero-vad-6.2.3/silero_vad.onnx")
-    assert profile.provenance.note == "If 'If_0': the branch with more work assumed"
+    assert (
+        profile.provenance.note
+        == "If 'If_0': the branch with more work assumed, and its weights alone"
+    )
 
 
 @pytest.mark.slow
