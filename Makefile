@@ -3,11 +3,13 @@
 PORT ?= 8501
 WORKERS ?= 2
 TEST_BIN := .venv-test/bin
-# The tests of what reads files, documents and words.
+# The tests of what reads files, documents and words, but for those of whole libraries of networks.
 REFUSING := tests/profiles tests/app tests/measure tests/page/test_address.py tests/page/test_sources.py \
 	tests/page/test_uploads.py tests/planner/test_domain.py tests/planner/test_units.py \
-	tests/planner/test_accuracy_measured.py tests/run/test_files.py tests/runtime/test_exported.py \
-	tests/runtime/test_pattern_documents.py tests/runtime/test_saved.py tests/simulation/test_scenario.py
+	tests/planner/test_accuracy_measured.py tests/planner/test_accuracy_rules.py tests/run/test_files.py \
+	tests/runtime/test_exported.py tests/runtime/test_pattern_documents.py tests/runtime/test_saved.py \
+	tests/simulation/test_scenario.py $(patsubst %,--ignore-glob=*%.py, _library mutants mutations \
+	_runtime_tools _architectures _every_multiplication _families _transformers)
 
 # A path from outside would hide the installed project.
 unexport PYTHONPATH PYTHONHOME
@@ -32,7 +34,8 @@ slow: test-environment ## run the tests that take minutes
 	$(TEST_BIN)/python -m pytest -m slow
 
 refusals: test-environment ## which refusals of loaders and validators no test reaches; takes minutes
-	$(TEST_BIN)/python -m pytest -n $(WORKERS) --dist loadfile -p tests.refusals $(REFUSING)
+	$(TEST_BIN)/python -m pytest -n $(WORKERS) --dist loadfile -o faulthandler_timeout=0 \
+		-p tests.refusals $(REFUSING)
 
 bench: test-environment ## measure against peers, in one run each; takes minutes
 	$(TEST_BIN)/python benchmarks/sparsity.py

@@ -17,6 +17,7 @@ import os
 import socket
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 import pytest
 from coverage import Coverage, CoverageData
+from coverage.exceptions import CoverageWarning
 
 from profiles import sandbox
 
@@ -141,7 +143,9 @@ class _Covering:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._coverage.stop()
-        own = self._coverage.get_data()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CoverageWarning)  # workers may have run all there was
+            own = self._coverage.get_data()
         for text in self._listener.found:
             of_child = CoverageData(no_disk=True)
             of_child.loads(text)
@@ -176,9 +180,9 @@ def unreached(folder: Path) -> tuple[int, list[Refusal]]:
         known = covered[next(key for key in covered if (REPO / key) == path)]
         missing = set(known["missing_lines"])
         one_way = {start for start, _ in known["missing_branches"]}
-        for line, what, is_raise in refusals_of(path.read_text()):
-            total += is_raise
-            if line in (missing if is_raise else one_way):
+        for line, what, raises in refusals_of(path.read_text()):
+            total += line in raises
+            if raises & missing if line in raises else line in one_way and not raises & missing:
                 left.append(Refusal(name, line, what))
     return total, left
 
@@ -189,15 +193,21 @@ def _files() -> Iterator[Path]:
         yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
-def refusals_of(source: str) -> Iterator[tuple[int, str, bool]]:
-    """Line, text and kind of every `raise` for others, and of every `if` that decides on one."""
+def refusals_of(source: str) -> Iterator[tuple[int, str, set[int]]]:
+    """Every `raise` for others, and every `if` that decides on one.
+
+    Yields
+    ------
+    (int, str, set of int)
+        Its line, its text, and the lines of the `raise` that it is or decides on.
+    """
     for node in ast.walk(ast.parse(source)):
-        if _refuses(node):
-            yield node.lineno, ast.unparse(node)[:100], True  # type: ignore[attr-defined]
-        elif isinstance(node, ast.If) and any(
-            _refuses(branch[-1]) for branch in (node.body, node.orelse) if branch
-        ):
-            yield node.lineno, f"if {ast.unparse(node.test)[:90]}: always or never", False
+        if isinstance(node, ast.Raise) and _refuses(node):
+            yield node.lineno, ast.unparse(node)[:100], {node.lineno}
+        elif isinstance(node, ast.If):
+            ends = [branch[-1] for branch in (node.body, node.orelse) if branch]
+            if raises := {end.lineno for end in ends if _refuses(end)}:
+                yield node.lineno, f"if {ast.unparse(node.test)[:80]}: one way only", raises
 
 
 def _refuses(node: ast.AST) -> bool:

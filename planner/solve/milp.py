@@ -14,8 +14,12 @@ import pulp
 
 from planner.domain.certificate import Certificate, Status
 from planner.errors import InconsistentResultError
+from planner.solve.deadline import Deadline
 
 MEGA = 1e6  # bytes are given to the solver in megabytes: raw SI units gave wrong optima
+WRITING_SHARE = 0.4
+"""Of the time that is left, to write a program down: HiGHS takes as long again to read it."""
+_CHECKED = 256  # variables or rows between two looks at the clock
 _LARGEST = 2.0**13  # solver units: tolerances are absolute, so times must not be tiny or huge
 
 SOLVER_NAME = "PuLP + HiGHS"
@@ -55,9 +59,11 @@ class MilpOutcome:
 class Milp:
     """A minimisation program that grows row by row.
 
-    Coefficients should be near one: see `units_per_second` and ``MEGA``.
+    Coefficients should be near one: see `units_per_second` and ``MEGA``. Where its deadline passes
+    while it is written down, `OutOfTimeError` is raised.
     """
 
+    deadline: Deadline = field(default_factory=Deadline)
     costs: list[float] = field(default_factory=list)
     _variables: list[pulp.LpVariable] = field(default_factory=list)
     _rows: list[pulp.LpConstraint] = field(default_factory=list)
@@ -67,6 +73,8 @@ class Milp:
     ) -> int:
         """Add a variable from 0 to ``upper`` and return its index."""
         index = len(self._variables)
+        if not index % _CHECKED:
+            self.deadline.check()
         category = pulp.LpInteger if integer else pulp.LpContinuous
         # names are indices: layer names may collide or hold any character
         self._variables.append(pulp.LpVariable(f"v{index}", 0, upper, category))
@@ -78,6 +86,8 @@ class Milp:
 
         A variable may come several times; its coefficients add up.
         """
+        if not len(self._rows) % _CHECKED:
+            self.deadline.check()
         code = {
             "<=": pulp.LpConstraintLE,
             ">=": pulp.LpConstraintGE,
@@ -96,12 +106,16 @@ class Milp:
         ------
         InconsistentResultError
             HiGHS gave up for another reason than its time limit.
+        OutOfTimeError
+            The deadline passed before HiGHS had the program.
         """
         problem = pulp.LpProblem("planner", pulp.LpMinimize)
         problem += pulp.LpAffineExpression(
             (v, c) for v, c in zip(self._variables, self.costs, strict=True)
         )
         for index, row in enumerate(self._rows):
+            if not index % _CHECKED:
+                self.deadline.check()
             problem.addConstraint(row, f"r{index}")
         # a variable in no row must still reach the solver
         problem.addVariables(self._variables)

@@ -53,6 +53,12 @@ class Program:
         First units and groups of the stages, if these are fixed.
     at_most_s : float, optional
         Objective of a known plan: nothing worse is looked for.
+    deadline : Deadline, optional
+        Within which it is to be written down.
+
+    Raises
+    ------
+    OutOfTimeError
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Program:
         keep: NDArray[np.bool_] | None = None,
         structure: Structure | None = None,
         at_most_s: float | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         if at_most_s is not None:
             problem = _capped(problem, at_most_s)
@@ -71,7 +78,7 @@ class Program:
         )
         self.longest_s = _longest_s(problem)
         self.units = units_per_second(self.longest_s)
-        self.milp = Milp()
+        self.milp = Milp(deadline or Deadline())
         self._slots = _slots(problem, structure)
         self._merges = structure is not None or problem.single_stage
         self._cells = [cell for slot in range(len(self._slots)) for cell in self._add_cells(slot)]

@@ -22,12 +22,12 @@ from planner.solve.check import (
     is_lost,
     times_of,
 )
-from planner.solve.deadline import Deadline
+from planner.solve.deadline import Deadline, OutOfTimeError
 from planner.solve.exhaustive import minimise_exhaustively
 from planner.solve.explain import explain
 from planner.solve.layout_problem import AnyProblem, LayoutProblem
 from planner.solve.layouts.door import minimise_in_layouts
-from planner.solve.milp import SOLVER_NAME
+from planner.solve.milp import SOLVER_NAME, WRITING_SHARE
 from planner.solve.problem import NO_LIMIT, Choice, Problem, Result
 from planner.solve.program import Program, is_too_long
 from planner.solve.ring.chain import Ring, ring_of
@@ -204,8 +204,13 @@ class _Call:
             return self._answer("feasible" if known else "timeout", solver.split(" after ")[-1])
         at_most_s = search.objective_s * (1 + PROVEN_GAP) if known else None
         while True:
-            program = Program(problem, at_most_s=at_most_s)
-            outcome, choice = program.solve(self._deadline.left_s)
+            try:
+                writing = self._deadline.share(WRITING_SHARE)
+                program = Program(problem, at_most_s=at_most_s, deadline=writing)
+                outcome, choice = program.solve(self._deadline.left_s)
+            except OutOfTimeError:
+                self.look_at_single_stages()
+                return self._answer("feasible" if search.choice else "timeout", solver)
             found = None if choice is None else evaluate(problem, choice)
             if found is None or not is_lost(found, program.longest_s) or self._deadline.passed:
                 break

@@ -181,11 +181,22 @@ def shapeless(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 def _used(model: onnx.ModelProto) -> str:
     """Nodes that no output needs are not run."""
-    dead = [node for graph in graphs(model) for node in _without_unread(graph)]
+    dead = [node for graph in graphs(model) for node in _without_mute(graph)]
+    dead += [node for graph in graphs(model) for node in _without_unread(graph)]
     if not dead:
         return ""
-    shown = ", ".join(repr(node.name or node.output[0])[:60] for node in dead[:3] if node.output)
+    names = [next(filter(None, (node.name, *node.output)), node.op_type) for node in dead[:3]]
+    shown = ", ".join(repr(name)[:60] for name in names)
     return f"{len(dead)} nodes whose results nobody reads are left out ({shown})"
+
+
+def _without_mute(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Leave nodes out that make nothing with a name; copies of them are returned."""
+    mute = [index for index, node in enumerate(graph.node) if not any(node.output)]
+    copies = [onnx.NodeProto.FromString(graph.node[i].SerializeToString()) for i in mute]
+    if mute:
+        _keep(graph, [i for i in range(len(graph.node)) if i not in set(mute)])
+    return copies
 
 
 def _without_unread(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -86,7 +86,7 @@ def concat(
     """
     rank = len(call.output().shape)
     inputs = [part for part in parts if isinstance(part, Tensor)]
-    require(all(len(item.shape) == rank for item in inputs))
+    require(bool(inputs) and all(len(item.shape) == rank for item in inputs))
     axis %= max(rank, 1)
     offsets: list[int] = []
     begin = 0

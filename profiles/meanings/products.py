@@ -77,6 +77,7 @@ def matmul(
     MisfitError
         The last dimension of the first is not as long as the one that it meets.
     """
+    require(bool(left.shape) and bool(right.shape))
     summed = right.shape[-2] if len(right.shape) > 1 else right.shape[-1]
     if left.shape[-1] != summed:
         raise MisfitError(f"multiplies tensors of shapes {left.shape} and {right.shape}")

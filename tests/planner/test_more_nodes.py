@@ -10,8 +10,10 @@ import pytest
 from planner.case import Case
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
-from planner.strategies.optimise import find_plan, objective_s
+from planner.solve.deadline import Deadline
+from planner.strategies.optimise import _alternatives, find_plan, objective_s, optimise
 from tests.planner.builders import chain, cluster, linear_loss, with_nodes
+from tests.processor_time import at_most
 
 LEVELS = (0.0, 0.5, 0.9, 1.0)
 
@@ -44,3 +46,29 @@ def test_more_nodes_allowed_never_worsen_a_plan() -> None:
     found = [find_plan(case, replace(request, max_nodes=n))[0] for n in range(1, 6)]
     times = [objective_s(plan) for plan in found if plan is not None]
     assert len(times) == 5 and times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize("solver", ["auto", "ilp"])
+def test_sixty_four_unlike_nodes_end_with_a_plan_in_time(solver: str) -> None:
+    """Of which the certificate claims no more than it knows; what was not found is said to be."""
+    speeds = [1e5 * (1 + n / 7) for n in range(64)]
+    profile = chain(*[16] * 30)
+    case = Case(profile, cluster(speeds, latency_s=1.0))
+    with at_most(30):
+        plan = optimise(case, Request(64, solver=solver, time_limit_s=1.0))
+    assert plan.certificate is not None
+    assert plan.certificate.status in ("feasible", "optimal")
+    assert plan.node_count == 1  # every message takes a second
+    fastest = profile.totals.macs / speeds[-1]
+    assert plan.predicted.latency_s == pytest.approx(fastest)
+    assert (plan.certificate.bound or 0.0) <= fastest * (1 + 1e-9)
+
+
+def test_a_search_that_time_ended_is_not_called_one_that_does_not_fit() -> None:
+    case = Case(chain(*[16] * 6), cluster([1e5, 2e5, 3e5], latency_s=1.0))
+    request = Request(3, solver="ilp", ways=("features",))
+    best = optimise(case, replace(request, alternatives=False))
+    late = replace(case)  # which knows no answer yet
+    found = list(_alternatives(late, request, best, Deadline(0.0)))
+    assert {other.reason for other in found} == {"not found in the time there was"}
+    assert {other.strategy for other in found} >= {"optimal-allocation"}

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from planner.case import Case
 from planner.cost.shares import share_ratios
 from planner.domain.cluster import Cluster, Link, Node
+from planner.domain.layouts import WAYS, Way
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import Ratios, speed_ratio
 from planner.domain.request import Request
-from planner.domain.settings import CostSettings
+from planner.domain.settings import CostSettings, Parallelism
 from planner.strategies.optimise import optimise
 from profiles.catalog import load_model
 from tests.planner.builders import chain, cluster, with_nodes
@@ -136,6 +137,39 @@ def test_a_faster_node_does_not_make_the_plan_slower() -> None:
         assert plan.settings.shares == "equal"
         by_time = Case(profile, at_speed(speed), CostSettings(shares="by-time"))
         assert optimise(by_time, asked).predicted.latency_s > equal.predicted.latency_s
+
+
+@settings(max_examples=25)
+@given(
+    networks(),
+    st.lists(st.floats(1.0, 8.0), min_size=2, max_size=4),
+    st.sampled_from([1e4, 1e5, 1e6]),
+    st.sampled_from([0.0, 1e-3]),
+    st.sampled_from([("features",), WAYS]),
+    st.sampled_from(["within-layer", "hybrid"]),
+)
+def test_faster_nodes_among_equal_ones_never_make_the_plan_slower(
+    profile: ModelProfile,
+    factors: list[float],
+    bandwidth: float,
+    latency_s: float,
+    ways: tuple[Way, ...],
+    parallelism: Parallelism,
+) -> None:
+    """Whatever equal shares did for the equal nodes they still do."""
+    asked = Request(
+        len(factors),
+        parallelism,
+        exactly=parallelism == "within-layer",
+        ways=ways,
+        alternatives=False,
+    )
+    before, after = (
+        optimise(Case(profile, cluster(speeds, 1.0, bandwidth, latency_s)), asked)
+        for speeds in ([1e6] * len(factors), [1e6 * factor for factor in factors])
+    )
+    assert after.certificate is not None and after.certificate.status == "optimal"
+    assert after.predicted.latency_s <= before.predicted.latency_s * (1 + 1e-9)
 
 
 @settings(max_examples=15)

@@ -98,9 +98,9 @@ def test_a_choice_that_is_stopped() -> None:
         first += problem.busy_s[:5, 0, layer, :1] * (codes >> layer & 1)
     total = problem.busy_s[:5, 0, :, 0].sum(axis=1)[:, None]
     optimum_s = float(np.maximum(first, total - first).max(axis=0).min())
-    check_timeout(solve(problem, "ilp", Deadline(0.0)))
     # all layers at one option are a plan that needs no time
     for result in (
+        solve(problem, "ilp", Deadline(0.0)),
         solve(problem, deadline=Deadline(0.0)),
         stopped(lambda limit_s: solve(problem, deadline=Deadline(limit_s))),
     ):
@@ -122,6 +122,17 @@ def test_an_allocation_that_is_stopped() -> None:
     check_feasible(result, proven.objective_s)
     assert result.choice is not None
     assert not evaluate(problem, result.choice).violations
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_program_that_is_not_written_down_in_time(single: bool) -> None:
+    """The integer program alone was asked for: what is as simple as one stage is known anyway."""
+    problem = full_ring(workers=4, units=12)
+    free = problem.but(memory_limit_bytes=np.full_like(problem.memory_limit_bytes, 2**62))
+    result = solve(free if single else problem, "ilp", Deadline(0.0))
+    assert result.certificate.status == ("feasible" if single else "timeout")
+    assert (result.choice is not None) == single
+    assert result.certificate.solver == "PuLP + HiGHS"
 
 
 def test_a_time_limit_that_is_long_enough_changes_nothing() -> None:

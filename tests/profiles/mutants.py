@@ -15,6 +15,7 @@ from planner.errors import PlannerError
 from profiles.from_onnx import child
 from profiles.from_onnx.handlers import HANDLERS
 
+REQUEST: dict[str, Any] = {"name": "mutant", "input_shapes": {}, "batch": None}
 NUMBERS = (0, 1, 2, 3, 7, 64, -1, 2**31 - 1, 2**62, -(2**63))
 
 
@@ -142,7 +143,7 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     """Read mutants of one file; what became of them, by seed."""
 
     def read(seed: int) -> None:
-        child.main({"name": "mutant", "input_shapes": {}, "batch": None}, mutant(data, seed))
+        child.main(REQUEST, mutant(data, seed))
 
     return outcomes(request["seeds"], read)
 

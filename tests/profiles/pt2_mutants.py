@@ -13,7 +13,7 @@ from typing import Any
 from profiles.from_pt2 import child
 from profiles.from_pt2.archive import read_graph_json
 from profiles.from_torch.hygiene import quiet
-from tests.profiles.mutants import outcomes
+from tests.profiles.mutants import REQUEST, outcomes
 
 STRANGE = (None, -1, 0, 1, 3, 2**31, 2**62, 2**64, "x", "", [], {}, True, 1.5, 1e308)
 STRANGE_OBJECTS = ({"as_int": 3}, {"as_name": "q"}, {"as_ints": [1, 2]}, {"as_none": True})
@@ -142,6 +142,6 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     text = data.decode()
 
     def read(seed: int) -> None:
-        child.main({"name": "mutant", "input_shapes": {}, "batch": None}, mutant(text, seed))
+        child.main(REQUEST, mutant(text, seed))
 
     return outcomes(request["seeds"], read)

@@ -328,6 +328,13 @@ def unread() -> bytes:
     return file(nodes, {"x": (1, 4)}, "y", [weight("w", 4, 3), weight("w2", 4, 30)])
 
 
+def mute() -> bytes:
+    """Of a domain that nobody knows, so that no checker asks for an output."""
+    nodes = [node("MatMul", "x w", "y"), node("Silent", "x", "-", domain="own", name="silent")]
+    nodes[1].ClearField("output")
+    return file(nodes, {"x": (1, 4)}, "y", [weight("w", 4, 3)], domains=["own"])
+
+
 def made_filters() -> bytes:
     nodes = [node("Conv", "z w", "k"), node("Conv", "x k", "y")]
     inputs = {"x": (1, 16, 22, 22), "z": (1, 3, 6, 6)}
@@ -415,6 +422,7 @@ CASES = {
     "three operands": Case(three_operands, 864, 144, 576),
     "time first": Case(time_first, 105_000, 5_320, shapes={"x": (7, 1, 10)}, batch=3),
     "unread": Case(unread, 12, 12, says="nobody reads are left out ('dead')"),
+    "nothing made": Case(mute, 12, 12, says="nobody reads are left out ('silent')"),
     "made filters": Case(made_filters, 99_328, 432),
     "low rank": Case(
         low_rank, 1_024 + 1_024, 128, 512, says="1,024 MACs of 1 products of weights alone"

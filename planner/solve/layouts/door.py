@@ -6,12 +6,12 @@ import contextlib
 
 from planner.domain.certificate import Certificate, Status
 from planner.solve.check import PROVEN_GAP, check_claim, evaluate, find_faults, is_lost
-from planner.solve.deadline import Deadline
+from planner.solve.deadline import Deadline, OutOfTimeError
 from planner.solve.layout_problem import LayoutProblem, drop_idle_positions, has_no_room
 from planner.solve.layouts.exhaustive import minimise_exhaustively
 from planner.solve.layouts.program import LayoutProgram, is_too_long
 from planner.solve.layouts.search import Found, minimise, take_fastest_of_equals
-from planner.solve.milp import SOLVER_NAME
+from planner.solve.milp import SOLVER_NAME, WRITING_SHARE
 from planner.solve.problem import Choice, Result
 from planner.solve.stages.stage_graph import TooManyStatesError
 
@@ -67,8 +67,11 @@ def minimise_in_layouts(
 def _ask_program(problem: LayoutProblem, found: Found, deadline: Deadline) -> None:
     at_most_s = None
     while True:
-        program = LayoutProgram(problem, at_most_s)
-        outcome, choice = program.solve(deadline.left_s)
+        try:
+            program = LayoutProgram(problem, at_most_s, deadline.share(WRITING_SHARE))
+            outcome, choice = program.solve(deadline.left_s)
+        except OutOfTimeError:
+            return
         value = None if choice is None else evaluate(problem, choice)
         if value is None or not is_lost(value, program.longest_s):
             break

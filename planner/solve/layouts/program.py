@@ -44,9 +44,20 @@ class LayoutProgram:
     problem : LayoutProblem
     at_most_s : float, optional
         Objective of a known plan: nothing worse is looked for.
+    deadline : Deadline, optional
+        Within which it is to be written down.
+
+    Raises
+    ------
+    OutOfTimeError
     """
 
-    def __init__(self, problem: LayoutProblem, at_most_s: float | None = None) -> None:
+    def __init__(
+        self,
+        problem: LayoutProblem,
+        at_most_s: float | None = None,
+        deadline: Deadline | None = None,
+    ) -> None:
         self._problem = problem
         self._network = Network.of(problem)
         self.longest_s = _longest_s(problem)
@@ -54,7 +65,7 @@ class LayoutProgram:
             self.longest_s = min(self.longest_s, at_most_s)
         self.units = units_per_second(self.longest_s)
         self._at_most_s = at_most_s
-        self.milp = Milp()
+        self.milp = Milp(deadline or Deadline())
         # flow into and out of every (layer, pair, state)
         self._into: dict[tuple[int, int, int], Terms] = {}
         self._out: dict[tuple[int, int, int], Terms] = {}
