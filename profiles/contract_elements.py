@@ -37,6 +37,8 @@ def elementwise_rule(operator: Operator, operands: list[Operand]) -> Contract | 
     owned = [item for item in bearing if not item.replicated]
     if not bearing:
         return Contract("local", channels(shape, -1))
+    if any(len(item.layout.dimensions) > len(shape) for item in bearing):
+        return None  # a file whose shapes contradict each other
     leader = max(owned or bearing, key=lambda item: item.count)
     lead = aligned(leader, len(shape))
     axes = {axis for axis, dimension in enumerate(lead) if any(a.stride for a in dimension)}

@@ -43,6 +43,12 @@ def test_a_few_of_each(documents: list[tuple[str, bytes]]) -> None:
     assert min(ended["profiled"], ended["refused"]) > FEW / 4, ended
 
 
+def test_a_mutant_that_once_broke_its_reader(documents: list[tuple[str, bytes]]) -> None:
+    """A sum with more dimensions than its output is said to have."""
+    data = dict(documents)["layers"]
+    assert PT2.through_the_door(PT2.mutant(data, 10058)) in ("profiled", "refused")
+
+
 @pytest.mark.slow
 def test_twenty_thousand(
     documents: list[tuple[str, bytes]], request: pytest.FixtureRequest
