@@ -79,6 +79,7 @@ def test_one_node_needs_no_link_and_a_bandwidth_is_one(folder: Path) -> None:
         (["links"], "under torchrun"),
         (["node", "--engine", "abacus"], "torch, onnxruntime"),
         (["node", "--model", "resnet50"], "MODULE:CALLABLE"),
+        (["node", "--model", "own:make", "--engine", "onnxruntime"], "models are run with torch"),
         (["node", "--input-shape", "x=1"], "--model, which is not given"),
         (["node", "--time-limit", "nan"], "--time-limit"),
         (["node", "--name", ""], "--name"),
@@ -110,6 +111,7 @@ def test_what_cannot_be_is_one_line(
         ("model,seconds\nresnet50,fast\n", "line 2: found 'fast'"),
         ("model,seconds\nresnet51,1\n", "resnet51"),
         ("model,seconds\n", "0 models: two unknowns"),
+        (f"model,seconds\n{'x' * 200_000},1\n", "times.csv: is no CSV file: field larger"),
     ],
 )
 def test_tables_of_times_are_checked(text: str, match: str, folder: Path) -> None:

@@ -293,6 +293,11 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "cyclic": (lambda: changed(self_reading), "reads 'y', which nothing before it makes"),
     "out of order": (lambda: changed(later_reading), "reads 'z', which nothing before it makes"),
     "made twice": (lambda: changed(twice), "'y' is made twice"),
+    "nodes that are no list": (lambda: changed(lambda d: graph(d).update(nodes={})), "a list"),
+    "an input twice": (
+        lambda: changed(lambda d: graph(d)["inputs"].append({"as_tensor": {"name": "x"}})),
+        "the graph has an input twice",
+    ),
     "an unknown output": (
         lambda: changed(lambda d: graph(d).update(outputs=[{"as_tensor": {"name": "q"}}])),
         "returns 'q', which nothing makes",
