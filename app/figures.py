@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.domain.plan import Alternative, Plan
 from planner.strategies.optimise import LOSSLESS, TRAINED
@@ -24,6 +24,11 @@ class Figure:
     nodes : int, optional
     note : str
         What is lost, or why there are no numbers.
+    lost : str
+        What training costs, in a few words.
+    ratio : float, optional
+        How many times as good as one node alone in what the plan was asked for: as fast, or
+        inputs per second; None without numbers of both.
     is_plan : bool
         Whether it is the plan itself.
     """
@@ -33,6 +38,8 @@ class Figure:
     throughput_per_s: float | None = None
     nodes: int | None = None
     note: str = ""
+    lost: str = ""
+    ratio: float | None = None
     is_plan: bool = False
 
 
@@ -43,7 +50,18 @@ def beside(plan: Plan) -> str:
 
 def figures(plan: Plan) -> tuple[Figure, Figure, Figure]:
     """The three, from a plan and its alternatives."""
-    return _alone(plan), _untrained(plan), _trained(plan)
+    alone, *others = _alone(plan), _untrained(plan), _trained(plan)
+    untrained, trained = (replace(each, ratio=_ratio(plan, each, alone)) for each in others)
+    return alone, untrained, trained
+
+
+def _ratio(plan: Plan, figure: Figure, alone: Figure) -> float | None:
+    """How many times as good as one node alone."""
+    if figure.latency_s is None or alone.latency_s is None:
+        return None
+    if plan.objective == "latency":
+        return alone.latency_s / figure.latency_s
+    return (figure.throughput_per_s or 0.0) / (alone.throughput_per_s or 1.0)
 
 
 def figure_lines(plan: Plan) -> list[str]:
@@ -83,10 +101,10 @@ def _of_plan(name: str, plan: Plan, note: str = "") -> Figure:
     )
 
 
-def _of_other(name: str, other: Alternative, note: str = "") -> Figure:
+def _of_other(name: str, other: Alternative, note: str = "", lost: str = "") -> Figure:
     if other.latency_s is None:
         return Figure(name, note=other.reason)
-    return Figure(name, other.latency_s, other.throughput_per_s, other.nodes, note)
+    return Figure(name, other.latency_s, other.throughput_per_s, other.nodes, note, lost)
 
 
 def _find(plan: Plan, strategy: str) -> Alternative | None:
@@ -121,9 +139,10 @@ def _trained(plan: Plan) -> Figure:
         return _of_plan(TRAINING, plan, lost or "what that costs is unknown")
     other = _find(plan, TRAINED)
     if other is not None:
-        return _of_other(TRAINING, other, _lost(other.accuracy_drop, other.energy_loss))
+        lost = _lost(other.accuracy_drop, other.energy_loss)
+        return _of_other(TRAINING, other, lost, _few(other.accuracy_drop, other.energy_loss))
     if plan.accuracy_model is None:
-        return Figure(TRAINING, note="unknown: no accuracy model (--accuracy-model curve:NAME)")
+        return Figure(TRAINING, note="unknown: no accuracy model")
     return Figure(TRAINING, note="nothing that may be dropped makes it faster")
 
 
@@ -131,3 +150,10 @@ def _lost(drop: float | None, energy: float | None) -> str:
     if energy is not None:
         return f"{energy:.1%} of the weights' energy pruned"
     return "" if drop is None else f"{drop:.2f} points lost"
+
+
+def _few(drop: float | None, energy: float | None) -> str:
+    """The same as one says it in passing."""
+    if energy is not None:
+        return f"{energy:.0%} of the weights' energy"
+    return "" if drop is None else f"{drop:.2g} points"

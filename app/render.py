@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from app.tables import Cell, Table, to_csv
 from planner.errors import PlannerError
@@ -48,6 +49,7 @@ def emit(
     *,
     heading: list[str] | None = None,
     drawn: Callable[[int], RichTable] | None = None,
+    screen: Callable[[int], Iterable[Text]] | None = None,
 ) -> None:
     """Write one result in the chosen format.
 
@@ -62,11 +64,17 @@ def emit(
         Lines above a terminal table.
     drawn : callable, optional
         What a terminal of so many columns shows in the table's place.
+    screen : callable, optional
+        All that it shows, line by line, in place of heading and table.
     """
     if output is Format.json:
         sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
     elif output is Format.csv:
         sys.stdout.write(to_csv(table))
+    elif screen is not None:
+        console = Console(highlight=False)
+        for text in screen(console.width):
+            console.print(text, soft_wrap=True)
     else:
         console = Console(highlight=False)
         for line in heading or []:
@@ -182,8 +190,8 @@ class Outcome:
         For the reader, never mixed with data.
     failure : PlannerError, optional
         What ends the command after it told what it knows.
-    summary : Table, optional
-        What a terminal shows in the table's place.
+    screen : callable, optional
+        The lines that a terminal of so many columns shows in place of heading and table.
     text : str
         Of the document's file, where that is not `profiles.files.document_text`.
     """
@@ -193,7 +201,7 @@ class Outcome:
     heading: list[str]
     notes: list[str]
     failure: PlannerError | None = None
-    summary: Table | None = None
+    screen: Callable[[int], Iterable[Text]] | None = None
     text: str = ""
 
 
@@ -202,9 +210,8 @@ def show(found: Outcome, output: Format, file: Path | None) -> None:
     write_file(file, found.text or document_text(found.document))
     for note in found.notes:
         say(f"note: {note}")
-    is_terminal = output is Format.table
-    table = found.summary if is_terminal and found.summary else found.table
-    if not (found.failure and is_terminal):  # what is known of a failure is data, too
-        emit(output, table, found.document.model_dump(mode="json"), heading=found.heading)
+    if not (found.failure and output is Format.table):  # what is known of a failure is data, too
+        document = found.document.model_dump(mode="json")
+        emit(output, found.table, document, heading=found.heading, screen=found.screen)
     if found.failure:
         raise found.failure

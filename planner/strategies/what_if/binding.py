@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
-from planner.domain.cluster import Cluster, Link, Node, PairLink
+from planner.domain.changes import with_figures
+from planner.domain.cluster import Cluster
 from planner.domain.plan import Binding, Plan
 from planner.domain.request import Request
 from planner.errors import SolverStoppedError
@@ -253,25 +254,8 @@ class _Resource:
 
     def scaled(self, cluster: Cluster, factor: float) -> Cluster:
         """The cluster with so many times as much of it everywhere."""
+        return with_figures(cluster, self.field, factor)
 
-        def scale(holder: Holder) -> Holder:
-            value = getattr(holder, self.field, None)
-            if value is None:
-                return holder
-            if isinstance(holder, Node):
-                return holder.with_figure(self.field, value * factor)  # type: ignore[return-value]
-            return holder.model_copy(update={self.field: value * factor})
-
-        return cluster.model_copy(
-            update={
-                "link": scale(cluster.link),
-                "pair_links": tuple(map(scale, cluster.pair_links)),
-                "nodes": tuple(map(scale, cluster.nodes)),
-            }
-        )
-
-
-Holder = TypeVar("Holder", Node, Link, PairLink)
 
 _BANDWIDTH = _Resource("bandwidth", "bandwidth", "bytes/s", "bandwidth_bytes_per_s", 2.0)
 _RESOURCES = (
