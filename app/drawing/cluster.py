@@ -14,7 +14,7 @@ from planner.strategies.timeline import NodeTime, busiest
 from planner.units import format_seconds, format_si
 
 WIDTH = 640.0
-_CARD, _HIGH, _GAP, _TRUNK = 148.0, 108.0, 12.0, 26.0
+_NARROWEST, _HIGH, _GAP, _TRUNK = 136.0, 108.0, 12.0, 26.0
 _DROP = 16.0
 """From a card to the link below it."""
 _MOST = 16
@@ -32,10 +32,13 @@ def cluster_picture(plan: Plan, times: Sequence[NodeTime], width: float = WIDTH)
     width : float
         In pixels of a screen.
     """
-    cards = [*alike(times, _MOST), *_idle(plan)]
+    cards = alike(times, _MOST)
     hidden = max(len(cards) - _MOST, 0)
-    cards = cards[:_MOST]
-    columns = max(int((width - _TRUNK + _GAP) // (_CARD + _GAP)), 1)
+    cards = [*cards[:_MOST], *_idle(plan)]
+    columns = max(int((width - _TRUNK + _GAP) // (_NARROWEST + _GAP)), 1)
+    columns = min(columns, len(cards))
+    wide = min((width - _TRUNK + _GAP) / columns - _GAP, 1.6 * _NARROWEST)
+    work = sum(time.macs for time in times)
     rows = [cards[k : k + columns] for k in range(0, len(cards), columns)]
     most, shapes = busiest(times), list[Shape]()
     lows: list[float] = []
@@ -43,10 +46,11 @@ def cluster_picture(plan: Plan, times: Sequence[NodeTime], width: float = WIDTH)
         y = number * (_HIGH + 2 * _DROP)
         lows.append(y + _HIGH + _DROP)
         for column, (name, time) in enumerate(row):
-            x = _TRUNK + column * (_CARD + _GAP)
-            shapes.append(Line(x + _CARD / 2, y + _HIGH, x + _CARD / 2, lows[-1], width=2))
-            shapes += _card(plan, name, time, x, y, time.node == most.node)
-        right = _TRUNK + len(row) * (_CARD + _GAP) - _GAP - _CARD / 2
+            card = Box(_TRUNK + column * (wide + _GAP), y, wide, _HIGH, stroke="line", radius=8)
+            middle = card.x + wide / 2
+            shapes.append(Line(middle, y + _HIGH, middle, lows[-1], width=2))
+            shapes += _card(plan, name, time, card, work, time.node == most.node)
+        right = _TRUNK + len(row) * (wide + _GAP) - _GAP - wide / 2
         shapes.append(Line(_TRUNK / 2, lows[-1], right, lows[-1], width=3))
     if len(rows) > 1:
         shapes.append(Line(_TRUNK / 2, lows[0], _TRUNK / 2, lows[-1], width=3))
@@ -85,33 +89,41 @@ def _of_link(link: object) -> str:
 
 
 def _idle(plan: Plan) -> Iterator[tuple[str, NodeTime]]:
-    """The nodes that have nothing to do."""
-    latency_s = plan.predicted.latency_s
-    for node in plan.cluster.nodes:
-        if node.name not in plan.running_nodes:
-            yield node.name, NodeTime(node.name, 0, 0.0, 0.0, 0.0, 0.0, latency_s)
+    """The nodes that have nothing to do, as one card."""
+    names = [node.name for node in plan.cluster.nodes if node.name not in plan.running_nodes]
+    if names:
+        name = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+        yield name, NodeTime(names[0], 0, 0.0, 0.0, 0.0, 0.0, plan.predicted.latency_s)
 
 
 def _card(
-    plan: Plan, name: str, time: NodeTime, x: float, y: float, is_busiest: bool
+    plan: Plan, name: str, time: NodeTime, card: Box, work: int, is_busiest: bool
 ) -> Iterator[Shape]:
     node = next(node for node in plan.cluster.nodes if node.name == time.node)
     works = time.stage > 0
-    box = Box(x, y, _CARD, _HIGH, stroke="line", radius=8)
-    yield replace(box, stroke="busiest", stroke_width=3) if is_busiest else box
-    left, inside = x + 10, _CARD - 20
+    yield replace(card, stroke="busiest", stroke_width=3) if is_busiest else card
+    left, y, inside = card.x + 10, card.y, card.width - 20
     room = inside - (54 if is_busiest else 0)
     yield Words(left, y + 21, fitted(name, room, 13.5), 13.5, "text" if works else "faint", True)
     if is_busiest:
-        yield Words(x + _CARD - 10, y + 21, "busiest", 11.5, "busiest", True, "end")
+        yield Words(left + inside, y + 21, "busiest", 11.5, "busiest", True, "end")
     yield Words(left, y + 38, fitted(_speed(node), inside, 11.5), 11.5, "faint")
-    yield Words(left, y + 55, fitted(runs_words(plan, time.node), inside, 11.5), 11.5)
+    yield Words(left, y + 55, fitted(_part(plan, time, work), inside, 11.5), 11.5)
     if not works:
         return
     yield Words(left, y + 72, fitted(memory_words(plan, time.node), inside, 11.5), 11.5, "faint")
     yield from bar(time, left, y + 80, inside, 8)
     words = f"busy {format_seconds(time.busy_s, 3)}"
     yield Words(left, y + 102, fitted(words, inside, 11), 11, "faint")
+
+
+def _part(plan: Plan, time: NodeTime, work: int) -> str:
+    """Which part of the work lies on a node."""
+    if time.stage == 0:
+        idle = len(plan.cluster.nodes) - plan.node_count
+        return "not used" if idle == 1 else f"{idle} nodes, not used"
+    stage = f"stage {time.stage}, " if len(plan.stages) > 1 else ""
+    return f"{stage}{time.macs / max(work, 1):.0%} of the work"
 
 
 def _speed(node: Node) -> str:

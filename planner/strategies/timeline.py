@@ -212,9 +212,7 @@ def node_times(case: Case, plan: Plan) -> tuple[NodeTime, ...]:
                 seconds[name][column] += value
             macs[name], sent[name] = int(executed), int(on_wire)
     return tuple(
-        NodeTime(
-            name, course.stage_of[name], **mine, macs=counts[name][0], sent_bytes=counts[name][1]
-        )
+        NodeTime(name, course.stage_of[name], **mine, macs=macs[name], sent_bytes=sent[name])
         for name, mine in seconds.items()
     )
 
