@@ -19,6 +19,7 @@ from app.commands.export import export
 from app.commands.measure import measure
 from app.commands.planning import compare, needs, pareto, plan, sweep
 from app.commands.profile_model import profile
+from app.commands.report import report
 from app.commands.run import run, slice_plan
 from app.commands.sensitivity import sensitivity
 from app.commands.simulate import simulate
@@ -51,6 +52,7 @@ for command in (
     needs,
     simulate,
     export,
+    report,
     sensitivity,
     catalog,
 ):

@@ -89,8 +89,7 @@ def alike(times: Sequence[NodeTime], most: int) -> list[tuple[str, NodeTime]]:
 
 
 def _shown(time: NodeTime) -> tuple[object, ...]:
-    parts = time.computing_s, time.sending_s, time.waiting_s
-    return (time.stage, *(format_seconds(part, 3) for part in parts))
+    return (time.stage, *part_words(time))
 
 
 def cells(total_s: float, parts: Sequence[float], width: int) -> list[int]:
@@ -108,3 +107,12 @@ def cells(total_s: float, parts: Sequence[float], width: int) -> list[int]:
 def parts_of(time: NodeTime) -> tuple[float, float, float]:
     """Computing, sending and waiting."""
     return time.computing_s, time.sending_s, time.waiting_s
+
+
+_LEAST = 5e-4  # of the latency: less reads as nothing
+
+
+def part_words(time: NodeTime) -> list[str]:
+    """Computing, sending and waiting, with three digits."""
+    least = _LEAST * time.total_s
+    return [format_seconds(part if part >= least else 0.0, 3) for part in parts_of(time)]

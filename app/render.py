@@ -169,10 +169,10 @@ def say(text: str) -> None:
     messages.print(escape(one_line(text)), soft_wrap=True)
 
 
-def write_file(path: Path | None, text: str) -> None:
+def write_file(path: Path | None, content: str | bytes) -> None:
     """Write a file that was asked for, and say so."""
     if path:
-        write_atomically(path, text)
+        write_atomically(path, content)
         say(f"wrote {path}")
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from app.blocks import Block, ways_words
 from app.next_steps import SHOWN, none_sentence, option, sentence, untried_sentence
-from app.node_times import COMPUTES, SENDS, WAITS, alike, cells, parts_of
+from app.node_times import COMPUTES, SENDS, WAITS, alike, cells, part_words, parts_of
 from app.words import (
     answer_sentence,
     binding_sentences,
@@ -102,8 +102,8 @@ def _time_lines(times: Sequence[NodeTime], width: int) -> Iterator[Text]:
         parts = parts_of(time)
         for (glyph, style, _), count in zip(_BAR, cells(time.total_s, parts, bar), strict=True):
             line.append(glyph * count, style)
-        for part in parts:
-            line.append(format_seconds(part, 3).rjust(_TIME))
+        for words in part_words(time):
+            line.append(words.rjust(_TIME))
         yield line
     if hidden:
         yield Text(f"  … and {hidden} more", "dim")

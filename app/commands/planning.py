@@ -60,7 +60,7 @@ def accuracy_notes(case: Case) -> list[str]:
     return known_notes(case) if case.loss_model else [NO_ACCURACY_MODEL]
 
 
-_LEAST_PATIENCE_S = 3.0
+_LEAST_PATIENCE_S = 10.0
 """Next steps are tried for as long as the plan itself took, and for so long at least."""
 
 

@@ -14,7 +14,7 @@ from planner.strategies.timeline import NodeTime, busiest
 from planner.units import format_seconds, format_si
 
 WIDTH = 640.0
-_NARROWEST, _HIGH, _GAP, _TRUNK = 136.0, 108.0, 12.0, 26.0
+_NARROWEST, _HIGH, _GAP, _TRUNK = 136.0, 114.0, 12.0, 26.0
 _DROP = 16.0
 """From a card to the link below it."""
 _MOST = 16

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from app.drawing.shapes import Box, Colour, Picture, Shape, Words, fitted
-from app.node_times import COMPUTES, SENDS, WAITS, alike, parts_of
+from app.node_times import COMPUTES, SENDS, WAITS, alike, part_words, parts_of
 from planner.strategies.timeline import NodeTime
-from planner.units import format_seconds
 
 WIDTH = 640.0
 _ROW, _HEAD, _NAME, _NUMBER = 26.0, 26.0, 116.0, 68.0
@@ -38,9 +37,9 @@ def time_bars(times: Sequence[NodeTime], width: float = WIDTH) -> Picture:
         y = _HEAD + number * _ROW
         shapes.append(Words(0, y + 13, fitted(name, _NAME - 8, 12.5), 12.5))
         shapes += bar(time, _NAME, y + 2, room, 15)
-        for place, part in enumerate(parts_of(time)):
+        for place, words in enumerate(part_words(time)):
             right = width - (2 - place) * _NUMBER
-            shapes.append(Words(right, y + 13, format_seconds(part, 3), 12, anchor="end"))
+            shapes.append(Words(right, y + 13, words, 12, anchor="end"))
     height = _HEAD + len(shown) * _ROW
     if hidden:
         shapes.append(Words(0, height + 12, f"{hidden} more nodes are not shown", 12, "faint"))
@@ -62,7 +61,7 @@ def bar(time: NodeTime, x: float, y: float, width: float, height: float) -> Iter
 def _describe(shown: Sequence[tuple[str, NodeTime]]) -> str:
     rows = []
     for name, time in shown:
-        told = zip(_WORDS, parts_of(time), strict=True)
-        parts = ", ".join(f"{word} {format_seconds(part, 3)}" for word, part in told)
+        told = zip(_WORDS, part_words(time), strict=True)
+        parts = ", ".join(" ".join(pair) for pair in told)
         rows.append(f"{name} {parts}")
     return "; ".join(rows) + "."

@@ -163,11 +163,14 @@ def with_step(
 
 
 def _steps(case: Case, request: Request, best: Plan, links: Sequence[NamedLink]) -> Iterator[_Step]:
-    """All that are worth a try, those that cost nothing first."""
+    """All that are worth a try: those that cost nothing first, then what takes most time."""
     yield from _of_request(case, request)
+    hardware = [_of_speed(case, best), _of_links(case, links)]
+    if best.predicted.comm_s > best.predicted.compute_s:
+        hardware.reverse()
+    yield from hardware[0]
     yield from _of_nodes(case, request)
-    yield from _of_links(case, links)
-    yield from _of_speed(case, best)
+    yield from hardware[1]
     yield from _of_memory(case)
 
 
