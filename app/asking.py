@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -11,9 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from app import options
-from app.inputs import parse_input_shapes, parse_input_types
 from app.kinds import OneOf, SomeOf
-from app.progress import working
+from app.loading import load_profile
 from app.question import ask
 from app.render import Format, Outcome, show
 from app.settings import Setting, taken_by
@@ -22,8 +20,6 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.accuracy import find_accuracy
 from profiles.catalog import resolve_cluster
-from profiles.from_torch.witness import WitnessWarning
-from profiles.sources import load_source
 
 
 def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
@@ -116,28 +112,6 @@ def _show(
     found: Outcome, output: options.Output = Format.table, output_file: options.OutputFile = None
 ) -> None:
     show(found, output, output_file)
-
-
-def load_profile(
-    source: str,
-    input_shape: list[str] | None,
-    batch: int | None,
-    witness: bool,
-    weight_bits: float | None = None,
-    input_type: list[str] | None = None,
-) -> ModelProfile:
-    """The model that a user names, with a line of progress where that takes long."""
-    shapes = parse_input_shapes(input_shape or [])
-    with working(f"profiling {source}"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", WitnessWarning)  # the profile says it too
-        return load_source(
-            source,
-            input_shapes=shapes or None,
-            batch=batch,
-            witness=witness,
-            weight_bits=weight_bits,
-            input_types=parse_input_types(input_type or []) or None,
-        )
 
 
 def one_of(option: str, value: str, allowed: tuple[Any, ...]) -> Any:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from app import options
-from app.asking import load_profile
 from app.export import planned_model
+from app.loading import load_profile
 from app.render import write_file
 from app.report import report_html, report_png
 from planner.case import Case

@@ -99,4 +99,4 @@ _AS_WIDE = 0.9  # DejaVu's letters are wider than those that a browser has
 
 def _written(text: str, font: FreeTypeFont) -> str:
     text = one_line(text)
-    return text if font.getname()[0].startswith("DejaVu") else text.translate(_PLAIN)
+    return text if "DejaVu" in str(font.getname()[0]) else text.translate(_PLAIN)

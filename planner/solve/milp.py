@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pulp
 
 from planner.domain.certificate import Certificate, Status
 from planner.errors import InconsistentResultError
+
+if TYPE_CHECKING:  # most plans need no integer program
+    import pulp
 
 MEGA = 1e6  # bytes are given to the solver in megabytes: raw SI units gave wrong optima
 _LARGEST = 2.0**13  # solver units: tolerances are absolute, so times must not be tiny or huge
@@ -66,6 +69,8 @@ class Milp:
         self, *, cost: float = 0.0, upper: float | None = None, integer: bool = False
     ) -> int:
         """Add a variable from 0 to ``upper`` and return its index."""
+        import pulp
+
         index = len(self._variables)
         category = pulp.LpInteger if integer else pulp.LpContinuous
         # names are indices: layer names may collide or hold any character
@@ -78,6 +83,8 @@ class Milp:
 
         A variable may come several times; its coefficients add up.
         """
+        import pulp
+
         code = {
             "<=": pulp.LpConstraintLE,
             ">=": pulp.LpConstraintGE,
@@ -97,6 +104,8 @@ class Milp:
         InconsistentResultError
             HiGHS gave up for another reason than its time limit.
         """
+        import pulp
+
         problem = pulp.LpProblem("planner", pulp.LpMinimize)
         problem += pulp.LpAffineExpression(
             (v, c) for v, c in zip(self._variables, self.costs, strict=True)
@@ -121,6 +130,8 @@ class Milp:
         return self._outcome(problem, runtime_s)
 
     def _outcome(self, problem: pulp.LpProblem, runtime_s: float) -> MilpOutcome:
+        import pulp
+
         highs = problem.solverModel
         termination = highs.modelStatusToString(highs.getModelStatus())
         info = highs.getInfo()
