@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from planner.domain.plan import Alternative, Plan
 from planner.strategies.optimise import LOSSLESS, TRAINED
-from planner.units import format_rate, format_seconds
 
 ALONE, UNTRAINED, TRAINING = "one node alone", "without training", "with training"
 
@@ -62,36 +61,6 @@ def _ratio(plan: Plan, figure: Figure, alone: Figure) -> float | None:
     if plan.objective == "latency":
         return alone.latency_s / figure.latency_s
     return (figure.throughput_per_s or 0.0) / (alone.throughput_per_s or 1.0)
-
-
-def figure_lines(plan: Plan) -> list[str]:
-    """The three as aligned lines of text, that of the plan itself marked."""
-    rows = [_cells(figure) for figure in figures(plan)]
-    widths = [max(len(row[index]) for row in rows) for index in range(4)]
-    return [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:4], widths[1:], strict=True)),
-                row[4],
-            ]
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _cells(figure: Figure) -> tuple[str, str, str, str, str]:
-    mark = "* " if figure.is_plan else "  "
-    if figure.latency_s is None:
-        return f"{mark}{figure.name}", "–", "", "", figure.note
-    nodes = "1 node" if figure.nodes == 1 else f"{figure.nodes} nodes"
-    return (
-        f"{mark}{figure.name}",
-        format_seconds(figure.latency_s),
-        f"{format_rate(figure.throughput_per_s or 0.0)} /s",
-        nodes,
-        figure.note,
-    )
 
 
 def _of_plan(name: str, plan: Plan, note: str = "") -> Figure:

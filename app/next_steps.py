@@ -58,7 +58,7 @@ def label(step: NextStep) -> str:
         case "bandwidth":
             return "Twice the bandwidth"
         case "link":
-            return f"A link of {step.of}"
+            return f"A link of the kind {step.of}"
         case "delay":
             return "Half the delay of every message"
         case "compute":

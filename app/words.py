@@ -114,8 +114,10 @@ def _times_words(ratio: float, plan: Plan) -> str:
 
 def _other_words(plan: Plan, other: Figure) -> str:
     """The best plan with training beside one without, or without beside one with."""
-    if other.latency_s is None or other.is_plan:
+    if other.is_plan:
         return ""
+    if other.latency_s is None:
+        return f"; with training: {other.note}" if not plan.drops_features else ""
     name = "without training" if plan.drops_features else "with training"
     if other.lost:
         name += f" at {other.lost}"

@@ -136,6 +136,14 @@ def format_bytes(value_bytes: float) -> str:
     return format_si(value_bytes, "B")
 
 
+def format_least_bytes(value_bytes: int) -> str:
+    """Write a size that is enough, never below it, so that it can be typed: in MB six digits."""
+    for prefix, scale in (("G", 1e9), ("M", 1e6)):
+        if value_bytes >= scale:
+            return f"{round_up(value_bytes / scale)} {prefix}B"
+    return f"{value_bytes:,} bytes"
+
+
 def format_rate(value_per_s: float) -> str:
     """Write inputs per second: three digits, thousands apart."""
     return f"{value_per_s:,.0f}" if value_per_s >= 1000 else f"{value_per_s:.3g}"

@@ -16,7 +16,7 @@ from planner.solve.check import loss_of, needed_bytes
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import AnyProblem
 from planner.solve.problem import NO_LIMIT, Choice, Result
-from planner.units import round_down, round_up
+from planner.units import format_least_bytes, round_down, round_up
 
 Solve = Callable[[AnyProblem, Deadline], Result]
 
@@ -105,9 +105,9 @@ def _raise_memory(tried: _Tried) -> str:
         return ""
     more, kind = best
     return (
-        f"memory of {kind.name} binds: its limit is {kind.limit_bytes:,} bytes, "
-        f"{_works('smallest', tried.sure)} {kind.limit_bytes + more:,} "
-        f"({more:,} more on {everywhere}){_or_less(tried.sure)}"
+        f"memory of {kind.name} binds: its limit is {format_least_bytes(kind.limit_bytes)}, "
+        f"{_works('smallest', tried.sure)} {format_least_bytes(kind.limit_bytes + more)} "
+        f"({format_least_bytes(more)} more on {everywhere}){_or_less(tried.sure)}"
     )
 
 

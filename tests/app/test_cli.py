@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,17 @@ def test_help_names_every_command_and_exit_code() -> None:
     asked_nothing = planner()
     assert asked_nothing.code == 2
     assert "Exit codes" in asked_nothing.out and not asked_nothing.err
+    assert "planner plan resnet50" in asked_nothing.out and "--help" in asked_nothing.out
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = planner("--version")
+    assert (done.code, done.out, done.err) == (0, f"planner {version('disco-planner')}\n", "")
+
+
+def test_a_command_that_is_no_command_is_answered_with_the_nearest() -> None:
+    done = planner("plam", "resnet50")
+    assert done.code == 2 and "Did you mean" in one_line(done) and "'plan'" in one_line(done)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +181,7 @@ def test_where_one_node_is_enough_the_planner_says_so() -> None:
     words = ("--bandwidth", "1MB/s", "--ways", "features")
     done = planner("plan", "resnet50", *words, "--max-accuracy-drop", "0.1")
     assert done.code == 0
-    assert "The whole model on one node" in done.out
+    assert "One node, no training: 1.09 s; with training: " in done.out
     assert "One node is best" in done.out
 
 

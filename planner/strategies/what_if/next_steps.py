@@ -237,12 +237,14 @@ def _of_links(case: Case, links: Sequence[NamedLink]) -> Iterator[_Step]:
     present = present_value(cluster, "bandwidth")
     if present is None:
         return
-    better = [x for x in links if x.bandwidth_bytes_per_s >= present * _BETTER_LINK]
+    # a medium that all share is seldom better than links of one's own, however fast
+    alike = [x for x in links if x.medium != "shared" or case.medium == "shared"]
+    better = [x for x in alike if x.bandwidth_bytes_per_s >= present * _BETTER_LINK]
     if better:
         link = min(better, key=lambda x: x.bandwidth_bytes_per_s)
         changes = (
-            f"bandwidth={link.bandwidth_bytes_per_s:.12g}",
-            *([f"link-latency={link.latency_s:.12g}"] if link.latency_s else []),
+            f"bandwidth={link.bandwidth_bytes_per_s / 1e6:.12g}MB/s",
+            *([f"link-latency={link.latency_s * 1e6:.12g}us"] if link.latency_s else []),
         )
         medium = {"medium": link.medium} if link.medium != case.medium else {}
         yield _Step("link", medium, changes, link.name, present, link.bandwidth_bytes_per_s)
