@@ -14,7 +14,7 @@ from planner.domain.layouts import Layout, Way
 from planner.domain.plan import LayerPlan, Plan
 from planner.strategies.costed import cost_stages
 
-MOST = 8
+MOST = 7
 """Blocks that are shown by default."""
 
 

@@ -16,7 +16,6 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from planner.errors import BadInputError, PlannerError
-from profiles.files import one_line
 
 INTERRUPTED = 130
 
@@ -159,6 +158,12 @@ def _quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
+def _tell(message: str) -> None:
+    from profiles.files import one_line
+
+    sys.stderr.write(f"planner: {one_line(message)}\n")
+
+
 def main() -> None:
     """Run the command; what goes wrong becomes one line on stderr and its exit code."""
     if len(sys.argv) == 1:
@@ -168,11 +173,11 @@ def main() -> None:
         with _quiet():
             code = cli(standalone_mode=False)
     except PlannerError as error:
-        sys.stderr.write(f"planner: {one_line(str(error))}\n")
+        _tell(str(error))
         sys.exit(error.exit_code)
     except TyperException as error:  # of the words themselves: an unknown option, a missing SOURCE
         if message := error.format_message():  # without any words the help was shown
-            sys.stderr.write(f"planner: {one_line(message)}\n")
+            _tell(message)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(0)

@@ -62,7 +62,7 @@ def label(step: NextStep) -> str:
         case "delay":
             return "Half the delay of every message"
         case "compute":
-            return f"Twice the speed {whose}"
+            return f"{step.of or 'Nodes'} twice as fast"
         case "node":
             return f"One more node like {step.of}"
         case "memory-bandwidth":
@@ -89,7 +89,7 @@ def _loss_label(step: NextStep) -> str:
     assert step.value is not None
     if "max_energy_loss" in step.settings:
         return f"Training that prunes {step.value:.0%} of the weights' energy"
-    return f"Training at {step.value:.2g} points of loss"
+    return f"Training at {step.value:.2g} points"
 
 
 def sentence(step: NextStep, plan: Plan) -> str:

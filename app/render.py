@@ -22,7 +22,10 @@ from app.tables import Cell, Table, to_csv
 from planner.errors import PlannerError
 from profiles.files import document_text, one_line, write_atomically
 
-WIDEST = 180  # columns of a table in a file or a narrower terminal, rather than numbers cut short
+WIDEST = (
+    180  # columns where even one column of numbers beside short names is wider than the terminal
+)
+_NARROWEST = 12  # of names that are cut
 
 messages = Console(stderr=True, highlight=False)
 
@@ -81,11 +84,9 @@ def emit(
             console.print(escape(one_line(line)), soft_wrap=True)
         if drawn is not None:
             _print(console, drawn(console.width))
-        elif console.is_terminal:
-            for part in parts_of(table, console):
-                _print(console, terminal_table(part), folded=True)
         else:
-            _print(console, terminal_table(table))
+            for part in parts_of(table, console):
+                _print(console, terminal_table(_fitting(part, console)), folded=True)
         if table.footer:
             console.print(escape(one_line(table.footer)), style="dim", soft_wrap=True)
 
@@ -102,6 +103,23 @@ def parts_of(table: Table, console: Console) -> list[Table]:
         else:
             parts[-1] = wider
     return [_columns(table, part) for part in parts]
+
+
+def _fitting(part: Table, console: Console) -> Table:
+    """The part with names cut short in front, where they alone are wider than the terminal."""
+    over = _widths(console, terminal_table(part)).minimum - console.width
+    if over <= 0:
+        return part
+    longest = max(len(shown_cell(row[0])) for row in part.rows)
+    room = max(longest - over, _NARROWEST)
+    rows = tuple((cut(shown_cell(row[0]), room), *row[1:]) for row in part.rows)
+    return Table(part.title, part.columns, rows)
+
+
+def cut(text: str, width: int) -> str:
+    """The end of a name that is too long: what comes last in it tells it from others."""
+    text = one_line(text)
+    return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}"
 
 
 def _columns(table: Table, chosen: list[int]) -> Table:

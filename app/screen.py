@@ -11,6 +11,7 @@ from rich.text import Text
 from app.blocks import Block, ways_words
 from app.next_steps import SHOWN, none_sentence, option, sentence, untried_sentence
 from app.node_times import COMPUTES, SENDS, WAITS, alike, cells, part_words, parts_of
+from app.render import cut
 from app.words import (
     answer_sentence,
     binding_sentences,
@@ -58,7 +59,6 @@ class Shown:
         plan = self.plan
         yield Text(cut(f"{plan.model.name} on {plan.cluster.name}", width), "bold")
         yield from wrapped(answer_sentence(plan, self.profile), width)
-        yield Text()
         yield from _time_lines(self.times, width)
         if self.steps is not None:
             yield from _step_lines(plan, self.steps, width)
@@ -67,7 +67,7 @@ class Shown:
         yield Text()
         yield from _block_lines(self.blocks, width)
         yield Text()
-        yield from wrapped(certificate_sentence(plan), width)
+        yield from wrapped(certificate_sentence(plan, with_solver=False), width)
         yield from wrapped(fewer_nodes_sentence(plan), width)
         if any(len(block.layers) > 1 for block in self.blocks):
             yield Text(cut(_MORE, width), "dim")
@@ -77,12 +77,6 @@ def wrapped(text: str, width: int, indent: str = "") -> Iterator[Text]:
     """A sentence in lines of so many columns."""
     for line in textwrap.wrap(one_line(text), max(width, 20), subsequent_indent=indent):
         yield Text(line)
-
-
-def cut(text: str, width: int) -> str:
-    """The end of a name that is too long: what comes last in it tells it from others."""
-    text = one_line(text)
-    return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}"
 
 
 def _time_lines(times: Sequence[NodeTime], width: int) -> Iterator[Text]:
@@ -114,7 +108,7 @@ def _step_lines(plan: Plan, found: NextSteps, width: int) -> Iterator[Text]:
     yield Text("What to change first", "bold")
     for number, step in enumerate(found.steps[:SHOWN], start=1):
         words, typed = f"  {number}. {sentence(step, plan)}", option(step)
-        if len(words) + len(typed) + 3 <= width:
+        if len(words) + len(typed) + 2 <= width:
             yield Text.assemble(words.ljust(width - len(typed)), (typed, "dim"))
         else:
             yield from wrapped(words, width, "     ")

@@ -193,19 +193,28 @@ def _chosen(plan: Plan) -> str:
     return f"{chosen} chosen per layer" if chosen else "all by features"
 
 
-def certificate_sentence(plan: Plan) -> str:
-    """How sure the plan is; ``optimal`` only with a proof, and for which set of plans."""
+def certificate_sentence(plan: Plan, with_solver: bool = True) -> str:
+    """How sure the plan is; ``optimal`` only with a proof, and for which set of plans.
+
+    Parameters
+    ----------
+    plan : Plan
+    with_solver : bool
+        Say what found it, and how long that took.
+    """
     certificate = plan.certificate
     if certificate is None:
         return "A baseline as its paper defines it; nothing was optimised."
-    runtime = f"{certificate.solver}, {format_seconds(certificate.runtime_s)}"
+    runtime = ""
+    if with_solver:
+        runtime = f" ({certificate.solver}, {format_seconds(certificate.runtime_s, 3)})"
     under = f" under the accuracy model {plan.accuracy_model}" if _loses(plan) else ""
     if certificate.status == "optimal":
         counted = " for what is counted" if plan.model.uncounted else ""
         sure = f"Optimal{counted}{under}, proven to within 1e-9"
-        return f"{sure} ({runtime}). Scope: {certificate.scope}."
+        return f"{sure}{runtime}. Scope: {certificate.scope}."
     gap = "unknown" if certificate.gap is None else f"{certificate.gap:.2%}"
-    return f"Feasible{under}, gap {gap} ({runtime}). Scope: {certificate.scope}."
+    return f"Feasible{under}, gap {gap}{runtime}. Scope: {certificate.scope}."
 
 
 def _loses(plan: Plan) -> bool:
