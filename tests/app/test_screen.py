@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,13 @@ def test_the_answer_is_one_screen(resnet: tuple[Case, Plan]) -> None:
         "--layers",
     ):
         assert words in told
+
+
+def test_the_readme_shows_what_the_terminal_does(resnet: tuple[Case, Plan]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = readme.split("<!-- planner plan resnet50 --max-nodes 4 -->\n```\n")[1].split("\n```")[0]
+    lines = shown(*resnet)
+    assert block.splitlines() == lines[: lines.index("", lines.index("") + 1)]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
