@@ -18,6 +18,8 @@ from typer.exceptions import TyperException
 from planner.errors import BadInputError, PlannerError
 
 INTERRUPTED = 130
+_COMPLETES = "_PLANNER_COMPLETE"
+"""Set where a shell asks for completions."""
 
 COMMANDS = {
     "profile": "app.commands.profile_model:profile",
@@ -166,7 +168,7 @@ def _tell(message: str) -> None:
 
 def main() -> None:
     """Run the command; what goes wrong becomes one line on stderr and its exit code."""
-    if len(sys.argv) == 1:
+    if len(sys.argv) == 1 and _COMPLETES not in os.environ:
         sys.stdout.write(FIRST_STEPS)
         sys.exit(BadInputError.exit_code)
     try:

@@ -98,7 +98,7 @@ def plan(
         most_s = max(took_s, _LEAST_PATIENCE_S)
         asked = replace(request, time_limit_s=min(most_s, request.time_limit_s or most_s))
         doing = f"trying what to change about {on_cluster(case)}"
-        found = work(doing, find_next_steps, case, asked, links=catalogue_links())
+        found = work(doing, find_next_steps, case, asked, links=catalogue_links(), best=best)
         best = best.model_copy(update={"next_steps": found})
 
     def screen(width: int) -> Iterator[Text]:

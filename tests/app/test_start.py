@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -60,3 +61,29 @@ def test_a_profile_needs_no_solver_and_a_version_no_numbers() -> None:
     }
     packages, _ = imported("--version")
     assert not packages & {"numpy", "pydantic"}
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("planner pl", {"plan"}),
+        ("planner plan resnet50", {"resnet50", "resnet50-half"}),
+        ("planner plan gpt2 --cluster sm", {"small-nodes"}),
+        ("planner plan gpt2 --max-acc", {"--max-accuracy-drop"}),
+        ("planner cluster n", {"new"}),
+    ],
+)
+def test_a_shell_completes_commands_models_clusters_and_options(
+    line: str, wanted: set[str]
+) -> None:
+    program = "import sys; sys.argv = ['planner']; from app.cli import main; main()"
+    asked = {
+        "_PLANNER_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split()) - 1),
+    }
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=HANG_S, env=os.environ | asked
+    )
+    assert wanted <= set(done.stdout.split())

@@ -58,6 +58,7 @@ def next_steps(
     request: Request,
     watch: Watch = lambda: None,
     links: Sequence[NamedLink] = (),
+    best: Plan | None = None,
 ) -> NextSteps:
     """What makes the best plan of a request better, by how much.
 
@@ -70,6 +71,8 @@ def next_steps(
         Called before each problem that is solved. What it raises ends the work.
     links : sequence of NamedLink
         Kinds of links that may be had.
+    best : Plan, optional
+        The plan that is to become better, where it is known.
 
     Returns
     -------
@@ -77,8 +80,9 @@ def next_steps(
         Of each kind the best that gains anything.
     """
     deadline = Deadline(request.time_limit_s)
-    watch()
-    best, _ = find_plan(case, request, deadline.share(_PART))
+    if best is None:
+        watch()
+    best = best or find_plan(case, request, deadline.share(_PART))[0]
     if best is None:
         return NextSteps(steps=())
     found: list[NextStep] = []
@@ -94,8 +98,8 @@ def next_steps(
             untried.append(step.kind)
         elif tried.gain_s > _LEAST_GAIN * objective_s(best):
             found.append(tried)
-        else:
-            idle.append(step.kind)
+        else:  # of a search that was ended nothing is known
+            (idle if tried.status == "optimal" else untried).append(step.kind)
     found.sort(key=lambda step: -step.gain_s)
     each = {step.kind: step for step in reversed(found)}  # of one kind the best
     return NextSteps(
