@@ -29,6 +29,7 @@ _MORE = "Every layer: --layers. To keep it: -o plan.json, then planner report pl
 _FIGURE = 9  # columns of a duration with the space before it
 _TIME = 11  # the same below its title
 _NARROWEST_BAR = 10
+_NARROWEST_NAME = 8  # of a block
 _LONGEST_NAME = 20  # of a node
 _MOST_BARS = 8
 
@@ -112,7 +113,8 @@ def _step_lines(plan: Plan, found: NextSteps, width: int) -> Iterator[Text]:
             yield Text.assemble(words.ljust(width - len(typed)), (typed, "dim"))
         else:
             yield from wrapped(words, width, "     ")
-            yield Text(cut(f"     {typed}", width), "dim")
+            for line in wrapped(typed, width - 5):
+                yield Text.assemble("     ", (line.plain, "dim"))
     for told in (none_sentence(found), untried_sentence(found)):
         for line in wrapped(told, width - 2):
             yield Text("  ") + line
@@ -129,6 +131,7 @@ def _block_lines(found: Sequence[Block], width: int) -> Iterator[Text]:
     longest = max(len(block.name) for block in found)
     way_room = min(max(map(len, ways)), max(width // 4, 10))
     name_room = min(max(longest, len(title) - 9), width - figures - way_room - 5)
+    name_room = max(name_room, _NARROWEST_NAME)
     head = Text()
     head.append(title[: name_room + 9].ljust(name_room + 9), "bold")
     if several:

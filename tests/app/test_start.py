@@ -41,7 +41,7 @@ def imported(*words: str) -> tuple[set[str], set[str]]:
         ("--version",),
         ("profile", "resnet50"),
         ("plan", "no-such-model"),
-        ("plan", "resnet50-eighth", "--max-nodes", "1", "--no-next-steps"),
+        ("plan", "resnet50-eighth", "--nodes", "1", "--no-next-steps"),
         ("compare", "no-such-model"),
         ("report", "no-such-plan.json"),
         ("catalog", "links"),
