@@ -53,7 +53,7 @@ def catalogue_links() -> tuple[NamedLink, ...]:
 
 def label(step: NextStep) -> str:
     """What to do, in a few words."""
-    whose = f"of {step.of}" if step.of else "of every node"
+    whose = f"of {step.of} " if step.of else ""
     match step.kind:
         case "bandwidth":
             return "Twice the bandwidth"
@@ -66,9 +66,9 @@ def label(step: NextStep) -> str:
         case "node":
             return f"One more node like {step.of}"
         case "memory-bandwidth":
-            return f"Twice the memory bandwidth {whose}"
+            return f"Memory {whose}twice as fast"
         case "overhead":
-            return f"Half the time per layer {whose}"
+            return f"Half the time per layer{' of ' + step.of if step.of else ''}"
         case "memory":
             return "Twice the memory of every node"
         case "loss":

@@ -114,5 +114,9 @@ _LEAST = 5e-4  # of the latency: less reads as nothing
 
 def part_words(time: NodeTime) -> list[str]:
     """Computing, sending and waiting, with three digits."""
-    least = _LEAST * time.total_s
-    return [format_seconds(part if part >= least else 0.0, 3) for part in parts_of(time)]
+    return [seconds_words(part, time.total_s) for part in parts_of(time)]
+
+
+def seconds_words(part_s: float, whole_s: float) -> str:
+    """A part of the latency, with three digits; nothing of what is next to nothing."""
+    return format_seconds(part_s if part_s >= _LEAST * whole_s else 0.0, 3)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from app.blocks import Block, ways_words
 from app.next_steps import SHOWN, none_sentence, option, sentence, untried_sentence
-from app.node_times import COMPUTES, SENDS, WAITS, alike, cells, part_words, parts_of
+from app.node_times import COMPUTES, SENDS, WAITS, alike, cells, part_words, parts_of, seconds_words
 from app.render import cut
 from app.words import (
     answer_sentence,
@@ -21,7 +21,6 @@ from app.words import (
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import NextSteps, Plan
 from planner.strategies.timeline import NodeTime
-from planner.units import format_seconds
 from profiles.files import one_line
 
 _BAR = (("█", "orange3", COMPUTES), ("▒", "deep_sky_blue3", SENDS), ("·", "dim", WAITS))
@@ -66,7 +65,7 @@ class Shown:
         for told in binding_sentences(plan):
             yield from wrapped(told, width)
         yield Text()
-        yield from _block_lines(self.blocks, width)
+        yield from _block_lines(self.blocks, plan.predicted.latency_s, width)
         yield Text()
         yield from wrapped(certificate_sentence(plan, with_solver=False), width)
         yield from wrapped(fewer_nodes_sentence(plan), width)
@@ -122,7 +121,7 @@ def _step_lines(plan: Plan, found: NextSteps, width: int) -> Iterator[Text]:
         yield Text("  Nothing was found to try.")
 
 
-def _block_lines(found: Sequence[Block], width: int) -> Iterator[Text]:
+def _block_lines(found: Sequence[Block], latency_s: float, width: int) -> Iterator[Text]:
     several = len({block.stage for block in found}) > 1
     single = all(len(block.layers) == 1 for block in found)
     title = "Layers" if single else "Layers by block"
@@ -144,8 +143,8 @@ def _block_lines(found: Sequence[Block], width: int) -> Iterator[Text]:
         line = f"  {cut(block.name, name_room).ljust(name_room)}{count.rjust(7)}"
         line += f"{block.stage:>6}" if several else ""
         line += f"  {_ended(way, way_room)}"
-        line += format_seconds(block.comm_s, 3).rjust(_FIGURE)
-        line += format_seconds(block.compute_s, 3).rjust(_FIGURE)
+        line += seconds_words(block.comm_s, latency_s).rjust(_FIGURE)
+        line += seconds_words(block.compute_s, latency_s).rjust(_FIGURE)
         yield Text(f"{line}{block.share:>6.0%}")
 
 

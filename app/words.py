@@ -93,7 +93,7 @@ def answer_sentence(plan: Plan, profile: ModelProfile | None = None) -> str:
     if own.ratio is not None and plan.node_count > 1:
         text += f", {_times_words(own.ratio, plan)}"
     elif alone.latency_s is None and plan.node_count > 1:
-        text += f" (one node alone: {alone.note})"
+        text += f" (one node alone: {alone.note.partition(':')[0]})"
     if words := uncounted_words(plan.model.uncounted):
         text += f", {words}"
     return text + _other_words(plan, untrained if plan.drops_features else trained) + "."
@@ -247,7 +247,7 @@ def fewer_nodes_sentence(plan: Plan) -> str:
         best = max(fitting, key=lambda a: a.throughput_per_s or 0.0)
     return (
         f"Best with fewer nodes: {best.strategy} on {best.nodes}, "
-        f"{format_seconds(best.latency_s or 0.0)} per input ({best.reason})."
+        f"{format_seconds(best.latency_s or 0.0, 3)} per input ({best.reason})."
     )
 
 

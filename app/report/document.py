@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from html import escape
 
 from app.blocks import block_table, blocks
@@ -35,7 +36,7 @@ NO_STEPS = (
     "What to change first was not asked for: planner plan … --next-steps -o plan.json has it in "
     "the plan, and a report shows it."
 )
-_MOST_BLOCKS = 24
+_MOST_BLOCKS = 16
 _WIDTH = 760.0
 
 
@@ -76,7 +77,7 @@ def _body(case: Case, plan: Plan, title: str) -> Iterator[str]:
     yield "<h2>What to change first</h2>"
     yield from _steps(plan)
     yield "<h2>Layers by block</h2>"
-    yield _table(block_table(blocks(case, plan, _MOST_BLOCKS)))
+    yield _table(replace(block_table(blocks(case, plan, _MOST_BLOCKS)), title=""))
     yield "<h2>How sure this is</h2>"
     yield _paragraph(certificate_sentence(plan))
     yield _paragraph(fewer_nodes_sentence(plan))
@@ -141,7 +142,8 @@ def _origin_table(plan: Plan) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (words, _predicted(plan, field), predicted.origin.get(field)) for field, words in _PREDICTED
     ]
-    if lost := lost_words(predicted.accuracy_drop, predicted.energy_loss):
+    lost = lost_words(predicted.accuracy_drop, predicted.energy_loss)
+    if plan.drops_features and lost:
         field = "accuracy_drop" if predicted.energy_loss is None else "energy_loss"
         known = plan.accuracy_model or "none"
         rows.append((f"loss ({known})", lost, predicted.origin.get(field)))
@@ -227,7 +229,8 @@ def _style() -> str:
         ".answer{font-size:1.5rem;line-height:1.3;font-weight:600;margin:.25rem 0 1rem}",
         ".warning{border-left:4px solid var(--plan-busiest);padding-left:12px}",
         "figure{margin:0}",
-        ".wide{overflow-x:auto}",
+        "figure svg{min-width:560px}",  # on a phone one scrolls rather than reads with a lens
+        "figure,.wide{overflow-x:auto}",
         "table{border-collapse:collapse;font-size:.9rem;margin:.5rem 0}",
         "caption{text-align:left;color:var(--plan-faint)}",
         "th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid var(--plan-line);"
