@@ -117,7 +117,10 @@ def test_plan_json_is_alone_on_stdout_and_a_plan() -> None:
 
 def test_plan_export_round_trip(tmp_path: Path) -> None:
     saved = tmp_path / "plan.json"
-    assert planner("plan", "resnet50", "--max-nodes", "2", "-o", str(saved)).code == 0
+    assert (
+        planner("plan", "resnet50", "--max-nodes", "2", "--no-next-steps", "-o", str(saved)).code
+        == 0
+    )
     folder = tmp_path / "deep" / "out"
     done = planner("export", str(saved), "--to", str(folder), "--format", "json")
     assert done.code == 0
@@ -179,7 +182,7 @@ def test_tuning_the_cluster_changes_the_plan() -> None:
 
 def test_where_one_node_is_enough_the_planner_says_so() -> None:
     words = ("--bandwidth", "1MB/s", "--ways", "features")
-    done = planner("plan", "resnet50", *words, "--max-accuracy-drop", "0.1")
+    done = planner("plan", "resnet50", *words, "--max-accuracy-drop", "0.1", "--no-next-steps")
     assert done.code == 0
     assert "One node, no training: 1.09 s; with training: " in done.out
     assert "One node is best" in done.out
@@ -263,7 +266,7 @@ def test_a_cluster_file_with_a_mistake(
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(text, encoding="utf-8")
     bad.write_text(text.replace(field, value), encoding="utf-8")
-    assert planner("plan", "resnet50", "--cluster", str(good)).code == 0
+    assert planner("plan", "resnet50", "--cluster", str(good), "--no-next-steps").code == 0
     done = planner("plan", "resnet50", "--cluster", str(bad))
     assert done.code == 2
     message = one_line(done)

@@ -51,7 +51,7 @@ def test_hybrid_is_the_default_and_the_best_of_the_three() -> None:
 
 
 def test_a_hybrid_plan_on_the_terminal() -> None:
-    done = planner(*DEIT)
+    done = planner(*DEIT, "--no-next-steps")
     assert done.code == 0
     told = " ".join(done.out.split())
     assert "4 nodes in 2 stages, split by features, trained, 0.5 points lost: " in told
@@ -102,7 +102,7 @@ def test_stages_of_several_nodes_survive_a_file_and_an_export(tmp_path: Path) ->
 
 
 def test_fewer_nodes_than_allowed_are_named() -> None:
-    done = planner("plan", "resnet50-eighth", "--max-nodes", "3")
+    done = planner("plan", "resnet50-eighth", "--max-nodes", "3", "--no-next-steps")
     assert done.code == 0
     assert re.search(r"Best with fewer nodes: optimal-lossless on 2, [\d.]+ ms per input", done.out)
 
@@ -173,7 +173,9 @@ def test_what_binds_names_the_delay_where_the_delay_binds(tmp_path: Path) -> Non
     file = tmp_path / "cluster.json"
     file.write_text(group.model_copy(update={"link": link}).model_dump_json())
     words = ("--ways", "features", "--sparsity", "1", "--collective", "in-series")
-    done = planner("plan", "gpt2", "--cluster", str(file), "--what-binds", *words)
+    done = planner(
+        "plan", "gpt2", "--cluster", str(file), "--what-binds", "--no-next-steps", *words
+    )
     assert done.code == 0
     delay = done.out.index("Half the delay of every message saves 75 ms.")
     link = done.out.index(

@@ -108,7 +108,7 @@ def test_a_sparsity_without_any_accuracy_model() -> None:
     sparsities = [x.sparsity for stage in plan.stages for x in stage.layers if x.sparsity]
     assert sparsities and max(sparsities) <= 0.91
     assert not planned(*words, "--sparsity", "0").drops_features
-    done = planner(*words[:4], *words[6:], "--sparsity", "0.9")
+    done = planner(*words[:4], *words[6:], "--sparsity", "0.9", "--no-next-steps")
     assert "trained, at an unknown loss: 179 ms, 6.1× faster than one" in told(done)
     assert "what that costs is unknown: no accuracy model" in done.err
 
@@ -178,7 +178,7 @@ def test_runs_of_layers_on_the_terminal(lossless: Plan, at_half_a_point: Plan) -
 
 def test_a_file_without_an_accuracy_model_gets_a_plan_that_drops_nothing(tmp_path: Path) -> None:
     saved = tmp_path / "plan.json"
-    done = planner("plan", str(LIGHT), "--max-nodes", "4", "-o", str(saved))
+    done = planner("plan", str(LIGHT), "--max-nodes", "4", "--no-next-steps", "-o", str(saved))
     assert done.code == 0 and ", no training: " in done.out and "cutting" not in done.err
     assert done.err.splitlines() == [f"wrote {saved}"]
     plan = Plan.model_validate_json(saved.read_text(encoding="utf-8"))
