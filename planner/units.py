@@ -137,11 +137,27 @@ def format_bytes(value_bytes: float) -> str:
 
 
 def format_least_bytes(value_bytes: int) -> str:
-    """Write a size that is enough, never below it, so that it can be typed: in MB six digits."""
+    """Write a size that is enough, never below it, so that it can be typed: six digits of MB."""
     for prefix, scale in (("G", 1e9), ("M", 1e6)):
         if value_bytes >= scale:
             return f"{round_up(value_bytes / scale)} {prefix}B"
-    return f"{value_bytes:,} bytes"
+    return format_exact_bytes(value_bytes)
+
+
+def format_exact_bytes(value_bytes: int) -> str:
+    """Write every byte."""
+    return f"{value_bytes:,} byte{'s'[: value_bytes != 1]}"
+
+
+_EXACT = re.compile(r"([0-9,]+) bytes?\b")
+
+
+def readable_bytes(text: str) -> str:
+    """A text whose sizes are told byte by byte with MB and GB, unless two would read alike."""
+    sizes = {int(found.replace(",", "")) for found in _EXACT.findall(text)}
+    if len({format_least_bytes(size) for size in sizes}) < len(sizes):
+        return text
+    return _EXACT.sub(lambda found: format_least_bytes(int(found[1].replace(",", ""))), text)
 
 
 def format_rate(value_per_s: float) -> str:

@@ -33,7 +33,7 @@ from planner.strategies.problem_of import costs_of, in_layouts, levels_of, probl
 from planner.strategies.uncertainty import with_interval
 from planner.strategies.ways.problem import LayoutCosts
 from planner.strategies.ways.runs import MAX_WINDOWS
-from planner.units import format_seconds
+from planner.units import format_seconds, readable_bytes
 
 LOSSLESS = "optimal-lossless"
 """The best plan that drops nothing, beside one that does."""
@@ -79,7 +79,7 @@ def optimise(case: Case, request: Request) -> Plan:
                 f"the solver stopped after {request.time_limit_s:g} s without a plan; "
                 "allow more time (--time-limit)"
             )
-        raise InfeasibleError(f"no plan fits: {result.binding}")
+        raise InfeasibleError(f"no plan fits: {readable_bytes(result.binding)}")
     while not request.exactly and plan.node_count > 1 and not deadline.passed:
         fewer = replace(request, max_nodes=plan.node_count - 1)
         smaller, _ = find_plan(case, fewer, deadline.share(0.5))
@@ -399,7 +399,9 @@ def _alternatives(
         if plan is None:
             binding = (result and result.binding) or "the solver found no plan"
             stopped = result is not None and result.certificate.status == "timeout"
-            reason = "not found in the time there was" if stopped else f"does not fit: {binding}"
+            reason = "not found in the time there was"
+            if not stopped:
+                reason = f"does not fit: {readable_bytes(binding)}"
             found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=reason)
         elif name == TRAINED and objective_s(plan) > objective_s(best) * (1 + _SAME):
             continue  # time was short: what drops nothing is among its plans

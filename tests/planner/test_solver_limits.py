@@ -167,8 +167,8 @@ def whole_ticks(limit_s: float, tick: float) -> int:
 LOSS = r"loss binds: the limit is (\S+) s, the smallest that works is (\S+) s"
 LATENCY = r"latency binds: the limit is (\S+) s, the smallest that works is (\S+) s"
 RATE = r"throughput binds: the limit is (\S+) inputs/s, the largest that works is (\S+) inputs/s"
-MEMORY = r"memory of (.+) binds: its limit is ([\d,]+) bytes, the smallest that works is ([\d,]+) "
-MEMORY += r"bytes \(([\d,]+) bytes more on (each limited node|each node of this kind)\)"
+MEMORY = r"memory of (.+) binds: its limit is ([\d,]+) bytes?, the smallest that works is ([\d,]+) "
+MEMORY += r"bytes? \(([\d,]+) bytes? more on (each limited node|each node of this kind)\)"
 ENDLESS = 10**15
 
 
