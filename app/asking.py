@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -11,9 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from app import options
-from app.inputs import parse_input_shapes, parse_input_types
 from app.kinds import OneOf, SomeOf
-from app.progress import working
+from app.loading import load_profile
 from app.question import ask
 from app.render import Format, Outcome, show
 from app.settings import Setting, taken_by
@@ -22,15 +20,14 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.accuracy import find_accuracy
 from profiles.catalog import resolve_cluster
-from profiles.from_torch.witness import WitnessWarning
-from profiles.sources import load_source
 
 
 def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
     """Give a command the options that describe a case and a request, around its own, and show.
 
     The command takes a `Case` and a `Request` first and its own options as keywords. A parameter
-    that is called like a setting has what was typed for it.
+    that is called like a setting, or like one of the options about the output, has what was typed
+    for it.
 
     Parameters
     ----------
@@ -45,7 +42,8 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
         shared = [option_of(x) for x in settings if not x.commands]
         model, shown = _parameters(_load), _parameters(_show)[1:]
         named = _parameters(command)[2:]
-        typed = {x.name for x in settings}.intersection(p.name for p in named)
+        others = {x.name for x in settings} | {p.name for p in shown}
+        typed = others.intersection(p.name for p in named)
         own = [p for p in named if p.name not in typed]
         place = next((at for at, p in enumerate(own) if p.name == before), len(own))
 
@@ -56,7 +54,8 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
             kept = {p.name: given[p.name] for p in named}
             values = {x: given[x.name] for x in settings if given[x.name] is not None}
             fields = {x.field: x.kind.parse(value, x.flag) for x, value in values.items()}
-            question = ask(cluster, **fields | _node_counts(fields, cluster))
+            sized = ask(cluster, **fields | {"max_nodes": 1, "exactly": False}).tuned_cluster
+            question = ask(cluster, **fields | _node_counts(fields, sized))
             case = question.case(profile, accuracy)
             found = command(case, question.request, **kept)
             _show(found, **{p.name: given[p.name] for p in shown})
@@ -113,28 +112,6 @@ def _show(
     found: Outcome, output: options.Output = Format.table, output_file: options.OutputFile = None
 ) -> None:
     show(found, output, output_file)
-
-
-def load_profile(
-    source: str,
-    input_shape: list[str] | None,
-    batch: int | None,
-    witness: bool,
-    weight_bits: float | None = None,
-    input_type: list[str] | None = None,
-) -> ModelProfile:
-    """The model that a user names, with a line of progress where that takes long."""
-    shapes = parse_input_shapes(input_shape or [])
-    with working(f"profiling {source}"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", WitnessWarning)  # the profile says it too
-        return load_source(
-            source,
-            input_shapes=shapes or None,
-            batch=batch,
-            witness=witness,
-            weight_bits=weight_bits,
-            input_types=parse_input_types(input_type or []) or None,
-        )
 
 
 def one_of(option: str, value: str, allowed: tuple[Any, ...]) -> Any:

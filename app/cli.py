@@ -1,4 +1,4 @@
-"""The ``planner`` command."""
+"""The ``planner`` command. A command's own module is imported when that command is called."""
 
 from __future__ import annotations
 
@@ -6,74 +6,144 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from app.commands.catalog import catalog
-from app.commands.cluster import cluster
-from app.commands.export import export
-from app.commands.measure import measure
-from app.commands.planning import compare, needs, pareto, plan, sweep
-from app.commands.profile_model import profile
-from app.commands.run import run, slice_plan
-from app.commands.sensitivity import sensitivity
-from app.commands.simulate import simulate
-from app.kinds import LARGEST, Number
-from app.options import CheckedCommand
-from planner.errors import PlannerError
-from profiles.files import one_line
+from planner.errors import BadInputError, PlannerError
 
 INTERRUPTED = 130
+_COMPLETES = "_PLANNER_COMPLETE"
+"""Set where a shell asks for completions."""
+
+COMMANDS = {
+    "profile": "app.commands.profile_model:profile",
+    "plan": "app.commands.planning:plan",
+    "compare": "app.commands.planning:compare",
+    "pareto": "app.commands.planning:pareto",
+    "sweep": "app.commands.planning:sweep",
+    "needs": "app.commands.planning:needs",
+    "report": "app.commands.report:report",
+    "simulate": "app.commands.simulate:simulate",
+    "export": "app.commands.export:export",
+    "sensitivity": "app.commands.sensitivity:sensitivity",
+    "catalog": "app.commands.catalog:catalog",
+    "slice": "app.commands.run:slice_plan",
+    "run": "app.commands.run:run",
+    "cluster": "app.commands.cluster:cluster",
+    "measure": "app.commands.measure:measure",
+    "app": "app.commands.serve:serve",
+}
+"""Where each command is, in the order of the help: a function, or a group of commands."""
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 2 bad input; 3 no plan fits; 4 the solver stopped without a plan, "
+    "or a node of a run stopped; 130 interrupted."
+)
+FIRST_STEPS = f"""\
+Plan how several devices run one neural network together. Try first:
+
+  planner plan resnet50                   the best plan on eight small nodes
+  planner plan resnet50 --max-nodes 4 -o plan.json
+  planner report plan.json -o plan.html   the same for a colleague
+  planner catalog                         models, clusters, devices and links
+  planner cluster new --help              a cluster of the devices that you have
+  planner plan model.onnx -c mine.json    your model on your cluster
+  planner app                             all of it on a page
+
+All commands: planner --help. Completion: planner --install-completion.
+{EXIT_CODES}
+"""
+
+
+class _Lazy(MutableMapping[str, Any]):
+    """The commands by name, each imported when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _built(name, *COMMANDS[name].split(":"))
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*COMMANDS, *self._made)))
+
+    def __len__(self) -> int:
+        return len({*COMMANDS, *self._made})
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS or name in self._made
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+
+class Commands(TyperGroup):
+    """The group of all commands, in the order of `COMMANDS`."""
+
+    def __init__(self, **attributes: Any) -> None:
+        """Take what typer gives, but for the commands, of which it knows none."""
+        super().__init__(**attributes)
+        self.commands = _Lazy()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All, without importing them."""
+        return [*self.commands]
+
+
+def _built(name: str, module: str, attribute: str) -> Any:
+    from app.options import CheckedCommand
+
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_group(found)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    alone.command(name=name, cls=CheckedCommand)(found)
+    return typer.main.get_command(alone)
+
 
 cli = typer.Typer(
     name="planner",
-    no_args_is_help=True,
+    cls=Commands,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Plan how several devices run one neural network together: what each layer costs, "
     "which features to send, on how many nodes, and what to train.",
-    epilog="Exit codes: 0 done; 2 bad input; 3 no plan fits; 4 the solver stopped without a plan, "
-    "or a node of a run stopped; 130 interrupted.",
+    epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-for command in (
-    profile,
-    plan,
-    compare,
-    pareto,
-    sweep,
-    needs,
-    simulate,
-    export,
-    sensitivity,
-    catalog,
-):
-    cli.command(cls=CheckedCommand)(command)
-cli.command(name="slice", cls=CheckedCommand)(slice_plan)
-cli.command(cls=CheckedCommand)(run)
-cli.add_typer(cluster, name="cluster")
-cli.add_typer(measure, name="measure")
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from app.version import VERSION
+
+        sys.stdout.write(f"planner {VERSION}\n")
+        raise typer.Exit
 
 
-@cli.command(name="app", cls=CheckedCommand)
-def serve(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 8501,
-    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
-    time_limit: Annotated[
-        float, typer.Option(min=0.1, help="Seconds for a plan, on a slow machine more.")
-    ] = 3.0,
+@cli.callback()
+def _planner(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Say which version this is."
+        ),
+    ] = False,
 ) -> None:
-    """Serve the what-if page on 127.0.0.1."""
-    from app.serve import run_page
-
-    time_limit_s = Number(0.1, LARGEST).parse(time_limit, "--time-limit")  # typer lets inf through
-    run_page(port, headless=headless, time_limit_s=time_limit_s)
+    pass
 
 
 @contextmanager
@@ -90,17 +160,26 @@ def _quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
+def _tell(message: str) -> None:
+    from profiles.files import one_line
+
+    sys.stderr.write(f"planner: {one_line(message)}\n")
+
+
 def main() -> None:
     """Run the command; what goes wrong becomes one line on stderr and its exit code."""
+    if len(sys.argv) == 1 and _COMPLETES not in os.environ:
+        sys.stdout.write(FIRST_STEPS)
+        sys.exit(BadInputError.exit_code)
     try:
         with _quiet():
             code = cli(standalone_mode=False)
     except PlannerError as error:
-        sys.stderr.write(f"planner: {one_line(str(error))}\n")
+        _tell(str(error))
         sys.exit(error.exit_code)
     except TyperException as error:  # of the words themselves: an unknown option, a missing SOURCE
         if message := error.format_message():  # without any words the help was shown
-            sys.stderr.write(f"planner: {one_line(message)}\n")
+            _tell(message)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(0)

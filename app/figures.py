@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.domain.plan import Alternative, Plan
 from planner.strategies.optimise import LOSSLESS, TRAINED
-from planner.units import format_rate, format_seconds
 
 ALONE, UNTRAINED, TRAINING = "one node alone", "without training", "with training"
 
@@ -24,6 +23,11 @@ class Figure:
     nodes : int, optional
     note : str
         What is lost, or why there are no numbers.
+    lost : str
+        What training costs, in a few words.
+    ratio : float, optional
+        How many times as good as one node alone in what the plan was asked for: as fast, or
+        inputs per second; None without numbers of both.
     is_plan : bool
         Whether it is the plan itself.
     """
@@ -33,6 +37,8 @@ class Figure:
     throughput_per_s: float | None = None
     nodes: int | None = None
     note: str = ""
+    lost: str = ""
+    ratio: float | None = None
     is_plan: bool = False
 
 
@@ -43,37 +49,18 @@ def beside(plan: Plan) -> str:
 
 def figures(plan: Plan) -> tuple[Figure, Figure, Figure]:
     """The three, from a plan and its alternatives."""
-    return _alone(plan), _untrained(plan), _trained(plan)
+    alone, *others = _alone(plan), _untrained(plan), _trained(plan)
+    untrained, trained = (replace(each, ratio=_ratio(plan, each, alone)) for each in others)
+    return alone, untrained, trained
 
 
-def figure_lines(plan: Plan) -> list[str]:
-    """The three as aligned lines of text, that of the plan itself marked."""
-    rows = [_cells(figure) for figure in figures(plan)]
-    widths = [max(len(row[index]) for row in rows) for index in range(4)]
-    return [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:4], widths[1:], strict=True)),
-                row[4],
-            ]
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _cells(figure: Figure) -> tuple[str, str, str, str, str]:
-    mark = "* " if figure.is_plan else "  "
-    if figure.latency_s is None:
-        return f"{mark}{figure.name}", "–", "", "", figure.note
-    nodes = "1 node" if figure.nodes == 1 else f"{figure.nodes} nodes"
-    return (
-        f"{mark}{figure.name}",
-        format_seconds(figure.latency_s),
-        f"{format_rate(figure.throughput_per_s or 0.0)} /s",
-        nodes,
-        figure.note,
-    )
+def _ratio(plan: Plan, figure: Figure, alone: Figure) -> float | None:
+    """How many times as good as one node alone."""
+    if figure.latency_s is None or alone.latency_s is None:
+        return None
+    if plan.objective == "latency":
+        return alone.latency_s / figure.latency_s
+    return (figure.throughput_per_s or 0.0) / (alone.throughput_per_s or 1.0)
 
 
 def _of_plan(name: str, plan: Plan, note: str = "") -> Figure:
@@ -83,10 +70,10 @@ def _of_plan(name: str, plan: Plan, note: str = "") -> Figure:
     )
 
 
-def _of_other(name: str, other: Alternative, note: str = "") -> Figure:
+def _of_other(name: str, other: Alternative, note: str = "", lost: str = "") -> Figure:
     if other.latency_s is None:
         return Figure(name, note=other.reason)
-    return Figure(name, other.latency_s, other.throughput_per_s, other.nodes, note)
+    return Figure(name, other.latency_s, other.throughput_per_s, other.nodes, note, lost)
 
 
 def _find(plan: Plan, strategy: str) -> Alternative | None:
@@ -121,9 +108,10 @@ def _trained(plan: Plan) -> Figure:
         return _of_plan(TRAINING, plan, lost or "what that costs is unknown")
     other = _find(plan, TRAINED)
     if other is not None:
-        return _of_other(TRAINING, other, _lost(other.accuracy_drop, other.energy_loss))
+        lost = _lost(other.accuracy_drop, other.energy_loss)
+        return _of_other(TRAINING, other, lost, _few(other.accuracy_drop, other.energy_loss))
     if plan.accuracy_model is None:
-        return Figure(TRAINING, note="unknown: no accuracy model (--accuracy-model curve:NAME)")
+        return Figure(TRAINING, note="unknown: no accuracy model")
     return Figure(TRAINING, note="nothing that may be dropped makes it faster")
 
 
@@ -131,3 +119,10 @@ def _lost(drop: float | None, energy: float | None) -> str:
     if energy is not None:
         return f"{energy:.1%} of the weights' energy pruned"
     return "" if drop is None else f"{drop:.2f} points lost"
+
+
+def _few(drop: float | None, energy: float | None) -> str:
+    """The same as one says it in passing."""
+    if energy is not None:
+        return f"{energy:.0%} of the weights' energy"
+    return "" if drop is None else f"{drop:.2g} points"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from planner.case import Case
 from planner.errors import BadInputError
+
+if TYPE_CHECKING:
+    from planner.case import Case
 
 _DIMENSION = re.compile(r"[0-9]{1,19}")
 _NOTES = {

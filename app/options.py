@@ -19,11 +19,31 @@ from profiles.sources import SOURCE_HELP
 WRITTEN = ("--output", "--measure")
 """Options of files that are written."""
 
-Source = Annotated[str, typer.Argument(metavar="SOURCE", help=f"The model: {SOURCE_HELP}.")]
+
+def _models(incomplete: str) -> list[str]:
+    """The catalogue's models that begin so; a shell offers files where there are none."""
+    from profiles.catalog import model_names
+
+    return [name for name in model_names() if name.startswith(incomplete)]
+
+
+def _clusters(incomplete: str) -> list[str]:
+    from profiles.catalog import cluster_names
+
+    return [name for name in cluster_names() if name.startswith(incomplete)]
+
+
+Source = Annotated[
+    str,
+    typer.Argument(metavar="SOURCE", help=f"The model: {SOURCE_HELP}.", autocompletion=_models),
+]
 ClusterName = Annotated[
     str,
     typer.Option(
-        "--cluster", "-c", help="A catalogue cluster (planner catalog clusters) or a .json file."
+        "--cluster",
+        "-c",
+        help="A catalogue cluster (planner catalog clusters) or a .json file.",
+        autocompletion=_clusters,
     ),
 ]
 Output = Annotated[Format, typer.Option("--format", help="What stdout carries.")]

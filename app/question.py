@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from planner.accuracy.interface import default_limits
 from planner.case import Case
+from planner.domain.changes import changed_cluster, parse_change
 from planner.domain.cluster import Cluster, tuned_cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.request import Request
@@ -42,6 +43,8 @@ class Question:
         As `profiles.accuracy.find_accuracy` takes it.
     split_points : tuple of str
         First layers of block groups.
+    changes : tuple of str
+        Of the hardware, once it is tuned, as `planner.domain.changes.parse_change` takes them.
     """
 
     cluster: str | Cluster
@@ -50,6 +53,7 @@ class Question:
     tuning: tuple[tuple[str, float], ...] = ()
     accuracy_model: str | None = None
     split_points: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
     @cached_property
     def base_cluster(self) -> Cluster:
@@ -60,7 +64,8 @@ class Question:
     def tuned_cluster(self) -> Cluster:
         """The cluster with the figures that were given; a `BadInputError` where none may be so."""
         try:
-            return tuned_cluster(self.base_cluster, **dict(self.tuning))  # type: ignore[arg-type]
+            tuned = tuned_cluster(self.base_cluster, **dict(self.tuning))  # type: ignore[arg-type]
+            return changed_cluster(tuned, map(parse_change, self.changes))
         except ValidationError as error:
             raise BadInputError(first_problem(error, Cluster)) from error
 

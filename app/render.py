@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,12 +16,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from app.tables import Cell, Table, to_csv
 from planner.errors import PlannerError
 from profiles.files import document_text, one_line, write_atomically
 
-WIDEST = 180  # columns of a table in a file or a narrower terminal, rather than numbers cut short
+WIDEST = (
+    180  # columns where even one column of numbers beside short names is wider than the terminal
+)
+_NARROWEST = 12  # of names that are cut
 
 messages = Console(stderr=True, highlight=False)
 
@@ -48,6 +52,7 @@ def emit(
     *,
     heading: list[str] | None = None,
     drawn: Callable[[int], RichTable] | None = None,
+    screen: Callable[[int], Iterable[Text]] | None = None,
 ) -> None:
     """Write one result in the chosen format.
 
@@ -62,22 +67,26 @@ def emit(
         Lines above a terminal table.
     drawn : callable, optional
         What a terminal of so many columns shows in the table's place.
+    screen : callable, optional
+        All that it shows, line by line, in place of heading and table.
     """
     if output is Format.json:
         sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
     elif output is Format.csv:
         sys.stdout.write(to_csv(table))
+    elif screen is not None:
+        console = Console(highlight=False)
+        for text in screen(console.width):
+            console.print(text, soft_wrap=True)
     else:
         console = Console(highlight=False)
         for line in heading or []:
             console.print(escape(one_line(line)), soft_wrap=True)
         if drawn is not None:
             _print(console, drawn(console.width))
-        elif console.is_terminal:
-            for part in parts_of(table, console):
-                _print(console, terminal_table(part), folded=True)
         else:
-            _print(console, terminal_table(table))
+            for part in parts_of(table, console):
+                _print(console, terminal_table(_fitting(part, console)), folded=True)
         if table.footer:
             console.print(escape(one_line(table.footer)), style="dim", soft_wrap=True)
 
@@ -94,6 +103,23 @@ def parts_of(table: Table, console: Console) -> list[Table]:
         else:
             parts[-1] = wider
     return [_columns(table, part) for part in parts]
+
+
+def _fitting(part: Table, console: Console) -> Table:
+    """The part with names cut short in front, where they alone are wider than the terminal."""
+    over = _widths(console, terminal_table(part)).minimum - console.width
+    if over <= 0:
+        return part
+    longest = max(len(shown_cell(row[0])) for row in part.rows)
+    room = max(longest - over, _NARROWEST)
+    rows = tuple((cut(shown_cell(row[0]), room), *row[1:]) for row in part.rows)
+    return Table(part.title, part.columns, rows)
+
+
+def cut(text: str, width: int) -> str:
+    """The end of a name that is too long: what comes last in it tells it from others."""
+    text = one_line(text)
+    return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}"
 
 
 def _columns(table: Table, chosen: list[int]) -> Table:
@@ -161,10 +187,10 @@ def say(text: str) -> None:
     messages.print(escape(one_line(text)), soft_wrap=True)
 
 
-def write_file(path: Path | None, text: str) -> None:
+def write_file(path: Path | None, content: str | bytes) -> None:
     """Write a file that was asked for, and say so."""
     if path:
-        write_atomically(path, text)
+        write_atomically(path, content)
         say(f"wrote {path}")
 
 
@@ -182,8 +208,8 @@ class Outcome:
         For the reader, never mixed with data.
     failure : PlannerError, optional
         What ends the command after it told what it knows.
-    summary : Table, optional
-        What a terminal shows in the table's place.
+    screen : callable, optional
+        The lines that a terminal of so many columns shows in place of heading and table.
     text : str
         Of the document's file, where that is not `profiles.files.document_text`.
     """
@@ -193,7 +219,7 @@ class Outcome:
     heading: list[str]
     notes: list[str]
     failure: PlannerError | None = None
-    summary: Table | None = None
+    screen: Callable[[int], Iterable[Text]] | None = None
     text: str = ""
 
 
@@ -202,9 +228,8 @@ def show(found: Outcome, output: Format, file: Path | None) -> None:
     write_file(file, found.text or document_text(found.document))
     for note in found.notes:
         say(f"note: {note}")
-    is_terminal = output is Format.table
-    table = found.summary if is_terminal and found.summary else found.table
-    if not (found.failure and is_terminal):  # what is known of a failure is data, too
-        emit(output, table, found.document.model_dump(mode="json"), heading=found.heading)
+    if not (found.failure and output is Format.table):  # what is known of a failure is data, too
+        document = found.document.model_dump(mode="json")
+        emit(output, found.table, document, heading=found.heading, screen=found.screen)
     if found.failure:
         raise found.failure

@@ -198,6 +198,15 @@ SETTINGS: tuple[Setting, ...] = (
         preset=lambda cluster: cluster.nodes[0].memory_bytes,
         words=memory_words,
     ),
+    Setting(
+        "changes",
+        Texts(),
+        option="Of the hardware, repeatable, in this order: bandwidth=2x, link-latency=0.5x, "
+        "memory-bandwidth=50GB/s, node-1:compute=2x (one node's), node=+node-1 (one more like it).",
+        panel=TUNE,
+        name="change",
+        metavar="CHANGE",
+    ),
     Setting("weight_bits", Number(0.001, 64.0, empty=True), words=weight_words),  # the model's own
     Setting(
         "overlap",

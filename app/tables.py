@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from app.profile_tree import Sums
 from planner.domain.certificate import Certificate
@@ -16,11 +16,13 @@ from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import Layout, Way
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import KeptFeatures, LayerPlan, Plan, StagePlan
-from planner.strategies.compare import Comparison
-from planner.strategies.what_if.frontier import ParetoFrontier
-from planner.strategies.what_if.summary import PlanSummary
 from planner.units import format_bytes
 from profiles.files import one_line
+
+if TYPE_CHECKING:
+    from planner.strategies.compare import Comparison
+    from planner.strategies.what_if.frontier import ParetoFrontier
+    from planner.strategies.what_if.summary import PlanSummary
 
 Cell = str | int | float | None
 Item = TypeVar("Item")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
-from app.figures import beside
+from app.figures import Figure, beside, figures
 from planner.case import Case
+from planner.domain.layouts import Way
+from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Binding, Plan
 from planner.strategies.what_if.frontier import ParetoFrontier
-from planner.units import format_bytes, format_rate, format_seconds, format_si
+from planner.units import format_bytes, format_rate, format_seconds, format_si, format_times
 
 NO_ACCURACY_MODEL = (
     "no accuracy model: what dropping features costs is unknown; choose one "
     "(--accuracy-model curve:NAME)"
 )
+"""Above results some of which drop features; the page has its control's name for the option."""
+
 _STRATEGY_WORDS = {
     "single-node": "the whole model on one node",
     "optimal-sparsity": "every layer split over {nodes} nodes, {chosen}",
@@ -66,6 +71,110 @@ def headline(plan: Plan) -> str:
     return text[0].upper() + text[1:]
 
 
+def answer_sentence(plan: Plan, profile: ModelProfile | None = None) -> str:
+    """The plan in one sentence: who, how, how long, and how much better than one node alone.
+
+    Parameters
+    ----------
+    plan : Plan
+    profile : ModelProfile, optional
+        Of the model: says whether positions are rows of a map or tokens.
+    """
+    alone, untrained, trained = figures(plan)
+    own = trained if plan.drops_features else untrained
+    predicted = plan.predicted
+    training = "no training"
+    if plan.drops_features:
+        lost = lost_words(predicted.accuracy_drop, predicted.energy_loss)
+        training = f"trained, {lost}" if lost else "trained, at an unknown loss"
+    shape = shape_words(plan, profile)
+    text = f"{shape[0].upper()}{shape[1:]}, {training}: {_figure_words(own, plan)}"
+    text += _interval(plan)
+    if own.ratio is not None and plan.node_count > 1:
+        text += f", {_times_words(own.ratio, plan)}"
+    elif alone.latency_s is None and plan.node_count > 1:
+        text += f" (one node alone: {alone.note.partition(':')[0]})"
+    if words := uncounted_words(plan.model.uncounted):
+        text += f", {words}"
+    return text + _other_words(plan, untrained if plan.drops_features else trained) + "."
+
+
+def _figure_words(figure: Figure, plan: Plan) -> str:
+    if plan.objective == "latency":
+        return format_seconds(figure.latency_s or 0.0, 3)
+    return f"{format_rate(figure.throughput_per_s or 0.0)} inputs/s"
+
+
+def _times_words(ratio: float, plan: Plan) -> str:
+    better, worse = ("faster", "slower") if plan.objective == "latency" else ("more", "fewer")
+    if ratio >= 1:
+        return f"{format_times(ratio)} {better} than one"
+    return f"{format_times(1 / ratio)} {worse} than one"
+
+
+def _other_words(plan: Plan, other: Figure) -> str:
+    """The best plan with training beside one without, or without beside one with."""
+    if other.is_plan:
+        return ""
+    if other.latency_s is None:
+        return f"; with training: {other.note}" if not plan.drops_features else ""
+    name = "without training" if plan.drops_features else "with training"
+    if other.lost:
+        name += f" at {other.lost}"
+    times = f", {format_times(other.ratio)}" if other.ratio is not None else ""
+    return f"; {name}: {_figure_words(other, plan)}{times}"
+
+
+def shape_words(plan: Plan, profile: ModelProfile | None = None) -> str:
+    """How many nodes, in how many stages, and what of the layers is shared out."""
+    count, stages = plan.node_count, len(plan.stages)
+    if count == 1:
+        return "one node"
+    if stages == count:
+        return f"{count} nodes, a pipeline of {count} stages"
+    words = f"{count} nodes" if stages == 1 else f"{count} nodes in {stages} stages"
+    return f"{words}, {split_words(plan, profile)}"
+
+
+def split_words(plan: Plan, profile: ModelProfile | None = None) -> str:
+    """By what most layers are shared out, the most frequent first."""
+    ops = {} if profile is None else {layer.name: layer.op for layer in profile.layers}
+    found: Counter[str] = Counter()
+    maps = tokens = False
+    for stage in plan.stages:
+        for layer in stage.layers if len(stage.nodes) > 1 else ():
+            if kind := _SPLIT.get(layer.way or "features"):
+                found[kind] += 1
+                if kind == _POSITIONS:
+                    maps |= ops.get(layer.name) == "conv"
+                    tokens |= ops.get(layer.name) in ("linear", "attention", "matmul")
+    if not found:
+        return "every layer on all of them"
+    positions = "rows" if maps else "tokens" if tokens else "rows or tokens"
+    most = [kind for kind, n in found.most_common() if n >= _OFTEN * found.total()]
+    return f"split by {' and '.join(positions if kind == _POSITIONS else kind for kind in most)}"
+
+
+_POSITIONS = "positions"
+_SPLIT: dict[Way, str] = {
+    "features": "features",
+    "outputs": "features",
+    "sums": "features",
+    "positions": _POSITIONS,
+    "samples": "samples",
+}
+"""What a way shares out; the others share nothing."""
+
+_OFTEN = 0.2  # of the layers: rarer kinds go unsaid
+
+
+def lost_words(drop: float | None, energy: float | None) -> str:
+    """What is lost, with two digits; empty where nothing is known."""
+    if energy is not None:
+        return f"{energy:.1%} of the weights' energy pruned"
+    return "" if drop is None else f"{drop:.2g} points lost"
+
+
 def _interval(plan: Plan) -> str:
     """How sure the latency is: from its figures' intervals, or that these are peaks."""
     low, high = plan.predicted.latency_low_s, plan.predicted.latency_high_s
@@ -84,19 +193,28 @@ def _chosen(plan: Plan) -> str:
     return f"{chosen} chosen per layer" if chosen else "all by features"
 
 
-def certificate_sentence(plan: Plan) -> str:
-    """How sure the plan is; ``optimal`` only with a proof, and for which set of plans."""
+def certificate_sentence(plan: Plan, with_solver: bool = True) -> str:
+    """How sure the plan is; ``optimal`` only with a proof, and for which set of plans.
+
+    Parameters
+    ----------
+    plan : Plan
+    with_solver : bool
+        Say what found it, and how long that took.
+    """
     certificate = plan.certificate
     if certificate is None:
         return "A baseline as its paper defines it; nothing was optimised."
-    runtime = f"{certificate.solver}, {format_seconds(certificate.runtime_s)}"
+    runtime = ""
+    if with_solver:
+        runtime = f" ({certificate.solver}, {format_seconds(certificate.runtime_s, 3)})"
     under = f" under the accuracy model {plan.accuracy_model}" if _loses(plan) else ""
     if certificate.status == "optimal":
         counted = " for what is counted" if plan.model.uncounted else ""
         sure = f"Optimal{counted}{under}, proven to within 1e-9"
-        return f"{sure} ({runtime}). Scope: {certificate.scope}."
+        return f"{sure}{runtime}. Scope: {certificate.scope}."
     gap = "unknown" if certificate.gap is None else f"{certificate.gap:.2%}"
-    return f"Feasible{under}, gap {gap} ({runtime}). Scope: {certificate.scope}."
+    return f"Feasible{under}, gap {gap}{runtime}. Scope: {certificate.scope}."
 
 
 def _loses(plan: Plan) -> bool:
@@ -129,7 +247,7 @@ def fewer_nodes_sentence(plan: Plan) -> str:
         best = max(fitting, key=lambda a: a.throughput_per_s or 0.0)
     return (
         f"Best with fewer nodes: {best.strategy} on {best.nodes}, "
-        f"{format_seconds(best.latency_s or 0.0)} per input ({best.reason})."
+        f"{format_seconds(best.latency_s or 0.0, 3)} per input ({best.reason})."
     )
 
 

@@ -114,20 +114,50 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
     return f"{value:.{digits}g} {unit}"
 
 
-def format_seconds(value_s: float) -> str:
+def format_seconds(value_s: float, digits: int = 4) -> str:
     """Write a duration in seconds, milliseconds or microseconds, four digits."""
-    if value_s == 0:
+    rounded = float(f"{value_s:.{digits}g}")  # 999.96 ms are 1 s
+    if rounded == 0:
         return "0 ms"
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if abs(value_s) >= scale:
-            shown = value_s / scale
-            return f"{shown:,.0f} {unit}" if shown >= 1000 else f"{shown:.4g} {unit}"
-    return f"{value_s * 1e6:.3g} µs"
+        if abs(rounded) >= scale:
+            shown = rounded / scale
+            return f"{shown:,.0f} {unit}" if shown >= 1000 else f"{shown:.{digits}g} {unit}"
+    return f"{rounded * 1e6:.3g} µs"
+
+
+def format_times(ratio: float) -> str:
+    """Write a ratio with two or three digits: 3.5×, 13.7×."""
+    return f"{ratio:,.0f}×" if ratio >= 100 else f"{ratio:.{2 if ratio < 10 else 3}g}×"
 
 
 def format_bytes(value_bytes: float) -> str:
     """Write a size with decimal prefixes: 1 MB is 10^6 bytes."""
     return format_si(value_bytes, "B")
+
+
+def format_least_bytes(value_bytes: int) -> str:
+    """Write a size that is enough, never below it, so that it can be typed: six digits of MB."""
+    for prefix, scale in (("G", 1e9), ("M", 1e6)):
+        if value_bytes >= scale:
+            return f"{round_up(value_bytes / scale)} {prefix}B"
+    return format_exact_bytes(value_bytes)
+
+
+def format_exact_bytes(value_bytes: int) -> str:
+    """Write every byte."""
+    return f"{value_bytes:,} byte{'s'[: value_bytes != 1]}"
+
+
+_EXACT = re.compile(r"([0-9,]+) bytes?\b")
+
+
+def readable_bytes(text: str) -> str:
+    """A text whose sizes are told byte by byte with MB and GB, unless two would read alike."""
+    sizes = {int(found.replace(",", "")) for found in _EXACT.findall(text)}
+    if len({format_least_bytes(size) for size in sizes}) < len(sizes):
+        return text
+    return _EXACT.sub(lambda found: format_least_bytes(int(found[1].replace(",", ""))), text)
 
 
 def format_rate(value_per_s: float) -> str:

@@ -120,7 +120,12 @@ def load_onnx(
 
 def _config_name(path: Path) -> str:
     """The file's name, or its folder's: every model's configuration is called ``config.json``."""
-    return path.stem if path.stem != "config" else path.absolute().parent.name or path.stem
+    if path.stem != "config":
+        return path.stem
+    folder = path.absolute().parent
+    if folder.parent.name == "snapshots":  # of a cache, which calls it models--owner--name
+        folder = folder.parent.parent
+    return folder.name.rpartition("--")[2] or path.stem
 
 
 def _read(path: Path) -> bytes:

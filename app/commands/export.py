@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from app import options
-from app.asking import load_profile
 from app.export import NO_TRAINING, export_plan, find_masks, planned_model
+from app.loading import load_profile
 from app.progress import working
 from app.render import Format, emit, say
 from app.tables import Table

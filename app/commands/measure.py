@@ -22,8 +22,9 @@ import typer
 from pydantic import ValidationError
 
 from app import options
-from app.asking import load_profile, one_of
+from app.asking import one_of
 from app.inputs import parse_input_shapes
+from app.loading import load_profile
 from app.progress import working
 from app.render import Format, Outcome, show
 from app.tables import Table, tabulate

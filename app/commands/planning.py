@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, get_args
 
 import typer
+from rich.text import Text
 
 from app.asking import asks_for_case, node_count, one_of
+from app.blocks import blocks, layer_blocks
 from app.export import plan_json
-from app.figures import figure_lines
 from app.inputs import accuracy_note
+from app.next_steps import catalogue_links
 from app.progress import work
 from app.question import request_to_trade, with_usual_loss_limit
-from app.render import Outcome
-from app.tables import comparison_table, frontier_table, plan_summary_table, plan_table
+from app.render import Format, Outcome
+from app.screen import Shown
+from app.tables import comparison_table, frontier_table, plan_table
 from app.what_if import needed_sentences, needed_table, parse_value, sweep_sentences, sweep_table
 from app.words import (
     NO_ACCURACY_MODEL,
-    binding_sentences,
-    certificate_sentence,
-    fewer_nodes_sentence,
     frontier_sentence,
-    headline,
     uncounted_lines,
     warnings,
 )
 from planner.case import Case
 from planner.domain.cluster import Cluster
-from planner.domain.plan import Plan
 from planner.domain.request import Request
 from planner.errors import BadInputError, InfeasibleError, SolverStoppedError
 from planner.strategies.compare import DEFAULT_SPARSITIES
 from planner.strategies.compare import compare as compare_strategies
 from planner.strategies.optimise import optimise
+from planner.strategies.timeline import node_times
 from planner.strategies.what_if.binding import what_binds as find_what_binds
 from planner.strategies.what_if.frontier import Trade, frontier
 from planner.strategies.what_if.needed import DEFAULT_TOLERANCE, Resource, needed
+from planner.strategies.what_if.next_steps import next_steps as find_next_steps
 from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
 from planner.strategies.what_if.sweep import Sweep
 from planner.strategies.what_if.sweep import sweep as sweep_over
-from planner.units import format_bytes, parse_quantity
+from planner.units import parse_quantity
 
 
 def on_cluster(case: Case) -> str:
@@ -57,47 +60,54 @@ def accuracy_notes(case: Case) -> list[str]:
     return known_notes(case) if case.loss_model else [NO_ACCURACY_MODEL]
 
 
+_LEAST_PATIENCE_S = 10.0
+"""Next steps are tried for as long as the plan itself took, and for so long at least."""
+
+
 @asks_for_case(before="what_binds")
 def plan(
     case: Case,
     request: Request,
+    output: Format,
     what_binds: Annotated[
         bool,
         typer.Option(
             "--what-binds", help="Also say which limit or resource binds and what more is worth."
         ),
     ] = False,
+    next_steps: Annotated[
+        bool | None,
+        typer.Option(
+            help="Try what to change first; in the JSON document only where asked for "
+            "(default: on the terminal)."
+        ),
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Show every layer in place of the blocks.")
+    ] = False,
 ) -> Outcome:
     """Find the best plan for a model on a cluster, with its certificate."""
+    begun = time.perf_counter()
     best = work(f"planning {on_cluster(case)}", optimise, case, request)
+    took_s = time.perf_counter() - begun
     if what_binds:
         doing = f"asking what binds {on_cluster(case)}"
         binding = work(doing, find_what_binds, case, request)
         best = best.model_copy(update={"binding": binding})
+    if output is Format.table if next_steps is None else next_steps:
+        most_s = max(took_s, _LEAST_PATIENCE_S)
+        asked = replace(request, time_limit_s=min(most_s, request.time_limit_s or most_s))
+        doing = f"trying what to change about {on_cluster(case)}"
+        found = work(doing, find_next_steps, case, asked, links=catalogue_links(), best=best)
+        best = best.model_copy(update={"next_steps": found})
+
+    def screen(width: int) -> Iterator[Text]:
+        parts = layer_blocks(case, best) if layers else blocks(case, best)
+        shown = Shown(best, case.profile, node_times(case, best), parts, best.next_steps)
+        return shown.lines(width)
+
     notes = [*known_notes(case), *warnings(best)]
-    heading = _plan_heading(best)
-    return Outcome(
-        best,
-        plan_table(best),
-        heading,
-        notes,
-        summary=plan_summary_table(best),
-        text=plan_json(best),
-    )
-
-
-def _plan_heading(best: Plan) -> list[str]:
-    needs = max(best.predicted.memory_bytes.values())
-    return [
-        f"{best.model.name} on {best.cluster.name}",
-        headline(best),
-        *figure_lines(best),
-        f"communication {best.predicted.comm_s * 1e3:,.4g} ms, computation "
-        f"{best.predicted.compute_s * 1e3:,.4g} ms, at most {format_bytes(needs)} on a node",
-        certificate_sentence(best),
-        fewer_nodes_sentence(best),
-        *binding_sentences(best),
-    ]
+    return Outcome(best, plan_table(best), [], notes, screen=screen, text=plan_json(best))
 
 
 @asks_for_case()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app import options
-from app.asking import load_profile
+from app.loading import load_profile
 from app.profile_tree import draw_tree
 from app.render import Format, View, emit, write_file
 from app.tables import profile_table
@@ -17,7 +17,6 @@ from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.units import format_bytes
 from profiles.files import document_text
-from profiles.measured import attach_times, read_times
 
 
 def profile(
@@ -49,6 +48,8 @@ def profile(
         raise BadInputError("--depth: only a tree on the terminal has levels (--view tree)")
     found = load_profile(source, input_shape, batch, not no_witness, weight_bits, input_type)
     if attach:
+        from profiles.measured import attach_times, read_times
+
         found = attach_times(found, read_times(attach, found), where=attach.name)
     write_file(output_file, document_text(found))
     totals = found.totals

@@ -35,3 +35,21 @@ def busy_s(wire_s: Floats, software_s: Floats, compute_s: Floats, overlap: bool)
     """
     nodes = software_s + compute_s
     return np.stack([wire_s, nodes] if overlap else [wire_s + nodes])
+
+
+def exposed_s(comm_s: Floats, software_s: Floats, compute_s: Floats, overlap: bool) -> Floats:
+    """Seconds of a node's messages that its computation does not hide.
+
+    Parameters
+    ----------
+    comm_s : float array
+        For which the node sends or receives, the software of the messages included.
+    software_s : float array
+        Of the busiest node: no node's is longer.
+    compute_s : float array
+        For which the node computes.
+    overlap : bool
+    """
+    if not overlap:
+        return comm_s
+    return np.maximum(comm_s - compute_s, np.minimum(comm_s, software_s))

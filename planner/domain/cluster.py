@@ -122,6 +122,7 @@ class Node(Frozen):
         """The same node with another figure; those of kinds of operators change in proportion."""
         before = getattr(self, field)
         changed = self.scaled(field, value / before) if before else self
+        value = round(value) if field == "memory_bytes" else value
         return changed.model_copy(update={field: value})
 
     def scaled(self, field: str, factor: float) -> Node:
@@ -129,7 +130,7 @@ class Node(Frozen):
         update: dict[str, object] = {}
         value = getattr(self, field)
         if value is not None:
-            update[field] = value * factor
+            update[field] = round(value * factor) if isinstance(value, int) else value * factor
         by_kind = next((name for name, common in BY_KIND.items() if common == field), None)
         if by_kind is not None:
             update[by_kind] = {
@@ -354,10 +355,16 @@ def _of_size(cluster: Cluster, count: int) -> Cluster:
     """The first nodes of the ring, with copies of the last one where there are too few."""
     if count < 1:
         raise BadInputError(f"nodes: found {count}; at least 1 is needed")
-    devices = list(cluster.nodes)
-    taken = {node.name for node in devices}
-    fresh = (name for k in itertools.count() if (name := f"node{k}") not in taken)
-    while len(devices) < count:
-        devices.append(devices[-1].model_copy(update={"name": next(fresh)}))
-    whole = cluster.model_copy(update={"nodes": tuple(devices)})
+    whole = cluster
+    while len(whole.nodes) < count:
+        whole = with_copy(whole, whole.nodes[-1].name)
     return whole.first(count).model_copy(update={"source_node": cluster.source_node})
+
+
+def with_copy(cluster: Cluster, name: str) -> Cluster:
+    """The cluster with one more node at its end, like the one of that name."""
+    like = next(node for node in cluster.nodes if node.name == name)
+    taken = {node.name for node in cluster.nodes}
+    fresh = next(new for k in itertools.count() if (new := f"node{k}") not in taken)
+    added = like.model_copy(update={"name": fresh})
+    return cluster.model_copy(update={"nodes": (*cluster.nodes, added)})

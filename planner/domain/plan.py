@@ -138,6 +138,61 @@ class Binding(Frozen):
     )
 
 
+StepKind = Literal[
+    "bandwidth",
+    "link",
+    "delay",
+    "compute",
+    "node",
+    "memory-bandwidth",
+    "overhead",
+    "memory",
+    "loss",
+    "ways",
+    "parallelism",
+    "max-nodes",
+    "latency-limit",
+    "throughput-limit",
+]
+"""What a next step changes."""
+
+
+class NextStep(Frozen):
+    """One thing to change, and the best plan once that is done: found by solving again."""
+
+    kind: StepKind
+    of: str = Field(
+        default="", description="the node, or the kind of link, that it is about; empty: of all"
+    )
+    settings: dict[str, bool | int | float | str | tuple[str, ...] | None] = Field(
+        default_factory=dict,
+        description="field of what is asked to its new value in SI; null: the limit is taken away",
+    )
+    changes: tuple[str, ...] = Field(
+        default=(), description="of the hardware, as --change takes them"
+    )
+    value_before: float | None = Field(default=None, description="in SI, where it is one number")
+    value: float | None = None
+    gain_s: float = Field(ge=0, description="of the objective, as that of a binding limit")
+    latency_s: float
+    throughput_per_s: float
+    nodes: int
+    strategy: str
+    accuracy_drop: float | None = None
+    energy_loss: float | None = None
+    status: Literal["optimal", "feasible"] = Field(
+        description="feasible: the gain is at least this, the search was ended"
+    )
+
+
+class NextSteps(Frozen):
+    """What to change first."""
+
+    steps: tuple[NextStep, ...] = Field(description="that gain anything, the largest gain first")
+    idle: tuple[StepKind, ...] = Field(default=(), description="kinds that gain nothing")
+    untried: tuple[StepKind, ...] = Field(default=(), description="kinds that time did not allow")
+
+
 class Alternative(Frozen):
     """The best plan of another shape that was considered, and why it is not the answer."""
 
@@ -167,6 +222,11 @@ class Plan(Frozen):
     alternatives: tuple[Alternative, ...] = ()
     binding: tuple[Binding, ...] | None = Field(
         default=None, description="what binds, where that was asked for"
+    )
+    next_steps: NextSteps | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="what to change first, where that was asked for",
     )
 
     @model_validator(mode="after")

@@ -145,8 +145,8 @@ def evaluate(problem: AnyProblem, choice: Choice) -> Evaluation:
         limits = problem.memory_limit_bytes[group, : len(needed)]
         for position in np.flatnonzero(needed > limits):
             violations.append(
-                f"memory of {problem.group_names[group]}: {needed[position]} > "
-                f"{limits[position]} bytes"
+                f"memory of {problem.group_names[group]}: {needed[position]:,} > "
+                f"{limits[position]:,} bytes"
             )
     loss = loss_of(problem, choice)
     if exceeds(loss, problem.max_loss):

@@ -16,7 +16,7 @@ from planner.solve.check import loss_of, needed_bytes
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import AnyProblem
 from planner.solve.problem import NO_LIMIT, Choice, Result
-from planner.units import round_down, round_up
+from planner.units import format_exact_bytes, round_down, round_up
 
 Solve = Callable[[AnyProblem, Deadline], Result]
 
@@ -104,10 +104,13 @@ def _raise_memory(tried: _Tried) -> str:
     if best is None:
         return ""
     more, kind = best
+    limit, least, missing = map(
+        format_exact_bytes, (kind.limit_bytes, kind.limit_bytes + more, more)
+    )
     return (
-        f"memory of {kind.name} binds: its limit is {kind.limit_bytes:,} bytes, "
-        f"{_works('smallest', tried.sure)} {kind.limit_bytes + more:,} "
-        f"({more:,} more on {everywhere}){_or_less(tried.sure)}"
+        f"memory of {kind.name} binds: its limit is {limit}, "
+        f"{_works('smallest', tried.sure)} {least} "
+        f"({missing} more on {everywhere}){_or_less(tried.sure)}"
     )
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pulp
 
 from planner.domain.certificate import Certificate, Status
 from planner.errors import InconsistentResultError
 from planner.solve.deadline import Deadline
+
+if TYPE_CHECKING:  # most plans need no integer program
+    import pulp
 
 MEGA = 1e6  # bytes are given to the solver in megabytes: raw SI units gave wrong optima
 WRITING_SHARE = 0.4
@@ -72,6 +75,8 @@ class Milp:
         self, *, cost: float = 0.0, upper: float | None = None, integer: bool = False
     ) -> int:
         """Add a variable from 0 to ``upper`` and return its index."""
+        import pulp
+
         index = len(self._variables)
         if not index % _CHECKED:
             self.deadline.check()
@@ -86,6 +91,8 @@ class Milp:
 
         A variable may come several times; its coefficients add up.
         """
+        import pulp
+
         if not len(self._rows) % _CHECKED:
             self.deadline.check()
         code = {
@@ -109,6 +116,8 @@ class Milp:
         OutOfTimeError
             The deadline passed before HiGHS had the program.
         """
+        import pulp
+
         problem = pulp.LpProblem("planner", pulp.LpMinimize)
         problem += pulp.LpAffineExpression(
             (v, c) for v, c in zip(self._variables, self.costs, strict=True)
@@ -135,6 +144,8 @@ class Milp:
         return self._outcome(problem, runtime_s)
 
     def _outcome(self, problem: pulp.LpProblem, runtime_s: float) -> MilpOutcome:
+        import pulp
+
         highs = problem.solverModel
         termination = highs.modelStatusToString(highs.getModelStatus())
         info = highs.getInfo()

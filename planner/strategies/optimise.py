@@ -39,7 +39,7 @@ from planner.strategies.stored_once import may_store_twice, solve_stored_once
 from planner.strategies.uncertainty import with_interval
 from planner.strategies.ways.problem import LayoutCosts
 from planner.strategies.ways.runs import MAX_WINDOWS
-from planner.units import format_seconds
+from planner.units import format_seconds, readable_bytes
 
 LOSSLESS = "optimal-lossless"
 """The best plan that drops nothing, beside one that does."""
@@ -87,7 +87,7 @@ def optimise(case: Case, request: Request) -> Plan:
                 else f"the solver stopped after {request.time_limit_s:g} s without a plan; "
                 "allow more time (--time-limit)"
             )
-        raise InfeasibleError(f"no plan fits: {result.binding}")
+        raise InfeasibleError(f"no plan fits: {readable_bytes(result.binding)}")
     while not request.exactly and plan.node_count > 1 and not deadline.passed:
         fewer = replace(request, max_nodes=plan.node_count - 1)
         smaller, _ = find_plan(case, fewer, deadline.share(0.5))
@@ -401,7 +401,9 @@ def _alternatives(
         if plan is None:
             binding = (result and result.binding) or "the solver found no plan"
             stopped = result is not None and result.certificate.status == "timeout"
-            reason = "not found in the time there was" if stopped else f"does not fit: {binding}"
+            reason = "not found in the time there was"
+            if not stopped:
+                reason = f"does not fit: {readable_bytes(binding)}"
             found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=reason)
         elif name == TRAINED and objective_s(plan) > objective_s(best) * (1 + _SAME):
             continue  # time was short: what drops nothing is among its plans

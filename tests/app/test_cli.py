@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,17 @@ def test_help_names_every_command_and_exit_code() -> None:
     asked_nothing = planner()
     assert asked_nothing.code == 2
     assert "Exit codes" in asked_nothing.out and not asked_nothing.err
+    assert "planner plan resnet50" in asked_nothing.out and "--help" in asked_nothing.out
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = planner("--version")
+    assert (done.code, done.out, done.err) == (0, f"planner {version('disco-planner')}\n", "")
+
+
+def test_a_command_that_is_no_command_is_answered_with_the_nearest() -> None:
+    done = planner("plam", "resnet50")
+    assert done.code == 2 and "Did you mean" in one_line(done) and "'plan'" in one_line(done)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +117,10 @@ def test_plan_json_is_alone_on_stdout_and_a_plan() -> None:
 
 def test_plan_export_round_trip(tmp_path: Path) -> None:
     saved = tmp_path / "plan.json"
-    assert planner("plan", "resnet50", "--max-nodes", "2", "-o", str(saved)).code == 0
+    assert (
+        planner("plan", "resnet50", "--max-nodes", "2", "--no-next-steps", "-o", str(saved)).code
+        == 0
+    )
     folder = tmp_path / "deep" / "out"
     done = planner("export", str(saved), "--to", str(folder), "--format", "json")
     assert done.code == 0
@@ -167,9 +182,9 @@ def test_tuning_the_cluster_changes_the_plan() -> None:
 
 def test_where_one_node_is_enough_the_planner_says_so() -> None:
     words = ("--bandwidth", "1MB/s", "--ways", "features")
-    done = planner("plan", "resnet50", *words, "--max-accuracy-drop", "0.1")
+    done = planner("plan", "resnet50", *words, "--max-accuracy-drop", "0.1", "--no-next-steps")
     assert done.code == 0
-    assert "The whole model on one node" in done.out
+    assert "One node, no training: 1.09 s; with training: " in done.out
     assert "One node is best" in done.out
 
 
@@ -251,7 +266,7 @@ def test_a_cluster_file_with_a_mistake(
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(text, encoding="utf-8")
     bad.write_text(text.replace(field, value), encoding="utf-8")
-    assert planner("plan", "resnet50", "--cluster", str(good)).code == 0
+    assert planner("plan", "resnet50", "--cluster", str(good), "--no-next-steps").code == 0
     done = planner("plan", "resnet50", "--cluster", str(bad))
     assert done.code == 2
     message = one_line(done)

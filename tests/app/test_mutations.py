@@ -39,6 +39,9 @@ COMMANDS = [
     "plan net.json -c small-nodes --max-nodes 3 --bandwidth 1MB/s --compute 1GMAC/s --memory 1GB",
     "plan net.json -c two.json --time-limit 1 --nodes 2 --solver ilp --sparsity 0.5",
     "plan net.json -c two.json --time-limit 1 --objective throughput --max-latency 1s",
+    "plan net.json -c two.json --time-limit 1 --change bandwidth=2x --change a:compute=0.5x "
+    "--change node=+a --next-steps --layers",
+    "report plan.json -o out.html --model net.json",
     "compare net.json -c two.json --nodes 2 --sparsity 0.8 --time-limit 1",
     "pareto net.json -c two.json --points 3 --time-limit 1 --trade throughput",
     "sweep net.json -c two.json --over bandwidth --points 3 --from 1MB/s --to 9MB/s --time-limit 1",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import onnx
 import pytest
 
-from app.figures import ALONE, TRAINING, UNTRAINED, figure_lines, figures
+from app.figures import ALONE, TRAINING, UNTRAINED, figures
 from app.tables import plan_summary_table
+from app.words import answer_sentence
 from planner.domain.layouts import WAYS, Way
 from planner.domain.plan import Plan
-from tests.app.command import one_line, planner
+from profiles.catalog import load_model
+from tests.app.command import Done, one_line, planner
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light/light_squeezenet.onnx"
 ON_FOUR = ("plan", "resnet50", "--max-nodes", "4", "--format", "json")
@@ -22,6 +23,11 @@ def planned(*words: str) -> Plan:
     done = planner(*words)
     assert done.code == 0, done.err
     return Plan.model_validate_json(done.out)
+
+
+def told(done: Done) -> str:
+    """What stands on the terminal, whatever its width."""
+    return " ".join(done.out.split())
 
 
 def ways_of(plan: Plan) -> set[Way]:
@@ -102,8 +108,8 @@ def test_a_sparsity_without_any_accuracy_model() -> None:
     sparsities = [x.sparsity for stage in plan.stages for x in stage.layers if x.sparsity]
     assert sparsities and max(sparsities) <= 0.91
     assert not planned(*words, "--sparsity", "0").drops_features
-    done = planner(*words[:4], *words[6:], "--sparsity", "0.9")
-    assert re.search(r"\* with training +179.3 ms .*what that costs is unknown", done.out)
+    done = planner(*words[:4], *words[6:], "--sparsity", "0.9", "--no-next-steps")
+    assert "trained, at an unknown loss: 179 ms, 6.1× faster than one" in told(done)
     assert "what that costs is unknown: no accuracy model" in done.err
 
 
@@ -127,21 +133,31 @@ def test_the_three_figures_stand_beside_each_other(lossless: Plan, at_half_a_poi
         assert [figure.latency_s for figure in found] == pytest.approx(wanted, rel=1e-5)
         assert [x.name for x in found if x.is_plan] == [marked]
         assert found[2].note == "0.50 points lost" and not found[0].note and not found[1].note
-    alone, best, trained = figure_lines(lossless)
-    assert alone == "  one node alone      1.09 s  0.917 /s   1 node"
-    assert re.fullmatch(r"\* without training  30\d\.\d ms   3\.2\d /s  4 nodes", best)
-    assert trained == "  with training     122.5 ms   8.16 /s  4 nodes  0.50 points lost"
+    ratios = [figure.ratio for figure in figures(lossless)]
+    assert ratios[0] is None and ratios[1:] == pytest.approx([wanted[0] / x for x in wanted[1:]])
 
 
-def test_the_three_lines_on_the_terminal_say_what_there_is_not() -> None:
-    alone = planner("plan", "resnet50", "--max-nodes", "1").out
-    assert re.search(r"\* one node alone +1\.09 s", alone)
-    assert re.search(r"\* without training +1\.09 s", alone)
-    pair = planner("plan", "mobilenetv2-224", "--max-nodes", "2").out
-    assert re.search(r"  with training +– +unknown: no accuracy model", pair)
-    piped = planner("plan", "resnet50", "--nodes", "2", "--parallelism", "pipeline").out
-    assert re.search(r"  one node alone +1\.09 s", piped)
-    assert re.search(r"  with training +– +nothing that may be dropped", piped)
+def test_the_answer_in_a_sentence(lossless: Plan, at_half_a_point: Plan) -> None:
+    assert answer_sentence(lossless, load_model("resnet50")) == (
+        "4 nodes, split by rows, no training: 309 ms, 3.5× faster than one; with training at "
+        "0.5 points: 123 ms, 8.9×."
+    )
+    assert answer_sentence(lossless).startswith("4 nodes, split by rows or tokens, no training")
+    trained = answer_sentence(at_half_a_point, load_model("resnet50"))
+    assert "trained, 0.5 points lost: 123 ms, 8.9× faster than one" in trained
+    assert trained.endswith("; without training: 309 ms, 3.5×.")
+
+
+def test_the_sentence_on_the_terminal_says_what_there_is_not() -> None:
+    quick = ("--no-next-steps",)
+    alone = planner("plan", "resnet50", "--max-nodes", "1", *quick)
+    assert "One node, no training: 1.09 s; with training: nothing that may be" in told(alone)
+    pair = planner("plan", "mobilenetv2-224", "--max-nodes", "2", *quick)
+    assert "; with training: unknown: no accuracy model." in told(pair)
+    words = ("--nodes", "2", "--parallelism", "pipeline")
+    piped = planner("plan", "resnet50", *words, *quick)
+    assert "2 nodes, a pipeline of 2 stages, no training: " in told(piped)
+    assert "slower than one; with training: nothing that may be dropped" in told(piped)
 
 
 def test_runs_of_layers_on_the_terminal(lossless: Plan, at_half_a_point: Plan) -> None:
@@ -162,8 +178,8 @@ def test_runs_of_layers_on_the_terminal(lossless: Plan, at_half_a_point: Plan) -
 
 def test_a_file_without_an_accuracy_model_gets_a_plan_that_drops_nothing(tmp_path: Path) -> None:
     saved = tmp_path / "plan.json"
-    done = planner("plan", str(LIGHT), "--max-nodes", "4", "-o", str(saved))
-    assert done.code == 0 and "nothing dropped" in done.out and "cutting" not in done.err
+    done = planner("plan", str(LIGHT), "--max-nodes", "4", "--no-next-steps", "-o", str(saved))
+    assert done.code == 0 and ", no training: " in done.out and "cutting" not in done.err
     assert done.err.splitlines() == [f"wrote {saved}"]
     plan = Plan.model_validate_json(saved.read_text(encoding="utf-8"))
     assert plan.accuracy_model is None and plan.node_count > 1 and not plan.drops_features

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
         "build_results.py",
         "build_disco.py",
         "build_devices.py",
+        "build_glossary.py",
         "build_measured.py",
         "build_runs.py",
     ],

@@ -148,9 +148,7 @@ def test_memory_that_nothing_fits_keeps_the_last_good_plan_and_can_be_undone(
     page.number_input(key="memory").set_value(1.0).run()
     assert not page.exception
     (error,) = page.error
-    assert "no plan fits: memory of node-1 binds: its limit is 1,000,000 bytes" in unescaped(
-        error.value
-    )
+    assert "no plan fits: memory of node-1 binds: its limit is 1 MB" in unescaped(error.value)
     assert re.search("the smallest that works is|what surely works is", error.value)
     assert "\n" not in error.value
     assert "last plan that worked" in page.info[0].value

@@ -178,8 +178,8 @@ def whole_ticks(limit_s: float, tick: float) -> int:
 LOSS = r"loss binds: the limit is (\S+) s, the smallest that works is (\S+) s"
 LATENCY = r"latency binds: the limit is (\S+) s, the smallest that works is (\S+) s"
 RATE = r"throughput binds: the limit is (\S+) inputs/s, the largest that works is (\S+) inputs/s"
-MEMORY = r"memory of (.+) binds: its limit is ([\d,]+) bytes, the smallest that works is ([\d,]+) "
-MEMORY += r"\(([\d,]+) more on (each limited node|each node of this kind)\)"
+MEMORY = r"memory of (.+) binds: its limit is ([\d,]+) bytes?, the smallest that works is ([\d,]+) "
+MEMORY += r"bytes? \(([\d,]+) bytes? more on (each limited node|each node of this kind)\)"
 ENDLESS = 10**15
 
 
@@ -318,8 +318,8 @@ def test_the_memory_that_is_named_is_the_one_that_helps() -> None:
     # the small node holds what is left for it, and with as much more it still does not hold all
     text = solve(two_memories(24, 8)).binding
     assert text == (
-        "memory of worker 0 binds: its limit is 24 bytes, the smallest that works is 30 "
-        "(6 more on each node of this kind)"
+        "memory of worker 0 binds: its limit is 24 bytes, the smallest that works is 30 bytes "
+        "(6 bytes more on each node of this kind)"
     )
     assert solve(two_memories(24, 8 + 6)).choice is None
     assert solve(two_memories(30, 8)).choice is not None

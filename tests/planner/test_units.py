@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import BadInputError
-from planner.units import FLOP_PER_MAC, format_bytes, format_seconds, format_si, parse_quantity
+from planner.units import (
+    FLOP_PER_MAC,
+    format_bytes,
+    format_least_bytes,
+    format_seconds,
+    format_si,
+    format_times,
+    parse_quantity,
+    readable_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +100,50 @@ def test_prefixes() -> None:
     assert format_si(0, "B") == "0 B"
     assert format_bytes(109665952) == "110 MB"
     assert format_si(2.5e18, "B") == "2.5e+18 B"
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (1, "1 byte"),
+        (999_999, "999,999 bytes"),
+        (10_000_000, "10 MB"),
+        (12_345_678, "12.3457 MB"),
+        (141_479_100_000, "141.48 GB"),
+    ],
+)
+def test_a_size_that_is_enough_is_never_written_smaller(size: int, words: str) -> None:
+    assert format_least_bytes(size) == words
+    if "byte" not in words:
+        assert parse_quantity(words.replace(" ", ""), "memory", where="x") >= size
+
+
+def test_sizes_in_a_text_are_readable_unless_they_would_read_alike() -> None:
+    text = "its limit is 10,000,000 bytes, what works is 12,345,678 bytes (1 byte more)"
+    assert readable_bytes(text) == "its limit is 10 MB, what works is 12.3457 MB (1 byte more)"
+    alike = "its limit is 10,000,000 bytes, what works is 10,000,001 bytes"
+    assert readable_bytes(alike) == "its limit is 10 MB, what works is 10.0001 MB"
+    same = "12,345,671 bytes, 12,345,678 bytes"
+    assert readable_bytes(same) == same
+
+
+@pytest.mark.parametrize(
+    ("seconds", "digits", "words"),
+    [
+        (0.3092, 3, "309 ms"),
+        (0.9996, 3, "1 s"),
+        (0.99996, 4, "1 s"),
+        (1.0904, 4, "1.09 s"),
+        (0.0, 3, "0 ms"),
+        (7.94e-2, 3, "79.4 ms"),
+    ],
+)
+def test_seconds_with_so_many_digits(seconds: float, digits: int, words: str) -> None:
+    assert format_seconds(seconds, digits) == words
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"), [(3.527, "3.5×"), (13.73, "13.7×"), (123.4, "123×"), (1.0, "1×")]
+)
+def test_ratios_have_two_or_three_digits(ratio: float, words: str) -> None:
+    assert format_times(ratio) == words

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
-from planner.domain.cluster import BY_KIND, Cluster, Link, Node, PairLink
+from planner.domain.changes import with_figures
+from planner.domain.cluster import BY_KIND, Cluster
 from planner.domain.plan import Binding, Plan, ResourceKind
 from planner.domain.request import Request
 from planner.errors import SolverStoppedError
@@ -253,7 +254,7 @@ class _Resource:
     def scaled(self, cluster: Cluster, factor: float) -> Cluster:
         """The cluster with so many times as much of it everywhere."""
         for field in self.fields:
-            cluster = _scaled(cluster, field, factor)
+            cluster = with_figures(cluster, field, factor)
         return cluster
 
 
@@ -266,22 +267,6 @@ def _figures(cluster: Cluster, fields: tuple[str, ...]) -> Iterator[float]:
         for field in by_kind:
             yield from getattr(holder, field, {}).values()
 
-
-def _scaled(cluster: Cluster, field: str, factor: float) -> Cluster:
-    def scale(holder: Holder) -> Holder:
-        value = getattr(holder, field, None)
-        return holder if value is None else holder.model_copy(update={field: value * factor})
-
-    update = {
-        "link": scale(cluster.link),
-        "pair_links": tuple(map(scale, cluster.pair_links)),
-    }
-    if field in Node.model_fields:
-        update["nodes"] = tuple(node.scaled(field, factor) for node in cluster.nodes)
-    return scale(cluster).model_copy(update=update)
-
-
-Holder = TypeVar("Holder", Cluster, Link, PairLink)
 
 _BANDWIDTH = _Resource("bandwidth", "bandwidth", "bytes/s", ("bandwidth_bytes_per_s",), 2.0)
 _RESOURCES = (

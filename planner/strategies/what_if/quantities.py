@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from planner.case import Case
+from planner.domain.changes import FIGURES
 from planner.domain.cluster import Cluster, Node, tuned_cluster
 from planner.domain.request import Request
 from planner.errors import BadInputError
@@ -28,15 +29,6 @@ UNITS: dict[Quantity, str] = {
 WHOLE: tuple[Quantity, ...] = ("nodes", "memory")
 """Quantities that are counted, not measured."""
 
-_FIELDS: dict[Quantity, str] = {
-    "bandwidth": "bandwidth_bytes_per_s",
-    "compute": "macs_per_s",
-    "link-latency": "latency_s",
-    "memory": "memory_bytes",
-    "memory-bandwidth": "memory_bytes_per_s",
-}
-"""The field of every node or of every link that a quantity stands for."""
-
 MOST_NODES = 256  # what a cluster may have
 LARGEST = 1e29  # figures of a cluster are below `planner.units.MOST`
 _MOST: dict[Quantity, float] = {"nodes": MOST_NODES, "memory": 2**62 - 1}
@@ -47,7 +39,7 @@ def present_value(cluster: Cluster, quantity: Quantity) -> Value | None:
     """What the cluster has now; None where nodes or links differ, or where there is no limit."""
     if quantity == "nodes":
         return len(cluster.nodes)
-    field, links = _FIELDS[quantity], (cluster.link, *cluster.pair_links)
+    field, links = FIGURES[quantity][0], (cluster.link, *cluster.pair_links)
     holders: Sequence[object] = cluster.nodes if field in Node.model_fields else links
     values = {getattr(holder, field) for holder in holders}
     return values.pop() if len(values) == 1 else None
@@ -92,7 +84,7 @@ def at_value(
     """
     if quantity == "nodes":
         return case, replace(request, max_nodes=int(value))
-    figure: dict[str, Any] = {_FIELDS[quantity]: check_value(quantity, value)}
+    figure: dict[str, Any] = {FIGURES[quantity][0]: check_value(quantity, value)}
     return case.on(tuned_cluster(case.cluster, **figure)), request
 
 

@@ -1,0 +1,130 @@
+"""A cluster as a drawing: its nodes, what lies on each, the links, and who is busiest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from app.drawing.shapes import Box, Line, Picture, Shape, Words, fitted
+from app.drawing.times import bar
+from app.node_times import alike, memory_words, runs_words
+from planner.domain.cluster import Cluster, Node
+from planner.domain.plan import Plan
+from planner.strategies.timeline import NodeTime, busiest
+from planner.units import format_seconds, format_si
+
+WIDTH = 640.0
+_NARROWEST, _HIGH, _GAP, _TRUNK = 136.0, 114.0, 12.0, 26.0
+_DROP = 16.0
+"""From a card to the link below it."""
+_MOST = 16
+"""Cards; where nodes are more, those that are alike share one."""
+
+
+def cluster_picture(plan: Plan, times: Sequence[NodeTime], width: float = WIDTH) -> Picture:
+    """The nodes as cards on their link, those that work first.
+
+    Parameters
+    ----------
+    plan : Plan
+    times : sequence of NodeTime
+        `planner.strategies.timeline.node_times` of the plan.
+    width : float
+        In pixels of a screen.
+    """
+    cards = alike(times, _MOST)
+    hidden = max(len(cards) - _MOST, 0)
+    cards = [*cards[:_MOST], *_idle(plan)]
+    columns = max(int((width - _TRUNK + _GAP) // (_NARROWEST + _GAP)), 1)
+    columns = min(columns, len(cards))
+    wide = min((width - _TRUNK + _GAP) / columns - _GAP, 1.6 * _NARROWEST)
+    work = sum(time.macs for time in times)
+    rows = [cards[k : k + columns] for k in range(0, len(cards), columns)]
+    most, shapes = busiest(times), list[Shape]()
+    lows: list[float] = []
+    for number, row in enumerate(rows):
+        y = number * (_HIGH + 2 * _DROP)
+        lows.append(y + _HIGH + _DROP)
+        for column, (name, time) in enumerate(row):
+            card = Box(_TRUNK + column * (wide + _GAP), y, wide, _HIGH, stroke="line", radius=8)
+            middle = card.x + wide / 2
+            shapes.append(Line(middle, y + _HIGH, middle, lows[-1], width=2))
+            shapes += _card(plan, name, time, card, work, time.node == most.node)
+        right = _TRUNK + len(row) * (wide + _GAP) - _GAP - wide / 2
+        shapes.append(Line(_TRUNK / 2, lows[-1], right, lows[-1], width=3))
+    if len(rows) > 1:
+        shapes.append(Line(_TRUNK / 2, lows[0], _TRUNK / 2, lows[-1], width=3))
+    y = lows[-1] + 20
+    told = link_words(plan.cluster) + (f"; {hidden} more nodes are not shown" if hidden else "")
+    shapes.append(Words(_TRUNK / 2, y, fitted(told, width - _TRUNK, 12), 12, "faint"))
+    title = f"{plan.model.name} on {plan.cluster.name}: nodes, links and what lies on each"
+    return Picture(width, y + 8, title, describe(plan, times), tuple(shapes))
+
+
+def describe(plan: Plan, times: Sequence[NodeTime]) -> str:
+    """The drawing in words."""
+    most = busiest(times)
+    works = ", ".join(f"{name}: {runs_words(plan, time.node)}" for name, time in alike(times, 4))
+    return (
+        f"{works}. Busiest: {most.node}, {format_seconds(most.busy_s, 3)} of "
+        f"{format_seconds(plan.predicted.latency_s, 3)}. {link_words(plan.cluster)}."
+    )
+
+
+def link_words(cluster: Cluster) -> str:
+    """The links in a line."""
+    if len(cluster.nodes) == 1:
+        return "no link"
+    link = cluster.link
+    words = f"{cluster.medium.replace('_', ' ')} links of {_of_link(link)}"
+    pairs = [f"{' – '.join(x.between)} {_of_link(x)}" for x in cluster.pair_links]
+    shown = pairs[:3] + ([f"{len(pairs) - 3} more"] if pairs[3:] else [])
+    return "; ".join([words, *shown])
+
+
+def _of_link(link: object) -> str:
+    bandwidth, delay = (getattr(link, x) for x in ("bandwidth_bytes_per_s", "latency_s"))
+    words = format_si(bandwidth, "B/s")
+    return words + (f", {format_seconds(delay, 3)} a message" if delay else "")
+
+
+def _idle(plan: Plan) -> Iterator[tuple[str, NodeTime]]:
+    """The nodes that have nothing to do, as one card."""
+    names = [node.name for node in plan.cluster.nodes if node.name not in plan.running_nodes]
+    if names:
+        name = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+        yield name, NodeTime(names[0], 0, 0.0, 0.0, 0.0, 0.0, plan.predicted.latency_s)
+
+
+def _card(
+    plan: Plan, name: str, time: NodeTime, card: Box, work: int, is_busiest: bool
+) -> Iterator[Shape]:
+    node = next(node for node in plan.cluster.nodes if node.name == time.node)
+    works = time.stage > 0
+    yield replace(card, stroke="busiest", stroke_width=3) if is_busiest else card
+    left, y, inside = card.x + 10, card.y, card.width - 20
+    room = inside - (54 if is_busiest else 0)
+    yield Words(left, y + 21, fitted(name, room, 13.5), 13.5, "text" if works else "faint", True)
+    if is_busiest:
+        yield Words(left + inside, y + 21, "busiest", 11.5, "busiest", True, "end")
+    yield Words(left, y + 38, fitted(_speed(node), inside, 11.5), 11.5, "faint")
+    yield Words(left, y + 55, fitted(_part(plan, time, work), inside, 11.5), 11.5)
+    if not works:
+        return
+    yield Words(left, y + 72, fitted(memory_words(plan, time.node), inside, 11.5), 11.5, "faint")
+    yield from bar(time, left, y + 80, inside, 8)
+    words = f"busy {format_seconds(time.busy_s, 3)}"
+    yield Words(left, y + 102, fitted(words, inside, 11), 11, "faint")
+
+
+def _part(plan: Plan, time: NodeTime, work: int) -> str:
+    """Which part of the work lies on a node."""
+    if time.stage == 0:
+        idle = len(plan.cluster.nodes) - plan.node_count
+        return "not used" if idle == 1 else f"{idle} nodes, not used"
+    stage = f"stage {time.stage}, " if len(plan.stages) > 1 else ""
+    return f"{stage}{time.macs / max(work, 1):.0%} of the work"
+
+
+def _speed(node: Node) -> str:
+    return format_si(node.macs_per_s, "MAC/s")
