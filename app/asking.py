@@ -6,23 +6,31 @@ import inspect
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
+from pydantic import ValidationError
 
 from app import options
 from app.inputs import parse_input_shapes, parse_input_types
 from app.kinds import OneOf, SomeOf
 from app.progress import working
-from app.question import ask
+from app.question import Question, ask
 from app.render import Format, Outcome, show
 from app.settings import Setting, taken_by
+from planner.case import Case
 from planner.domain.cluster import Cluster
+from planner.domain.language_model import LanguageModel
 from planner.domain.model_profile import ModelProfile
+from planner.domain.workload import Goal, Workload
 from planner.errors import BadInputError
+from planner.strategies.phases.costs import LanguageCase
+from planner.units import parse_quantity
 from profiles.accuracy import find_accuracy
 from profiles.catalog import resolve_cluster
+from profiles.files import first_problem
 from profiles.from_torch.witness import WitnessWarning
+from profiles.language import load_language_model
 from profiles.sources import load_source
 
 
@@ -38,12 +46,24 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
         The command's own option that follows those that not all commands have; by default those
         about its output.
     """
+    return _asks(_load, _case, before)
+
+
+def asks_for_answer(before: str = "") -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
+    """The same for a language model and a workload: the command takes a `LanguageCase`."""
+    return _asks(_load_language, _language_case, before)
+
+
+def _asks(
+    load: Callable[..., Any], make: Callable[..., Any], before: str
+) -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
+    """Give a command what ``load`` takes and the settings, around its own options."""
 
     def decorate(command: Callable[..., Outcome]) -> Callable[..., None]:
         settings = taken_by(command.__name__)
         few = [option_of(x) for x in settings if x.commands]
         shared = [option_of(x) for x in settings if not x.commands]
-        model, shown = _parameters(_load), _parameters(_show)[1:]
+        model, shown = _parameters(load), _parameters(_show)[1:]
         named = _parameters(command)[2:]
         typed = {x.name for x in settings}.intersection(p.name for p in named)
         own = [p for p in named if p.name not in typed]
@@ -51,14 +71,12 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
 
         @wraps(command)
         def run(**given: Any) -> None:
-            profile, cluster = _load(**{p.name: given.pop(p.name) for p in model})
-            accuracy = find_accuracy(given["accuracy_model"], profile)
+            loaded, cluster = load(**{p.name: given.pop(p.name) for p in model})
             kept = {p.name: given[p.name] for p in named}
             values = {x: given[x.name] for x in settings if given[x.name] is not None}
             fields = {x.field: x.kind.parse(value, x.flag) for x, value in values.items()}
             question = ask(cluster, **fields | _node_counts(fields, cluster))
-            case = question.case(profile, accuracy)
-            found = command(case, question.request, **kept)
+            found = command(make(question, loaded, given), question.request, **kept)
             _show(found, **{p.name: given[p.name] for p in shown})
 
         # typer reads the options from here
@@ -113,6 +131,54 @@ def _show(
     found: Outcome, output: options.Output = Format.table, output_file: options.OutputFile = None
 ) -> None:
     show(found, output, output_file)
+
+
+def _case(question: Question, profile: ModelProfile, given: dict[str, Any]) -> Case:
+    return question.case(profile, find_accuracy(given["accuracy_model"], profile))
+
+
+def _load_language(
+    source: options.LanguageSource,
+    cluster: options.ClusterName = "small-nodes",
+    prompt: options.Prompt = 512,
+    answer: options.Answer = 128,
+    context: options.Context = None,
+    requests: options.Requests = 1,
+    goal: options.GoalOption = "answer",
+    max_first_token: options.MaxFirstToken = None,
+    max_token: options.MaxToken = None,
+    fill: options.Fill = None,
+    cache_bits: options.CacheBits = None,
+    weight_bits: options.WeightBits = None,
+) -> tuple[tuple[LanguageModel, Workload], Cluster]:
+    goals: tuple[Goal, ...] = get_args(Goal)
+    given = dict(
+        prompt=prompt,
+        answer=answer,
+        context=context,
+        requests=requests,
+        goal=one_of("--goal", goal, goals),
+        fill=fill,
+        cache_bits=cache_bits,
+        max_first_token_s=_seconds(max_first_token, "--max-first-token"),
+        max_token_s=_seconds(max_token, "--max-token"),
+    )
+    try:
+        workload = Workload.model_validate(given)
+    except ValidationError as error:
+        raise BadInputError(f"workload: {first_problem(error, Workload)}") from error
+    return (load_language_model(source, weight_bits), workload), resolve_cluster(cluster)
+
+
+def _seconds(text: str | None, option: str) -> float | None:
+    return None if text is None else parse_quantity(text, "time", where=option)
+
+
+def _language_case(
+    question: Question, loaded: tuple[LanguageModel, Workload], given: dict[str, Any]
+) -> LanguageCase:
+    model, workload = loaded
+    return LanguageCase(model, question.tuned_cluster, workload, question.costs)
 
 
 def load_profile(

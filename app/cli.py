@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from app.commands.answering import answer, fits
 from app.commands.catalog import catalog
 from app.commands.cluster import cluster
 from app.commands.export import export
@@ -49,6 +50,8 @@ for command in (
     pareto,
     sweep,
     needs,
+    answer,
+    fits,
     simulate,
     export,
     sensitivity,

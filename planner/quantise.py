@@ -98,6 +98,8 @@ def _with_bits(layer: LayerProfile, bits: Fraction, element_bytes: int) -> Layer
         name: stored - present + size if stored >= present else stored
         for name, stored in layer.shared_bytes.items()
     }
+    if layer.read_bytes is not None:  # the same share of what is stored
+        changed["read_bytes"] = -(-layer.read_bytes * changed["param_bytes"] // layer.param_bytes)
     return layer.model_copy(update={**changed, "shared_bytes": shared})
 
 
