@@ -29,6 +29,8 @@ from planner.domain.model_profile import Coverage, ModelProfile
 from planner.domain.positions import SAME, Geometry, Window
 from planner.domain.workload import Workload
 
+HIDDEN = "hidden"
+"""The layer in front of all blocks: the embedding, brought to where the first block wants it."""
 LAST_TOKEN = "last_token"
 """The layer that keeps the last token of a prompt: nothing behind it needs the others."""
 
@@ -182,6 +184,9 @@ class _Build:
             params=table.params + self.model.positions,
             param_bytes=table.bytes + self.model.positions * self.model.element_bytes,
         )
+        size = self._size(table.columns)
+        shape = table.columns, size
+        self._add(HIDDEN, "alias", "local", (self._last,), read=shape, made=shape)
 
     def block(self, name: str, block: Block) -> None:
         came = self._last

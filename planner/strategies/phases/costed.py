@@ -36,10 +36,10 @@ def cost_answer(
         Requests that run together.
     strategy : str
     """
-    cases = _cases(case, phases["step"], options, batch)
-    costed = {phase: cost_stages(cases[phase], phases[phase]) for phase in PHASES}
     single = _cases(case, phases["step"], options, 1)
     alone = {phase: cost_stages(single[phase], phases[phase]) for phase in PHASES}
+    cases = single if batch == 1 else _cases(case, phases["step"], options, batch)
+    costed = {phase: cost_stages(cases[phase], phases[phase]) for phase in PHASES}
     prompt_s, token_s = alone["prompt"].latency_s, alone["step"].latency_s
     workload = case.workload
     step = cases["step"].profile

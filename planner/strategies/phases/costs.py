@@ -41,6 +41,7 @@ T = TypeVar("T")
 Basis = str
 """By what a group's nodes share out: ``step``, ``prompt``, ``memory`` or ``equal``."""
 
+BASES: tuple[Basis, ...] = ("step", "prompt", "memory", "equal")
 PHASES = ("prompt", "step")
 
 
@@ -81,16 +82,14 @@ class LanguageCase:
 
     @cached_property
     def small(self) -> LanguageModel:
-        """The first block, and then every kind of block once: all that is costed."""
-        kinds = tuple(range(len(self.model.kinds)))
-        return self.model.model_copy(update={"order": (self.model.order[0], *kinds)})
+        """Every kind of block once: all that is costed."""
+        return self.model.distinct
 
     @cached_property
     def unit_of_small(self) -> NDArray[np.int64]:
         """For every unit of the model the unit of the small one that is like it."""
-        blocks = [1, *(2 + kind for kind in self.model.order[1:])]
-        last = len(self.model.kinds) + 2
-        return np.array([0, *blocks, last, last + 1])
+        end = len(self.model.kinds) + 1
+        return np.array([0, *(1 + kind for kind in self.model.order), end, end + 1])
 
     @cached_property
     def cuttable(self) -> NDArray[np.bool_]:
@@ -182,16 +181,19 @@ class PhaseCosts:
 
 
 def options_of(
-    case: LanguageCase, groups: Groups, variants: tuple[Variant, ...], names: list[tuple[str, ...]]
+    case: LanguageCase,
+    names: list[tuple[str, ...]],
+    variants: tuple[Variant, ...],
+    bases: tuple[Basis, ...] = BASES,
 ) -> Iterator[Option]:
-    """All options of a family that differ."""
+    """All options of some groups that differ."""
     tied = case.model.head is None
     for group, members in enumerate(names):
         several = len(members) > 1
         seen: set[Ratios] = set()
-        for basis in bases_of(case, members):
-            small = case.cases(1, basis)
+        for basis in bases_of(case, members, bases) if several else ("equal",):
             if several:
+                small = case.cases(1, basis)
                 case.share_out(small, basis, members)
                 ratios = small["step"].ratios(members)
                 if ratios in seen:
@@ -203,19 +205,21 @@ def options_of(
                     yield Option(group, variant, basis, alone=True)
 
 
-def bases_of(case: LanguageCase, names: tuple[str, ...]) -> tuple[Basis, ...]:
-    """By what a group may share out."""
+def bases_of(
+    case: LanguageCase, names: tuple[str, ...], among: tuple[Basis, ...] = BASES
+) -> tuple[Basis, ...]:
+    """By what the nodes of a group may share out, as far as these differ."""
     nodes = [node for node in case.cluster.nodes if node.name in names]
-    if len(nodes) == 1 or case.settings.shares == "equal":
-        return ("equal",)
     found: list[Basis] = []
-    if len({node.rates for node in nodes}) > 1:
-        found += PHASES
-    if len({node.memory_bytes for node in nodes}) > 1 and all(n.memory_bytes for n in nodes):
+    if case.settings.shares != "equal" and len({node.rates for node in nodes}) > 1:
+        found += PHASES[::-1]
+    sizes = [node.memory_bytes for node in nodes]
+    if case.settings.shares == "either" and all(sizes) and len(set(sizes)) > 1:
         found.append("memory")
-    if case.settings.shares == "by-time" and found:
-        return tuple(found)
-    return (*found, "equal")
+    if case.settings.shares != "by-time" or not found:
+        found.append("equal")
+    chosen = tuple(basis for basis in found if basis in among)
+    return chosen or tuple(found[:1])
 
 
 def cost_options(

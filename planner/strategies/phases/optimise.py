@@ -19,11 +19,18 @@ from planner.errors import (
 )
 from planner.solve.check import times_of
 from planner.solve.deadline import Deadline
-from planner.solve.problem import Problem, Result
+from planner.solve.problem import Choice, Problem, Result
 from planner.solve.solver import solve
 from planner.strategies.groups import Groups, all_groups
 from planner.strategies.phases.costed import cost_answer, seconds_of
-from planner.strategies.phases.costs import LanguageCase, PhaseCosts, cost_options, options_of
+from planner.strategies.phases.costs import (
+    BASES,
+    LanguageCase,
+    Option,
+    PhaseCosts,
+    cost_options,
+    options_of,
+)
 from planner.strategies.phases.problem import (
     problem_of_phases,
     stages_of_phases,
@@ -31,6 +38,12 @@ from planner.strategies.phases.problem import (
 )
 from planner.strategies.phases.ways import TENSOR_PARALLEL, VARIANTS, Variant
 
+_BASIS_WORDS = {
+    "step": "by the time of an answer's step",
+    "prompt": "by that of the prompt",
+    "memory": "by memory",
+    "equal": "equally",
+}
 _SAME = 1e-9  # relative difference below which two plans count as equal
 _AGREES = 1e-6  # relative: sums of floats in another order
 _BELOW = 1.0 - 1e-9  # of a value that a better plan must be under
@@ -58,26 +71,51 @@ def optimise_answer(case: LanguageCase, request: Request) -> AnswerPlan:
     if request.solver == "exhaustive" and case.workload.goal == "tokens-per-second":
         raise BadInputError("--solver exhaustive: not with the goal tokens-per-second")
     deadline = Deadline(request.time_limit_s)
-    found = find_answer(case, request, deadline)
-    while not request.exactly and found.plan.node_count > 1 and not deadline.passed:
-        fewer = replace(request, max_nodes=found.plan.node_count - 1)
+    found = search_answer(case, request, deadline)
+    certificate = found.certificate
+    while not request.exactly and found.nodes > 1 and not deadline.passed:
+        fewer = replace(request, max_nodes=found.nodes - 1)
         try:
-            smaller = find_answer(case, fewer, deadline.share(0.5))
+            smaller = search_answer(case, fewer, deadline.share(0.5))
         except (InfeasibleError, SolverStoppedError):
             break
         if smaller.value_s > found.value_s * (1 + _SAME):
             break
-        kept = {"certificate": found.plan.certificate}
-        found = replace(smaller, plan=smaller.plan.model_copy(update=kept))
-    return found.plan
+        found = smaller
+    return plan_of(case, found).model_copy(update={"certificate": certificate})
 
 
 @dataclass(frozen=True)
 class Found:
-    """A plan, and what it takes of what the goal counts."""
+    """The best choice of some searches.
 
-    plan: AnswerPlan
-    value_s: float
+    Attributes
+    ----------
+    best : _Answer
+    certificate : Certificate
+        Of all of them, in the goal's unit.
+    """
+
+    best: _Answer
+    certificate: Certificate
+
+    @property
+    def value_s(self) -> float:
+        """Seconds that the goal counts."""
+        return self.best.value_s
+
+    @property
+    def choice(self) -> Choice:
+        """The choice itself."""
+        assert self.best.result.choice is not None
+        return self.best.result.choice
+
+    @property
+    def nodes(self) -> int:
+        """How many work."""
+        options = self.best.costs.options
+        sizes = self.best.groups.uses.sum(axis=1)
+        return int(sum(sizes[options[group].group] for group in self.choice.groups))
 
 
 @dataclass(frozen=True)
@@ -92,30 +130,32 @@ class _Answer:
     bound_s: float | None
 
 
-def find_answer(
+def search_answer(
     case: LanguageCase,
     request: Request,
-    deadline: Deadline | None = None,
+    deadline: Deadline,
     variants: tuple[Variant, ...] | None = None,
-    families: tuple[Groups, ...] | None = None,
 ) -> Found:
-    """The best plan over some families of groups, all by default.
+    """Search all families of groups.
 
     Raises
     ------
-    InfeasibleError, SolverStoppedError, InconsistentResultError
+    InfeasibleError, SolverStoppedError
     """
-    deadline = deadline or Deadline(request.time_limit_s)
-    chosen = families or families_of(case, request)
-    tried = [(groups, batch) for groups in chosen for batch in batches(case.workload)]
+    chosen = families_of(case, request)
+    tried = [
+        (search, batch)
+        for groups in chosen
+        for search in _searches(case, groups, variants)
+        for batch in batches(case.workload)
+    ]
     found = [
-        _best_of(case, request, groups, batch, variants, deadline.share(1 / (len(tried) - done)))
-        for done, (groups, batch) in enumerate(tried)
+        _best_of(case, request, search, batch, deadline.share(1 / (len(tried) - done)))
+        for done, (search, batch) in enumerate(tried)
     ]
     best = min(found, key=lambda each: each.value_s)
     if best.result.choice is None:
-        late = any(each.result.certificate.status == "timeout" for each in found)
-        if late:
+        if any(each.result.certificate.status == "timeout" for each in found):
             raise SolverStoppedError(
                 f"the solver stopped after {request.time_limit_s:g} s without a plan; "
                 "allow more time (--time-limit)"
@@ -123,12 +163,23 @@ def find_answer(
         raise InfeasibleError(f"no plan fits: {best.result.binding}")
     scope = _scope(case, request, chosen, variants)
     certificate = _certificate(case, found, best).model_copy(update={"scope": scope})
-    phases = stages_of_phases(case, best.groups, best.costs, best.result.choice, best.batch)
-    options = [best.costs.options[group] for group in best.result.choice.groups]
+    return Found(best, certificate)
+
+
+def plan_of(case: LanguageCase, found: Found) -> AnswerPlan:
+    """The plan of a choice, costed layer by layer of the whole model.
+
+    Raises
+    ------
+    InconsistentResultError
+        That costs something else than the solver said, or does not fit.
+    """
+    best = found.best
+    phases = stages_of_phases(case, best.groups, best.costs, found.choice, best.batch)
+    options = [best.costs.options[group] for group in found.choice.groups]
     plan = cost_answer(case, phases, options, best.batch, _shape(phases["step"]))
-    plan = plan.model_copy(update={"certificate": certificate})
     _check(case, plan, best)
-    return Found(plan, best.value_s)
+    return plan.model_copy(update={"certificate": found.certificate})
 
 
 def batches(workload: Workload) -> Iterator[int]:
@@ -143,21 +194,61 @@ def families_of(case: LanguageCase, request: Request) -> tuple[Groups, ...]:
     """The families of groups that are searched: hybrids, and single nodes in any order."""
     one = case.cases(1, "equal")["step"]
     found = all_groups(one, request.parallelism)
-    if request.parallelism == "hybrid" and len(found) > 1:
-        found = (*found, *all_groups(one, "pipeline"))
+    if request.parallelism == "hybrid" and len(found) > 1:  # nodes of many kinds
+        single = all_groups(one, "pipeline")
+        found = (found[-1], *(single if len(single) == 1 else ()))
     return found
 
 
+MAX_OPTIONS = 192
+"""Groups and ways to run them that are searched together; else those of each basis by itself."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A family of groups with the options that are searched together."""
+
+    groups: Groups
+    names: list[tuple[str, ...]]
+    options: list[Option]
+    key: tuple[str, ...]
+
+
+def _searches(
+    case: LanguageCase, groups: Groups, variants: tuple[Variant, ...] | None
+) -> list[_Search]:
+    key = "searches", groups.scope, variants
+    return case.once(key, lambda: list(_made_searches(case, groups, variants)))
+
+
+def _made_searches(
+    case: LanguageCase, groups: Groups, variants: tuple[Variant, ...] | None
+) -> Iterator[_Search]:
+    names = [groups.members((group,))[0] for group in range(len(groups.uses))]
+    usual = (TENSOR_PARALLEL,) if case.workload.goal == "token" else VARIANTS
+    chosen = variants or usual
+    if len(names) * len(chosen) > MAX_OPTIONS:
+        chosen = (TENSOR_PARALLEL,)
+    said = tuple(variant.name for variant in chosen)
+    which = tuple(basis for basis in BASES if basis != "prompt" or case.workload.goal != "token")
+    options = list(options_of(case, names, chosen, which))
+    bases: list[tuple[str, ...]] = [which]
+    if len(options) > MAX_OPTIONS:
+        used = dict.fromkeys(o.basis for o in options if len(names[o.group]) > 1)
+        bases = [(basis,) for basis in used]
+    for basis in bases:
+        some = options if basis == which else list(options_of(case, names, chosen, basis))
+        yield _Search(groups, names, some, (groups.scope, *said, *basis))
+
+
 def _best_of(
-    case: LanguageCase,
-    request: Request,
-    groups: Groups,
-    batch: int,
-    variants: tuple[Variant, ...] | None,
-    deadline: Deadline,
+    case: LanguageCase, request: Request, search: _Search, batch: int, deadline: Deadline
 ) -> _Answer:
-    key = "answer costs", groups.scope, batch, variants, groups.uses.tobytes()
-    costs = case.once(key, lambda: _costs(case, groups, batch, variants, deadline))
+    groups = search.groups
+    costs = case.once(
+        ("answer costs", *search.key, batch),
+        lambda: cost_options(case, groups, search.options, search.names, batch, deadline),
+    )
     problem = problem_of_phases(case, groups, costs, request, weights_of_goal(case.workload))
     if case.workload.goal != "tokens-per-second":
         result = solve(problem, request.solver, deadline)
@@ -165,19 +256,6 @@ def _best_of(
         return _Answer(groups, costs, batch, result, value, result.certificate.bound)
     result, value, bound = _busiest(case.workload, problem, batch, request.solver, deadline)
     return _Answer(groups, costs, batch, result, value, bound)
-
-
-def _costs(
-    case: LanguageCase,
-    groups: Groups,
-    batch: int,
-    variants: tuple[Variant, ...] | None,
-    deadline: Deadline,
-) -> PhaseCosts:
-    names = [groups.members((group,))[0] for group in range(len(groups.uses))]
-    usual = (TENSOR_PARALLEL,) if case.workload.goal == "token" else VARIANTS
-    options = list(options_of(case, groups, variants or usual, names))
-    return cost_options(case, groups, options, names, batch, deadline)
 
 
 def _busiest(
@@ -270,9 +348,12 @@ def _scope(
     groups = " or ".join(dict.fromkeys(groups.scope for groups in families))
     said = f"{what}, the same for prompt and answer; {used} of {groups}"
     if request.parallelism != "pipeline" and request.max_nodes > 1:
-        usual = (TENSOR_PARALLEL,) if case.workload.goal == "token" else VARIANTS
-        ways = " or ".join(variant.name for variant in variants or usual)
-        said += f"; on groups of two or more {ways}, shared out by time, memory or equally"
+        searches = [search for groups in families for search in _searches(case, groups, variants)]
+        options = [o for s in searches for o in s.options if len(s.names[o.group]) > 1]
+        ways = " or ".join(dict.fromkeys(option.variant.name for option in options))
+        bases = " or ".join(dict.fromkeys(_BASIS_WORDS[option.basis] for option in options))
+        alike = ", alike in all stages" if len(searches) > len(families) else ""
+        said += f"; on groups of two or more {ways}, shared out {bases}{alike}"
     if case.workload.goal == "tokens-per-second":
         said += "; batches of any part of the requests"
     return said

@@ -23,6 +23,7 @@ from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import Conversion, Layout, Way
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
+from planner.language import HIDDEN as FIRST
 from planner.language import LAST_TOKEN
 
 Manner = Literal["tensor-parallel", "tokens", "first-node"]
@@ -160,7 +161,7 @@ def rows_of_units(profile: ModelProfile) -> list[range]:
     """
     names = [layer.name for layer in profile.layers]
     starts = [0]
-    begin = 1
+    begin = names.index(FIRST) + 1
     for row, name in enumerate(names):
         if name.startswith("layers.") and name.count(".") == 1:  # the sum that ends a block
             starts.append(begin)
