@@ -9,7 +9,7 @@ import numpy as np
 from planner.case import Case
 from planner.cost.memory import stage_memory_bytes
 from planner.domain.answer import AnswerPlan, AnswerPredicted, AnswerStage
-from planner.domain.plan import Plan, StagePlan
+from planner.domain.plan import StagePlan
 from planner.domain.workload import Workload
 from planner.strategies.costed import CostedStages, cost_plan, cost_stages
 from planner.strategies.phases.costs import PHASES, LanguageCase, Option, weights_of
@@ -74,7 +74,10 @@ def cost_answer(
             },
         ),
         assumed=tuple(_assumed(case)),
-        phases={phase: _plan(single[phase], phases[phase], strategy) for phase in PHASES},
+        phases={
+            "prompt": cost_plan(single["prompt"], phases["prompt"], strategy),
+            "step": cost_plan(single["step"], phases["step"], strategy),
+        },
     )
 
 
@@ -115,10 +118,6 @@ def _cases(
         if len(stage.nodes) > 1:
             case.share_out(cases, option.basis, stage.nodes)
     return cases
-
-
-def _plan(case: Case, stages: tuple[StagePlan, ...], strategy: str) -> Plan:
-    return cost_plan(case, stages, strategy)
 
 
 def _memory(
