@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.domain.answer import AnswerPlan
-from planner.domain.certificate import Certificate
+from planner.domain.certificate import FEASIBILITY_TOLERANCE, Certificate
 from planner.domain.request import Request
 from planner.domain.workload import Workload
 from planner.errors import (
@@ -46,7 +46,7 @@ _BASIS_WORDS = {
 }
 _SAME = 1e-9  # relative difference below which two plans count as equal
 _AGREES = 1e-6  # relative: sums of floats in another order
-_BELOW = 1.0 - 1e-9  # of a value that a better plan must be under
+_BELOW = 1.0 - 3.0 * FEASIBILITY_TOLERANCE  # of a value that a better plan must be under
 
 
 def optimise_answer(case: LanguageCase, request: Request) -> AnswerPlan:
