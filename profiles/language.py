@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from planner.domain.language_model import LanguageModel
 from planner.errors import BadInputError
+from planner.quantise import exact_bits
 from profiles.catalog import language_names, load_language
 from profiles.files import (
     allowed_names,
@@ -30,7 +31,6 @@ LANGUAGE_HELP = (
     "file or the beginning of one, or what planner wrote"
 )
 _LIMITS = Limits(cpu_s=15, wall_s=120.0)
-_MOST_BITS = 64
 
 
 def load_language_model(
@@ -52,16 +52,6 @@ def load_language_model(
     """
     found = _as_it_is(source)
     return found if weight_bits is None else found.with_bits(exact_bits(weight_bits))
-
-
-def exact_bits(bits: Fraction | float | str) -> Fraction:
-    """Bits of a weight as they were written."""
-    found = Fraction(str(bits))
-    if not 0 < found <= _MOST_BITS:
-        raise BadInputError(
-            f"weight bits: found {float(found):g}; give a number above 0, at most {_MOST_BITS}"
-        )
-    return found
 
 
 def _as_it_is(source: str) -> LanguageModel:

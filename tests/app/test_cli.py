@@ -46,6 +46,8 @@ COMMANDS = (
     "pareto",
     "sweep",
     "needs",
+    "answer",
+    "fits",
     "export",
     "slice",
     "run",
@@ -76,7 +78,7 @@ def test_help_names_every_command_and_exit_code() -> None:
         ("sweep", ["--over", "--from", "--to", "--points", "--values", "--objective"]),
         ("needs", ["--latency", "--of", "--tolerance", "--up-to", "--max-nodes"]),
         ("export", ["PLAN", "--to"]),
-        ("catalog", ["models, clusters, accuracy, devices or links"]),
+        ("catalog", ["models, clusters, accuracy, devices, links or language"]),
         ("app", ["--port", "--headless"]),
     ],
 )

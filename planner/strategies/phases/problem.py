@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from planner.cost.handover import Transfers
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.domain.workload import Workload
+from planner.errors import BadInputError
 from planner.solve.problem import Choice, Problem
 from planner.strategies.family import memory_limits
 from planner.strategies.groups import Groups, describe
@@ -83,7 +85,6 @@ def problem_of_phases(
         busy_s=busy[..., None],
         medium_s=medium[..., None],
         allowed=np.ones((*latency.shape, 1), dtype=np.bool_),
-        loss=np.zeros((*latency.shape, 1)),
         weight_bytes=costs.weight_bytes[:, units, None, :],
         live_bytes=costs.live_bytes[:, units, None, :],
         memory_limit_bytes=limits,
@@ -105,8 +106,44 @@ def problem_of_phases(
         follows=may_follow,
         max_nodes=request.max_nodes,
         all_nodes=request.exactly,
+        **_limited(case.workload, costs, units),
         single_stage=request.parallelism == "within-layer",
     )
+
+
+def limited_phase(workload: Workload) -> tuple[Weights, float, str] | None:
+    """What a limit beside the goal adds up, the most that it may be, and what it is called.
+
+    Raises
+    ------
+    BadInputError
+        Two limits: one is kept beside the goal.
+    """
+    first, token = workload.max_first_token_s, workload.max_token_s
+    if first is not None and token is not None:
+        raise BadInputError("--max-first-token and --max-token: give one of them")
+    if first is not None:
+        return Weights(1.0, 0.0), first, "time to the first token"
+    if token is not None:
+        return Weights(0.0, 1.0), token, "time per token"
+    return None
+
+
+def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) -> dict[str, Any]:
+    """Fields of a problem that say what is limited beside the goal."""
+    found = limited_phase(workload)
+    if found is None:
+        return {"loss": np.zeros((len(costs.options), len(units), 1))}
+    weights, most, name = found
+    total = sum(weights.of(phase) * costs.latency_s[phase] for phase in PHASES)
+    assert isinstance(total, np.ndarray)
+    return {
+        "loss": total[:, units, None],
+        "transfer_loss": _between(costs, weights, len(units)).seconds,
+        "max_loss": most,
+        "loss_name": name,
+        "loss_unit": "s",
+    }
 
 
 def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:
