@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from planner.domain.language_model import LanguageModel
 from planner.errors import BadInputError
+from planner.language import Phase, phase_profile
 from planner.quantise import exact_bits
 from profiles.catalog import language_names, load_language
 from profiles.files import (
@@ -24,11 +25,13 @@ from profiles.files import (
 )
 from profiles.from_gguf.file import MAX_HEADER_BYTES, is_gguf_file
 from profiles.from_hf.config import MAX_CONFIG_BYTES, is_config_file
+from profiles.from_hf.stored import is_stored, stored_bytes
 from profiles.sandbox import Limits, run_limited
 
 LANGUAGE_HELP = (
     "a language model: a name of planner catalog language, a Hugging Face config.json, a .gguf "
-    "file or the beginning of one, or what planner wrote"
+    "file or the beginning of one, a .safetensors file or index beside its config.json, or a saved "
+    "document"
 )
 _LIMITS = Limits(cpu_s=15, wall_s=120.0)
 
@@ -64,6 +67,8 @@ def _as_it_is(source: str) -> LanguageModel:
             f"{allowed_names(source, language_names())}; or give {LANGUAGE_HELP}"
         )
     what = one_line(path.name)
+    if is_stored(path):
+        return _as_stored(path)
     if is_gguf_file(path):
         data = read_head(path, what, MAX_HEADER_BYTES)
         return language_model_in_child("profiles.from_gguf.child", data, path.stem, path.name)
@@ -72,6 +77,25 @@ def _as_it_is(source: str) -> LanguageModel:
         data = read_file(path, what, MAX_CONFIG_BYTES)
         return language_model_in_child("profiles.from_hf.causal_child", data, name, path.name)
     return read_document(path, LanguageModel, what="language model")
+
+
+_CLOSE = Fraction(1, 50)
+"""Of the bytes that a configuration says: safetensors files hold a little beside the weights."""
+
+
+def _as_stored(path: Path) -> LanguageModel:
+    """The configuration beside a file of weights, with blocks of the width that is stored."""
+    config = path.with_name("config.json")
+    if not config.exists():
+        raise BadInputError(
+            f"{one_line(path.name)}: the config.json beside it says what its tensors are, and is "
+            "not there"
+        )
+    found, size = _as_it_is(str(config)), stored_bytes(path)
+    said = phase_profile(found, Phase(tokens=1)).totals.param_bytes
+    if abs(size - said) <= _CLOSE * said:
+        return found
+    return found.with_block_bytes(size - said)
 
 
 def language_model_in_child(child: str, data: bytes, name: str, source: str) -> LanguageModel:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from planner.domain.arrays import Frozen
 from planner.domain.layer_profile import Count, Name, Positive
 from planner.domain.model_profile import Provenance
+from planner.errors import BadInputError
 
 NormKind = Literal["rms_norm", "layer_norm"]
 
@@ -46,6 +47,25 @@ class Matrix(Frozen):
     def params(self) -> int:
         """Weights and biases."""
         return self.weights + self.biases
+
+    def with_block_bytes(self, more: int) -> LanguageModel:
+        """The same where the blocks' matrices take so many bytes more, or fewer, all together.
+
+        Raises
+        ------
+        BadInputError
+            Their weights would have no width, or one that no weight has.
+        """
+        matrices = [m for block in self.blocks for m in _matrices(block)]
+        weights = sum(count * matrix.weights for count, matrix in matrices)
+        stored = sum(count * matrix.bytes for count, matrix in matrices)
+        bits = Fraction(8 * (stored + more), weights)
+        if not 0 < bits <= 64:
+            raise BadInputError(
+                f"weights: their bytes make {float(bits):.3g} bits for each weight of a block"
+            )
+        kinds = tuple(_with_bits(kind, bits) for kind in self.kinds)
+        return self.model_copy(update={"kinds": kinds, "weight_bits": float(bits)})
 
     def with_bits(self, bits: Fraction) -> Matrix:
         """The same with weights of another width."""
@@ -287,12 +307,29 @@ def _readers(mlp: Mlp | Experts) -> tuple[Matrix, ...]:
     return (mlp.router, *mlp.each.matrices[:-1], *beside)
 
 
-def _with_bits(part: Frozen, bits: Fraction) -> Frozen:
-    """A part of a model with every matrix in it of another width; a router keeps its own."""
+def _matrices(block: Block) -> list[tuple[int, Matrix]]:
+    """Those of a block whose weights are quantised, with how often each is there."""
+    attention, mlp = block.attention, block.mlp
+    found = [(1, m) for m in (*attention.query, attention.output)]
+    found += [(1, m) for m in (attention.key, attention.value) if m is not None]
+    if attention.latent is not None:
+        found += [(1, attention.latent.down), (1, attention.latent.up)]
+    if isinstance(mlp, Mlp):
+        return [*found, *((1, m) for m in mlp.matrices)]
+    beside = () if mlp.beside is None else mlp.beside.matrices
+    found += [(mlp.count + mlp.shared, m) for m in mlp.each.matrices]
+    return [*found, *((1, m) for m in beside)]
+
+
+_Part = TypeVar("_Part", bound=Frozen)
+
+
+def _with_bits(part: _Part, bits: Fraction) -> _Part:
+    """A part of a model with its matrices of another width; routers and gates keep their own."""
     changed: dict[str, object] = {}
     for name in type(part).model_fields:
         value = getattr(part, name)
-        if name == "router":
+        if name in ("router", "beside_gate"):
             continue
         if isinstance(value, Matrix):
             changed[name] = value.with_bits(bits)

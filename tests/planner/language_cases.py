@@ -106,7 +106,7 @@ def language_case(seed: int, nodes: int, blocks: int, workload: Workload) -> Lan
     chance = random.Random(seed)
     model = language_model(chance, blocks)
     free = LanguageCase(model, cluster(chance, nodes, None), workload)
-    size = free.cases(1, "equal", whole=True)["step"].profile.totals.param_bytes
+    size = free.cases_of((), 1)["step"].profile.totals.param_bytes
     memory = chance.choice([None, size, size * 3 // 4])
     settings = CostSettings(overlap=chance.random() < 0.3)
     return LanguageCase(model, cluster(chance, nodes, memory), workload, settings)
@@ -142,10 +142,8 @@ def placements(case: LanguageCase, most: int) -> Iterator[Structure]:
 def costed(case: LanguageCase, structure: Structure, batch: int = 1) -> dict[str, CostedStages]:
     """Both phases of a placement, each stage in the ratio of its option."""
     groups, options, starts = structure
-    cases = case.cases(batch, "oracle", whole=True)
-    for group, option in zip(groups, options, strict=True):
-        if len(group) > 1:
-            case.share_out(cases, option.basis, group)
+    placed = zip(groups, (option.basis for option in options), strict=True)
+    cases = case.cases_of(tuple(placed), batch)
     found = {}
     for phase in PHASES:
         profile = cases[phase].profile
@@ -157,7 +155,6 @@ def costed(case: LanguageCase, structure: Structure, batch: int = 1) -> dict[str
             reads = profile.layers[layers.start - 1].name if start else ""
             manner = getattr(option.variant, phase)
             stages.append(stage_of(profile, group, manner, layers, reads))
-        cases[phase]._made.pop(("costed", tuple(stages)), None)  # the ratio may be another now
         found[phase] = cost_stages(cases[phase], tuple(stages))
     return found
 

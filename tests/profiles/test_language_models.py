@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -378,6 +379,37 @@ def test_a_config_in_a_folder_and_what_was_saved(tmp_path: Path) -> None:
     assert found.provenance.source == "config.json"
     (tmp_path / "saved.json").write_text(document_text(found))
     assert load_language_model(str(tmp_path / "saved.json")) == found
+
+
+def test_weights_beside_a_config_say_their_width(tmp_path: Path) -> None:
+    """An index's total, or a header's last byte, is what the blocks' weights take."""
+    (tmp_path / "config.json").write_text(json.dumps(PRESETS["llama-3.1-8b"]))
+    plain = 2 * (8_030_261_248 - 32 * BLOCK)
+    total = plain + 32 * BLOCK * 9 // 16
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": {}}))
+    found = load_language_model(str(index))
+    assert found.weight_bits == pytest.approx(4.5)
+    step = phase_profile(found, Phase(tokens=1))
+    assert step.totals.param_bytes == pytest.approx(total, rel=1e-6)
+    index.write_text(json.dumps({"metadata": {"total_size": 16_060_556_376}}))
+    assert load_language_model(str(index)) == load_language_model(str(tmp_path / "config.json"))
+    index.unlink()
+    one = tmp_path / "model.safetensors"
+    header = json.dumps({"x": {"dtype": "U8", "shape": [1], "data_offsets": [0, total]}}).encode()
+    one.write_bytes(struct.pack("<Q", len(header)) + header)
+    assert load_language_model(str(one)) == found
+    for content in (b"", struct.pack("<Q", 2**60), struct.pack("<Q", 5) + b"[[[[["):
+        one.write_bytes(content)
+        with pytest.raises(BadInputError, match=r"^model\.safetensors: ") as error:
+            load_language_model(str(one))
+        assert "\n" not in str(error.value)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(BadInputError, match=r"config\.json beside it"):
+        load_language_model(str(one))
+
+
+BLOCK = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336
 
 
 def test_the_text_of_a_model_of_images() -> None:

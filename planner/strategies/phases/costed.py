@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from planner.case import Case
 from planner.cost.memory import stage_memory_bytes
 from planner.domain.answer import AnswerPlan, AnswerPredicted, AnswerStage
 from planner.domain.plan import StagePlan
@@ -36,9 +35,11 @@ def cost_answer(
         Requests that run together.
     strategy : str
     """
-    single = _cases(case, phases["step"], options, 1)
+    nodes = [stage.nodes for stage in phases["step"]]
+    placed = tuple((names, option.basis) for names, option in zip(nodes, options, strict=True))
+    single = case.cases_of(placed, 1)
     alone = {phase: cost_stages(single[phase], phases[phase]) for phase in PHASES}
-    cases = single if batch == 1 else _cases(case, phases["step"], options, batch)
+    cases = single if batch == 1 else case.cases_of(placed, batch)
     costed = {phase: cost_stages(cases[phase], phases[phase]) for phase in PHASES}
     prompt_s, token_s = alone["prompt"].latency_s, alone["step"].latency_s
     workload = case.workload
@@ -109,17 +110,6 @@ def seconds_of(workload: Workload, plan: AnswerPlan) -> float:
     return 1.0 / predicted.all_tokens_per_s
 
 
-def _cases(
-    case: LanguageCase, stages: tuple[StagePlan, ...], options: Sequence[Option], batch: int
-) -> dict[str, Case]:
-    """Cases of the whole model in which every stage shares out as its option says."""
-    cases = case.cases(batch, "whole", whole=True)
-    for stage, option in zip(stages, options, strict=True):
-        if len(stage.nodes) > 1:
-            case.share_out(cases, option.basis, stage.nodes)
-    return cases
-
-
 def _memory(
     costed: dict[str, CostedStages],
 ) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
@@ -145,7 +135,7 @@ def _memory(
 def _stages(
     case: LanguageCase, stages: tuple[StagePlan, ...], options: Sequence[Option]
 ) -> list[AnswerStage]:
-    profile = case.cases(1, "whole", whole=True)["step"].profile
+    profile = case.cases_of((), 1)["step"].profile
     units = {profile.layers[unit.start].name: at for at, unit in enumerate(rows_of_units(profile))}
     last = len(units) - 1
     found, ends = [], [units[stage.layers[0].name] for stage in stages[1:]] + [last + 1]

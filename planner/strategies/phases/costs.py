@@ -75,7 +75,7 @@ class LanguageCase:
     def active_params(self) -> int:
         """Parameters that one token meets, a row of the embedding among them."""
         total = self.model.hidden
-        step = self.cases(1, "equal", whole=True)["step"].profile
+        step = self.cases_of((), 1)["step"].profile
         for layer in step.layers[1:]:
             total += layer.macs if layer.flow.mixes else layer.params
         return total
@@ -99,12 +99,27 @@ class LanguageCase:
         may[0] = may[-2] = False
         return may
 
-    def cases(self, batch: int, basis: Basis, *, whole: bool = False) -> dict[str, Case]:
-        """The case of each phase, of the small model or of the whole one."""
-        return self.once(("cases", batch, basis, whole), lambda: self._cases(batch, basis, whole))
+    def cases(self, batch: int, basis: Basis) -> dict[str, Case]:
+        """The case of each phase of the small model, whose groups share out by one basis."""
+        return self.once(("cases", batch, basis), lambda: self._cases(batch, basis, whole=False))
+
+    def cases_of(
+        self, placed: tuple[tuple[tuple[str, ...], Basis], ...], batch: int
+    ) -> dict[str, Case]:
+        """The cases of the whole model where every group shares out by a basis of its own."""
+        several = tuple((names, basis) for names, basis in placed if len(names) > 1)
+
+        def make() -> dict[str, Case]:
+            cases = self._cases(batch, "step", whole=True)
+            for names, basis in several:
+                self.share_out(cases, basis, names)
+            return cases
+
+        return self.once(("cases", batch, several), make)
 
     def _cases(self, batch: int, basis: Basis, whole: bool) -> dict[str, Case]:
-        phases = phases_of(self.model if whole else self.small, self.workload, batch)
+        model = self.model if whole else self.small
+        phases = self.once(("phases", batch, whole), lambda: phases_of(model, self.workload, batch))
         shares: Shares = "equal" if basis == "equal" else "by-time"
         settings = self.settings.model_copy(update={"shares": shares})
         return {name: Case(getattr(phases, name), self.cluster, settings) for name in PHASES}

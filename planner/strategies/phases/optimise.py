@@ -18,7 +18,7 @@ from planner.errors import (
     SolverStoppedError,
 )
 from planner.solve.check import times_of
-from planner.solve.deadline import Deadline
+from planner.solve.deadline import Deadline, OutOfTimeError
 from planner.solve.problem import Choice, Problem, Result
 from planner.solve.solver import solve
 from planner.strategies.groups import Groups, all_groups
@@ -111,11 +111,16 @@ class Found:
         return self.best.result.choice
 
     @property
+    def options(self) -> list[Option]:
+        """What each stage's group does."""
+        assert self.best.costs is not None
+        return [self.best.costs.options[group] for group in self.choice.groups]
+
+    @property
     def nodes(self) -> int:
         """How many work."""
-        options = self.best.costs.options
         sizes = self.best.groups.uses.sum(axis=1)
-        return int(sum(sizes[options[group].group] for group in self.choice.groups))
+        return int(sum(sizes[option.group] for option in self.options))
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ class _Answer:
     """The best of one family of groups at one batch."""
 
     groups: Groups
-    costs: PhaseCosts
+    costs: PhaseCosts | None
     batch: int
     result: Result
     value_s: float
@@ -175,9 +180,9 @@ def plan_of(case: LanguageCase, found: Found) -> AnswerPlan:
         That costs something else than the solver said, or does not fit.
     """
     best = found.best
+    assert best.costs is not None
     phases = stages_of_phases(case, best.groups, best.costs, found.choice, best.batch)
-    options = [best.costs.options[group] for group in found.choice.groups]
-    plan = cost_answer(case, phases, options, best.batch, _shape(phases["step"]))
+    plan = cost_answer(case, phases, found.options, best.batch, _shape(phases["step"]))
     _check(case, plan, best)
     return plan.model_copy(update={"certificate": found.certificate})
 
@@ -245,10 +250,15 @@ def _best_of(
     case: LanguageCase, request: Request, search: _Search, batch: int, deadline: Deadline
 ) -> _Answer:
     groups = search.groups
-    costs = case.once(
-        ("answer costs", *search.key, batch),
-        lambda: cost_options(case, groups, search.options, search.names, batch, deadline),
-    )
+    try:
+        costs = case.once(
+            ("answer costs", *search.key, batch),
+            lambda: cost_options(case, groups, search.options, search.names, batch, deadline),
+        )
+    except OutOfTimeError:
+        late = Certificate(status="timeout", solver="none", runtime_s=deadline.elapsed_s)
+        result = Result(choice=None, objective_s=None, certificate=late)
+        return _Answer(groups, None, batch, result, float("inf"), None)
     problem = problem_of_phases(case, groups, costs, request, weights_of_goal(case.workload))
     if case.workload.goal != "tokens-per-second":
         result = solve(problem, request.solver, deadline)

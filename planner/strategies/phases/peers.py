@@ -140,7 +140,7 @@ def placed(
     options = [Option(at, TENSOR_PARALLEL, "equal") for at, _ in enumerate(stages)]
     phases = {}
     for phase in PHASES:
-        profile = case.cases(1, "whole", whole=True)[phase].profile
+        profile = case.cases_of((), 1)[phase].profile
         rows, at, found = rows_of_units(profile), 0, []
         for place, (names, count) in enumerate(stages):
             begin = rows[at].start

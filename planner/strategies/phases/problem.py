@@ -169,7 +169,7 @@ def stages_of_phases(
     members = groups.members([option.group for option in options])
     found: dict[str, tuple[StagePlan, ...]] = {}
     for phase in PHASES:
-        profile = case.cases(batch, "equal", whole=True)[phase].profile
+        profile = case.cases_of((), batch)[phase].profile
         rows = rows_of_units(profile)
         stages = []
         for (first, last, _), names, option in zip(choice.runs(), members, options, strict=True):
