@@ -258,7 +258,17 @@ def test_as_many_parameters_as_transformers_builds(kind: str) -> None:
         assert sum(1 for block in model.blocks) == network.config.num_hidden_layers
 
 
-@pytest.mark.parametrize("kind", sorted({*FAMILIES} - {"gpt_neox", "llama4_text"}))
+COUNTED = ("gpt2", "gemma2", "phi3", "qwen3_moe", "deepseek_v3", "gpt_oss")
+"""Families whose run is counted every time; the others with the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind in COUNTED else pytest.mark.slow)
+        for kind in sorted({*FAMILIES} - {"gpt_neox", "llama4_text"})
+    ],
+)
 def test_a_prompt_multiplies_what_torch_counts(kind: str) -> None:
     """One real run of transformers' network; its head for all tokens is taken off."""
     tokens, values = 24, small(kind)
