@@ -48,25 +48,6 @@ class Matrix(Frozen):
         """Weights and biases."""
         return self.weights + self.biases
 
-    def with_block_bytes(self, more: int) -> LanguageModel:
-        """The same where the blocks' matrices take so many bytes more, or fewer, all together.
-
-        Raises
-        ------
-        BadInputError
-            Their weights would have no width, or one that no weight has.
-        """
-        matrices = [m for block in self.blocks for m in _matrices(block)]
-        weights = sum(count * matrix.weights for count, matrix in matrices)
-        stored = sum(count * matrix.bytes for count, matrix in matrices)
-        bits = Fraction(8 * (stored + more), weights)
-        if not 0 < bits <= 64:
-            raise BadInputError(
-                f"weights: their bytes make {float(bits):.3g} bits for each weight of a block"
-            )
-        kinds = tuple(_with_bits(kind, bits) for kind in self.kinds)
-        return self.model_copy(update={"kinds": kinds, "weight_bits": float(bits)})
-
     def with_bits(self, bits: Fraction) -> Matrix:
         """The same with weights of another width."""
         return self.model_copy(update={"bytes": bytes_of(self.weights, bits)})
@@ -285,6 +266,25 @@ class LanguageModel(Frozen):
     def distinct(self) -> LanguageModel:
         """The same with every kind of block once, in the order of ``kinds``."""
         return self.model_copy(update={"order": tuple(range(len(self.kinds)))})
+
+    def with_block_bytes(self, more: int) -> LanguageModel:
+        """The same where the blocks' matrices take so many bytes more, or fewer, all together.
+
+        Raises
+        ------
+        BadInputError
+            Their weights would have no width, or one that no weight has.
+        """
+        matrices = [m for block in self.blocks for m in _matrices(block)]
+        weights = sum(count * matrix.weights for count, matrix in matrices)
+        stored = sum(count * matrix.bytes for count, matrix in matrices)
+        bits = Fraction(8 * (stored + more), weights)
+        if not 0 < bits <= 64:
+            raise BadInputError(
+                f"weights: their bytes make {float(bits):.3g} bits for each weight of a block"
+            )
+        kinds = tuple(_with_bits(kind, bits) for kind in self.kinds)
+        return self.model_copy(update={"kinds": kinds, "weight_bits": float(bits)})
 
     def with_bits(self, bits: Fraction) -> LanguageModel:
         """The same with all weights of another width; norms, biases and sinks keep theirs."""

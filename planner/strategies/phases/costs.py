@@ -20,6 +20,7 @@ from planner.cost.overlap import busy_s
 from planner.cost.stage import StageCosts
 from planner.domain.cluster import Cluster
 from planner.domain.language_model import LanguageModel
+from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import Ratios, speed_ratio
 from planner.domain.settings import DEFAULT_SETTINGS, CostSettings, Shares
 from planner.domain.workload import Workload
@@ -257,7 +258,8 @@ def cost_options(
     live = np.zeros_like(weights)
     for at, group in enumerate(members):
         one, other = (found[phase][at] for phase in PHASES)
-        weights[at, :, : len(group)] = one.units(np.maximum(one.stored, other.stored))
+        profile = case.cases(batch, options[at].basis)["step"].profile
+        weights[at, :, : len(group)] = one.units(stored_for_both(profile, one.stored, other.stored))
         live[at, :, : len(group)] = np.maximum(one.live_bytes, other.live_bytes)
     return PhaseCosts(
         options=options,
@@ -333,13 +335,22 @@ def _costed(case: Case, names: tuple[str, ...], manner: Manner) -> _Stage:
     )
 
 
-def weights_of(prompt: StageCosts, step: StageCosts) -> NDArray[np.int64]:
-    """Bytes that the nodes of a stage store for both phases, layer by layer, shape (L, n).
+def stored_for_both(
+    profile: ModelProfile, prompt: NDArray[np.int64], step: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Bytes that nodes store of every layer for both phases (eq. 46), shape (L, n).
 
-    What one phase needs of a layer is in what the other does: the same share, or all of it.
+    What one phase needs of a layer is in what the other does: the same share, or all of it. Keys
+    and values lie where a step reads them: whoever reads a prompt by tokens keeps its heads.
     """
-    one, other = (stage.table.weight_bytes for stage in (prompt, step))
-    both = np.maximum(one, other)
+    kept = np.array([layer.cache_bytes for layer in profile.layers], dtype=np.int64)
+    return np.maximum(prompt - kept[:, None], step)
+
+
+def weights_of(prompt: StageCosts, step: StageCosts) -> NDArray[np.int64]:
+    """The same of a plan's stage, where what layers share is stored once, shape (L, n)."""
+    one, other = (stage.table.weight_bytes[:, 0] for stage in (prompt, step))
+    both = stored_for_both(step.profile, one, other)[:, None]
     stored: NDArray[np.int64] = (both - stored_twice(step.profile, both, step.rows))[step.rows, 0]
     return stored
 

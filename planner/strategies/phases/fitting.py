@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from pydantic import Field
+
 from planner.domain.answer import AnswerPlan
 from planner.domain.arrays import Frozen
 from planner.domain.request import Request
@@ -37,7 +39,8 @@ class Fit(Frozen):
     width: str
     weight_bits: float
     context: int | None = None
-    at_most: bool = False
+    at_most: bool = Field(default=False, description="all that the model was trained for")
+    proven: bool = Field(default=True, description="false: time was up, and more may fit")
     nodes: int | None = None
     first_token_s: float | None = None
     tokens_per_s: float | None = None
@@ -94,30 +97,33 @@ def _largest(
     least = -(-(workload.prompt + workload.answer) // STEP)
     most = max((case.model.context or MOST) // STEP, least)
     best: AnswerPlan | None = None
-    low, high = least - 1, most + 1
-    tried = most
-    note = ""
-    while high - low > 1:
+    low, high, tried, note = least - 1, most + 1, least, ""
+    while high - low > 1 and not deadline.passed:
         asked = workload.model_copy(update={"context": tried * STEP})
-        one = replace(case, workload=asked)
+        within = replace(request, time_limit_s=deadline.left_s)
         try:
-            best = optimise_answer(one, replace(request, time_limit_s=deadline.left_s))
-            low = tried
+            best = optimise_answer(replace(case, workload=asked), within)
         except InfeasibleError as error:
             high, note = tried, str(error)
-        except SolverStoppedError as error:
-            high, note = tried, str(error)
-        if deadline.passed:
+        except SolverStoppedError:
             break
-        tried = (low + high) // 2
+        else:
+            low = tried
+        tried = most if low == least and high > most else (low + high) // 2
+    late = high - low > 1
     if best is None:
-        return Fit(width=name, weight_bits=bits, note=note)
+        return Fit(width=name, weight_bits=bits, proven=not late, note=_LATE if late else note)
     return Fit(
         width=name,
         weight_bits=bits,
         context=low * STEP,
         at_most=low == most,
+        proven=not late,
         nodes=best.node_count,
         first_token_s=best.predicted.first_token_s,
         tokens_per_s=best.predicted.tokens_per_s,
+        note=_LATE if late else "",
     )
+
+
+_LATE = "or more: time was up (--time-limit)"
