@@ -7,7 +7,6 @@ ends fill them in from a ``config.json`` or from the header of a GGUF file; no w
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cached_property
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
@@ -262,7 +261,7 @@ class LanguageModel(Frozen):
         """Whether any block has experts."""
         return any(isinstance(kind.mlp, Experts) for kind in self.kinds)
 
-    @cached_property
+    @property
     def distinct(self) -> LanguageModel:
         """The same with every kind of block once, in the order of ``kinds``."""
         return self.model_copy(update={"order": tuple(range(len(self.kinds)))})

@@ -122,9 +122,11 @@ def _memory(
         live = np.maximum(one.table.live_bytes, other.table.live_bytes)[other.rows, 0]
         needed = stage_memory_bytes(stored, live)
         layers = other.profile.layers[other.rows]
-        kept = np.array([layer.cache_bytes for layer in layers], dtype=np.float64)
+        parts = np.array([layer.cache_parts for layer in layers])
+        each = np.array([layer.cache_bytes // layer.cache_parts for layer in layers])
         size = np.array([max(layer.param_bytes, 1) for layer in layers], dtype=np.float64)
-        mine = np.rint(stored * (kept / size)[:, None]).astype(np.int64).sum(axis=0)
+        held = np.rint(stored * (parts / size)[:, None]).astype(np.int64)  # whole heads
+        mine = (held * each[:, None]).sum(axis=0)
         for at, name in enumerate(other.nodes):
             memory[name] = int(needed[at])
             cache[name] = int(mine[at])

@@ -344,7 +344,8 @@ def stored_for_both(
     and values lie where a step reads them: whoever reads a prompt by tokens keeps its heads.
     """
     kept = np.array([layer.cache_bytes for layer in profile.layers], dtype=np.int64)
-    return np.maximum(prompt - kept[:, None], step)
+    stored: NDArray[np.int64] = np.maximum(prompt - kept[:, None], step)
+    return stored
 
 
 def weights_of(prompt: StageCosts, step: StageCosts) -> NDArray[np.int64]:
