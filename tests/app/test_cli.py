@@ -150,7 +150,7 @@ def test_profile_round_trip_through_a_file(tmp_path: Path) -> None:
 
 def test_catalog_in_every_format() -> None:
     document = json.loads(planner("catalog", "--format", "json").out)
-    assert document.keys() == {"models", "clusters", "accuracy", "devices", "links"}
+    assert document.keys() == {"models", "clusters", "accuracy", "devices", "links", "language"}
     assert "resnet50" in planner("catalog", "models").out
     assert "head-mounted" in planner("catalog", "clusters", "--format", "csv").out
 
