@@ -115,5 +115,5 @@ def fits_table(found: Fits) -> Table:
             "first token (s)": attrgetter("first_token_s"),
             "note": lambda x: "all that the model was trained for" if x.at_most else x.note,
         },
-        "contexts in steps of 256 tokens; speeds of the best plan at that context",
+        "contexts in steps of 256 tokens; speeds: of the best plan with room for that context",
     )
