@@ -191,7 +191,7 @@ class _Build:
     def block(self, name: str, block: Block) -> None:
         came = self._last
         read = came
-        if block.before_attention or block.unscaled:
+        if block.before_attention:
             read = self._norm(f"{name}.input_norm", came, block.before_attention, block.norm)
         attended = self._attention(f"{name}.self_attn", read, block.attention)
         if block.after_attention:
@@ -201,7 +201,7 @@ class _Build:
         if not block.parallel:
             came = self._sum(f"{name}.self_attn.add", came, attended)
             read = came
-        if block.before_mlp or (block.unscaled and not block.parallel):
+        if block.before_mlp:
             read = self._norm(f"{name}.mlp_norm", came, block.before_mlp, block.norm)
         if isinstance(block.mlp, Mlp):
             made = [self._mlp(f"{name}.mlp", read, block.mlp)]

@@ -191,9 +191,6 @@ class Block(Frozen):
     after_attention: Count = 0
     before_mlp: Count = 0
     after_mlp: Count = 0
-    unscaled: Annotated[int, Field(ge=0, le=4)] = Field(
-        default=0, description="norms without parameters in front of attention and network"
-    )
     parallel: bool = Field(default=False, description="both read what came, and are added at once")
 
 
