@@ -12,9 +12,10 @@ import typer
 from app import options
 from app.kinds import OneOf, SomeOf
 from app.loading import load_profile
-from app.question import ask
+from app.question import Question, ask
 from app.render import Format, Outcome, show
 from app.settings import Setting, taken_by
+from planner.case import Case
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
@@ -35,12 +36,29 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
         The command's own option that follows those that not all commands have; by default those
         about its output.
     """
+    return asks(_load, _case, before)
+
+
+def asks(
+    load: Callable[..., Any], make: Callable[..., Any], before: str = ""
+) -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
+    """Give a command what a function takes and the settings, around its own options.
+
+    Parameters
+    ----------
+    load : callable
+        From options to what the command is about, and a cluster.
+    make : callable
+        From the question, that, and all options to the command's first argument.
+    before : str
+        As in `asks_for_case`.
+    """
 
     def decorate(command: Callable[..., Outcome]) -> Callable[..., None]:
         settings = taken_by(command.__name__)
         few = [option_of(x) for x in settings if x.commands]
         shared = [option_of(x) for x in settings if not x.commands]
-        model, shown = _parameters(_load), _parameters(_show)[1:]
+        model, shown = _parameters(load), _parameters(_show)[1:]
         named = _parameters(command)[2:]
         others = {x.name for x in settings} | {p.name for p in shown}
         typed = others.intersection(p.name for p in named)
@@ -49,15 +67,13 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
 
         @wraps(command)
         def run(**given: Any) -> None:
-            profile, cluster = _load(**{p.name: given.pop(p.name) for p in model})
-            accuracy = find_accuracy(given["accuracy_model"], profile)
+            loaded, cluster = load(**{p.name: given.pop(p.name) for p in model})
             kept = {p.name: given[p.name] for p in named}
             values = {x: given[x.name] for x in settings if given[x.name] is not None}
             fields = {x.field: x.kind.parse(value, x.flag) for x, value in values.items()}
             sized = ask(cluster, **fields | {"max_nodes": 1, "exactly": False}).tuned_cluster
             question = ask(cluster, **fields | _node_counts(fields, sized))
-            case = question.case(profile, accuracy)
-            found = command(case, question.request, **kept)
+            found = command(make(question, loaded, given), question.request, **kept)
             _show(found, **{p.name: given[p.name] for p in shown})
 
         # typer reads the options from here
@@ -112,6 +128,10 @@ def _show(
     found: Outcome, output: options.Output = Format.table, output_file: options.OutputFile = None
 ) -> None:
     show(found, output, output_file)
+
+
+def _case(question: Question, profile: ModelProfile, given: dict[str, Any]) -> Case:
+    return question.case(profile, find_accuracy(given["accuracy_model"], profile))
 
 
 def one_of(option: str, value: str, allowed: tuple[Any, ...]) -> Any:

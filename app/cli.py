@@ -29,6 +29,8 @@ COMMANDS = {
     "sweep": "app.commands.planning:sweep",
     "needs": "app.commands.planning:needs",
     "report": "app.commands.report:report",
+    "answer": "app.commands.answering:answer",
+    "fits": "app.commands.answering:fits",
     "simulate": "app.commands.simulate:simulate",
     "export": "app.commands.export:export",
     "sensitivity": "app.commands.sensitivity:sensitivity",
@@ -51,6 +53,7 @@ Plan how several devices run one neural network together. Try first:
   planner plan resnet50                   the best plan on eight small nodes
   planner plan resnet50 --max-nodes 4 -o plan.json
   planner report plan.json -o plan.html   the same for a colleague
+  planner answer llama-3.1-8b -c mine.json    tokens per second of a language model
   planner catalog                         models, clusters, devices and links
   planner cluster new --help              a cluster of the devices that you have
   planner plan model.onnx -c mine.json    your model on your cluster

@@ -66,6 +66,9 @@ OWN_CLUSTER = "own"
 NO_MODEL = "none"
 CSV_FILE, ENERGY_FILE = "csv", "energy"
 EXACTLY = "exactly"
+OF_LANGUAGE = ("answer", "fits")
+"""Commands about a language model by its shapes: a workload has limits of its own."""
+_NOT_OF_LANGUAGE = ("share_inputs", "count_input", "count_output")
 LAYER_VIEWS = ("plan", "dense", "uniform 80%", "uniform 90%")
 
 
@@ -150,14 +153,14 @@ SETTINGS: tuple[Setting, ...] = (
         Number(1, MOST_NODES, whole=True),
         option="Exactly this many nodes.",
         name="nodes",
-        commands=("plan",),
+        commands=("plan", "answer"),
         bounds=(1, None),
     ),
     Setting(
         "max_nodes",
         Number(1, MOST_NODES, whole=True),
         option="At most this many nodes, any of them (default: all).",
-        commands=("plan", "pareto", "sweep", "needs"),
+        commands=("plan", "pareto", "sweep", "needs", "answer", "fits"),
         bounds=(1, None),
         label="Nodes",
         help="Up to: fewer nodes may work if that is better. Exactly: that many work. More than "
@@ -317,7 +320,7 @@ SETTINGS: tuple[Setting, ...] = (
         OneOf(get_args(Parallelism)),
         default="hybrid",
         option="within-layer (one stage), pipeline (one node a stage) or hybrid.",
-        commands=("plan", "pareto", "sweep", "needs"),
+        commands=("plan", "pareto", "sweep", "needs", "answer", "fits"),
         label="Parallelism",
         help="Within-layer: one stage on all nodes. Pipeline: one node a stage. Hybrid: anything "
         "between, the best of all.",
@@ -447,7 +450,7 @@ SETTINGS: tuple[Setting, ...] = (
         default="auto",
         option="auto, ilp or exhaustive.",
         panel=SOLVER,
-        commands=("plan",),
+        commands=("plan", "answer"),
     ),
     Setting(
         "time_limit_s",
@@ -558,6 +561,8 @@ PAGE: tuple[Setting, ...] = (
 def taken_by(command: str) -> tuple[Setting, ...]:
     """The settings that are options of a command, those of few commands first, by panel."""
     taken = [x for x in SETTINGS if x.option and command in (x.commands or (command,))]
+    if command in OF_LANGUAGE:
+        taken = [x for x in taken if x.panel != LIMITS and x.field not in _NOT_OF_LANGUAGE]
     return tuple(sorted(taken, key=lambda x: 0 if x.commands else 1 + PANELS.index(x.panel)))
 
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from planner.api import compare, load, make_case, plan, profile
+    from planner.api import answer, compare, language_model, load, make_case, plan, profile
 
-__all__ = ["compare", "load", "make_case", "plan", "profile"]
+__all__ = ["answer", "compare", "language_model", "load", "make_case", "plan", "profile"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,9 @@ from pydantic import BaseModel
 
 from planner.accuracy.interface import default_limits
 from planner.case import Case
+from planner.domain.answer import AnswerPlan
 from planner.domain.cluster import Cluster
+from planner.domain.language_model import LanguageModel
 from planner.domain.layouts import WAYS, Way
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
@@ -33,10 +35,13 @@ from planner.domain.settings import (
     Objective,
     Parallelism,
 )
+from planner.domain.workload import Workload
 from planner.quantise import with_weight_bits
 from planner.strategies.compare import DEFAULT_SPARSITIES, Comparison
 from planner.strategies.compare import compare as compare_strategies
 from planner.strategies.optimise import optimise
+from planner.strategies.phases.costs import LanguageCase
+from planner.strategies.phases.optimise import optimise_answer
 
 if TYPE_CHECKING:
     import torch
@@ -216,6 +221,76 @@ def plan(
         time_limit_s=time_limit_s,
     )
     return optimise(costed, request)
+
+
+def language_model(
+    source: str | Path, *, weight_bits: Fraction | float | str | None = None
+) -> LanguageModel:
+    """Read a causal language model by its shapes; no weight is read.
+
+    Parameters
+    ----------
+    source : str or Path
+        A name of the catalogue, a Hugging Face ``config.json``, a ``.gguf`` file or the beginning
+        of one, or a saved document.
+    weight_bits : Fraction, float or str, optional
+        Of every weight with its scales, such as 4.5, in place of what the file says.
+
+    Raises
+    ------
+    BadInputError
+    """
+    from profiles.language import load_language_model
+
+    return load_language_model(str(source), weight_bits)
+
+
+def answer(
+    model: str | Path | LanguageModel,
+    cluster: str | Path | Cluster = "small-nodes",
+    *,
+    max_nodes: int | None = None,
+    nodes: int | None = None,
+    parallelism: Parallelism = "hybrid",
+    settings: CostSettings = DEFAULT_SETTINGS,
+    time_limit_s: float | None = 60.0,
+    **workload: Any,
+) -> AnswerPlan:
+    """Find the best placement of a language model for a prompt and its answer.
+
+    Parameters
+    ----------
+    model : str, Path or LanguageModel
+        As `language_model` takes it, or what it returned.
+    cluster : str, Path or Cluster
+    max_nodes, nodes : int, optional
+        At most so many nodes may work, or exactly so many must; by default at most all.
+    parallelism : {"hybrid", "within-layer", "pipeline"}
+    settings : CostSettings
+    time_limit_s : float, optional
+    **workload
+        Fields of `planner.domain.workload.Workload`: ``prompt``, ``answer``, ``context``,
+        ``requests``, ``goal`` and so on.
+
+    Raises
+    ------
+    BadInputError, InfeasibleError, SolverStoppedError
+    """
+    from profiles.catalog import resolve_cluster
+
+    case = LanguageCase(
+        model=model if isinstance(model, LanguageModel) else language_model(model),
+        cluster=cluster if isinstance(cluster, Cluster) else resolve_cluster(str(cluster)),
+        workload=Workload(**workload),
+        settings=settings,
+    )
+    request = Request(
+        max_nodes=nodes or max_nodes or len(case.cluster.nodes),
+        parallelism=parallelism,
+        exactly=nodes is not None,
+        time_limit_s=time_limit_s,
+    )
+    return optimise_answer(case, request)
 
 
 def compare(

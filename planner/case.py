@@ -22,7 +22,7 @@ from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Casting, Cluster, Collective, Medium
 from planner.domain.layouts import Layout, Way
 from planner.domain.model_profile import ModelProfile
-from planner.domain.owners import LayerOwners
+from planner.domain.owners import LayerOwners, Ratios
 from planner.domain.plan import ModelReference
 from planner.domain.settings import DEFAULT_SETTINGS, CostSettings, Shares
 from planner.structure import allocation_units
@@ -108,6 +108,14 @@ class Case:
         for names in groups:
             other._made["ratio", names] = self.shares(names).ratios
         return other
+
+    def share_out(self, names: tuple[str, ...], ratios: Ratios) -> None:
+        """Let a group share out layers in given ratios: of another run of the same weights."""
+        self._made["ratio", names] = ratios
+
+    def ratios(self, names: tuple[str, ...]) -> Ratios:
+        """The ratios in which a group shares out layers."""
+        return self.shares(names).ratios
 
     def sharing(self, shares: Shares) -> Case:
         """The same case where layers are shared out so; itself, where they are already."""
@@ -256,11 +264,17 @@ class Case:
         tensors: Sequence[tuple[str, Layout, Layout]],
     ) -> Transfers:
         """The same of tensors that lie, and will lie, in given layouts."""
-        return self._handovers.in_layouts(self._laid(sender), self._laid(receiver), tensors)
+        return self.handover_laid(self.laid(sender), self.laid(receiver), tensors)
+
+    def handover_laid(
+        self, sender: Laid, receiver: Laid, tensors: Sequence[tuple[str, Layout, Layout]]
+    ) -> Transfers:
+        """The same between groups that may share out otherwise than here."""
+        return self._handovers.in_layouts(sender, receiver, tensors)
 
     def crossings(self) -> Crossings:
         """The same for many pairs of groups."""
-        return Crossings(self._handovers, self._laid)
+        return Crossings(self._handovers, self.laid)
 
     def crossing(self, cut: int) -> list[str]:
         """The tensors that are handed over at a cut between two units."""
@@ -268,9 +282,10 @@ class Case:
 
     def collect(self, names: tuple[str, ...], lies: Mapping[str, Layout]) -> Transfers:
         """Collecting outputs that lie so at the source."""
-        return self._handovers.collect(self._laid(names), lies)
+        return self._handovers.collect(self.laid(names), lies)
 
-    def _laid(self, names: tuple[str, ...]) -> Laid:
+    def laid(self, names: tuple[str, ...]) -> Laid:
+        """A group with all layouts that tensors can lie in there."""
         return Laid(positions_of(self.cluster, names), self.layouts(names))
 
     def ends(self, names: tuple[str, ...]) -> tuple[Transfers, Transfers]:

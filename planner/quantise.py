@@ -45,7 +45,7 @@ def with_weight_bits(profile: ModelProfile, bits: Fraction | float | str | None)
     """
     if bits is None:
         return profile
-    exact = _bits(bits)
+    exact = exact_bits(bits)
     layers = tuple(_with_bits(layer, exact, profile.element_bytes) for layer in profile.layers)
     if all(new is old for new, old in zip(layers, profile.layers, strict=True)):
         return profile
@@ -70,7 +70,14 @@ _KEPT = ModelProfile.model_fields.keys() - {
 }
 
 
-def _bits(given: Fraction | float | str) -> Fraction:
+def exact_bits(given: Fraction | float | str) -> Fraction:
+    """Bits of a weight as they were written.
+
+    Raises
+    ------
+    BadInputError
+        A number that no weight has, or none.
+    """
     text = str(given)
     try:
         # a long exponent would be worked out
@@ -98,6 +105,8 @@ def _with_bits(layer: LayerProfile, bits: Fraction, element_bytes: int) -> Layer
         name: stored - present + size if stored >= present else stored
         for name, stored in layer.shared_bytes.items()
     }
+    if layer.read_bytes is not None:  # the same share of what is stored
+        changed["read_bytes"] = -(-layer.read_bytes * changed["param_bytes"] // layer.param_bytes)
     return layer.model_copy(update={**changed, "shared_bytes": shared})
 
 

@@ -17,11 +17,12 @@ from typing import Literal
 
 from planner.domain.accuracy import AccuracyCurve
 from planner.domain.cluster import Cluster
+from planner.domain.language_model import LanguageModel
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.files import Document, allowed_names, read_document
 
-Folder = Literal["models", "clusters", "accuracy"]
+Folder = Literal["models", "clusters", "accuracy", "language"]
 
 
 @cache
@@ -40,6 +41,18 @@ def cluster_names() -> tuple[str, ...]:
 def curve_names() -> tuple[str, ...]:
     """Names of the shipped accuracy curves, sorted."""
     return _names("accuracy")
+
+
+@cache
+def language_names() -> tuple[str, ...]:
+    """Names of the shipped language models, sorted."""
+    return _names("language")
+
+
+@cache
+def load_language(name: str) -> LanguageModel:
+    """Load a shipped language model; an unknown name is a `BadInputError`."""
+    return _load("language", name, LanguageModel, what="language model")
 
 
 @cache

@@ -151,6 +151,18 @@ def read_file(path: Path, label: str, most_bytes: int | None = None) -> bytes:
     return content
 
 
+def read_head(path: Path, label: str, most_bytes: int) -> bytes:
+    """Read so many bytes of a stranger's file, or all of a shorter one.
+
+    Raises
+    ------
+    BadInputError
+        As `opened`.
+    """
+    with opened(path, label) as file:
+        return file.read(most_bytes)
+
+
 @contextmanager
 def opened(path: Path, label: str) -> Iterator[BinaryIO]:
     """Open a file of a stranger's; a pipe or a device, which may never end, is none.

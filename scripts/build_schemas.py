@@ -9,7 +9,9 @@ from documents import command, made
 from pydantic import BaseModel
 
 from planner.domain.accuracy import AccuracyCurve
+from planner.domain.answer import AnswerPlan
 from planner.domain.cluster import Cluster
+from planner.domain.language_model import LanguageModel
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import Plan
 from planner.run.measured import Measured
@@ -17,14 +19,20 @@ from planner.runtime.compiling.exported import ProgramDocument
 from planner.simulation.result import SimulationResult
 from planner.simulation.scenario import Scenario
 from planner.strategies.compare import Comparison
+from planner.strategies.phases.fitting import Fits
+from planner.strategies.phases.peers import AnswerComparison
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.strategies.what_if.needed import Needed
 from planner.strategies.what_if.sweep import Sweep
 
 DOCUMENTS: dict[str, type[BaseModel]] = {
     "accuracy-curve": AccuracyCurve,
+    "answer": AnswerPlan,
     "cluster": Cluster,
+    "answer-comparison": AnswerComparison,
     "comparison": Comparison,
+    "fits": Fits,
+    "language-model": LanguageModel,
     "model-profile": ModelProfile,
     "needed": Needed,
     "pareto": ParetoFrontier,

@@ -12,12 +12,16 @@ import typer
 from app import options
 from app.render import Format, emit
 from app.tables import Table, scaled, tabulate
+from planner.domain.workload import Workload
 from planner.errors import BadInputError
+from planner.language import cache_token_bytes, phases_of
 from profiles.catalog import (
     cluster_names,
     curve_names,
+    language_names,
     load_cluster,
     load_curve,
+    load_language,
     load_model,
     model_names,
 )
@@ -116,6 +120,26 @@ def _origins(kind: Kind) -> str:
     return ", ".join(f"{origin} {count}" for origin, count in found.most_common())
 
 
+def _language() -> Table:
+    one = Workload(prompt=1, answer=1)
+    return tabulate(
+        "language models",
+        map(load_language, language_names()),
+        {
+            "model": attrgetter("name"),
+            "parameters": lambda x: phases_of(x, one).step.totals.params,
+            "blocks": lambda x: len(x.order),
+            "hidden": attrgetter("hidden"),
+            "context": attrgetter("context"),
+            "keys and values (kB a token)": lambda x: (
+                sum(cache_token_bytes(x, block.attention) for block in x.blocks) / 1e3
+            ),
+            "experts": lambda x: "yes" if x.has_experts else None,
+        },
+        "16-bit keys and values; planner answer and planner fits take these names",
+    )
+
+
 def _model_documents() -> list[Any]:
     return [
         {"name": name, "totals": load_model(name).totals.model_dump(mode="json")}
@@ -145,6 +169,10 @@ CATALOG: dict[str, tuple[Callable[[], Table], Callable[[], list[Any]]]] = {
             load_link(name).model_dump(mode="json", exclude_unset=True) for name in link_names()
         ],
     ),
+    "language": (
+        _language,
+        lambda: [load_language(name).model_dump(mode="json") for name in language_names()],
+    ),
 }
 """What ships: how it is tabulated, and as documents."""
 
@@ -152,7 +180,9 @@ CATALOG: dict[str, tuple[Callable[[], Table], Callable[[], list[Any]]]] = {
 def catalog(
     kind: Annotated[
         str | None,
-        typer.Argument(help="models, clusters, accuracy, devices or links (default: all)."),
+        typer.Argument(
+            help="models, clusters, accuracy, devices, links or language (default: all)."
+        ),
     ] = None,
     output: options.Output = Format.table,
 ) -> None:

@@ -302,7 +302,11 @@ class GroupLayouts:
     def _owned(self, name: str) -> tuple[Bytes, int]:
         """Features that each node alone holds, and those that all do."""
         owners = self.shares.owners[name]
-        return count_owned(owners, self.nodes), int(np.count_nonzero(owners == REPLICATED))
+
+        def count() -> tuple[Bytes, int]:
+            return count_owned(owners, self.nodes), int(np.count_nonzero(owners == REPLICATED))
+
+        return self.once(("owned", id(owners)), count)  # equal owners are one array
 
     def _feature_bytes(self, name: str) -> int:
         return self._bytes[name] // len(self.shares.owners[name])

@@ -23,7 +23,8 @@ def node_weight_bytes(
     """Bytes of parameters that node j stores: its part of the weights, and its biases.
 
     Of W bytes of weights those of O_j·(I_j + Σ k_ij) pairs of features among all I·O, whatever the
-    width of a weight. Each of the two parts is rounded up to whole bytes where it is none.
+    width of a weight. Each of the two parts is rounded up to whole bytes where it is none. Of what
+    is kept of earlier tokens a node has the heads of keys and values that its outputs read, whole.
 
     Parameters
     ----------
@@ -41,11 +42,15 @@ def node_weight_bytes(
         for field in ("in_features", "out_features", "param_bytes", "mixing_weight_bytes")
     )
     weight_bytes = np.where(shares.mixing, of_weights, 0)
-    other_bytes = total_bytes - weight_bytes
+    kept_bytes, kept_parts = column(layers, "cache_bytes"), column(layers, "cache_parts")
+    other_bytes = total_bytes - weight_bytes - kept_bytes
     pairs = shares.outputs * available_inputs(shares, kept)
     mixing = part_of(weight_bytes[:, None], pairs, (inputs * outputs)[:, None])
     other = -(-(other_bytes[:, None] * shares.outputs) // outputs[:, None])
-    stored: NDArray[Count] = mixing + other
+    held = (kept_bytes // kept_parts)[:, None] * -(
+        -(kept_parts[:, None] * shares.outputs) // outputs[:, None]
+    )
+    stored: NDArray[Count] = mixing + other + held
     return stored
 
 

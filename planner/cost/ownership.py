@@ -121,7 +121,7 @@ class FeatureShares:
 _NUMBERS = attrgetter(
     *"kind feature_flow macs params weight_params param_bytes weight_bytes in_features "
     "out_features groups granularity segments feature_start statistics_bytes input_bytes "
-    "output_bytes".split()
+    "output_bytes cache_bytes cache_parts read_bytes".split()
 )
 """All that a layer's cost follows from, but for its inputs and its measured times."""
 

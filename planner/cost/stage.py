@@ -65,11 +65,15 @@ class StageCosts:
 
         ``software_s`` are those of messages from the stage before and to the one behind.
         """
+        return max(self.occupied_s(overlap, software_s))
+
+    def occupied_s(self, overlap: bool, software_s: float = 0.0) -> tuple[float, ...]:
+        """The same of each of the stage's resources, the nodes the last of them."""
         table, mine = self.table, (self.rows, 0)
         busy = busy_s(table.wire_s[mine], table.software_s[mine], table.compute_s[mine], overlap)
         total = busy.sum(axis=1)
         total[-1] += software_s  # of the nodes
-        return float(total.max())
+        return tuple(total.tolist())
 
     def memory_bytes(self) -> dict[str, int]:
         """What every node needs, by its name (eq. 11)."""

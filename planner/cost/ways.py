@@ -141,7 +141,7 @@ def _in_parts(on: GroupLayouts, row: int) -> Work | None:
     share = inputs / layer.in_features
     weights = layer.mixing_weight_bytes
     stored = -(-weights * inputs // layer.in_features) + (layer.param_bytes - weights) * first
-    touched = stored + layer.input_feature_bytes * inputs + layer.output_bytes
+    touched = stored * layer.read_share + layer.input_feature_bytes * inputs + layer.output_bytes
     return Work(
         macs=layer.macs // layer.in_features * inputs,
         weight_bytes=stored,
@@ -221,7 +221,7 @@ def _by_positions(
     return Work(
         macs=-(-layer.macs * parts // count),
         weight_bytes=stored,
-        touched_bytes=stored + read + written,
+        touched_bytes=stored * layer.read_share + read + written,
         share=parts / count,
         output_bytes=written,
         exchange=sum_of(halos, on.nodes),

@@ -86,7 +86,8 @@ def node_compute_s(
         available_inputs(shares, kept) * (input_bytes // inputs)[:, None],
         input_bytes[:, None] * output_share,
     )
-    touched = weight_bytes + read + output_bytes[:, None] * output_share
+    used = np.array([layer.read_share for layer in layers])[:, None]
+    touched = weight_bytes * used + read + output_bytes[:, None] * output_share
     return work_s(layers, nodes, macs, touched, output_share)
 
 

@@ -52,7 +52,7 @@ def kind_of(layer: OfSomeKind) -> OperatorKind | None:
     if not layer.macs:
         return None if layer.op in FREE else "element-wise"
     if not layer.op.startswith("conv"):
-        return "linear" if layer.flow.mixes else "attention"
+        return "linear" if layer.flow.mixes or layer.op == "linear" else "attention"
     if not layer.flow.mixes:
         return "depthwise"
     pairs = layer.in_features * layer.out_features

@@ -51,6 +51,27 @@ class LayerProfile(Frozen):
         description="of these, bytes of the layer's weights where they have a width of their own; "
         "none: a weight takes as many whole bytes as the parameters do",
     )
+    cache_bytes: Count = Field(
+        default=0,
+        exclude_if=lambda size: not size,  # profiles without it stay the same text
+        description="of param_bytes, room for what it keeps of tokens: keys and values",
+    )
+    cache_token_bytes: Count = Field(
+        default=0,
+        exclude_if=lambda size: not size,
+        description="of these, for one token of one request",
+    )
+    cache_parts: Positive = Field(
+        default=1,
+        exclude_if=lambda parts: parts == 1,
+        description="equal parts that these bytes divide into: heads of keys and values",
+    )
+    read_bytes: Count | None = Field(
+        default=None,
+        exclude_if=lambda size: size is None,
+        description="of param_bytes, what one run reads: experts that are taken, tokens that are "
+        "kept so far; none: all",
+    )
     in_features: Positive
     out_features: Positive
     elements_per_feature: Positive
@@ -92,12 +113,21 @@ class LayerProfile(Frozen):
     def likeness(self) -> tuple[object, ...]:
         """Equal for layers that do the same work, whichever of them stores what they read."""
         work = (self.op, self.feature_flow, self.in_features, self.out_features, self.macs)
-        return (*work, self.param_bytes, self.input_bytes, self.output_bytes)
+        sizes = (self.param_bytes, self.input_bytes, self.output_bytes)
+        return (*work, *sizes, self.cache_bytes, self.read_bytes)
 
     @property
     def touched_bytes(self) -> int:
         """Bytes of parameters, inputs and output: what the whole layer reads and writes."""
-        return self.param_bytes + self.input_bytes + self.output_bytes
+        stored = self.param_bytes if self.read_bytes is None else self.read_bytes
+        return stored + self.input_bytes + self.output_bytes
+
+    @property
+    def read_share(self) -> float:
+        """Share of what it stores that one run reads."""
+        if self.read_bytes is None or not self.param_bytes:
+            return 1.0
+        return self.read_bytes / self.param_bytes
 
     @property
     def own_bytes(self) -> int:
@@ -156,6 +186,10 @@ class LayerProfile(Frozen):
             yield "more weights than parameters"
         if self.weight_bytes is not None and self.weight_bytes > self.param_bytes:
             yield "more bytes of weights than of parameters"
+        if self.cache_bytes > self.param_bytes or (self.read_bytes or 0) > self.param_bytes:
+            yield "more bytes are kept or read than are stored"
+        if self.cache_bytes % self.cache_parts:
+            yield "cache bytes are no multiple of their parts"
         if self.own_bytes < 0:
             yield "more shared bytes than bytes of parameters"
         if self.output_bytes % self.out_features:

@@ -115,7 +115,7 @@ def sum_losses(problem: Problem, choice: Choice) -> Floats:
     """The same where options of shape (..., U) are many choices of one structure."""
     groups = np.repeat(choice.groups, np.diff([*choice.starts, choice.options.shape[-1]]))
     losses: Floats = problem.loss[groups, np.arange(len(groups)), choice.options].sum(axis=-1)
-    return losses
+    return losses + problem.lost_at(choice.starts, choice.groups)
 
 
 @singledispatch

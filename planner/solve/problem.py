@@ -53,6 +53,10 @@ class Problem(Frozen):
     transfer_s: FloatArray = Field(description="(G, G, U - 1)")
     transfer_busy_s: FloatArray = Field(description="(G, G, U - 1)")
     transfer_medium_s: FloatArray = Field(description="(G, G, U - 1)")
+    transfer_loss: FloatArray | None = Field(
+        default=None,
+        description="(G, G, U - 1) what of the limited sum a transfer takes; by default nothing",
+    )
     send_s: FloatArray | None = Field(
         default=None,
         description="(G, G, U - 1) for which the software of a transfer occupies the nodes of the "
@@ -150,6 +154,18 @@ class Problem(Frozen):
         return int(stored + self.live_bytes.max(initial=0))
 
     @property
+    def lost_between(self) -> NDArray[np.float64]:
+        """What of the limited sum transfers take, shape (G, G, U - 1)."""
+        return np.zeros_like(self.transfer_s) if self.transfer_loss is None else self.transfer_loss
+
+    def lost_at(self, starts: Sequence[int], groups: Sequence[int]) -> float:
+        """The same of the changes of group of some stages."""
+        if self.transfer_loss is None or len(starts) < 2:
+            return 0.0
+        cuts = np.array(starts[1:], dtype=np.int64) - 1
+        return float(self.transfer_loss[list(groups[:-1]), list(groups[1:]), cuts].sum())
+
+    @property
     def has_software(self) -> bool:
         """Whether transfers occupy the nodes of the stages that they join."""
         return self.send_s is not None or self.receive_s is not None
@@ -175,7 +191,8 @@ class Problem(Frozen):
             latency_s=least,
             busy_s=least[None],
             medium_s=np.zeros_like(self.medium_s),
-            transfer_s=np.zeros_like(self.transfer_s),
+            transfer_s=self.lost_between if self.max_loss is not None else 0.0 * self.transfer_s,
+            transfer_loss=None,
             transfer_busy_s=np.zeros_like(self.transfer_s),
             transfer_medium_s=np.zeros_like(self.transfer_medium_s),
             send_s=None,

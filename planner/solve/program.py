@@ -83,7 +83,7 @@ class Program:
         self._merges = structure is not None or problem.single_stage
         self._cells = [cell for slot in range(len(self._slots)) for cell in self._add_cells(slot)]
         self._steps: dict[tuple[int, int, int], int] = {}
-        self._fixed_s = self._fixed_medium_s = 0.0
+        self._fixed_s = self._fixed_medium_s = self._fixed_loss = 0.0
         self._fixed_software_s = [0.0] * len(self._slots)
         self._moves: list[float] = []
         if structure is not None:
@@ -173,6 +173,7 @@ class Program:
         between = groups[:-1], groups[1:], cuts
         ends = float(problem.input_s[groups[0]]) + float(problem.output_s[groups[-1]])
         self._fixed_s = float(problem.transfer_s[between].sum()) + ends
+        self._fixed_loss = problem.lost_at(starts, groups)
         stops = [*starts[1:], problem.units]
         runs = [(a, b - 1, g) for a, b, g in zip(starts, stops, groups, strict=True)]
         self._fixed_software_s = problem.software_s(runs)
@@ -262,7 +263,12 @@ class Program:
         most = self._problem.max_loss
         if most is None:
             return
-        terms = self._sum(self._problem.loss)
+        terms, between = self._sum(self._problem.loss), self._problem.transfer_loss
+        if between is not None and self._steps:
+            for unit in np.flatnonzero(self._problem.cuttable):
+                moves = self._transfers(int(unit), between)
+                terms += [(z, v / self.units) for z, v in moves]
+        most -= self._fixed_loss
         # HiGHS keeps rows within 1e-9, the checks within as much of the limit; what is above
         # a limit of zero must stand out
         scale = 1.0 / (abs(most) or min((abs(v) for _, v in terms if v), default=1.0))

@@ -63,15 +63,27 @@ class CostedStages:
     @property
     def bottleneck_s(self) -> float:
         """Seconds of the busiest stage, transfer or shared medium (eq. 10)."""
+        return float(max(self.occupied_s))
+
+    @property
+    def occupied_s(self) -> tuple[float, ...]:
+        """Seconds of every resource that an input occupies: stages', transfers', the medium.
+
+        In an order that plans on the same nodes share.
+        """
         software = [0.0] * len(self.stages)
         for at, handover in enumerate(self.handovers):
             software[at] += float(handover.send_s)
             software[at + 1] += float(handover.receive_s)
-        busy = [s.busy_s(self.overlap, own) for s, own in zip(self.stages, software, strict=True)]
+        busy = [
+            seconds
+            for stage, own in zip(self.stages, software, strict=True)
+            for seconds in stage.occupied_s(self.overlap, own)
+        ]
         ends = (float(occupied) for _, occupied, _ in (end.at_an_end for end in self.ends))
         medium = sum(stage.sum_of(stage.table.medium_s) for stage in self.stages)
         medium += sum(float(each.medium_s) for each in self._between)
-        return max(*busy, medium, *(float(each.busy_s) for each in self.handovers), *ends)
+        return (*busy, medium, *(float(each.busy_s) for each in self.handovers), *ends)
 
     @property
     def memory_bytes(self) -> dict[str, int]:

@@ -47,6 +47,8 @@ COMMANDS = (
     "pareto",
     "sweep",
     "needs",
+    "answer",
+    "fits",
     "export",
     "slice",
     "run",
@@ -88,7 +90,7 @@ def test_a_command_that_is_no_command_is_answered_with_the_nearest() -> None:
         ("sweep", ["--over", "--from", "--to", "--points", "--values", "--objective"]),
         ("needs", ["--latency", "--of", "--tolerance", "--up-to", "--max-nodes"]),
         ("export", ["PLAN", "--to"]),
-        ("catalog", ["models, clusters, accuracy, devices or links"]),
+        ("catalog", ["models, clusters, accuracy, devices, links or language"]),
         ("app", ["--port", "--headless"]),
     ],
 )
@@ -163,7 +165,7 @@ def test_profile_round_trip_through_a_file(tmp_path: Path) -> None:
 
 def test_catalog_in_every_format() -> None:
     document = json.loads(planner("catalog", "--format", "json").out)
-    assert document.keys() == {"models", "clusters", "accuracy", "devices", "links"}
+    assert document.keys() == {"models", "clusters", "accuracy", "devices", "links", "language"}
     assert "resnet50" in planner("catalog", "models").out
     assert "head-mounted" in planner("catalog", "clusters", "--format", "csv").out
 

@@ -105,7 +105,9 @@ def ring_of(problem: Problem) -> Ring | None:
     work_s = problem.latency_s[at]
     if (busy > work_s).any() or not (busy == work_s).all(axis=(1, 2)).any():
         return None
-    if problem.max_loss is not None and (problem.loss[at].any() or problem.max_loss < 0):
+    if problem.max_loss is not None and (
+        problem.loss[at].any() or problem.max_loss < 0 or problem.transfer_loss is not None
+    ):
         return None
     order, only = _order(problem, single)
     nodes = min(len(order), problem.max_nodes)

@@ -114,7 +114,7 @@ class FixedStages:
         costs = np.stack(busy)
         budget = problem.max_loss
         alone = budget is not None and len(sums) == 1 and len(busy) == stages
-        alone = alone and not problem.has_software
+        alone = alone and not problem.has_software and problem.transfer_loss is None
         if budget is None or not alone or len(self.runs) == 1:
             return self._choose(costs, sums, cutoff_s, deadline, exact)
         # nothing but the budget ties the stages together
@@ -194,7 +194,8 @@ class FixedStages:
 
     def _limit_loss(self) -> list[SumRow]:
         most = self._problem.max_loss
-        return [] if most is None else [(self.loss, most)]
+        between = self._problem.lost_at(*self._structure)
+        return [] if most is None else [(self.loss, most - between)]
 
     def _limit_times(self) -> list[SumRow]:
         """Each stage's resources and the shared medium, where they could exceed the limit."""

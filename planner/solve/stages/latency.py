@@ -149,4 +149,5 @@ def _line(
     rows = np.repeat(structure[1], np.diff([*structure[0], options.shape[1]]))
     units = np.arange(len(rows))
     loss = float(problem.loss[rows, units, options[rows, units]].sum())
+    loss += problem.lost_at(*structure)
     return _Line(structure, completions.least - multiplier * loss, loss)

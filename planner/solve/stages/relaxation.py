@@ -118,7 +118,10 @@ class Relaxation:
         """
         problem = self.problem
         run = self.options(multiplier)[1]
-        cost = LimitedSum(np.inf, run, problem.transfer_s, problem.input_s, problem.output_s)
+        between = problem.transfer_s
+        if problem.transfer_loss is not None:
+            between = between + multiplier * problem.transfer_loss
+        cost = LimitedSum(np.inf, run, between, problem.input_s, problem.output_s)
         return self._completions(cost, most_s)
 
     def options(self, multiplier: float) -> tuple[NDArray[np.int64], Floats]:
@@ -161,6 +164,7 @@ class Relaxation:
     def _limited_sums(self, most_s: float | None) -> list[LimitedSum]:
         problem, slack = self.problem, 1 + FEASIBILITY_TOLERANCE
         none, no_transfer = np.zeros(len(self._fits)), np.zeros_like(problem.transfer_s)
+        between = problem.lost_between
         sums = []
         if problem.max_loss is not None:
             stage = None
@@ -168,7 +172,7 @@ class Relaxation:
                 stage = self._stage_losses(most_s)
             run = self._loss.min(axis=2)
             most = problem.max_loss * slack
-            sums.append(LimitedSum(most, run, no_transfer, none, none, stage))
+            sums.append(LimitedSum(most, run, between, none, none, stage))
         if problem.max_latency_s is not None and problem.objective == "bottleneck":
             most, run = problem.max_latency_s * slack, self._latency.min(axis=2)
             ends = problem.input_s, problem.output_s
@@ -214,7 +218,7 @@ class Relaxation:
         """Whether nothing but the loss budget ties the stages of a structure together."""
         problem = self.problem
         alone = problem.max_latency_s is None and self._medium is None
-        alone = alone and not problem.has_software
+        alone = alone and not problem.has_software and problem.transfer_loss is None
         return alone and problem.max_loss is not None and bool(problem.loss.any())
 
     def _price(self) -> list[tuple[float, Floats]]:

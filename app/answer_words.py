@@ -1,0 +1,117 @@
+"""A plan for a prompt and its answer in words, for the command line and the page alike."""
+
+from __future__ import annotations
+
+from planner.domain.answer import AnswerPlan
+from planner.domain.workload import Workload
+from planner.strategies.phases.fitting import Fits
+from planner.strategies.phases.peers import AnswerComparison, AnswerRow
+from planner.units import format_bytes, format_rate, format_seconds
+
+_SHAPES = {
+    "single-node": "the whole model on {names}",
+    "optimal-within-layer": "every block divided over {nodes} nodes",
+    "optimal-pipeline": "a pipeline of {stages} stages",
+    "optimal-hybrid": "{stages} stages on {nodes} nodes, up to {most} a stage",
+}
+
+
+def workload_words(workload: Workload) -> str:
+    """What is asked: ``512 tokens in, 128 out, room for 4,096``."""
+    text = f"{workload.prompt:,} tokens in, {workload.answer:,} out"
+    if workload.context is not None:
+        text += f", room for {workload.context:,}"
+    if workload.requests > 1:
+        text += f", {workload.requests:,} requests at once"
+    return text
+
+
+def answer_heading(plan: AnswerPlan) -> list[str]:
+    """What the plan does, how fast it is, what it keeps, and how sure it is."""
+    predicted, workload = plan.predicted, plan.workload
+    words = _SHAPES.get(plan.strategy, plan.strategy).format(
+        names=", ".join(plan.running_nodes),
+        nodes=plan.node_count,
+        stages=len(plan.stages),
+        most=max(len(stage.nodes) for stage in plan.stages),
+    )
+    kept = plan.cache_token_bytes * workload.kept_tokens * workload.requests
+    lines = [
+        f"{plan.model} on {plan.cluster.name}: {workload_words(workload)}",
+        f"{words[0].upper()}{words[1:]}: first token after "
+        f"{format_seconds(predicted.first_token_s)}, then {format_rate(predicted.tokens_per_s)} "
+        f"tokens/s ({format_seconds(predicted.token_s)} each); the whole answer takes "
+        f"{format_seconds(predicted.answer_s)}",
+    ]
+    if workload.requests > 1:
+        lines.append(
+            f"All requests together: {format_rate(predicted.all_tokens_per_s)} tokens/s, "
+            f"{predicted.batch} in a batch"
+        )
+    lines += [
+        f"{plan.params / 1e9:,.3g} G parameters, {plan.active_params / 1e9:,.3g} G of them for a "
+        f"token; keys and values take {format_bytes(plan.cache_token_bytes)} a token, at most "
+        f"{format_bytes(kept)} (a sliding window less); at most "
+        f"{format_bytes(max(predicted.memory_bytes.values()))} on a node",
+        certificate_words(plan),
+    ]
+    return lines
+
+
+def certificate_words(plan: AnswerPlan) -> str:
+    """How sure the plan is; ``optimal`` only with a proof, and for which set of plans."""
+    found = plan.certificate
+    if found is None:
+        return "A rule of others; nothing was optimised."
+    run = f"{found.solver}, {format_seconds(found.runtime_s)}"
+    if found.status == "optimal":
+        return f"Optimal, proven to within 1e-9 ({run}). Scope: {found.scope}."
+    gap = "unknown" if found.gap is None else f"{found.gap:.2%}"
+    return f"Feasible, gap {gap} ({run}). Scope: {found.scope}."
+
+
+def comparison_heading(found: AnswerComparison) -> list[str]:
+    """What is compared, and how far the best rule is from the optimum."""
+    lines = [f"{found.model} on {found.cluster}: {workload_words(found.workload)}"]
+    best = next((row for row in found.rows if row.strategy == "optimal"), None)
+    rules = [row for row in found.rows if row.strategy != "optimal" and row.fits]
+    if best is None or not best.fits:
+        return lines
+    if not rules:
+        return [*lines, "None of the others' rules fits; the optimum does."]
+    nearest = min(rules, key=lambda row: counted(found, row))
+    ratio = counted(found, nearest) / counted(found, best)
+    alone = next((row for row in rules if row.strategy == "single-node"), None)
+    lines.append(
+        f"The best rule that fits is {nearest.strategy} on {nearest.nodes}: "
+        f"{ratio:.3g} times what the optimum takes ({found.goal})"
+    )
+    if alone is not None and best.nodes == 1:
+        lines.append(
+            "One node is the best: what others would take off it is less than what they add in "
+            "messages"
+        )
+    elif alone is not None:
+        times = counted(found, alone) / counted(found, best)
+        lines.append(f"One node takes {times:.3g} times as long as {best.nodes}")
+    return lines
+
+
+def counted(found: AnswerComparison, row: AnswerRow) -> float:
+    """Seconds that the goal counts of a row."""
+    values = {
+        "first-token": row.first_token_s,
+        "token": row.token_s,
+        "answer": row.answer_s,
+        "tokens-per-second": None if not row.all_tokens_per_s else 1 / row.all_tokens_per_s,
+    }
+    value = values[found.goal]
+    return float("inf") if value is None else value
+
+
+def fits_heading(found: Fits) -> list[str]:
+    """The widest weights for the context that was asked for."""
+    asked = f"{found.workload.kept_tokens:,} tokens"
+    if found.widest is None:
+        return [f"{found.model} on {found.cluster}: no width here leaves room for {asked}"]
+    return [f"{found.model} on {found.cluster}: {found.widest} is the widest with room for {asked}"]

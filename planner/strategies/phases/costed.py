@@ -1,0 +1,175 @@
+"""The cost model's word on any placement of a language model, layer by layer of the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from planner.cost.memory import stage_memory_bytes
+from planner.domain.answer import AnswerPlan, AnswerPredicted, AnswerStage
+from planner.domain.plan import StagePlan
+from planner.domain.workload import Workload
+from planner.strategies.costed import CostedStages, cost_plan, cost_stages
+from planner.strategies.phases.costs import PHASES, LanguageCase, Option, weights_of
+from planner.strategies.phases.ways import rows_of_units
+
+
+def cost_answer(
+    case: LanguageCase,
+    phases: dict[str, tuple[StagePlan, ...]],
+    options: Sequence[Option],
+    batch: int,
+    strategy: str,
+) -> AnswerPlan:
+    """A plan of these stages with the cost model's word on it.
+
+    Parameters
+    ----------
+    case : LanguageCase
+    phases : dict of tuple of StagePlan
+        By phase; the same layers on the same nodes.
+    options : sequence of Option
+        One per stage.
+    batch : int
+        Requests that run together.
+    strategy : str
+    """
+    nodes = [stage.nodes for stage in phases["step"]]
+    placed = tuple((names, option.basis) for names, option in zip(nodes, options, strict=True))
+    single = case.cases_of(placed, 1)
+    alone = {phase: cost_stages(single[phase], phases[phase]) for phase in PHASES}
+    cases = single if batch == 1 else case.cases_of(placed, batch)
+    costed = {phase: cost_stages(cases[phase], phases[phase]) for phase in PHASES}
+    prompt_s, token_s = alone["prompt"].latency_s, alone["step"].latency_s
+    workload = case.workload
+    step = cases["step"].profile
+    memory, weights, cache = _memory(costed)
+    return AnswerPlan(
+        strategy=strategy,
+        model=case.model.name,
+        params=step.totals.params,
+        active_params=case.active_params,
+        cache_token_bytes=sum(layer.cache_token_bytes for layer in step.layers),
+        cluster=case.cluster,
+        settings=case.settings,
+        workload=workload,
+        stages=tuple(_stages(case, phases["step"], options)),
+        predicted=AnswerPredicted(
+            first_token_s=prompt_s,
+            token_s=token_s,
+            answer_s=prompt_s + workload.steps * token_s,
+            tokens_per_s=1.0 / token_s,
+            all_tokens_per_s=1.0 / seconds_per_token(workload, costed, batch),
+            batch=batch,
+            memory_bytes=memory,
+            weight_bytes=weights,
+            cache_bytes=cache,
+            origin={
+                "first_token_s": "derived",
+                "token_s": "derived",
+                "answer_s": "derived",
+                "tokens_per_s": "derived",
+                "all_tokens_per_s": "derived",
+                "memory_bytes": "derived",
+            },
+        ),
+        assumed=tuple(_assumed(case)),
+        phases={
+            "prompt": cost_plan(single["prompt"], phases["prompt"], strategy),
+            "step": cost_plan(single["step"], phases["step"], strategy),
+        },
+    )
+
+
+def seconds_per_token(workload: Workload, costed: dict[str, CostedStages], batch: int) -> float:
+    """Seconds for one token of all requests together (docs/model.md, eq. 48)."""
+    many = workload.requests // batch
+    latency = costed["prompt"].latency_s + workload.steps * costed["step"].latency_s
+    busy = busiest_s(workload, costed)
+    return max(latency / many, busy) / (batch * workload.answer)
+
+
+def busiest_s(workload: Workload, costed: dict[str, CostedStages]) -> float:
+    """Seconds that the busiest stage, transfer or medium works for one request or batch."""
+    found = [
+        np.array(costed["prompt"].occupied_s) + workload.steps * np.array(costed["step"].occupied_s)
+    ]
+    return float(np.max(found))
+
+
+def seconds_of(workload: Workload, plan: AnswerPlan) -> float:
+    """What the goal counts of a plan, in seconds."""
+    predicted = plan.predicted
+    if workload.goal == "first-token":
+        return predicted.first_token_s
+    if workload.goal == "token":
+        return predicted.token_s
+    if workload.goal == "answer":
+        return predicted.answer_s
+    return 1.0 / predicted.all_tokens_per_s
+
+
+def _memory(
+    costed: dict[str, CostedStages],
+) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """What every node needs for both phases, and the weights and the cache among it."""
+    memory: dict[str, int] = {}
+    weights: dict[str, int] = {}
+    cache: dict[str, int] = {}
+    for one, other in zip(costed["prompt"].stages, costed["step"].stages, strict=True):
+        stored = weights_of(one, other)
+        live = np.maximum(one.table.live_bytes, other.table.live_bytes)[other.rows, 0]
+        needed = stage_memory_bytes(stored, live)
+        layers = other.profile.layers[other.rows]
+        parts = np.array([layer.cache_parts for layer in layers])
+        each = np.array([layer.cache_bytes // layer.cache_parts for layer in layers])
+        size = np.array([max(layer.param_bytes, 1) for layer in layers], dtype=np.float64)
+        held = np.rint(stored * (parts / size)[:, None]).astype(np.int64)  # whole heads
+        mine = (held * each[:, None]).sum(axis=0)
+        for at, name in enumerate(other.nodes):
+            memory[name] = int(needed[at])
+            cache[name] = int(mine[at])
+            weights[name] = int(stored[:, at].sum() - mine[at])
+    return memory, weights, cache
+
+
+def _stages(
+    case: LanguageCase, stages: tuple[StagePlan, ...], options: Sequence[Option]
+) -> list[AnswerStage]:
+    profile = case.cases_of((), 1)["step"].profile
+    units = {profile.layers[unit.start].name: at for at, unit in enumerate(rows_of_units(profile))}
+    last = len(units) - 1
+    found, ends = [], [units[stage.layers[0].name] for stage in stages[1:]] + [last + 1]
+    for stage, option, end in zip(stages, options, ends, strict=True):
+        begin = units[stage.layers[0].name]
+        first, stop = max(begin, 1), min(end, last - 1)
+        blocks = max(stop - first, 0)
+        several = len(stage.nodes) > 1
+        found.append(
+            AnswerStage(
+                nodes=stage.nodes,
+                first_block=first - 1 if blocks else None,
+                blocks=blocks,
+                head=end > last,
+                prompt=option.variant.prompt if several else "",
+                step=option.variant.step if several else "",
+            )
+        )
+    return found
+
+
+def _assumed(case: LanguageCase) -> list[str]:
+    """What the figures take for granted, a line each."""
+    found = []
+    if case.workload.fill is None and case.workload.steps > 1:
+        found.append(
+            f"the time per token is that of the answer's middle, with "
+            f"{case.workload.step_fill:,} tokens kept"
+        )
+    if case.model.has_experts:
+        found.append(
+            "which experts a token takes: all are as likely, whatever the others take "
+            "(uniform routing)"
+        )
+    return found

@@ -1,0 +1,389 @@
+"""The best placement for a prompt and its answer, with its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planner.domain.answer import AnswerPlan
+from planner.domain.certificate import FEASIBILITY_TOLERANCE, Certificate
+from planner.domain.request import Request
+from planner.domain.workload import Workload
+from planner.errors import (
+    BadInputError,
+    InconsistentResultError,
+    InfeasibleError,
+    SolverStoppedError,
+)
+from planner.solve.check import times_of
+from planner.solve.deadline import Deadline, OutOfTimeError
+from planner.solve.problem import Choice, Problem, Result
+from planner.solve.solver import solve
+from planner.strategies.groups import Groups, all_groups
+from planner.strategies.phases.costed import cost_answer, seconds_of
+from planner.strategies.phases.costs import (
+    BASES,
+    LanguageCase,
+    Option,
+    PhaseCosts,
+    cost_options,
+    options_of,
+)
+from planner.strategies.phases.problem import (
+    problem_of_phases,
+    stages_of_phases,
+    weights_of_goal,
+)
+from planner.strategies.phases.ways import TENSOR_PARALLEL, VARIANTS, Variant
+
+_BASIS_WORDS = {
+    "step": "by the time of an answer's step",
+    "prompt": "by that of the prompt",
+    "memory": "by memory",
+    "equal": "equally",
+}
+_SAME = 1e-9  # relative difference below which two plans count as equal
+_AGREES = 1e-6  # relative: sums of floats in another order
+_BELOW = 1.0 - 3.0 * FEASIBILITY_TOLERANCE  # of a value that a better plan must be under
+
+
+def optimise_answer(case: LanguageCase, request: Request) -> AnswerPlan:
+    """The best placement of a language model for a workload; ties go to fewer nodes.
+
+    Parameters
+    ----------
+    case : LanguageCase
+    request : Request
+        Nodes, parallelism, solver and time. The objective is the workload's goal.
+
+    Raises
+    ------
+    BadInputError, InfeasibleError, SolverStoppedError, InconsistentResultError
+        As `planner.strategies.optimise.optimise`.
+    """
+    available = len(case.cluster.nodes)
+    if not 1 <= request.max_nodes <= available:
+        raise BadInputError(
+            f"{request.max_nodes} nodes: cluster {case.cluster.name} has 1 to {available}"
+        )
+    if request.solver == "exhaustive" and case.workload.goal == "tokens-per-second":
+        raise BadInputError("--solver exhaustive: not with the goal tokens-per-second")
+    deadline = Deadline(request.time_limit_s)
+    found = search_answer(case, request, deadline)
+    certificate = found.certificate
+    while not request.exactly and found.nodes > 1 and not deadline.passed:
+        fewer = replace(request, max_nodes=found.nodes - 1)
+        try:
+            smaller = search_answer(case, fewer, deadline.share(0.5))
+        except (InfeasibleError, SolverStoppedError):
+            break
+        if smaller.value_s > found.value_s * (1 + _SAME):
+            break
+        found = smaller
+    return plan_of(case, found).model_copy(update={"certificate": certificate})
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best choice of some searches.
+
+    Attributes
+    ----------
+    best : _Answer
+    certificate : Certificate
+        Of all of them, in the goal's unit.
+    """
+
+    best: _Answer
+    certificate: Certificate
+
+    @property
+    def value_s(self) -> float:
+        """Seconds that the goal counts."""
+        return self.best.value_s
+
+    @property
+    def choice(self) -> Choice:
+        """The choice itself."""
+        assert self.best.result.choice is not None
+        return self.best.result.choice
+
+    @property
+    def options(self) -> list[Option]:
+        """What each stage's group does."""
+        assert self.best.costs is not None
+        return [self.best.costs.options[group] for group in self.choice.groups]
+
+    @property
+    def nodes(self) -> int:
+        """How many work."""
+        sizes = self.best.groups.uses.sum(axis=1)
+        return int(sum(sizes[option.group] for option in self.options))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The best of one family of groups at one batch."""
+
+    groups: Groups
+    costs: PhaseCosts | None
+    batch: int
+    result: Result
+    value_s: float
+    bound_s: float | None
+
+
+def search_answer(
+    case: LanguageCase,
+    request: Request,
+    deadline: Deadline,
+    variants: tuple[Variant, ...] | None = None,
+) -> Found:
+    """Search all families of groups.
+
+    Raises
+    ------
+    InfeasibleError, SolverStoppedError
+    """
+    chosen = families_of(case, request)
+    tried = [
+        (search, batch)
+        for groups in chosen
+        for search in _searches(case, groups, variants)
+        for batch in batches(case.workload)
+    ]
+    found = [
+        _best_of(case, request, search, batch, deadline.share(1 / (len(tried) - done)))
+        for done, (search, batch) in enumerate(tried)
+    ]
+    best = min(found, key=lambda each: each.value_s)
+    if best.result.choice is None:
+        if any(each.result.certificate.status == "timeout" for each in found):
+            raise SolverStoppedError(
+                f"the solver stopped after {request.time_limit_s:g} s without a plan; "
+                "allow more time (--time-limit)"
+            )
+        raise InfeasibleError(f"no plan fits: {best.result.binding}")
+    scope = _scope(case, request, chosen, variants)
+    certificate = _certificate(case, found, best).model_copy(update={"scope": scope})
+    return Found(best, certificate)
+
+
+def plan_of(case: LanguageCase, found: Found) -> AnswerPlan:
+    """The plan of a choice, costed layer by layer of the whole model.
+
+    Raises
+    ------
+    InconsistentResultError
+        That costs something else than the solver said, or does not fit.
+    """
+    best = found.best
+    assert best.costs is not None
+    phases = stages_of_phases(case, best.groups, best.costs, found.choice, best.batch)
+    plan = cost_answer(case, phases, found.options, best.batch, _shape(phases["step"]))
+    _check(case, plan, best)
+    return plan.model_copy(update={"certificate": found.certificate})
+
+
+def batches(workload: Workload) -> Iterator[int]:
+    """How many requests may run together: any part of them without a rest."""
+    if workload.goal != "tokens-per-second":
+        yield 1
+        return
+    yield from (n for n in range(1, workload.requests + 1) if workload.requests % n == 0)
+
+
+def families_of(case: LanguageCase, request: Request) -> tuple[Groups, ...]:
+    """The families of groups that are searched: hybrids, and single nodes in any order."""
+    one = case.cases(1, "equal")["step"]
+    found = all_groups(one, request.parallelism)
+    if request.parallelism == "hybrid" and len(found) > 1:  # nodes of many kinds
+        single = all_groups(one, "pipeline")
+        found = (found[-1], *(single if len(single) == 1 else ()))
+    return found
+
+
+MAX_OPTIONS = 192
+"""Groups and ways to run them that are searched together; else those of each basis by itself."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A family of groups with the options that are searched together."""
+
+    groups: Groups
+    names: list[tuple[str, ...]]
+    options: list[Option]
+    key: tuple[str, ...]
+
+
+def _searches(
+    case: LanguageCase, groups: Groups, variants: tuple[Variant, ...] | None
+) -> list[_Search]:
+    key = "searches", groups.scope, variants
+    return case.once(key, lambda: list(_made_searches(case, groups, variants)))
+
+
+def _made_searches(
+    case: LanguageCase, groups: Groups, variants: tuple[Variant, ...] | None
+) -> Iterator[_Search]:
+    names = [groups.members((group,))[0] for group in range(len(groups.uses))]
+    usual = (TENSOR_PARALLEL,) if case.workload.goal == "token" else VARIANTS
+    chosen = variants or usual
+    if len(names) * len(chosen) > MAX_OPTIONS:
+        chosen = (TENSOR_PARALLEL,)
+    said = tuple(variant.name for variant in chosen)
+    which = tuple(basis for basis in BASES if basis != "prompt" or case.workload.goal != "token")
+    options = list(options_of(case, names, chosen, which))
+    bases: list[tuple[str, ...]] = [which]
+    if len(options) > MAX_OPTIONS:
+        used = dict.fromkeys(o.basis for o in options if len(names[o.group]) > 1)
+        bases = [(basis,) for basis in used]
+    for basis in bases:
+        some = options if basis == which else list(options_of(case, names, chosen, basis))
+        yield _Search(groups, names, some, (groups.scope, *said, *basis))
+
+
+def _best_of(
+    case: LanguageCase, request: Request, search: _Search, batch: int, deadline: Deadline
+) -> _Answer:
+    groups = search.groups
+    try:
+        costs = case.once(
+            ("answer costs", *search.key, batch),
+            lambda: cost_options(case, groups, search.options, search.names, batch, deadline),
+        )
+    except OutOfTimeError:
+        late = Certificate(status="timeout", solver="none", runtime_s=deadline.elapsed_s)
+        result = Result(choice=None, objective_s=None, certificate=late)
+        return _Answer(groups, None, batch, result, float("inf"), None)
+    problem = problem_of_phases(case, groups, costs, request, weights_of_goal(case.workload))
+    if case.workload.goal != "tokens-per-second":
+        result = solve(problem, request.solver, deadline)
+        value = float("inf") if result.objective_s is None else result.objective_s
+        return _Answer(groups, costs, batch, result, value, result.certificate.bound)
+    result, value, bound = _busiest(case.workload, problem, batch, request.solver, deadline)
+    return _Answer(groups, costs, batch, result, value, bound)
+
+
+def _busiest(
+    workload: Workload, problem: Problem, batch: int, solver: str, deadline: Deadline
+) -> tuple[Result, float, float | None]:
+    """The most tokens of all requests: seconds per token, and the bound on them (eq. 48).
+
+    With m batches under way a token of all takes the larger of the latency over m and the busiest
+    stage. Plans of less and less latency under a lower and lower limit on the busiest stage, until
+    none is left that would be better.
+    """
+    many = workload.requests // batch
+    tokens = batch * workload.answer
+    best: Result | None = None
+    value, bound, asked = float("inf"), 0.0, problem
+    while True:
+        result = solve(asked, solver, deadline.share(0.5))
+        status = result.certificate.status
+        if result.choice is None:
+            proven = status == "infeasible"
+            last = result
+            break
+        times = times_of(problem, result.choice)
+        here = max(times.latency_s / many, times.bottleneck_s)
+        if here < value:
+            best, value = result, here
+        # every plan within the limit has at least this latency; all others are busier than it
+        floor = (result.certificate.bound or 0.0) / many
+        bound = max(bound, min(floor, value))
+        last = result
+        if floor >= value * _BELOW:
+            proven = status == "optimal"
+            break
+        if status != "optimal" or deadline.passed:
+            proven = False
+            break
+        asked = problem.but(max_bottleneck_s=value * _BELOW)
+    if best is None:
+        return last, float("inf"), None
+    least = value if proven else bound
+    update = {"status": "optimal" if proven else "feasible", "bound": least / tokens}
+    update["gap"] = (value - least) / value
+    update["runtime_s"] = deadline.elapsed_s
+    kept = best.certificate.model_copy(update=update)
+    result = best.model_copy(update={"certificate": kept, "objective_s": value / tokens})
+    return result, value / tokens, least / tokens
+
+
+def _certificate(case: LanguageCase, found: list[_Answer], best: _Answer) -> Certificate:
+    """What the best of several searches is worth, in the goal's unit."""
+    proven = all(each.result.certificate.status in ("optimal", "infeasible") for each in found)
+    bounds = [each.bound_s for each in found if each.result.certificate.status != "infeasible"]
+    known = [bound for bound in bounds if bound is not None]
+    least = min(known) if known and len(known) == len(bounds) else None
+    gap = None if least is None else max(best.value_s - least, 0.0) / (best.value_s or 1.0)
+    bound = least
+    if case.workload.goal == "tokens-per-second" and least is not None:
+        bound = 1.0 / least if least > 0 else None
+    return best.result.certificate.model_copy(
+        update={
+            "status": "optimal" if proven else "feasible",
+            "bound": bound,
+            "gap": gap,
+            "runtime_s": sum(each.result.certificate.runtime_s for each in found),
+        }
+    )
+
+
+def _shape(stages: tuple[object, ...]) -> str:
+    """What the optimum turned out to be."""
+    sizes = [len(stage.nodes) for stage in stages]  # type: ignore[attr-defined]
+    if len(sizes) == 1:
+        return "single-node" if sizes == [1] else "optimal-within-layer"
+    return "optimal-pipeline" if max(sizes) == 1 else "optimal-hybrid"
+
+
+def _scope(
+    case: LanguageCase,
+    request: Request,
+    families: tuple[Groups, ...],
+    variants: tuple[Variant, ...] | None,
+) -> str:
+    """The set of plans that a certificate speaks of."""
+    what = {
+        "within-layer": "one stage",
+        "pipeline": "contiguous stages of whole blocks on one node each",
+        "hybrid": "contiguous stages of whole blocks, each on one node or on several",
+    }[request.parallelism]
+    used = f"{'exactly' if request.exactly else 'at most'} {request.max_nodes}"
+    groups = " or ".join(dict.fromkeys(groups.scope for groups in families))
+    said = f"{what}, the same for prompt and answer; {used} of {groups}"
+    if request.parallelism != "pipeline" and request.max_nodes > 1:
+        searches = [search for groups in families for search in _searches(case, groups, variants)]
+        options = [o for s in searches for o in s.options if len(s.names[o.group]) > 1]
+        ways = " or ".join(dict.fromkeys(option.variant.name for option in options))
+        bases = " or ".join(dict.fromkeys(_BASIS_WORDS[option.basis] for option in options))
+        alike = ", alike in all stages" if len(searches) > len(families) else ""
+        said += f"; on groups of two or more {ways}, shared out {bases}{alike}"
+    if case.workload.goal == "tokens-per-second":
+        said += "; batches of any part of the requests"
+    return said
+
+
+def _check(case: LanguageCase, plan: AnswerPlan, best: _Answer) -> None:
+    """Hold the whole model's cost against the solver's word, and the memory against the nodes.
+
+    Raises
+    ------
+    InconsistentResultError
+    """
+    found = seconds_of(case.workload, plan)
+    if not np.isclose(found, best.value_s, rtol=_AGREES, atol=0.0):
+        raise InconsistentResultError(
+            f"the solver says {best.value_s:.9g} s, the cost model says {found:.9g} s"
+        )
+    for node in case.cluster.nodes:
+        needed = plan.predicted.memory_bytes.get(node.name, 0)
+        if node.memory_bytes is not None and needed > node.memory_bytes:
+            raise InconsistentResultError(
+                f"the plan needs {needed} bytes on {node.name}, which has {node.memory_bytes}"
+            )

@@ -1,0 +1,181 @@
+"""From a language case, costs and a goal to the solver's bare arrays, and back to stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.cost.handover import Transfers
+from planner.domain.plan import StagePlan
+from planner.domain.request import Request
+from planner.domain.workload import Workload
+from planner.errors import BadInputError
+from planner.solve.problem import Choice, Problem
+from planner.strategies.family import memory_limits
+from planner.strategies.groups import Groups, describe
+from planner.strategies.phases.costs import PHASES, LanguageCase, PhaseCosts
+from planner.strategies.phases.ways import rows_of_units, stage_of
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How often each phase counts: ``prompt`` and ``step`` of one request, or of a batch."""
+
+    prompt: float
+    step: float
+
+    def of(self, phase: str) -> float:
+        """The weight of a phase."""
+        return self.prompt if phase == "prompt" else self.step
+
+
+def weights_of_goal(workload: Workload) -> Weights:
+    """What the goal adds up (docs/model.md, eq. 47)."""
+    if workload.goal == "first-token":
+        return Weights(1.0, 0.0)
+    if workload.goal == "token":
+        return Weights(0.0, 1.0)
+    return Weights(1.0, float(workload.steps))
+
+
+def problem_of_phases(
+    case: LanguageCase, groups: Groups, costs: PhaseCosts, request: Request, weights: Weights
+) -> Problem:
+    """The arrays of a goal, one option per unit: which group runs it, and how.
+
+    The objective is the latency; a limit on the bottleneck may be set on what is returned.
+    """
+    units = case.unit_of_small
+    rows = np.array([option.group for option in costs.options])
+    alone = np.array([option.alone for option in costs.options])
+
+    def both(of: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        total = sum(weights.of(phase) * of[phase] for phase in PHASES)
+        assert isinstance(total, np.ndarray)
+        return total
+
+    latency, medium = both(costs.latency_s)[:, units], both(costs.medium_s)[:, units]
+    busy = both(costs.busy_s)[:, :, units]
+    transfers = _between(costs, weights, len(units))
+    step = case.cases(1, "equal")["step"]
+    limits = memory_limits(step, costs.names)
+    devices = {node.name: node.device_type for node in case.cluster.nodes}
+    several = len(costs.options)
+    nothing = np.zeros(several)
+    may_follow = groups.follows[np.ix_(rows, rows)] & ~alone[:, None] & ~alone
+    names = tuple(
+        f"{describe(members, devices)} ({option.variant.name})"
+        if len(members) > 1
+        else describe(members, devices)
+        for option, members in zip(costs.options, costs.names, strict=True)
+    )
+    width = limits.shape[1]
+    kinds = tuple(
+        (*(devices[name] for name in members), *[""] * (width - len(members)))
+        for members in costs.names
+    )
+    return Problem(
+        objective="latency",
+        group_names=names,
+        node_kinds=kinds,
+        latency_s=latency[..., None],
+        busy_s=busy[..., None],
+        medium_s=medium[..., None],
+        allowed=np.ones((*latency.shape, 1), dtype=np.bool_),
+        weight_bytes=costs.weight_bytes[:, units, None, :],
+        live_bytes=costs.live_bytes[:, units, None, :],
+        memory_limit_bytes=limits,
+        transfer_s=transfers.seconds,
+        transfer_busy_s=transfers.busy_s,
+        transfer_medium_s=transfers.medium_s,
+        send_s=transfers.send_s if transfers.send_s.any() else None,
+        receive_s=transfers.receive_s if transfers.receive_s.any() else None,
+        cuttable=case.cuttable,
+        input_s=nothing,
+        output_s=nothing,
+        input_busy_s=nothing,
+        output_busy_s=nothing,
+        input_medium_s=nothing,
+        output_medium_s=nothing,
+        uses=groups.uses[rows],
+        available=groups.available,
+        ring=groups.ring,
+        follows=may_follow,
+        max_nodes=request.max_nodes,
+        all_nodes=request.exactly,
+        **_limited(case.workload, costs, units),
+        single_stage=request.parallelism == "within-layer",
+    )
+
+
+def limited_phase(workload: Workload) -> tuple[Weights, float, str] | None:
+    """What a limit beside the goal adds up, the most that it may be, and what it is called.
+
+    Raises
+    ------
+    BadInputError
+        Two limits: one is kept beside the goal.
+    """
+    first, token = workload.max_first_token_s, workload.max_token_s
+    if first is not None and token is not None:
+        raise BadInputError("--max-first-token and --max-token: give one of them")
+    if first is not None:
+        return Weights(1.0, 0.0), first, "time to the first token"
+    if token is not None:
+        return Weights(0.0, 1.0), token, "time per token"
+    return None
+
+
+def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) -> dict[str, Any]:
+    """Fields of a problem that say what is limited beside the goal."""
+    found = limited_phase(workload)
+    if found is None:
+        return {"loss": np.zeros((len(costs.options), len(units), 1))}
+    weights, most, name = found
+    total = sum(weights.of(phase) * costs.latency_s[phase] for phase in PHASES)
+    assert isinstance(total, np.ndarray)
+    return {
+        "loss": total[:, units, None],
+        "transfer_loss": _between(costs, weights, len(units)).seconds,
+        "max_loss": most,
+        "loss_name": name,
+        "loss_unit": "s",
+    }
+
+
+def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:
+    """Changes of group at every cut, (O, O, U - 1): alike behind all blocks."""
+    columns = []
+    for at in range(len(Transfers.none().columns)):
+        block, head = (
+            sum(weights.of(phase) * costs.transfers[phase][place].columns[at] for phase in PHASES)
+            for place in (0, 1)
+        )
+        assert isinstance(block, np.ndarray) and isinstance(head, np.ndarray)
+        column = np.repeat(block[:, :, None], units - 1, axis=2)
+        column[:, :, -1] = head
+        columns.append(column)
+    return Transfers(*columns)
+
+
+def stages_of_phases(
+    case: LanguageCase, groups: Groups, costs: PhaseCosts, choice: Choice, batch: int
+) -> dict[str, tuple[StagePlan, ...]]:
+    """Every phase's stages, layer by layer of the whole model."""
+    options = [costs.options[group] for group in choice.groups]
+    members = groups.members([option.group for option in options])
+    found: dict[str, tuple[StagePlan, ...]] = {}
+    for phase in PHASES:
+        profile = case.cases_of((), batch)[phase].profile
+        rows = rows_of_units(profile)
+        stages = []
+        for (first, last, _), names, option in zip(choice.runs(), members, options, strict=True):
+            layers = range(rows[first].start, rows[last].stop)
+            reads = profile.layers[layers.start - 1].name if layers.start else ""
+            manner = getattr(option.variant, phase)
+            stages.append(stage_of(profile, names, manner, layers, reads))
+        found[phase] = tuple(stages)
+    return found

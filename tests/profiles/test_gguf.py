@@ -1,0 +1,179 @@
+"""GGUF headers: names, shapes and widths are read; what is hostile costs one line."""
+
+from __future__ import annotations
+
+import random
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.domain.language_model import Experts, Mlp
+from planner.errors import BadInputError
+from planner.language import Phase, phase_profile
+from profiles.from_gguf.child import main
+from profiles.from_gguf.header import BLOCKS, read_header
+from profiles.from_gguf.model import language_model_of
+from profiles.language import load_language_model
+from tests.profiles.gguf_files import ARRAY, F32_TYPE, Q4_K, U64, experts, gguf, llama, text
+
+
+def read(data: bytes) -> Any:
+    return language_model_of(read_header(data), name="x")
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_llama(version: int) -> None:
+    model = read(gguf(*llama(), version=version))
+    assert model.name == "Tiny Llama"
+    assert model.order == (0, 0)
+    block = model.kinds[0]
+    assert isinstance(block.mlp, Mlp)
+    attention = block.attention
+    assert (attention.heads, attention.kv_heads, attention.key_size) == (4, 2, 64)
+    assert attention.query[0].bytes == 256 * 256 // 256 * 144, "4.5 bits"
+    assert attention.value is not None
+    assert attention.value.bytes == 256 * 128 // 256 * 210, "and 6.5625"
+    per = 2 * 256 + 2 * 256 * 256 + 2 * 256 * 128 + 3 * 256 * 512
+    profile = phase_profile(model, Phase(tokens=1, past=4, room=8))
+    assert profile.totals.params == 2 * per + 256 + 2 * 256 * 512
+    assert "10 Q4_K, 6 Q6_K" in model.provenance.note
+    weights = 2 * (per - 2 * 256) + 2 * 256 * 512
+    narrow = 2 * (2 * 256 * 256 + 256 * 128 + 2 * 256 * 512)
+    bits = (narrow * 4.5 + (weights - narrow) * 6.5625) / weights
+    assert model.weight_bits == pytest.approx(bits)
+
+
+def test_experts_fused_queries_and_a_tied_head() -> None:
+    model = read(gguf(*experts()))
+    assert model.head is None
+    (block,) = model.kinds
+    mlp, attention = block.mlp, block.attention
+    assert isinstance(mlp, Experts)
+    assert attention.key is not None
+    assert attention.query[0].biases == 256 and attention.key.biases == 128
+    assert attention.key.bytes == 256 * 128 // 32 * 34
+    assert attention.window == 64
+    assert (mlp.count, mlp.active, mlp.shared) == (4, 2, 0)
+    assert mlp.each.up.bytes == 256 * 256 // 32 * 17
+    assert mlp.beside is not None and mlp.beside.up.outputs == 128
+    assert mlp.beside_gate is not None
+
+
+@pytest.mark.parametrize(
+    ("number", "bits"),
+    [(1, 16), (2, 4.5), (8, 8.5), (10, 2.625), (11, 3.4375), (12, 4.5), (13, 5.5), (14, 6.5625)],
+)
+def test_widths_that_ggml_publishes(number: int, bits: float) -> None:
+    _, weights, size = BLOCKS[number]
+    assert Fraction(8 * size, weights) == Fraction(bits)
+
+
+def test_a_file_with_data_behind_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.Q4_K_M.gguf"
+    path.write_bytes(gguf(*llama(**{"general.name": ""})) + b"\x00" * 100_000)
+    model = load_language_model(str(path))
+    assert model.name == "tiny.Q4_K_M"
+    assert model.provenance.source == path.name
+    assert load_language_model(str(path), 8.5).weight_bits == 8.5
+
+
+def _without(name: str) -> bytes:
+    values, tensors = llama()
+    del tensors[name]
+    return gguf(values, tensors)
+
+
+def _nested(depth: int) -> bytes:
+    """A value that is an array of arrays of …."""
+    data = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("x") + struct.pack("<I", ARRAY)
+    return data + struct.pack("<IQ", ARRAY, 1) * depth
+
+
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "ends inside"),
+    "another format": (b"\x89PNG\r\n\x1a\n" + b"\x00" * 64, "no GGUF file"),
+    "version": (gguf(*llama(), version=9), "version 9"),
+    "big-endian": (b"GGUF" + struct.pack(">IQQ", 3, 1, 1), "version"),
+    "a billion tensors": (b"GGUF" + struct.pack("<IQQ", 3, 10**9, 0), "1,000,000,000 tensors"),
+    "values without end": (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**63), "values"),
+    "a long key": (
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**60),
+        "a string of",
+    ),
+    "a long array": (
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("x") + struct.pack("<IIQ", ARRAY, U64, 2**61),
+        "more than the file has",
+    ),
+    "an array that is cut": (
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("x") + struct.pack("<IIQ", ARRAY, U64, 30),
+        "more than the file has|ends inside",
+    ),
+    "arrays in arrays": (_nested(100_000), "nested too deeply"),
+    "an unknown value": (
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("x") + struct.pack("<I", 99) + b"\x00" * 8,
+        "type 99",
+    ),
+    "keys twice": (
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + (text("x") + struct.pack("<II", 4, 1)) * 2,
+        "key 'x' is there twice",
+    ),
+    "no architecture": (gguf({}, {}), "block_count"),
+    "many blocks": (gguf(*llama(**{"llama.block_count": 10**6})), "block_count: found 1,000,000"),
+    "no heads": (gguf(*llama(**{"llama.attention.head_count": 0})), "no attention"),
+    "a tensor is missing": (_without("blk.1.ffn_down.weight"), "has no ffn_up and down"),
+    "no embedding": (_without("token_embd.weight"), "token_embd.weight is missing"),
+    "one of several files": (gguf(*llama(**{"split.count": 8})), "one of 8 files"),
+    "dimensions": (
+        gguf(llama()[0], {**llama()[1], "x": ((1,) * 9, F32_TYPE)}),
+        "9 dimensions",
+    ),
+    "a shape": (gguf(llama()[0], {**llama()[1], "x": ((2**40, 2**20), Q4_K)}), "no model has"),
+    "a type": (gguf(llama()[0], {**llama()[1], "x": ((1,), 77)}), "type 77"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_headers_cost_one_line(case: str) -> None:
+    data, message = HOSTILE[case]
+    with pytest.raises(BadInputError, match=message) as error:
+        main({"name": "x"}, data)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def test_the_child_refuses_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "evil.gguf"
+    path.write_bytes(HOSTILE["a billion tensors"][0])
+    with pytest.raises(BadInputError, match=r"^evil\.gguf: GGUF: declares 1,000,000,000 tensors"):
+        load_language_model(str(path))
+
+
+def test_two_thousand_mutants() -> None:
+    """Each is read, or refused in one line; nothing else is raised."""
+    chance = random.Random(7)
+    whole = [gguf(*llama(**{"tokenizer.ggml.tokens": ["a"]})), gguf(*experts())]
+    refused = 0
+    for number in range(2000):
+        data = bytearray(whole[number % 2])
+        for _ in range(chance.randint(1, 6)):
+            at = chance.randrange(len(data))
+            kind = chance.random()
+            if kind < 0.5:
+                data[at] = chance.randrange(256)
+            elif kind < 0.7:
+                data[at : at + 8] = struct.pack("<Q", chance.choice([0, 1, 2**31, 2**63, 10**9]))
+            elif kind < 0.85:
+                del data[at : at + chance.randint(1, 64)]
+            else:
+                data[at:at] = data[: chance.randint(1, 64)]
+        try:
+            found = main({"name": "x"}, bytes(data))
+        except BadInputError as error:
+            refused += 1
+            assert "\n" not in str(error) and len(str(error)) < 600
+        else:
+            assert found["hidden"] >= 1
+    assert 500 < refused < 2000
