@@ -66,7 +66,8 @@ OWN_CLUSTER = "own"
 NO_MODEL = "none"
 CSV_FILE, ENERGY_FILE = "csv", "energy"
 EXACTLY = "exactly"
-LAYER_VIEWS = ("plan", "dense", "uniform 80%", "uniform 90%")
+MODEL_LAYERS = "model"
+LAYER_VIEWS = ("plan", "dense", "uniform 80%", "uniform 90%", MODEL_LAYERS)
 
 
 @dataclass(frozen=True)
@@ -424,7 +425,6 @@ SETTINGS: tuple[Setting, ...] = (
         name="max_latency",
         label="Latency limit (ms)",
         help="Seconds for one input, at most.",
-        section="limits",
         placeholder="none",
         words="at most {:g} ms",
     ),
@@ -437,7 +437,6 @@ SETTINGS: tuple[Setting, ...] = (
         bounds=(0.0, None),
         label="Throughput limit (inputs/s)",
         help="Inputs per second, at least.",
-        section="limits",
         placeholder="none",
         words="at least {:g} inputs/s",
     ),
@@ -475,7 +474,7 @@ PAGE: tuple[Setting, ...] = (
         OneOf((*cluster_names(), OWN_CLUSTER)),
         "small-nodes",
         label="Preset",
-        help="Fills in everything in this section. The view Hardware edits nodes and links one "
+        help="Fills in everything in this section. The view Devices edits nodes and links one "
         "by one, and saves and loads presets.",
     ),
     Setting(

@@ -20,6 +20,7 @@ from planner.strategies.compare import Comparison
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.strategies.what_if.needed import Needed
 from planner.strategies.what_if.sweep import Sweep
+from planner.strategies.what_if.swings import Swings
 
 DOCUMENTS: dict[str, type[BaseModel]] = {
     "accuracy-curve": AccuracyCurve,
@@ -34,6 +35,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "scenario": Scenario,
     "simulation": SimulationResult,
     "sweep": Sweep,
+    "swings": Swings,
 }
 
 
