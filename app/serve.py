@@ -13,8 +13,11 @@ PAGE = Path(__file__).parent / "page" / "main.py"
 HOST = "127.0.0.1"
 MAX_UPLOAD_MB = 500
 THEME = {
-    "light.primaryColor": "#0072B2",
+    "light.primaryColor": "#00629b",
+    "light.backgroundColor": "#ffffff",
     "dark.primaryColor": "#56B4E9",
+    "dark.backgroundColor": "#11151c",  # that of the drawings (app/drawing/shapes.py)
+    "dark.secondaryBackgroundColor": "#1b212b",
     "paddingTop": "1rem",
     "paddingBottom": "3rem",
     "sidebar.paddingTop": "0rem",

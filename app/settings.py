@@ -69,7 +69,8 @@ EXACTLY = "exactly"
 OF_LANGUAGE = ("answer", "fits")
 """Commands about a language model by its shapes: a workload has limits of its own."""
 _NOT_OF_LANGUAGE = ("share_inputs", "count_input", "count_output")
-LAYER_VIEWS = ("plan", "dense", "uniform 80%", "uniform 90%")
+MODEL_LAYERS = "model"
+LAYER_VIEWS = ("plan", "dense", "uniform 80%", "uniform 90%", MODEL_LAYERS)
 
 
 @dataclass(frozen=True)
@@ -427,7 +428,6 @@ SETTINGS: tuple[Setting, ...] = (
         name="max_latency",
         label="Latency limit (ms)",
         help="Seconds for one input, at most.",
-        section="limits",
         placeholder="none",
         words="at most {:g} ms",
     ),
@@ -440,7 +440,6 @@ SETTINGS: tuple[Setting, ...] = (
         bounds=(0.0, None),
         label="Throughput limit (inputs/s)",
         help="Inputs per second, at least.",
-        section="limits",
         placeholder="none",
         words="at least {:g} inputs/s",
     ),
@@ -478,7 +477,7 @@ PAGE: tuple[Setting, ...] = (
         OneOf((*cluster_names(), OWN_CLUSTER)),
         "small-nodes",
         label="Preset",
-        help="Fills in everything in this section. The view Hardware edits nodes and links one "
+        help="Fills in everything in this section. The view Devices edits nodes and links one "
         "by one, and saves and loads presets.",
     ),
     Setting(

@@ -13,7 +13,8 @@ from planner.strategies.what_if.needed import Needed, Trial
 from planner.strategies.what_if.quantities import Quantity, Value, check_value
 from planner.strategies.what_if.summary import PlanSummary
 from planner.strategies.what_if.sweep import Sweep, SweepPoint
-from planner.units import format_seconds, format_si, parse_quantity
+from planner.strategies.what_if.swings import Swings
+from planner.units import format_rate, format_seconds, format_si, parse_quantity
 
 
 @dataclass(frozen=True)
@@ -253,3 +254,55 @@ def _shown(quantity: Quantity, value: Value | None) -> Cell:
     if value is None or quantity == "nodes":
         return value
     return float(f"{value * QUANTITIES[quantity].scale:.{_DIGITS}g}")
+
+
+SWUNG = {name: form.words for name, form in QUANTITIES.items()} | {
+    "overhead": "time per layer",
+    "nodes": "number of nodes, at most",
+}
+"""Quantities that are halved and doubled, in words."""
+
+
+def swing_sentence(found: Swings) -> str:
+    """Which quantity changes most."""
+    if not found.swings:
+        return "Nothing of this cluster can be halved or doubled."
+    first = found.swings[0]
+    ends = " and ".join(
+        f"{_end(point, found)} with {words}"
+        for point, words in ((first.half, "half as much"), (first.double, "twice as much"))
+    )
+    return f"What changes most is the {SWUNG[first.of]}: {ends}."
+
+
+def _end(point: SweepPoint, found: Swings) -> str:
+    if point.best is None:
+        return "no plan"
+    if found.objective == "throughput":
+        return f"{format_rate(point.best.throughput_per_s)} inputs/s"
+    return format_seconds(point.best.latency_s)
+
+
+def swing_table(found: Swings) -> Table:
+    """One row for each quantity and side."""
+    rows = [
+        (swing, words, point)
+        for swing in found.swings
+        for words, point in (("half", swing.half), ("twice", swing.double))
+    ]
+    return tabulate(
+        f"{found.model} on {found.cluster}: half and twice of each quantity",
+        rows,
+        {
+            "quantity": lambda row: SWUNG[row[0].of],
+            "how much": lambda row: row[1],
+            "value (SI)": lambda row: row[2].value,
+            "latency (ms)": lambda row: _of_best(scaled("latency_s", 1e3))(row[2]),
+            "rate (1/s)": lambda row: _of_best(attrgetter("throughput_per_s"))(row[2]),
+            "nodes": lambda row: _of_best(attrgetter("nodes"))(row[2]),
+            "status": lambda row: row[2].best.certificate.status if row[2].best else row[2].failure,
+        },
+        "each found by planning again, all else as it is; now "
+        f"{format_seconds(found.best.latency_s)} and "
+        f"{format_rate(found.best.throughput_per_s)} inputs/s",
+    )

@@ -6,6 +6,9 @@ and until everything is redrawn and the browser is idle. No question is asked tw
 plan is a new one.
 
     python benchmarks/page_latency.py [--model resnet50 --model deit-s] [--changes 10]
+        [--against FOLDER]
+
+With a folder that holds another version, that one is measured first, in the same run.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 REPO = Path(__file__).parents[1]
 PLANNER = (sys.executable, "-c", "from app.cli import main; main()")
 APP = '[data-testid="stApp"]'
-HEADLINE = '[data-testid="stMain"] h4'
+HEADLINE = '[data-testid="stMain"] h4, dl.figures:not(.old)'  # as it was once, and now
 SETTLED_S = 3.0  # what is looked for in the background is found by then
 
 # Resolves with ms until the new headline, the new chart and idleness, from the moment of the call.
@@ -49,22 +52,23 @@ async ([headlineBefore, chartBefore]) => {
   return [shown, drawn, performance.now() - start];
 }
 """
-CHART = "document.querySelector('.js-plotly-plot .scatterlayer')?.innerHTML ?? ''"
+CHART = """(document.querySelector('[data-testid="stMarkdownContainer"] svg[role="img"]')
+    ?? document.querySelector('.js-plotly-plot .scatterlayer'))?.innerHTML ?? ''"""
 
 
 @contextmanager
-def running_page() -> Iterator[tuple[str, float]]:
-    """The page's address, and when its server was started."""
+def running_page(tree: Path) -> Iterator[tuple[str, float]]:
+    """The address of a version's page, and when its server was started."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     begin = time.perf_counter()
     server = subprocess.Popen(
         [*PLANNER, "app", "--headless", "--port", str(port)],
-        cwd=REPO,
+        cwd=tree,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(REPO)},
+        env={**os.environ, "PYTHONPATH": str(tree)},
     )
     try:
         address = f"http://127.0.0.1:{port}"
@@ -133,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--changes", type=int, default=10, help="of the bandwidth")
     parser.add_argument("--model", action="append", help="default: resnet50 and deit-s")
+    parser.add_argument("--against", type=Path, help="a folder with another version")
     given = parser.parse_args()
     find = ["sh", REPO / "scripts/ensure_browser.sh", "--find", sys.executable]
     chromium = subprocess.run(find, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
@@ -140,13 +145,16 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        with running_page() as (address, begin):
-            answered = time.perf_counter() - begin
-            print(f"the server answers {answered:.2f} s after its start")
-            print(f"the first visitor sees a plan {opened(page, address):.2f} s later")
-            for model in given.model or ("resnet50", "deit-s"):
-                measure(page, address, model, given.changes)
+        for tree in filter(None, (given.against, REPO)):
+            print(f"\n{tree}")
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            with running_page(tree.resolve()) as (address, begin):
+                answered = time.perf_counter() - begin
+                print(f"the server answers {answered:.2f} s after its start")
+                print(f"the first visitor sees a plan {opened(page, address):.2f} s later")
+                for model in given.model or ("resnet50", "deit-s"):
+                    measure(page, address, model, given.changes)
+            page.close()
         browser.close()
 
 

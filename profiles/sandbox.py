@@ -91,7 +91,7 @@ def run_limited(
     limits = limits or Limits()
     spec = {
         "module": module,
-        "path": _import_path(),
+        "path": import_path(),
         "parent": os.getpid(),
         "memory_bytes": limits.memory_bytes,
         "cpu_s": limits.cpu_s,
@@ -135,7 +135,7 @@ class _TooMuchError(Exception):
     """The child wrote more than it may."""
 
 
-def _import_path() -> list[str]:
+def import_path() -> list[str]:
     """Where the child finds what the caller finds, except in a current folder."""
     root = str(Path(__file__).resolve().parents[1])
     return [*(path for path in sys.path if path and os.path.isabs(path)), root]

@@ -24,6 +24,7 @@ from planner.strategies.phases.peers import AnswerComparison
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.strategies.what_if.needed import Needed
 from planner.strategies.what_if.sweep import Sweep
+from planner.strategies.what_if.swings import Swings
 
 DOCUMENTS: dict[str, type[BaseModel]] = {
     "accuracy-curve": AccuracyCurve,
@@ -42,6 +43,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "scenario": Scenario,
     "simulation": SimulationResult,
     "sweep": Sweep,
+    "swings": Swings,
 }
 
 

@@ -26,7 +26,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 REPO = Path(__file__).parents[1]
 IMAGES = REPO / "docs/images"
 PLANNER = (sys.executable, "-c", "from app.cli import main; main()")
-WAIT_MS = 60_000
+WAIT_MS = 120_000
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,12 @@ class Picture:
 
 
 PICTURES = (
-    Picture("page", "/", 3, 1180),
-    Picture("page-plan", "/plan?model=deit-s&objective=throughput", 3, 1560),
+    Picture("page", "/", 0, 800),
+    Picture("page-phone", "/", 0, 1250, 390),
+    Picture("page-time", "/time?model=deit-s&objective=throughput", 2, 1090),
+    Picture("page-layers", "/layers?model=deit-s&objective=throughput", 1, 1090),
     Picture("page-trade-off", "/trade-off", 1, 1090, scheme="dark"),
-    Picture("page-what-if", "/what-if?target=100", 1, 1430),
+    Picture("page-what-if", "/what-if?target=100", 2, 1430),
 )
 
 
@@ -78,9 +80,10 @@ def running_page() -> Iterator[str]:
 
 def settled(page: Page, charts: int) -> None:
     """Wait until the plan stands, its charts are drawn and nothing is looked for any more."""
-    page.wait_for_selector('[data-testid="stMain"] h4', timeout=WAIT_MS)
-    drawn = page.locator(".js-plotly-plot .cartesianlayer .subplot")
-    expect(drawn.nth(charts - 1)).to_be_attached(timeout=WAIT_MS)
+    page.wait_for_selector("dl.figures:not(.old)", timeout=WAIT_MS)
+    if charts:
+        drawn = page.locator(".js-plotly-plot .cartesianlayer .subplot")
+        expect(drawn.nth(charts - 1)).to_be_attached(timeout=WAIT_MS)
     expect(page.get_by_test_id("stProgress")).to_have_count(0, timeout=WAIT_MS)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=WAIT_MS)
     page.wait_for_selector(

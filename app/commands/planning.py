@@ -20,7 +20,15 @@ from app.question import request_to_trade, with_usual_loss_limit
 from app.render import Format, Outcome
 from app.screen import Shown
 from app.tables import comparison_table, frontier_table, plan_table
-from app.what_if import needed_sentences, needed_table, parse_value, sweep_sentences, sweep_table
+from app.what_if import (
+    needed_sentences,
+    needed_table,
+    parse_value,
+    sweep_sentences,
+    sweep_table,
+    swing_sentence,
+    swing_table,
+)
 from app.words import (
     NO_ACCURACY_MODEL,
     frontier_sentence,
@@ -42,6 +50,7 @@ from planner.strategies.what_if.next_steps import next_steps as find_next_steps
 from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
 from planner.strategies.what_if.sweep import Sweep
 from planner.strategies.what_if.sweep import sweep as sweep_over
+from planner.strategies.what_if.swings import swings
 from planner.units import parse_quantity
 
 
@@ -169,7 +178,8 @@ def sweep(
     over: Annotated[
         str,
         typer.Option(
-            help="bandwidth (B), compute (C), nodes (N), link-latency, memory or memory-bandwidth."
+            help="bandwidth (B), compute (C), nodes (N), link-latency, memory or memory-bandwidth; "
+            "all: half and twice of each."
         ),
     ],
     first: Annotated[
@@ -200,6 +210,10 @@ def sweep(
     max_nodes: int | None = None,
 ) -> Outcome:
     """Vary bandwidth, speed, nodes, delay or memory: the best plan at every value, certified."""
+    if one_of("--over", over, (*get_args(Quantity), "all")) == "all":
+        if first is not None or last is not None or values is not None:
+            raise BadInputError("--over all takes half and twice of each: leave the values out")
+        return _swings(case, request)
     quantity: Quantity = one_of("--over", over, get_args(Quantity))
     if quantity == "nodes" and max_nodes is not None:
         raise BadInputError("--over nodes varies the number of nodes: leave --max-nodes out")
@@ -221,6 +235,14 @@ def sweep(
     _refuse_empty(found)
     heading = [*uncounted_lines(case), *sweep_sentences(found)]
     return Outcome(found, sweep_table(found), heading, known_notes(case))
+
+
+def _swings(case: Case, request: Request) -> Outcome:
+    """Half and twice of every quantity that the cluster has."""
+    doing = f"halving and doubling what there is: {on_cluster(case)}"
+    found = work(doing, swings, case, request, counting="of")
+    heading = [*uncounted_lines(case), swing_sentence(found)]
+    return Outcome(found, swing_table(found), heading, known_notes(case))
 
 
 def _range(

@@ -7,23 +7,33 @@ from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from app.export import plan_json
+from app.next_steps import catalogue_links
 from app.page.asking import LONG_TIME_LIMIT_S
 from app.question import Question, request_to_trade, with_usual_loss_limit
 from app.settings import say_settings
 from app.tables import plan_table, to_csv
 from planner.case import Case
 from planner.domain.model_profile import ModelProfile
-from planner.domain.plan import Binding, Plan
+from planner.domain.plan import Binding, NextSteps, Plan
 from planner.domain.request import Request
 from planner.quantise import with_weight_bits
 from planner.reshape import at_input_shapes
 from planner.strategies.compare import Comparison, compare
 from planner.strategies.optimise import optimise
+from planner.strategies.timeline import NodeTime, node_times
 from planner.strategies.what_if.binding import what_binds
 from planner.strategies.what_if.frontier import ParetoFrontier, Trade, frontier
+from planner.strategies.what_if.needed import Needed, Resource, needed
+from planner.strategies.what_if.next_steps import next_steps
+from planner.strategies.what_if.quantities import Quantity, Value
+from planner.strategies.what_if.sweep import Sweep, sweep
+from planner.strategies.what_if.swings import Swings, swings
 from profiles.accuracy import Accuracy, find_accuracy
 from profiles.catalog import load_model
 from profiles.files import document_text
+
+_MANY_LAYERS = 600
+"""Beyond, a plan takes many seconds, and gigabytes that are gone with the process."""
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -48,6 +58,38 @@ class Answer:
         """Keep the answer before only until it has been of use."""
         if before is not None and before.profile is self.profile and "case" in vars(before):
             self._known.append(before)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """What is asked, and the plan; of what was worked out the costs of a case are large."""
+        found = {"plan": self.plan} if self.is_planned else {}
+        return Answer, (self.profile, self.question, self.own_accuracy), found
+
+    def keep(self, name: str, found: object) -> None:
+        """Take over a part that was worked out elsewhere."""
+        vars(self)[name] = found
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the plan was found already."""
+        return "plan" in vars(self)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether planning takes so long that a process of its own does it."""
+        return len(self.profile.layers) > _MANY_LAYERS
+
+    @property
+    def told_plan(self) -> Plan:
+        """The plan with what else was found of it so far."""
+        known: dict[str, object] = {
+            name: part for name, part in vars(self).items() if name in ("next_steps", "binding")
+        }
+        return self.plan.model_copy(update=known)
+
+    def find_plan(self, watch: Callable[[int, int], None]) -> Plan:
+        """`plan`, as a job finds it."""
+        watch(0, 0)
+        return self.plan
 
     @cached_property
     def case(self) -> Case:
@@ -89,17 +131,29 @@ class Answer:
         return self.case.sharing(self.plan.settings.shares)
 
     @cached_property
+    def node_times(self) -> tuple[NodeTime, ...]:
+        """Where the time of every node that works goes."""
+        return node_times(self.case, self.plan)
+
+    def find_next_steps(self, watch: Callable[[int, int], None]) -> NextSteps:
+        """What to change first, as ``planner plan`` says it."""
+        return next_steps(
+            self.case, self.long_request, lambda: watch(0, 0), links=catalogue_links()
+        )
+
+    def find_swings(self, watch: Callable[[int, int], None] | None = None) -> Swings:
+        """What half and twice of each quantity does."""
+        return swings(self.case, self.long_request, watch)
+
+    @cached_property
     def binding(self) -> tuple[Binding, ...]:
         """What binds, as ``planner plan --what-binds`` says it."""
         return what_binds(self.case, self.long_request)
 
     def find_binding(self, watch: Callable[[int, int], None]) -> tuple[Binding, ...]:
-        """`binding`, with a way to stop before it is found."""
-        found = vars(self).get("binding")
-        if found is None:
-            found = what_binds(self.case, self.long_request, lambda: watch(0, 0))
-            vars(self)["binding"] = found
-        return tuple(found)
+        """`binding`, as a job finds it."""
+        watch(0, 0)
+        return self.binding
 
     def comparisons(
         self, counts: tuple[int, ...], watch: Callable[[int, int], None] | None = None
@@ -149,6 +203,23 @@ class Answer:
         request = request_to_trade(self.case, self.question.request, trade)
         asked = replace(request, time_limit_s=LONG_TIME_LIMIT_S, exactly=False)
         return frontier(self.case, asked, trade, points, watch)
+
+    def sweep(
+        self,
+        over: Quantity,
+        values: tuple[Value, ...],
+        watch: Callable[[int, int], None] | None = None,
+    ) -> Sweep:
+        """The best plan at every value, as ``planner sweep`` finds it."""
+        return sweep(self.case, self.long_request, over, values, watch)
+
+    def needed(
+        self, of: Resource, target_s: float, watch: Callable[[int, int], None] | None = None
+    ) -> Needed:
+        """As ``planner needs`` finds it; the target takes the place of a limit on the latency."""
+        limits = self.request.limits.model_copy(update={"max_latency_s": None})
+        request = replace(self.long_request, limits=limits, objective="latency", exactly=False)
+        return needed(self.case, request, of, target_s, watch=watch)
 
     def files(self) -> dict[str, Callable[[], str]]:
         """What makes the texts of the plan's own downloads, by name."""

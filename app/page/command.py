@@ -30,7 +30,7 @@ def plan_command(answer: Answer, source: str | None) -> str:
 def other_commands(answer: Answer, source: str | None) -> dict[str, str]:
     """What makes the other views' results, by title."""
     return {
-        "Strategies": _write("compare", answer.question, source, "--nodes"),
+        "Compare": _write("compare", answer.question, source, "--nodes"),
         "Trade-off": _write("pareto", answer.question, source, "--max-nodes"),
     }
 

@@ -6,10 +6,11 @@ import streamlit as st
 
 from app.page import progress, state
 from app.page.answer import Answer
+from app.page.chosen import Chosen
+from app.page.header import Head, header
 from app.page.jobs import StoppedError
 from app.page.show import tell_error
-from app.page.side_bar import Chosen
-from app.page.store import Moment, store
+from app.page.store import Moment, Same, store
 from app.page.text import plain
 from planner.errors import PlannerError
 
@@ -17,40 +18,76 @@ PLAN_PATIENCE_S = 1.5
 """So long a run waits for a plan before it shows how the search goes on."""
 
 
-def current_answer(chosen: Chosen) -> Answer | None:
-    """The answer to show, its plan found; says what is wrong, and stays at the last good one."""
+def current_answer(chosen: Chosen, head: Head) -> Answer | None:
+    """The answer to show, its plan found; says what is wrong, and stays at the last good one.
+
+    Draws the header's line.
+    """
     kept = store()
     answer = chosen.answer()
+    if answer is not None and _has_plan(answer, head):
+        predicted = answer.plan.predicted
+        asked = Same(answer.profile, answer.own_accuracy), answer.question
+        moment = Moment(
+            state.values(), kept.files, predicted.latency_s, predicted.throughput_per_s, asked
+        )
+        kept.keep(moment, answer)
+        header(answer, head.figures, is_old=False)
+        return answer
     if answer is None:
-        st.info(chosen.message) if chosen.is_missing else tell_error(chosen.message)
-        return _last_good()
-    if "plan" not in vars(answer):
-        job = kept.job("plan", answer, lambda _: answer.plan)
-        is_done = job.wait(PLAN_PATIENCE_S)
-        if not is_done and not job.is_stopped:
+        _tell_missing(chosen, head)
+    shown = kept.shown
+    if shown is not None:
+        header(shown, head.figures, is_old=True)
+        _tell_old(shown, head)
+    return shown
+
+
+def _has_plan(answer: Answer, head: Head) -> bool:
+    """Whether the plan is there; else says that it is looked for, or why there is none."""
+    if answer.is_planned:
+        return True
+    job = store().job("plan", answer, answer.find_plan, is_apart=answer.is_large)
+    job.wait(PLAN_PATIENCE_S)
+    with head.doing:
+        if not job.is_done and not job.is_stopped:
             progress.follow("plan", job, "Planning")
-            return _last_good()
+            return False
         try:
-            if not is_done:
+            if not job.is_done:
                 raise StoppedError
-            _ = job.result()
+            answer.keep("plan", job.result())
         except StoppedError:
             progress.stopped("plan", "Planning")
-            return _last_good()
+            return False
         except PlannerError as error:
-            tell_error(error)
-            return _last_good()
-    kept.keep(Moment(state.values(), kept.files), answer)
-    return answer
+            with head.below:
+                tell_error(error)
+            return False
+    return True
 
 
-def _last_good() -> Answer | None:
-    shown = store().shown
-    if shown is None:
-        return None
-    st.info(
-        "Below is still the last plan that worked: "
-        f"**{plain(shown.title)}**, {plain(shown.settings_sentence)}."
-    )
-    st.button("Undo the change", key="undo_change", on_click=state.undo, icon=":material/undo:")
-    return shown
+def _tell_missing(chosen: Chosen, head: Head) -> None:
+    """Why there is no model."""
+    reading = chosen.model.reading
+    if reading is not None:
+        with head.doing:
+            if reading.is_stopped:
+                progress.stopped("reading", "Reading the file")
+            else:
+                progress.follow("reading", reading, "Reading the file")
+        return
+    with head.below:
+        st.info(chosen.message) if chosen.is_missing else tell_error(chosen.message)
+
+
+def _tell_old(shown: Answer, head: Head) -> None:
+    """Whose the numbers are, and the way back to them; not while the next ones are looked for."""
+    if store().is_busy("plan", "reading"):
+        return
+    with head.below.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            "Below is still the last plan that worked: "
+            f"**{plain(shown.title)}**, {plain(shown.settings_sentence)}."
+        )
+        st.button("Undo the change", key="undo_change", on_click=state.undo, icon=":material/undo:")

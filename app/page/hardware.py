@@ -113,6 +113,11 @@ def edit_cluster(
         raise BadInputError(first_problem(error, Cluster)) from error
 
 
+def edited_name(name: str) -> str:
+    """What a cluster is called that is a little different from the one of a name."""
+    return name if name.endswith("-edited") else f"{name[:60]}-edited"
+
+
 def _names(cluster: Cluster, edited: Edited) -> dict[str, str]:
     """What each node that is left is called now."""
     pairs = zip(edited.documents, edited.origins, strict=True)

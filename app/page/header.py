@@ -1,278 +1,140 @@
-"""What every view begins with: the plan in a sentence and five numbers, beside a pinned one."""
+"""What stays above every view: its name, the three chips, three figures and what became of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import html
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app.figures import ALONE, TRAINING, UNTRAINED, Figure, figures
+from app.glossary import term
 from app.inputs import accuracy_note
 from app.page.answer import Answer
-from app.page.show import ORIGIN_WORDS, table
-from app.page.store import Pinned, store
-from app.page.text import count, plain
-from app.tables import Cell, Table, scaled
-from app.words import fewer_nodes_sentence, headline, warnings
-from planner.domain.cluster import Origin
-from planner.domain.settings import Objective
+from app.page.details import details
+from app.page.devices import devices_chip
+from app.page.model_choice import model_chip
+from app.page.show import on_page
+from app.page.store import Moment, store
+from app.page.text import count, plain, said
+from app.words import warnings
 from planner.units import format_bytes, format_rate, format_seconds
 
-_BESIDE = (
-    ("latency (ms)", "latency_s", 1e3),
-    ("communication (ms)", "comm_s", 1e3),
-    ("computation (ms)", "compute_s", 1e3),
-    ("throughput (1/s)", "throughput_per_s", 1.0),
-    ("accuracy drop (points)", "accuracy_drop", 1.0),
-    ("energy loss (%)", "energy_loss", 100.0),
-    ("mean S_comm (%)", "mean_comm_sparsity", 100.0),
-    ("mean S_comp (%)", "mean_comp_sparsity", 100.0),
-)
-
-
-def beside_table(a: Answer, b: Answer) -> Table:
-    """Every number of two plans and what B is over A."""
-    rows: list[tuple[Cell, ...]] = []
-    for name, field, scale in _BESIDE:
-        cell = scaled(field, scale)
-        rows.append(_row(name, cell(a.plan.predicted), cell(b.plan.predicted)))
-    memory = [max(x.plan.predicted.memory_bytes.values()) / 1e6 for x in (a, b)]
-    rows.append(_row("memory of the fullest node (MB)", *memory))
-    rows.append(_row("nodes", float(a.plan.node_count), float(b.plan.node_count)))
-    rows.append(_row("stages", float(len(a.plan.stages)), float(len(b.plan.stages))))
-    kept = [row for row in rows if row[1] is not None or row[2] is not None]
-    return Table(
-        "A and B",
-        ("number", "A", "B", "B - A", "B / A"),
-        tuple(kept),
-        footer="A is the pinned plan, B the present one. Predicted by the cost model, as its "
-        "plan file says for each number: measured, derived or assumed.",
-    )
-
-
-def _row(name: str, a: float | None, b: float | None) -> tuple[Cell, ...]:
-    if a is None or b is None:
-        return (name, a, b, None, None)
-    return (name, a, b, b - a, b / a if a else None)
-
-
-def changed_settings(a: Answer, b: Answer) -> str:
-    """What was asked otherwise for B, in one line; empty where nothing was."""
-    changes = []
-    if a.profile.name != b.profile.name:
-        changes.append(f"model {a.profile.name} → {b.profile.name}")
-    if a.case.cluster.name != b.case.cluster.name:
-        changes.append(f"cluster {a.case.cluster.name} → {b.case.cluster.name}")
-    left = [words for words in a.settings if words not in b.settings]
-    right = [words for words in b.settings if words not in a.settings]
-    if left or right:
-        changes.append(f"{', '.join(left) or 'nothing'} → {', '.join(right) or 'nothing'}")
-    return "; ".join(changes)
-
-
-_SHOWN_CHANGE = 0.0005  # relative; less would read as 0.0 %
+_SHOWN_CHANGE = 0.0005  # relative; less would read as 0 %
 
 
 @dataclass(frozen=True)
-class Number:
-    """One of the five: ``amount`` is what is compared with the pinned plan's, in ``unit``."""
+class Head:
+    """The places of the header.
 
-    name: str
-    text: str
-    origin: Origin | None
-    words: str
-    amount: float | None
-    less_is_better: bool = True
+    Attributes
+    ----------
+    start : DeltaGenerator
+        Of the view's name and the chips.
+    figures : DeltaGenerator
+        Of three figures.
+    doing : DeltaGenerator
+        Of what is done meanwhile.
+    below : DeltaGenerator
+        Of what went wrong; it does not stay.
+    """
+
+    start: DeltaGenerator
+    figures: DeltaGenerator
+    doing: DeltaGenerator
+    below: DeltaGenerator
 
 
-def header(answer: Answer) -> None:
-    """The title, the settings, the headline and the numbers."""
+def head(title: str) -> Head:
+    """Draw the name of the view, and the chips that need no model."""
+    with st.container(key="head", gap=None):
+        start = st.container(key="start", horizontal=True, vertical_alignment="center")
+        with st.container(key="line", horizontal=True, vertical_alignment="center"):
+            figures = st.container(key="three", horizontal=True, width="content")
+            doing = st.container(key="doing", horizontal=True, width="content")
+    start.title(title, anchor=False)
+    model_chip(start)
+    devices_chip(start)
+    return Head(start, figures, doing, st.container(key="below"))
+
+
+def header(answer: Answer, place: DeltaGenerator, *, is_old: bool) -> None:
+    """Draw the line of figures, and what is behind it.
+
+    Parameters
+    ----------
+    answer : Answer
+        With a plan.
+    place : DeltaGenerator
+    is_old : bool
+        Another plan is looked for, or what is asked has none.
+    """
+    place.html(figures_line(answer, is_old=is_old))
+    notes = notes_on(answer)
+    if notes:
+        first = notes[0].partition(":")[0].partition(";")[0]
+        more = f", and {len(notes) - 1} more" if len(notes) > 1 else ""
+        with place.popover(
+            f"{said(first)}{more}: why", icon=":material/warning:", type="tertiary", key="notes"
+        ):
+            for note in notes:
+                st.warning(plain(f"{note[:1].upper()}{note[1:]}."))
+    with place.popover("Details", type="tertiary", key="details"):
+        details(answer, store().pinned)
+
+
+def figures_line(answer: Answer, *, is_old: bool) -> str:
+    """Three figures and the change, as HTML."""
+    predicted = answer.plan.predicted
+    most = max(predicted.memory_bytes.values())
+    cells = [
+        ("per input", format_seconds(predicted.latency_s, 3), term("latency")),
+        ("inputs per second", format_rate(predicted.throughput_per_s), term("throughput")),
+        ("on the fullest node", format_bytes(most), "weights, receive buffers, live activations"),
+    ]
+    title = html.escape(answer.title)
+    said = f'<div class="what"><dt>the plan of</dt><dd>{title}</dd></div>'
+    said += "".join(
+        f'<div title="{html.escape(words)}"><dt>{name}</dt><dd>{html.escape(value)}</dd></div>'
+        for name, value, words in cells
+    )
+    if is_old:
+        said += '<div class="old-mark"><dt>these are of</dt><dd>the plan before</dd></div>'
+    elif change := _change(answer):
+        said += change
+    return f'<dl class="figures{" old" if is_old else ""}">{said}</dl>'
+
+
+def _change(answer: Answer) -> str:
+    """By how much the objective differs from A's, or from the last state's."""
     kept = store()
-    st.header(plain(answer.title), anchor=False)
-    st.caption(plain(answer.settings_sentence))
-    st.markdown(f"#### {plain(headline(answer.plan))}", anchors=False)
-    _figures(answer)
-    pinned = kept.pinned
-    before = {number.name: number for number in numbers(pinned.answer)} if pinned else {}
-    with st.container(horizontal=True, gap="small", key="metrics"):
-        for number in numbers(answer):
-            _metric(number, before.get(number.name), pinned is not None)
-    if pinned is not None:
-        _beside(answer, pinned)
-    told = fewer_nodes_sentence(answer.plan)
-    if answer.plan.node_count == 1 and answer.request.max_nodes > 1:
-        st.info(f"**Distributing does not pay here.** {plain(told)}")
+    moment: Moment | None = kept.pinned.moment if kept.pinned else kept.before
+    if moment is None:
+        return ""
+    name = "A" if kept.pinned else "before"
+    predicted = answer.plan.predicted
+    by_rate = answer.plan.objective == "throughput"
+    now, then = (
+        (predicted.throughput_per_s, moment.throughput_per_s)
+        if by_rate
+        else (predicted.latency_s, moment.latency_s)
+    )
+    ratio = now / then - 1
+    if abs(ratio) < _SHOWN_CHANGE:
+        return f'<div class="same"><dt>{name}</dt><dd>as in</dd></div>' if kept.pinned else ""
+    more, less = ("more", "less") if by_rate else ("slower", "faster")
+    kind = "better" if (ratio > 0) == by_rate else "worse"
+    words = f"{abs(ratio):.1%} {more if ratio > 0 else less}"
+    return f'<div class="{kind}"><dt>than {name}</dt><dd>{words}</dd></div>'
+
+
+def notes_on(answer: Answer) -> list[str]:
+    """What a reader must know before trusting the plan, each without its full stop."""
     notes = [note] if (note := accuracy_note(answer.case)) else []
     unknown = answer.profile.coverage.uncounted
     if unknown:
         notes.append(
-            f"{count(sum(unknown.values()), 'operator')} of the model were not understood and "
-            "count for nothing; the view Model names them"
+            f"{count(sum(unknown.values()), 'operator')} of the model were not understood: they "
+            "count for nothing; the view Layers names them (the model itself)"
         )
-    for warning in (*warnings(answer.plan), *notes):
-        st.warning(plain(warning[:1].upper() + warning[1:] + "."))
-
-
-def _figures(answer: Answer) -> None:
-    """What one node takes, the best plan without training, and with it; the plan is one of them."""
-    alone, *others = figures(answer.plan)
-    with st.container(horizontal=True, gap="small", key="figures"):
-        for figure in (alone, *others):
-            name = figure.name[0].upper() + figure.name[1:]
-            st.metric(
-                f":green-badge[this plan] {name}" if figure.is_plan else name,
-                "–" if figure.latency_s is None else format_seconds(figure.latency_s),
-                delta=_about_figure(figure, alone, answer.plan.objective),
-                delta_color="off",
-                delta_arrow="off",
-                help=_FIGURE_WORDS[figure.name],
-                border=True,
-                height="stretch",
-            )
-
-
-_FIGURE_WORDS = {
-    ALONE: "The whole model on the best single node.",
-    UNTRAINED: "The best plan that drops nothing: the weights stay as they are.",
-    TRAINING: "The best plan that drops features, for which the model must be trained: at the "
-    "limit of the side bar, or where none is given at the usual one, half a point (a tenth of the "
-    "weights' energy). Give that limit to make it the plan.",
-}
-
-
-def _about_figure(figure: Figure, alone: Figure, objective: Objective) -> str:
-    if figure.latency_s is None:
-        return figure.note
-    parts = [
-        f"{format_rate(figure.throughput_per_s or 0.0)} /s",
-        count(figure.nodes or 1, "node"),
-        figure.note,
-    ]
-    if figure is not alone and alone.latency_s is not None and figure.nodes != 1:
-        ratio = alone.latency_s / figure.latency_s
-        if objective == "throughput":
-            ratio = (figure.throughput_per_s or 0.0) / (alone.throughput_per_s or 1.0)
-        words = "as fast" if objective == "latency" else "the throughput"
-        parts.insert(0, f"{ratio:.3g}× {words}")
-    return ", ".join(filter(None, parts))
-
-
-def _interval(answer: Answer) -> str:
-    low, high = answer.plan.predicted.latency_low_s, answer.plan.predicted.latency_high_s
-    if low is None or high is None:
-        return ""
-    ends = f"{format_seconds(low)} to {format_seconds(high)}"
-    return f" By the intervals of the cluster's figures {ends}."
-
-
-def numbers(answer: Answer) -> Iterator[Number]:
-    """Latency, throughput, what is lost, memory and mean sparsity of an answer's plan."""
-    predicted = answer.plan.predicted
-    origin = predicted.origin
-    yield Number(
-        "Latency",
-        format_seconds(predicted.latency_s),
-        origin["latency_s"],
-        f"Time for one input: communication {format_seconds(predicted.comm_s)}, "
-        f"computation {format_seconds(predicted.compute_s)}.{_interval(answer)}",
-        predicted.latency_s,
-    )
-    yield Number(
-        "Throughput",
-        f"{format_rate(predicted.throughput_per_s)} /s",
-        origin["throughput_per_s"],
-        "Inputs per second in steady state: 1 / the busiest of stages and transfers.",
-        predicted.throughput_per_s,
-        less_is_better=False,
-    )
-    yield _loss(answer)
-    most = max(predicted.memory_bytes.values())
-    yield Number(
-        "Memory per node",
-        format_bytes(most),
-        origin["memory_bytes"],
-        "Of the node that needs most: weights, receive buffers and live activations.",
-        float(most),
-    )
-    mean = predicted.mean_comm_sparsity
-    yield Number(
-        "Mean S_comm",
-        "–" if mean is None else f"{mean:.1%}",
-        None if mean is None else "derived",
-        "Share of the features that nodes do not send, over the bytes of every layer that "
-        "mixes features and runs on several nodes. A stage on a single node exchanges none.",
-        mean,
-    )
-
-
-def _loss(answer: Answer) -> Number:
-    predicted = answer.plan.predicted
-    if predicted.energy_loss is not None:
-        return Number(
-            "Energy loss",
-            f"{predicted.energy_loss:.1%}",
-            predicted.origin.get("energy_loss"),
-            "Share of the weights' L1 mass that is pruned; it says nothing in points of accuracy.",
-            predicted.energy_loss,
-        )
-    drop = predicted.accuracy_drop
-    model = answer.case.loss_model
-    words = "No accuracy model was chosen, so nothing is known."
-    if model is not None:
-        words = f"Points of {plain(model.metric)}"
-        if predicted.accuracy is not None:
-            words += f": {predicted.accuracy:.2f} are predicted"
-        words += "."
-    return Number(
-        "Accuracy drop",
-        "–" if drop is None else f"{drop:.2f} points",
-        None if drop is None else predicted.origin["accuracy_drop"],
-        words,
-        drop,
-    )
-
-
-def _metric(number: Number, before: Number | None, pinned: bool) -> None:
-    """A number, its origin, and beside a pinned plan what has become of it."""
-    delta: str | None = number.origin
-    color, arrow = "off", "off"
-    change = _change(number, before)
-    if pinned:
-        delta = change or "as in A"
-    if change:
-        color = "inverse" if number.less_is_better else "normal"
-        arrow = "auto"
-        if number.name == "Mean S_comm":
-            color = "off"
-    origin = f" {ORIGIN_WORDS[number.origin]}" if number.origin else ""
-    st.metric(
-        number.name,
-        number.text,
-        delta=delta,
-        delta_color=color,  # type: ignore[arg-type]
-        delta_arrow=arrow,  # type: ignore[arg-type]
-        help=number.words + origin,
-        border=True,
-        height="stretch",
-    )
-
-
-def _change(number: Number, before: Number | None) -> str:
-    """By how much a number differs from the pinned one; empty where it does not."""
-    if before is None or number.amount is None or before.amount is None:
-        return ""
-    if number.amount == before.amount:
-        return ""
-    if not before.amount:
-        return f"A: {before.text}"
-    change = number.amount / before.amount - 1
-    return f"{change:+.1%} (A: {before.text})" if abs(change) >= _SHOWN_CHANGE else ""
-
-
-def _beside(answer: Answer, pinned: Pinned) -> None:
-    """The two plans beside each other."""
-    with st.expander(f"A: {plain(pinned.answer.title)}. B: this plan", key="beside_open"):
-        changes = changed_settings(pinned.answer, answer)
-        st.markdown(plain(changes) if changes else "A and B have the same settings.")
-        table(beside_table(pinned.answer, answer), key="table_a_and_b", height="content")
+    return [on_page(note) for note in (*warnings(answer.plan), *notes)]

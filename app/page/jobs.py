@@ -1,4 +1,4 @@
-"""Long work in threads of its own, a few at a time, so that the page can go on and stop it."""
+"""Long work beside the page, a few at a time, so that the page can go on and stop it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from functools import partial
 from typing import Generic, TypeVar
 
-Watch = Callable[[int, int], None]
+from app.page import apart
+from app.page.apart import Watch
+
 Result = TypeVar("Result")
 
 MOST_AT_ONCE = 3
-"""Threads that work for all visitors together; the others wait for their turn."""
+"""Jobs of each kind that work for all visitors together; the others wait for their turn."""
 
-_turns = threading.Semaphore(MOST_AT_ONCE)
+_turns_here = threading.Semaphore(MOST_AT_ONCE)
+_turns_apart = threading.Semaphore(MOST_AT_ONCE)
+"""Of their own: a plan, which is found here, does not wait for what may take a minute."""
 
 
 class StoppedError(Exception):
@@ -22,7 +27,7 @@ class StoppedError(Exception):
 
 
 class Job(Generic[Result]):
-    """Work in a thread of its own.
+    """Work in a thread of its own, which may let a process of its own do it.
 
     Attributes
     ----------
@@ -30,7 +35,9 @@ class Job(Generic[Result]):
         Steps, as far as the work tells; 0 of 0 before the first one.
     """
 
-    def __init__(self, work: Callable[[Watch], Result]) -> None:
+    def __init__(
+        self, work: Callable[[Watch], Result], *, is_apart: bool = False, settle_s: float = 0.0
+    ) -> None:
         """Begin.
 
         Parameters
@@ -38,24 +45,34 @@ class Job(Generic[Result]):
         work : callable
             Takes a function that it calls with the steps that are done and their number, and that
             raises `StoppedError` when the work is to end.
+        is_apart : bool
+            In a process of its own (`app.page.apart`): the work and its result can be pickled,
+            and it need not call the function to be stopped.
+        settle_s : float
+            Seconds before it begins, in which it may be stopped at no cost.
         """
         self.done = self.total = 0
         self._stop = threading.Event()
         self._future: Future[Result] = Future()
-        threading.Thread(target=self._run, args=(work,), daemon=True).start()
+        threading.Thread(target=self._run, args=(work, is_apart, settle_s), daemon=True).start()
 
-    def _run(self, work: Callable[[Watch], Result]) -> None:
-        with _turns:
+    def _run(self, work: Callable[[Watch], Result], is_apart: bool, settle_s: float) -> None:
+        self._stop.wait(settle_s)
+        with _turns_apart if is_apart else _turns_here:
             try:
-                self._watch(0, 0)
-                self._future.set_result(work(self._watch))
+                self._check()
+                do = partial(apart.run, work, check=self._check) if is_apart else work
+                self._future.set_result(do(self._watch))
             except BaseException as error:
                 self._future.set_exception(error)
 
     def _watch(self, done: int, total: int) -> None:
+        self._check()
+        self.done, self.total = done, total
+
+    def _check(self) -> None:
         if self._stop.is_set():
             raise StoppedError
-        self.done, self.total = done, total
 
     def stop(self) -> None:
         """End the work at its next step."""

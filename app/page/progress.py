@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app.page.jobs import Job, StoppedError, Watch
+from app.page.answer import Answer
+from app.page.apart import Watch
+from app.page.jobs import Job, StoppedError
 from app.page.show import tell_error
 from app.page.store import store
 from planner.errors import PlannerError
@@ -19,7 +21,6 @@ PATIENCE_S = 0.3
 SETTLE_S = 0.5
 """So long work that no one may be waiting for leaves the visitor time to move on."""
 
-_STEP_S = 0.05
 _AGAIN_S = 0.4  # between two looks at work that goes on
 Result = TypeVar("Result")
 
@@ -41,27 +42,51 @@ def finished(
         Of the work in this session; at most one goes on under each name.
     key : object
         What the work is about; other work under the name is stopped.
-    work, draw : callable
+    work : callable
+        Can be pickled: a process of its own does it.
     words : str
         What is being done.
+    draw : callable
     settles : bool
         Whether the work begins only once the visitor lingers.
     """
+    job = store().job(name, key, work, is_apart=True, settle_s=SETTLE_S if settles else 0.0)
+    with _room(name):
+        if job.wait(max(PATIENCE_S - SETTLE_S, 0.0) if settles else PATIENCE_S):
+            _draw(name, job, words, draw)
+        elif job.is_stopped:
+            stopped(name, words)
+        else:
+            follow(name, job, words)
 
-    def settled(watch: Watch) -> Result:
-        begin = time.monotonic()
-        while settles and time.monotonic() < begin + SETTLE_S:
-            watch(0, 0)
-            time.sleep(_STEP_S)
-        return work(watch)
 
-    job = store().job(name, key, settled)
-    if job.wait(max(PATIENCE_S - SETTLE_S, 0.0) if settles else PATIENCE_S):
-        _draw(name, job, words, draw)
-    elif job.is_stopped:
-        stopped(name, words)
-    else:
-        follow(name, job, words)
+def part(
+    answer: Answer,
+    name: str,
+    work: Callable[[Watch], Result],
+    words: str,
+    draw: Callable[[Result], None],
+) -> None:
+    """Draw a part of an answer that is found beside it, once for all who ask the same.
+
+    Parameters are those of `finished`; ``name`` is the part's.
+    """
+    known = vars(answer).get(name)
+    if known is not None:
+        with _room(name):
+            draw(known)
+        return
+
+    def drawn(found: Result) -> None:
+        answer.keep(name, found)
+        draw(found)
+
+    finished(name, answer, work, words, drawn, settles=True)
+
+
+def _room(name: str) -> DeltaGenerator:
+    """Where a work's result stands: as high as its style says while there is none yet."""
+    return st.container(key=f"room_{name}")
 
 
 def _draw(name: str, job: Job[Result], words: str, draw: Callable[[Result], None]) -> None:
@@ -78,8 +103,9 @@ def _draw(name: str, job: Job[Result], words: str, draw: Callable[[Result], None
 
 def stopped(name: str, words: str) -> None:
     """Say that work was stopped, and offer to begin it again."""
-    st.info(f"{words} was stopped.")
-    st.button("Start again", key=f"again_{name}", on_click=store().forget, args=(name,))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{words} was stopped.", width="content")
+        st.button("Start again", key=f"again_{name}", on_click=store().forget, args=(name,))
 
 
 def follow(name: str, job: Job[Result], words: str) -> None:
@@ -90,7 +116,9 @@ def follow(name: str, job: Job[Result], words: str) -> None:
         if job.is_done or job.is_stopped:
             st.rerun()
         steps = f": {job.done} of {job.total}" if job.total else ""
-        st.progress(job.done / job.total if job.total else 0.0, text=f"{words}{steps} …")
-        st.button("Stop", key=f"stop_{name}", on_click=job.stop, icon=":material/stop:")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            share = job.done / job.total if job.total else 0.0
+            st.progress(share, text=f"{words}{steps} …", width=200)
+            st.button("Stop", key=f"stop_{name}", on_click=job.stop, icon=":material/stop:")
 
     look()

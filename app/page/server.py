@@ -8,21 +8,17 @@ from streamlit.web.cli import main as streamlit
 
 
 def warm_up() -> None:
-    """Import what the first view needs, and find its plan."""
+    """Import what the first view needs, find its plan, and then what to change first."""
     from app.page.address import defaults
     from app.page.answer import catalogue_answer
     from app.page.asking import question_of
-    from app.page.charts.layers import cumulative, layer_times, roofed, roofline
-    from app.page.layer_view import layer_table, plan_stages
-    from app.page.views import latency  # noqa: F401
+    from app.page.jobs import Job
+    from app.page.views import compare, export, first, hardware, layers, sources, time  # noqa: F401
 
     usual = defaults({})
     answer = catalogue_answer(str(usual["model"]), question_of(usual))
-    stages = plan_stages(answer)
-    for figure in (layer_times(stages), cumulative(stages), roofline(roofed(stages))):
-        figure.to_json()
-    layer_table(stages)
-    _ = answer.binding
+    first.prepare(answer)
+    answer.keep("next_steps", Job(answer.find_next_steps, is_apart=True).result())
 
 
 def serve(arguments: list[str]) -> None:

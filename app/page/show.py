@@ -9,7 +9,10 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
+from app.drawing.shapes import Picture
+from app.drawing.svg import to_svg
 from app.page.address import CONTROLS
+from app.page.answer import Answer
 from app.page.text import plain
 from app.settings import PAGE, SETTINGS
 from app.tables import Table, to_csv
@@ -28,20 +31,29 @@ _CONTROLS = {x.flag: x.label for x in (*PAGE, *SETTINGS) if x.label} | {
     "--input-shape": CONTROLS["shapes"].label,
     "--accuracy-model": CONTROLS["accuracy"].label,
     "--time-limit": "planner app --time-limit",
+    "--what-binds": "What binds",
 }
-_FLAG = re.compile(r"--[a-z]+(?:-[a-z]+)*")
+_FLAG = re.compile(r"(--[a-z]+(?:-[a-z]+)*)(?: (?:[a-z]+:)?[A-Z]{2,}\b)?")
+"""An option, and what stands for its value."""
 
 
 def on_page(message: str) -> str:
     """A message with the page's fields in place of the command line's options."""
     return _FLAG.sub(
-        lambda flag: f"“{_CONTROLS[flag[0]]}”" if flag[0] in _CONTROLS else flag[0], message
+        lambda found: f"“{_CONTROLS[found[1]]}”" if found[1] in _CONTROLS else found[0], message
     )
 
 
 def tell_error(message: object) -> None:
     """Say what went wrong, as text."""
     st.error(plain(on_page(str(message))))
+
+
+def times_origin(answer: Answer) -> str:
+    """Whether the times were measured, for captions."""
+    if answer.plan.predicted.origin["compute_s"] == "measured":
+        return "Computation measured where the profile has times; communication derived."
+    return "Times derived by the cost model, none measured."
 
 
 def chart(
@@ -74,11 +86,39 @@ def chart(
     return found
 
 
-def _caption(text: str, numbers: Table, name: str) -> None:
-    left, right = st.columns((11, 1), gap="small")
-    left.caption(plain(text))
-    with right:
+def picture(shown: Picture, numbers: Table, *, key: str) -> None:
+    """A drawing that the core made, and its numbers as a table."""
+    with st.container(key=key):
+        # its room is kept: what reads the drawing may come later than what stands below it
+        st.html(
+            f'<style>.st-key-{key} [data-testid="stMarkdown"] {{ max-width: {shown.width:g}px; '
+            f"aspect-ratio: {shown.width:g} / {shown.height:g} }}</style>"
+        )
+        # a block of HTML to Markdown's parser, which then leaves the names in it as they are
+        st.markdown(f"<div>\n{to_svg(shown)}\n</div>", unsafe_allow_html=True)
+    _caption("", numbers, f"{key.removeprefix('picture_')}.csv")
+
+
+def _caption(text: str, numbers: Table, name: str, *, is_table: bool = False) -> None:
+    """What is shown, with its numbers as a table, unless it is one, and as CSV."""
+    with st.container(
+        key=f"below_{name}", horizontal=True, gap="small", horizontal_alignment="right"
+    ):
+        if text:
+            st.caption(plain(text))
+        if not is_table:
+            _numbers(numbers, name)
         csv_button(numbers, name)
+
+
+def _numbers(numbers: Table, name: str) -> None:
+    """The table behind a chart, drawn once it is asked for."""
+    place = st.popover(
+        "Table", key=f"numbers_{name}", on_change="rerun", type="tertiary", icon=":material/table:"
+    )
+    if place.open:
+        with place:
+            _grid(numbers, key=f"grid_{name}")
 
 
 def csv_button(numbers: Table, name: str) -> None:
@@ -98,6 +138,11 @@ def csv_button(numbers: Table, name: str) -> None:
 
 def table(shown: Table, *, key: str, height: Literal["auto", "content"] = "auto") -> None:
     """A table as it is, and as CSV; names stay text, and empty cells are dashes."""
+    _grid(shown, key=key, height=height)
+    _caption(shown.footer, shown, f"{key.removeprefix('table_')}.csv", is_table=True)
+
+
+def _grid(shown: Table, *, key: str, height: Literal["auto", "content"] = "auto") -> None:
     columns = {name: [row[index] for row in shown.rows] for index, name in enumerate(shown.columns)}
     settings: dict[str, ColumnConfig] = {
         name: st.column_config.NumberColumn(format="%.4g")
@@ -110,4 +155,3 @@ def table(shown: Table, *, key: str, height: Literal["auto", "content"] = "auto"
     st.dataframe(
         columns, key=key, height=height, hide_index=True, placeholder="–", column_config=settings
     )
-    _caption(shown.footer, shown, f"{key.removeprefix('table_')}.csv")

@@ -8,17 +8,22 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.page.answer import Answer
+from app.page.apart import Watch
 from app.page.sheet import Document, blank_of
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
+from planner.simulation.result import SimulationResult
 from planner.simulation.scenario import Scenario, SourceSpec, Trace
+from planner.simulation.study import simulate
 from planner.strategies.baselines import single_node
 from profiles.catalog import cluster_names, load_cluster, load_model, model_names
 from profiles.files import first_problem, one_line, read_document
 
 _USUAL = ((0.5, 200), (1.5, 600))
 """Of the page's first two sources: the rate in parts of what one node can do, and inputs."""
+
+_STEPS = 100  # of the progress bar
 
 
 def usual_sources(answer: Answer) -> list[Document]:
@@ -88,3 +93,8 @@ def uploaded_scenario(name: str, content: bytes) -> Scenario:
                 f"{one_line(label)}: a trace is a file of its own; put its times in its place"
             )
     return found.model_copy(update={"model": model, "cluster": cluster})
+
+
+def simulated(scenario: Scenario, watch: Watch) -> SimulationResult:
+    """Every policy of a scenario, as ``planner simulate`` runs them."""
+    return simulate(scenario, progress=lambda share, _: watch(int(share * _STEPS), _STEPS))

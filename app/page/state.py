@@ -12,7 +12,10 @@ import streamlit as st
 
 from app.kinds import Value
 from app.page.address import CONTROLS, defaults, read_link, write_link
+from app.page.saved import Restored
 from app.page.store import Moment, Pinned, store
+from app.settings import OWN_CLUSTER
+from planner.domain.cluster import Cluster
 
 _BEGUN = "_begun"
 _REFUSED = "_refused"
@@ -58,6 +61,24 @@ def refill(*keys: str) -> None:
     """Set some controls to what they are by default."""
     usual = defaults(values())
     put({key: usual[key] for key in keys})
+
+
+def cluster_changed() -> None:
+    """Another cluster was chosen: its own figures stand in its controls."""
+    refill("nodes", *(key for key, setting in CONTROLS.items() if setting.preset))
+
+
+def use_cluster(cluster: Cluster) -> None:
+    """Make a cluster of the visitor's own the one that is asked about."""
+    put({"hardware": cluster.model_dump_json(exclude_defaults=True), "cluster": OWN_CLUSTER})
+    cluster_changed()
+
+
+def restore(found: Restored) -> None:
+    """Bring a saved page back."""
+    store().files = found.files
+    put(found.link.values)
+    tell_refused(found.link.message)
 
 
 def write_address() -> None:

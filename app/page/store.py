@@ -10,7 +10,8 @@ import streamlit as st
 
 from app.kinds import Value
 from app.page.answer import Answer
-from app.page.jobs import Job, Watch
+from app.page.apart import Watch
+from app.page.jobs import Job
 from planner.domain.model_profile import ModelProfile
 
 _KEY = "_store"
@@ -28,10 +29,17 @@ class Moment:
         Of every control.
     files : Files
         The visitor's own, as they were.
+    latency_s, throughput_per_s : float
+        Of its plan.
+    asked : object
+        Equal where the very same was asked.
     """
 
     values: Mapping[str, Value]
     files: Files
+    latency_s: float
+    throughput_per_s: float
+    asked: object
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,12 @@ class Store:
         """The last state that had a plan."""
         return self.past[-1] if self.past else None
 
+    @property
+    def before(self) -> Moment | None:
+        """The state before the last one in which something else was asked."""
+        earlier = (moment for moment in reversed(self.past) if moment.asked != self.past[-1].asked)
+        return next(earlier, None)
+
     def keep(self, moment: Moment, answer: Answer) -> None:
         """Remember a state that has a plan, and its answer."""
         self.shown = answer
@@ -121,15 +135,28 @@ class Store:
             self.read[name] = known
         return known[1]  # type: ignore[return-value]
 
-    def job(self, name: str, key: object, work: Callable[[Watch], Result]) -> Job[Result]:
+    def job(
+        self,
+        name: str,
+        key: object,
+        work: Callable[[Watch], Result],
+        *,
+        is_apart: bool = False,
+        settle_s: float = 0.0,
+    ) -> Job[Result]:
         """The job of a name; one for another key is told to stop, and the new one begun."""
         known = self.jobs.get(name)
         if known is not None and known[0] == key:
             return known[1]
         self.forget(name)
-        job = Job(work)
+        job = Job(work, is_apart=is_apart, settle_s=settle_s)
         self.jobs[name] = (key, job)
         return job
+
+    def is_busy(self, *names: str) -> bool:
+        """Whether a job of such a name goes on."""
+        known = (self.jobs[name][1] for name in names if name in self.jobs)
+        return any(not (job.is_done or job.is_stopped) for job in known)
 
     def forget(self, name: str) -> None:
         """Stop a job and forget it."""

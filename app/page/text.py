@@ -6,12 +6,18 @@ import html
 import re
 
 _LONGEST = 80  # characters of a name on a chart
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$:&])")
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def plain(text: str) -> str:
     """Markdown that shows the text as it is: no link, image, emoji, formula or HTML."""
     return _PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
+
+
+def said(text: str) -> str:
+    """The same for what is read aloud as it stands: only marks that begin markup are escaped."""
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
 def label(text: str) -> str:

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from typing import Literal
 
 from app.inputs import parse_input_shapes
+from app.page.apart import Watch
 from app.page.store import File
 from planner.domain.model_profile import ModelProfile
 from planner.quantise import with_weight_bits
@@ -32,8 +34,26 @@ _SHAPES_OPTION = "--input-shape"
 _SAFE = re.compile(r"[^\w.\- ]")
 
 
+def kind_of(name: str, content: bytes) -> Literal["model", "cluster", "page"]:
+    """What a file is by its name and its keys; what is none of the others is read as a model."""
+    if not name.lower().endswith(".json") or len(content) > SMALL_MB * 2**20:
+        return "model"
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return "model"
+    keys = set(found) if isinstance(found, dict) else set()
+    if "controls" in keys:
+        return "page"
+    return "cluster" if {"nodes", "link"} <= keys else "model"
+
+
 def read_model(
-    file: File, shapes: str, batch: int | None, weight_bits: float | None = None
+    file: File,
+    shapes: str,
+    batch: int | None,
+    weight_bits: float | None = None,
+    watch: Watch | None = None,
 ) -> ModelProfile:
     """Profile an uploaded model.
 
@@ -47,6 +67,8 @@ def read_model(
         Replaces dimension 0 of every input.
     weight_bits : float, optional
         Of every weight, scales included.
+    watch : callable, optional
+        Not called: reading has no steps, and whoever waits ends the process.
 
     Raises
     ------

@@ -48,3 +48,9 @@ class Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
     )
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """The fields alone, for another process: what follows from them is worked out again."""
+        state = super().__getstate__()
+        kept = {k: v for k, v in state["__dict__"].items() if k in type(self).model_fields}
+        return state | {"__dict__": kept}

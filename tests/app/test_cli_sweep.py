@@ -201,3 +201,15 @@ def test_bad_input_is_one_line_and_an_exit_code(
     message = one_line(done)
     for needle in needles:
         assert needle in message
+
+
+def test_half_and_twice_of_each_quantity() -> None:
+    done = planner("sweep", *MODEL, "--over", "all", "--max-nodes", "2", "--format", "json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert {swing["of"] for swing in found["swings"]} == {"bandwidth", "compute", "nodes"}
+    shown = planner("sweep", *MODEL, "--over", "all", "--max-nodes", "2")
+    assert shown.out.startswith("What changes most is the ")
+    assert sum(" half " in line for line in shown.out.splitlines()) == 3
+    refused = planner(*SWEEP[:-1], "all", "--values", "1MB/s")
+    assert refused.code == 2 and "leave the values out" in one_line(refused.err)

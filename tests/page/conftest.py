@@ -18,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from playwright.sync_api import Browser
 
-from app.page import asking, current, progress
+from app.page import asking, current, model_choice, progress
 from tests.page.visiting import Visit
 from tests.processor_time import HANG_S
 
@@ -34,11 +34,21 @@ PLAN_S = 15.0
 
 @pytest.fixture(autouse=True)
 def _waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every run of the page's script wait for its results, however slow the machine is."""
+    """Let every run of the page's script wait for its results, however slow the machine is.
+
+    What begins only once a visitor lingers is not begun; see `lingering`.
+    """
     monkeypatch.setattr(current, "PLAN_PATIENCE_S", HANG_S)
+    monkeypatch.setattr(model_choice, "READ_PATIENCE_S", HANG_S)
     monkeypatch.setattr(progress, "PATIENCE_S", HANG_S)
-    monkeypatch.setattr(progress, "SETTLE_S", 0.0)
+    monkeypatch.setattr(progress, "SETTLE_S", HANG_S)
     monkeypatch.setitem(asking._served, "time_limit_s", PLAN_S)
+
+
+@pytest.fixture
+def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run wait as well for what begins only once a visitor lingers."""
+    monkeypatch.setattr(progress, "SETTLE_S", 0.0)
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +102,12 @@ def visit(browser: Browser, page_address: str) -> Iterator[Callable[..., Visit]]
     """Open the page; at the end nothing may have gone wrong behind its face."""
     visits = []
 
-    def opened(path: str = "", **context: object) -> Visit:
+    def opened(path: str = "", init: str = "", **context: object) -> Visit:
         context = {"viewport": {"width": 1280, "height": 900}} | context
-        visits.append(Visit(browser.new_page(**context), page_address, path))
+        page = browser.new_page(**context)
+        if init:
+            page.add_init_script(init)
+        visits.append(Visit(page, page_address, path))
         return visits[-1]
 
     yield opened

@@ -47,9 +47,25 @@ def unescaped(markdown: str) -> str:
     return markdown.replace("\\", "")
 
 
+def shown_title(page: AppTest) -> str:
+    """The model and the cluster of the plan that is shown."""
+    return unescaped(page.subheader[0].value)
+
+
 def shown_headline(page: AppTest) -> str:
     (found,) = [m.value for m in page.markdown if m.value.startswith("#### ")]
     return unescaped(found.removeprefix("#### "))
+
+
+def figures(page: AppTest) -> str:
+    """The header's line, as HTML."""
+    (found,) = [x.proto.body for x in page.get("html") if "<dl" in x.proto.body]
+    return str(found)
+
+
+def is_old(page: AppTest) -> bool:
+    """Whether the header says that its figures are of the plan before."""
+    return 'class="figures old"' in figures(page)
 
 
 def texts(page: AppTest) -> str:

@@ -23,7 +23,7 @@ from app.page.layer_view import (
     stage_table,
     uniform_stage,
 )
-from app.page.text import count, label, plain
+from app.page.text import count, label, plain, said
 from app.question import Question
 from profiles.catalog import load_model
 from tests.processor_time import HANG_S
@@ -91,8 +91,6 @@ def test_stages_are_marked_where_they_begin_and_end() -> None:
         assert [mark.hovertext for mark in marks] == ["stage 1: a, b", "stage 2: c"]
         (shade,) = figure.layout.shapes
         assert (shade.x0, shade.x1) == (6.5, 7.5)
-    strip = charts.ways_strip(stages)
-    assert [mark.text for mark in strip.layout.annotations] == ["stage 1<br>2 nodes", "2"]
     whole = charts.layer_times(stages[:1])
     assert not whole.layout.annotations and not whole.layout.shapes
 
@@ -228,6 +226,11 @@ def test_markdown_escapes_every_punctuation_mark_and_nothing_else(text: str) -> 
     escaped = plain(text)
     assert re.fullmatch(rf"(\\{mark}|(?!{mark}).)*", escaped)
     assert re.sub(rf"\\({mark})", r"\1", escaped) == " ".join(text.split())
+
+
+def test_what_is_read_aloud_has_no_more_marks_than_it_needs() -> None:
+    assert said("4 × small-nodes, 37.5 MB/s") == "4 × small-nodes, 37.5 MB/s"
+    assert said("**a**\n![b](c) :d: $e$ <i>") == (r"\*\*a\*\* \!\[b\]\(c\) \:d\: \$e\$ \<i\>")
 
 
 def test_chart_labels_are_short_and_hold_no_markup() -> None:

@@ -18,7 +18,7 @@ from planner.domain.cluster import Cluster, PairLink
 from planner.errors import BadInputError
 from profiles.catalog import load_cluster, load_model
 from tests.app.command import planner
-from tests.page.driving import go_to, good, opened, shown_headline, texts
+from tests.page.driving import go_to, good, opened, shown_headline, shown_title
 from tests.processor_time import HANG_S
 
 UNITS = ("MB/s", "GMAC/s")
@@ -130,7 +130,7 @@ def test_an_edited_table_is_a_cluster_of_ones_own() -> None:
     (field,) = [x for x in page.number_input if x.label.startswith("Latency of a message")]
     good(field.set_value(5.0).run())
     assert page.selectbox(key="cluster").value == "own"
-    assert "small-nodes-edited" in texts(page) or "small\\-nodes\\-edited" in page.header[0].value
+    assert shown_title(page) == "resnet50 on small-nodes-edited"
     assert shown_headline(page) != before
     found = json.loads(page.query_params["hardware"])
     assert found["link"]["latency_s"] == 0.005

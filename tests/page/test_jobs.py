@@ -1,14 +1,24 @@
-"""Work in threads: progress, stopping, turns."""
+"""Work in threads and in processes of its own: progress, stopping, turns."""
 
 from __future__ import annotations
 
+import os
 import threading
+import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from app.page.jobs import MOST_AT_ONCE, Job, StoppedError, Watch
+from app.page import apart
+from app.page.answer import Answer
+from app.page.apart import Watch, WorkLostError
+from app.page.asking import ask_on_page
+from app.page.jobs import MOST_AT_ONCE, Job, StoppedError
 from app.page.store import Same, Store
 from planner.errors import BadInputError
+from profiles.catalog import load_model
+from tests.page import working
 from tests.processor_time import HANG_S
 
 
@@ -94,3 +104,54 @@ def test_same_compares_by_identity() -> None:
     a, b = [1], [1]
     assert Same(a) == Same(a) and hash(Same(a)) == hash(Same(a))
     assert Same(a) != Same(b) and Same(a) != Same(a, a) and Same(a) != a
+
+
+def test_work_apart_tells_its_steps_and_its_result() -> None:
+    job = Job(partial(working.count_up, 5), is_apart=True)
+    assert job.result() != os.getpid()
+    assert (job.done, job.total) == (4, 5)
+
+
+def test_what_work_apart_raises_is_raised_here() -> None:
+    with pytest.raises(BadInputError, match="no such thing"):
+        Job(working.refuse, is_apart=True).result()
+    with pytest.raises(ZeroDivisionError, match="a defect") as caught:
+        Job(working.break_down, is_apart=True).result()
+    assert "break_down" in caught.value.__notes__[0]
+    with pytest.raises(WorkLostError, match="too little memory"):
+        Job(working.vanish, is_apart=True).result()
+    assert Job(partial(working.count_up, 1), is_apart=True).result()  # the next one is not harmed
+
+
+def test_work_apart_is_ended_at_once_though_it_hears_nothing(tmp_path: Path) -> None:
+    said = tmp_path / "pid"
+    job = Job(partial(working.linger, said), is_apart=True)
+    assert until(lambda: said.exists() and said.read_text())
+    job.stop()
+    assert job.wait(HANG_S)
+    with pytest.raises(StoppedError):
+        job.result()
+    assert until(lambda: not Path("/proc", said.read_text()).exists())
+
+
+def until(true) -> bool:
+    deadline = time.monotonic() + HANG_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return True
+
+
+def test_a_process_that_forks_others_is_replaced_when_it_is_gone() -> None:
+    assert Job(partial(working.count_up, 1), is_apart=True).result()
+    (forker,) = apart._forkers
+    forker._process.kill()
+    forker._process.wait()
+    assert Job(partial(working.count_up, 1), is_apart=True).result()
+
+
+def test_an_answer_apart_is_the_answer_here() -> None:
+    question = ask_on_page("small-nodes", 2, time_limit_s=HANG_S)
+    here = Answer(load_model("resnet50-eighth"), question)
+    there = Job(Answer(here.profile, question).find_plan, is_apart=True).result()
+    assert there.stages == here.plan.stages and there.predicted == here.plan.predicted

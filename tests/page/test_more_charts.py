@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,11 +13,12 @@ from app.page.charts.layers import cumulative, roofed, roofline
 from app.page.charts.masks import HELD_BY_ALL, OWN, PRUNED, SENT, blocks, mask_picture
 from app.page.charts.model import graph, work
 from app.page.charts.plans import POINTS, by_nodes, frontier_chart, sweep_chart
-from app.page.charts.timeline import gantt, memory
-from app.page.layer_view import layer_table, plan_stages, timeline
+from app.page.charts.timeline import gantt, memory, timeline_table
+from app.page.layer_view import layer_table, plan_stages
 from app.page.views.what_if import here_value, sweep_values
 from planner.domain.cluster import Cluster
 from planner.domain.owners import REPLICATED
+from planner.strategies.timeline import spans as spans_of
 from planner.strategies.what_if.sweep import sweep
 from planner.weights.masks import LayerMask
 from profiles.catalog import load_model
@@ -31,71 +30,31 @@ def answer(model: str = "resnet50-eighth", nodes: int = 3, **asked: object) -> A
     return Answer(load_model(model), ask_on_page("small-nodes", nodes, **asked))
 
 
-@pytest.mark.parametrize("overlap", [False, True])
-@pytest.mark.parametrize(
-    ("model", "asked"),
-    [
-        ("resnet50-eighth", {"exactly": True}),
-        (
-            "deit-s",
-            {
-                "objective": "throughput",
-                "max_accuracy_drop": 0.5,
-                "accuracy_model": "curve:deit-s-imagenet/equal",
-                "ways": ("features",),
-            },
-        ),
-        ("deit-s", {"exactly": True, "parallelism": "within-layer"}),
-        (
-            "resnet50",
-            {"parallelism": "pipeline", "exactly": True, "count_input": True, "count_output": True},
-        ),
-    ],
-)
-def test_the_timeline_ends_with_the_latency_and_no_lane_holds_two_things(
-    model: str, asked: dict[str, object], overlap: bool
-) -> None:
-    found = answer(model, 3, overlap=overlap, **asked)
-    spans = timeline(found)
-    predicted = found.plan.predicted
-    assert max(span.end_s for span in spans) == pytest.approx(predicted.latency_s)
-    assert {span.node for span in spans} == set(predicted.memory_bytes)
-    lanes: dict[tuple[str, bool], list[tuple[float, float]]] = {}
-    for span in spans:
-        assert span.end_s > span.start_s >= 0
-        lane = lanes.setdefault((span.node, span.kind == "computation"), [])
-        lane.append((span.start_s, span.end_s))
-    for lane in lanes.values():
-        lane.sort()
-        assert all(a[1] <= b[0] + 1e-12 for a, b in itertools.pairwise(lane))
-    for stage in range(1, len(found.plan.stages) + 1):
-        for kind, cost in (("computation", "compute_s"), ("communication", "comm_s")):
-            longest: dict[str, float] = {}
-            for s in spans:
-                if (s.stage, s.kind) == (stage, kind):
-                    longest[s.what] = max(longest.get(s.what, 0.0), s.end_s - s.start_s)
-            for point in plan_stages(found)[stage - 1].points:
-                assert longest.get(point.name, 0.0) == pytest.approx(getattr(point, cost))
-    nodes = [node.name for node in found.case.cluster.nodes]
-    drawn = gantt(spans, nodes)
-    ends = [x for trace in drawn.data for x in trace.x if x is not None]
-    assert max(ends) == pytest.approx(predicted.latency_s * 1e3)
-
-
-def test_a_node_with_little_to_do_is_drawn_so() -> None:
-    fast = {"name": "fast", "macs_per_s": 3e9}
-    slow = {"name": "slow", "macs_per_s": 1e9, "memory_bytes_per_s": 1e8}
-    cluster = Cluster.model_validate(
-        {"name": "pair", "nodes": [fast, slow], "link": {"bandwidth_bytes_per_s": 1e7}}
-    )
-    given = {"exactly": True, "parallelism": "within-layer", "ways": ("features",)}
-    question = ask_on_page(cluster, 2, **given)
-    spans = timeline(Answer(load_model("resnet50-eighth"), question))
-    busy = {
-        node: sum(s.end_s - s.start_s for s in spans if (s.node, s.kind) == (node, "computation"))
-        for node in ("fast", "slow")
+def test_the_gantt_chart_ends_with_the_latency_says_why_it_waits_and_joins_who_exchanges() -> None:
+    cluster = {
+        "name": "pair",
+        "nodes": [
+            {"name": "fast", "macs_per_s": 3e9},
+            {"name": "slow", "macs_per_s": 1e9, "memory_bytes_per_s": 1e8},
+        ],
+        "link": {"bandwidth_bytes_per_s": 1e7},
     }
-    assert 0 < busy["fast"] < busy["slow"]
+    given = {"exactly": True, "parallelism": "within-layer", "ways": ("features",)}
+    question = ask_on_page(Cluster.model_validate(cluster), 2, **given)
+    found = Answer(load_model("resnet50-eighth"), question)
+    spans = tuple(spans_of(found.case, found.plan))
+    drawn = gantt(spans, ["fast", "slow", "idle"])
+    traces = {trace.name: trace for trace in drawn.data}
+    ends = [x for trace in drawn.data for x in trace.x if x is not None]
+    assert max(ends) == pytest.approx(found.plan.predicted.latency_s * 1e3)
+    rows = {round(y) for trace in drawn.data for y in trace.y if y is not None}
+    assert rows == {0, 1}
+    waits = [words for words in traces["waiting"].text if words and "fast" in words]
+    assert waits and all("for slower nodes of its stage" in words for words in waits)
+    exchanges = {(s.what, s.start_s) for s in spans if s.kind == "communication"}
+    assert len(traces["exchange"].x) == 3 * len(exchanges)
+    table = timeline_table(spans)
+    assert len(table.rows) == len(spans)
 
 
 def test_memory_shows_what_is_needed_and_the_limits_that_are_known() -> None:

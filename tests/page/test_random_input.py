@@ -20,7 +20,7 @@ from planner.domain.cluster import Cluster, Link, Node
 from tests.page.driving import MAIN, good, opened, texts
 from tests.processor_time import HANG_S
 
-VIEWS = ("", "model", "plan", "strategies", "trade-off", "what-if", "sources", "hardware", "export")
+VIEWS = ("", "time", "layers", "compare", "trade-off", "what-if", "sources", "hardware", "export")
 NUMBERS = (
     "nan inf -inf 0 -0 -1 1 2 3 16 17 5e-324 1e-300 1e-40 1e-6 0.5 1e6 1e12 1e29 1e30 1e40 1e308 "
     "1e999 true none 10000000000000000000000 1_0 ٣"

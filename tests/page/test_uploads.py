@@ -11,24 +11,28 @@ import pytest
 from safetensors.numpy import save
 from streamlit.testing.v1 import AppTest
 
+from app.page import model_choice
 from app.page.address import defaults
 from app.page.answer import Answer
 from app.page.asking import ask_on_page
 from app.page.saved import open_page, save_page
 from app.page.store import File, Files
+from app.page.training import export_zip, masks_of
 from app.page.uploads import read_model
-from app.page.views.export import export_zip, masks_of
 from profiles.catalog import load_cluster, load_model
 from profiles.files import document_text
+from tests.page import working
 from tests.page.driving import (
     BYTES,
     go_to,
     good,
+    is_old,
     metric,
     metrics,
     milliseconds,
     opened,
     shown_headline,
+    shown_title,
     texts,
     unescaped,
     values_of,
@@ -38,11 +42,7 @@ from tests.page.driving import (
 @pytest.fixture
 def page() -> AppTest:
     """A visitor's page that waits for a model file."""
-    page = opened()
-    page.segmented_control(key="source").set_value("file").run()
-    assert not page.error
-    assert "Choose a model file" in texts(page)
-    return page
+    return opened()
 
 
 def upload(page: AppTest, key: str, name: str, content: bytes) -> AppTest:
@@ -52,35 +52,35 @@ def upload(page: AppTest, key: str, name: str, content: bytes) -> AppTest:
 
 def test_an_upload_is_profiled_planned_and_forgotten(page: AppTest, onnx_net) -> None:
     good(upload(page, "upload", "net.onnx", onnx_net()))
-    assert page.header[0].value == "net on small\\-nodes"
+    assert shown_title(page) == "net on small-nodes"
     shown = metrics(page)
     assert shown["Accuracy drop"] == shown["With training"] == "–"
     assert "nothing dropped" in shown_headline(page) and not page.warning
     profile = go_to(page, "model").dataframe[0].value
     assert list(profile["layer"]) == ["first", "relu", "second"]
     assert profile["MACs"].sum() == 16 * 16 * 9 * (3 * 16 + 16 * 8)
-    good(page.segmented_control(key="source").set_value("catalogue").run())
-    assert page.header[0].value == "resnet50 on small\\-nodes"
+    good(page.selectbox(key="model_chip").set_value("resnet50").run())
+    assert shown_title(page) == "resnet50 on small-nodes"
     assert page.selectbox(key="accuracy").value == "resnet50-imagenet"
 
 
 def test_undo_comes_back_to_an_upload(page: AppTest, onnx_net) -> None:
     good(upload(page, "upload", "net.onnx", onnx_net()))
     before = shown_headline(page)
-    good(page.segmented_control(key="source").set_value("catalogue").run())
+    good(page.selectbox(key="model_chip").set_value("resnet50").run())
     good(page.button(key="undo").click().run())
-    assert page.header[0].value == "net on small\\-nodes"
+    assert shown_title(page) == "net on small-nodes"
     assert shown_headline(page) == before
 
 
 def test_open_dimensions_ask_for_a_shape_and_take_it(page: AppTest, onnx_net) -> None:
     upload(page, "upload", "net.onnx", onnx_net(batch="N"))
     assert "'image' has open dimensions" in unescaped(page.error[0].value)
-    assert "resnet50" in page.header[0].value
+    assert "resnet50" in shown_title(page)
     page.text_input(key="shapes").set_value("image=one").run()
     assert "give NAME=DIM" in unescaped(page.error[0].value)
     good(page.text_input(key="shapes").set_value("image=2,3,16,16").run())
-    assert page.header[0].value == "net on small\\-nodes"
+    assert shown_title(page) == "net on small-nodes"
     table = go_to(page, "model").dataframe[0].value
     assert table["MACs"].sum() == 2 * 16 * 16 * 9 * (3 * 16 + 16 * 8)
 
@@ -101,7 +101,7 @@ def test_bad_files_are_one_line_and_the_plan_stays(page, onnx_net, name, content
 def test_a_saved_profile_and_a_config_are_models_as_well(page: AppTest) -> None:
     text = document_text(load_model("resnet50-eighth"))
     good(upload(page, "upload", "mine.json", text.encode()))
-    assert page.header[0].value == "resnet50\\-eighth on small\\-nodes"
+    assert shown_title(page) == "resnet50-eighth on small-nodes"
     assert "Optimal" in texts(go_to(page, "plan"))
 
 
@@ -110,6 +110,33 @@ def test_a_config_is_called_as_its_kind_of_model() -> None:
     content = json.dumps({"model_type": "bert", "num_attention_heads": 2, **sizes}).encode()
     for name, called in (("config.json", "bert"), ("mine.json", "mine")):
         assert read_model(File(name, content), "input_ids=1,4", None).name == called
+
+
+def test_reading_a_file_shows_that_it_goes_on_and_stops(
+    page: AppTest, onnx_net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = shown_headline(page)
+    with monkeypatch.context() as slow:
+        slow.setattr(model_choice, "READ_PATIENCE_S", 0.0)
+        slow.setattr(model_choice.uploads, "read_model", working.read_for_ever)
+        upload(page, "upload", "net.onnx", onnx_net())
+        assert is_old(page) and shown_headline(page) == before
+        page.button(key="stop_reading").click().run()
+        assert "Reading the file was stopped" in texts(page)
+    good(page.button(key="again_reading").click().run())
+    assert shown_title(page) == "net on small-nodes"
+
+
+def test_a_cluster_or_a_saved_page_may_be_dropped_where_a_model_is(page: AppTest, onnx_net) -> None:
+    good(upload(page, "upload", "net.onnx", onnx_net()))
+    cluster = document_text(load_cluster("jetson-tx2-wifi")).encode()
+    good(upload(page, "upload", "mine.json", cluster))
+    assert shown_title(page) == "net on jetson-tx2-wifi"
+    upload(page, "upload", "bad.json", b'{"nodes": [], "link": 3, "name": "x"}')
+    assert "cluster bad.json: nodes: found []" in unescaped(page.error[0].value)
+    good(upload(page, "upload", "page.json", b'{"controls": {"bandwidth": "9"}}'))
+    assert shown_title(page) == "resnet50 on small-nodes"
+    assert page.number_input(key="bandwidth").value == 9
 
 
 def test_measured_times_take_the_place_of_derived_ones() -> None:
@@ -208,7 +235,7 @@ def test_a_cluster_file_becomes_the_hardware() -> None:
     text = document_text(load_cluster("jetson-tx2-wifi"))
     good(upload(page, "cluster_upload", "mine.json", text.encode()))
     assert page.selectbox(key="cluster").value == "own"
-    assert page.header[0].value == "resnet50 on jetson\\-tx2\\-wifi"
+    assert shown_title(page) == "resnet50 on jetson-tx2-wifi"
     assert page.number_input(key="bandwidth").value == pytest.approx(1.26)
     again = opened(**page.query_params)
     assert shown_headline(again) == shown_headline(page)
@@ -226,14 +253,14 @@ def test_a_saved_page_brings_back_controls_and_files(page: AppTest, onnx_net) ->
     text = save_page(values, files.profile, True, files)
     other = opened("export")
     good(upload(other, "page_upload", "mine.json", text.encode()))
-    assert other.header[0].value == "net on small\\-nodes"
+    assert shown_title(other) == "net on small-nodes"
     assert shown_headline(other) == before
     good(other.number_input(key="nodes").set_value(2).run())
-    assert other.header[0].value == "net on small\\-nodes"
+    assert shown_title(other) == "net on small-nodes"
     for bad in (b"{}", b'{"controls": {"source": "file"}}', text[:-9].encode()):
         upload(other, "page_upload", "bad.json", bad)
         assert "page bad.json: " in unescaped(other.error[0].value)
-        assert other.header[0].value == "net on small\\-nodes"
+        assert shown_title(other) == "net on small-nodes"
     upload(other, "page_upload", "odd.json", b'{"controls": {"nodes": "99", "limit": "0.3"}}')
     assert "nodes: found '99'" in texts(good(other))
     assert other.number_input(key="limit").value == 0.3

@@ -20,33 +20,29 @@ from tests.page.driving import (
     milliseconds,
     opened,
     shown_headline,
+    shown_title,
     texts,
     traces,
     values_of,
 )
 
 
-def test_latency_shows_the_plan_or_a_baseline_and_what_binds() -> None:
-    page = opened(limit="0.5", ways="features")
+def test_layers_are_the_plans_or_a_baselines() -> None:
+    page = opened("layers", limit="0.5", ways="features")
     planned = traces(page, "layers")
     assert len(planned["communication"]["y"]) == 53
     assert min(planned["communication"]["y"]) > 0
     assert len(planned["no communication"]["y"]) == 1  # the reader of the image
     assert "zeros" in texts(page)
-    assert "Accuracy drop binds" in texts(page)
-    assert "Twice the computing speed of every node saves" in texts(page)
     good(page.segmented_control(key="layers").set_value("dense").run())
     dense = traces(page, "layers")
     assert sum(dense["communication"]["y"]) > 5 * sum(planned["communication"]["y"])
     assert sum(dense["computation"]["y"]) > sum(planned["computation"]["y"])
-    assert max(traces(page, "cumulative")["communication"]["y"]) == pytest.approx(
-        sum(dense["communication"]["y"])
-    )
     assert page.query_params == {"layers": "dense", "limit": "0.5", "ways": "features"}
 
 
-def test_a_strip_below_the_layers_says_how_each_runs_and_lies() -> None:
-    page = opened()
+def test_a_strip_above_the_layers_says_how_each_runs_and_lies() -> None:
+    page = opened("layers")
     drawn = chart(page, "layers")
     points = [
         x
@@ -77,22 +73,29 @@ def test_a_strip_below_the_layers_says_how_each_runs_and_lies() -> None:
     (name, words) = mark["customdata"][0]
     assert name == "classifier.0" or planned[name].conversions
     assert "resnet.pooler: sums→features, 24.6 kB sent" in words
+    layout = drawn["layout"]
+    assert layout["yaxis2"]["domain"][0] > layout["yaxis"]["domain"][1]
+    parting = [shape for shape in layout["shapes"] if shape["type"] == "line"]
+    assert len(parting) == len(layout["xaxis"]["ticktext"]) - 1 > 2
 
 
 def test_one_node_has_no_strip() -> None:
-    page = opened(nodes="1")
+    page = opened("layers", nodes="1")
     assert not [trace for trace in chart(page, "layers")["data"] if trace["type"] == "bar"]
 
 
-def test_latency_of_a_single_node_has_no_baseline_and_no_roofline() -> None:
-    page = opened(nodes="1")
+def test_layers_of_a_single_node_have_no_baseline_and_no_roofline() -> None:
+    page = opened("layers", nodes="1", layers="dense")
     assert "whole model on one node" in shown_headline(page)
-    assert len(page.get("plotly_chart")) == 2
-    assert "No link is used" in texts(page)
+    assert "layers of the plan" in texts(page)
+    assert len(page.get("plotly_chart")) == 1
 
 
-def test_model_shows_every_layer_the_graph_and_what_was_counted() -> None:
-    page = opened("model")
+@pytest.mark.parametrize(("view", "asked"), [("layers", {"layers": "model"}), ("model", {})])
+def test_the_model_itself_is_every_layer_the_graph_and_what_was_counted(
+    view: str, asked: dict[str, str]
+) -> None:
+    page = opened(view, **asked)
     profile = load_model("resnet50")
     table = page.dataframe[0].value
     assert list(table["layer"]) == [layer.name for layer in profile.layers]
@@ -103,33 +106,33 @@ def test_model_shows_every_layer_the_graph_and_what_was_counted() -> None:
     assert "20 arcs" in texts(page)
 
 
-def test_plan_shows_stages_sparsity_timeline_memory_and_certificate() -> None:
+def test_time_shows_stages_and_who_waits_for_whom() -> None:
     asked = {"objective": "throughput", "limit": "0.5", "ways": "features"}
-    page = opened("plan", model="deit-s", rule="equal", **asked)
+    page = opened("time", model="deit-s", rule="equal", **asked)
     assert shown_headline(page).startswith("2 stages on 4 nodes, up to 3 a stage: ")
     stages = page.dataframe[0].value
     assert list(stages["nodes"]) == ["node-1 node-2 node-3", "node-4"]
-    marks = [mark["text"] for mark in chart(page, "sparsity")["layout"]["annotations"]]
-    assert marks == ["stage 1<br>3 nodes", "2"]
     spans = traces(page, "timeline")
-    assert set(spans) == {"communication", "computation", "handed over"}
+    assert set(spans) == {"communication", "computation", "handed over", "waiting", "exchange"}
     assert max(x for x in spans["computation"]["x"] if x) == pytest.approx(
         milliseconds(metrics(page)["Latency"]), rel=1e-3
     )
-    assert len(traces(page, "memory")["needed"]["x"]) == 4
+    assert any("while other stages work" in words for words in spans["waiting"]["text"] if words)
+    assert max(traces(page, "cumulative")["communication"]["y"]) > 0
     assert "Optimal under the accuracy model curve:deit-s-imagenet/equal" in texts(page)
-    assert "No limit is known" in texts(page)
+    go_to(page, "layers")
+    marks = [mark["text"] for mark in chart(page, "sparsity")["layout"]["annotations"]]
+    assert marks == ["stage 1<br>3 nodes", "2"]
 
 
-def test_plan_of_one_node_exchanges_nothing_and_limits_are_marked() -> None:
-    page = opened("plan", nodes="1", memory="512")
-    assert "Every layer runs on one node." in texts(page)
-    assert "Nothing is dropped: the weights stay as they are" in texts(page)
+def test_the_devices_have_what_the_plan_needs_beside_their_limits() -> None:
+    page = opened("hardware", nodes="1", memory="512")
     assert traces(page, "memory")["limit"]["x"] == [512]
+    assert "No limit is known" in texts(opened("hardware", nodes="1"))
 
 
 def test_strategies_stand_side_by_side_on_one_to_eight_nodes() -> None:
-    page = opened("strategies", model="resnet50-eighth")
+    page = opened("compare", model="resnet50-eighth")
     table = page.dataframe[0].value
     assert set(table["nodes"]) >= {1, 2, 4, 8}
     assert {"single-node", "dense", "optimal", "ar-mdi", "pipeline-equal"} <= set(table["strategy"])
@@ -137,6 +140,8 @@ def test_strategies_stand_side_by_side_on_one_to_eight_nodes() -> None:
     assert traces(page, "by_nodes")["optimal"]["x"] == [1, 2, 4, 8]
     names = chart(page, "strategies")["data"][0]["y"]
     assert "optimal (4)" in names
+    ends = chart(page, "strategies")["data"][-1]["text"]
+    assert all(end.endswith("B") for end in ends)  # what it takes of the fullest node
     good(page.segmented_control(key="bars").set_value(2).run())
     assert "dense (2)" in chart(page, "strategies")["data"][0]["y"]
     good(page.segmented_control(key="measure").set_value("memory").run())
@@ -165,9 +170,18 @@ def test_trade_off_without_an_accuracy_model_says_what_is_missing() -> None:
     assert not page.get("plotly_chart")
 
 
+@pytest.mark.usefixtures("lingering")
 def test_what_if_sweeps_and_says_what_a_target_takes() -> None:
     asked = {"accuracy": "none", "sparsity": "1", "ways": "features"}
     page = opened("what-if", model="resnet50-eighth", **asked)
+    assert "What changes most is the " in texts(page)
+    bars = traces(page, "swings")
+    assert set(bars) == {"half as much", "twice as much"}
+    here = milliseconds(metrics(page)["Latency"])
+    assert bars["half as much"]["base"] == pytest.approx(here, rel=1e-3)
+    slower = dict(zip(bars["half as much"]["y"], bars["half as much"]["x"], strict=True))
+    assert slower["computing speed"] > 0
+    assert "saves" in texts(page)  # what binds
     assert "Bandwidth: " in texts(page)
     times = traces(page, "sweep")["time per input"]["y"]
     assert times == sorted(times, reverse=True)
@@ -198,7 +212,7 @@ def test_export_offers_the_shown_plan_and_its_command() -> None:
     assert all("--ways features,positions" in line for line in others)
     labels = [x.proto.label for x in page.get("download_button")]
     assert labels[:4] == ["plan.json", "layers.csv", "profile.json", "cluster.json"]
-    assert labels[4:] == ["export.zip", "Save this page"]
+    assert labels[4:] == ["export.zip", "report.html", "report.png", "Save this page"]
     assert page.file_uploader(key="weights_upload") is not None
     plain = opened("export", nodes="2")
     assert "no training is needed" in texts(plain)
@@ -210,14 +224,14 @@ def test_names_stay_text_in_every_view(onnx_net) -> None:
     hostile = "<script>alert(1)</script>"
     content = onnx_net(first=hostile, second="![i](https://example.invalid/x.png) :smile: $x$")
     page = opened()
-    page.segmented_control(key="source").set_value("file").run()
     page.file_uploader(key="upload").set_value(("[l](x) <b>.onnx", content, BYTES))
     good(page.run())
-    for view in ("", "model", "plan", "strategies", "what-if", "export"):
+    for view in ("", "time", "layers", "model", "compare", "what-if", "export"):
         go_to(page, view)
-        assert page.header[0].value == r"\[l\]\(x\) \<b\> on small\-nodes"
+        assert shown_title(page) == "[l](x) <b> on small-nodes"
         for found in page.get("plotly_chart"):
             assert "<script>" not in found.proto.spec
-    go_to(page, "model")
+    assert page.session_state["layers"] == "model"
+    go_to(page, "layers")
     assert html.escape(hostile, quote=False) in json.dumps(chart(page, "work"))
     assert hostile in set(page.dataframe[0].value["layer"])

@@ -12,17 +12,20 @@ from playwright.sync_api import Locator, Page, expect
 WAIT_MS = 200_000  # a guard against hanging: a busy machine may take its time
 MAIN = '[data-testid="stMain"]'
 NO_TRACEBACK = re.compile(r"Traceback|File \"|[a-zA-Z]+Error\b")
-VIEWS = (
-    "Latency",
-    "Model",
-    "Plan",
-    "Strategies",
-    "Trade-off",
-    "What if",
-    "Sources",
-    "Hardware",
-    "Export",
-)
+VIEWS = {
+    "Answer": "",
+    "Where the time goes": "time",
+    "Layers": "layers",
+    "Compare": "compare",
+    "Trade-off": "trade-off",
+    "What if": "what-if",
+    "Sources": "sources",
+    "Measured": "measured",
+    "Devices": "hardware",
+    "Export": "export",
+}
+"""By title: the path."""
+
 TRIES = 20
 TRY_MS = 3000  # then what was pressed is pressed again
 ROW_PX = 35  # of a table on a canvas, the head as well
@@ -42,7 +45,7 @@ class Visit:
         page.on("console", self._console)
         page.on("request", self._request)
         page.goto(address + path)
-        expect(self.headline).to_contain_text("per input")
+        expect(self.figures).to_contain_text("per input")
         self.settle()
 
     def _dialog(self, dialog) -> None:
@@ -65,12 +68,30 @@ class Visit:
         return self.page.locator(f'{MAIN} [data-stale="false"] {what}')
 
     @property
-    def headline(self) -> Locator:
-        return self.shown("h4")
+    def figures(self) -> Locator:
+        """The header's three figures, of the plan that was asked for."""
+        return self.shown("dl.figures:not(.old)")
+
+    @property
+    def latency(self) -> Locator:
+        return self.figures.locator("div:not(.what) dd").first
 
     @property
     def title(self) -> Locator:
-        return self.shown("h2")
+        return self.page.get_by_role("heading", level=1)
+
+    @property
+    def model(self) -> Locator:
+        return self.page.get_by_role("combobox", name="Model", exact=True)
+
+    @property
+    def devices(self) -> Locator:
+        return self.page.locator(".st-key-devices_chip")
+
+    def see_details(self) -> Locator:
+        """Open what is behind the header's line."""
+        self.press("button", "Details")
+        return self.page.get_by_role("dialog", name="Details")
 
     @property
     def error(self) -> Locator:
@@ -84,9 +105,9 @@ class Visit:
         self.clicks += 1
         link = self.page.get_by_test_id("stTopNavLinkContainer").get_by_text(view, exact=True)
         link.click()
-        path = "/" if view == VIEWS[0] else f"/{view.lower().replace(' ', '-')}"
-        self.page.wait_for_url(lambda url: urlsplit(url).path == path)
-        expect(self.headline).to_contain_text("per input")
+        self.page.wait_for_url(lambda url: urlsplit(url).path == f"/{VIEWS[view]}")
+        expect(self.title).to_have_text(view)
+        expect(self.figures).to_contain_text("per input")
         self.settle()
 
     def press(self, role: str, name: str) -> None:
@@ -105,12 +126,24 @@ class Visit:
         return Grid(self.page, tables.filter(has=self.page.locator("th", has_text=head)))
 
     def upload(self, name: str, content: bytes, label: str = "Model file") -> None:
-        if label == "Model file" and not self.page.get_by_text(label, exact=True).count():
-            self.press("radio", "Own file")
         self.clicks += 1
         files = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
         uploader = self.page.get_by_test_id("stFileUploader").filter(has_text=label)
         uploader.locator("input[type=file]").set_input_files([files])
+
+    def drop(self, name: str, content: bytes) -> None:
+        """Drop a file in the middle of the page."""
+        self.clicks += 1
+        given = self.page.evaluate_handle(
+            """([name, bytes]) => {
+                const brought = new DataTransfer();
+                brought.items.add(new File([new Uint8Array(bytes)], name));
+                return brought;
+            }""",
+            [name, list(content)],
+        )
+        for event in ("dragover", "drop"):
+            self.page.dispatch_event(MAIN, event, {"dataTransfer": given})
 
     def download(self, name: str) -> bytes:
         with self.page.expect_download() as found:

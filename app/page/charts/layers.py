@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from app.blocks import Block
 from app.page.charts.style import (
     COMMUNICATION,
     COMPUTATION,
@@ -31,7 +32,7 @@ from planner.units import format_seconds, format_si
 _WIDE = 0.16  # share of the layers from which a stage's mark is spelled out
 _MARKS_PX = 34  # height of the stages' marks above a chart
 _STRIP, _GAP = 0.19, 0.11  # shares of a chart's height for the strip and for its legend
-_STRIP_PX = 186  # height of a chart of a strip alone
+_NAME = 18  # characters of a block's name below the axis
 _UNDER = 3.0  # how far below the least time a zero is drawn, as a factor
 
 
@@ -40,12 +41,18 @@ def has_zeros(points: Sequence[LayerPoint]) -> bool:
     return any(not point.comm_s or not point.compute_s for point in points)
 
 
-def layer_times(stages: Sequence[StageView]) -> go.Figure:
-    """Communication against computation of every layer, on a log scale.
+def layer_times(stages: Sequence[StageView], blocks: Sequence[Block] = ()) -> go.Figure:
+    """Communication against computation of every layer, on a log scale, below a strip of ways.
 
     A log axis has no zero: zeros are hollow markers on a line of their own below the rest. What
-    is handed from one stage to the next stands between their layers. Below, where any layer runs
-    on several nodes, a strip has the way of each.
+    is handed from one stage to the next stands between their layers. The strip is there where any
+    layer runs on several nodes.
+
+    Parameters
+    ----------
+    stages : sequence of StageView
+    blocks : sequence of Block
+        Of the same layers; lines part them, and their names stand below.
     """
     points = [point for stage in stages for point in stage.points]
     moves = [stage.received_s for stage in stages]
@@ -71,50 +78,81 @@ def layer_times(stages: Sequence[StageView]) -> go.Figure:
     _handovers(figure, stages)
     _mark_stages(figure, stages)
     room = _MARKS_PX if len(stages) > 1 else 0
+    legend_y = LEGEND["y"] + room / 280
     shown_ticks = [floor, *ticks(lowest, highest)]
     has_strip = runs_in_ways(stages)
     if has_strip:
         add_strip(figure, stages, "y2", "legend2")
         figure.update_layout(
             barmode="overlay",
-            xaxis_anchor="y2",
-            yaxis_domain=[_STRIP + _GAP, 1],
-            yaxis2=strip_axis(domain=[0, _STRIP]),
-            legend2=LEGEND | {"y": _STRIP + 0.01},
+            yaxis_domain=[0, 1 - _STRIP - _GAP],
+            yaxis2=strip_axis(domain=[1 - _STRIP, 1]),
+            legend2=LEGEND | {"y": legend_y},
         )
+        legend_y = 1 - _STRIP - _GAP + 0.01
     return finish(
         figure,
-        height=500 if has_strip else 380,
+        height=520 if has_strip else 400,
         margin={"l": 0, "r": 0, "t": 36 + room, "b": 0},
-        legend=LEGEND | {"y": LEGEND["y"] + room / 280},
+        legend=LEGEND | {"y": legend_y},
         hovermode="closest",
-        xaxis=layer_axis(len(points)),
+        dragmode="zoom",
+        xaxis=layer_axis(len(points)) | _part_blocks(figure, points, blocks),
         yaxis={
             "type": "log",
             "title": "time per input (ms)",
             "range": [math.log10(floor) - 0.1, math.log10(highest) + 0.1],
             "tickvals": shown_ticks,
             "ticktext": ["0", *(f"{tick:g}" for tick in shown_ticks[1:])],
+            "fixedrange": True,
         },
     )
 
 
-def ways_strip(stages: Sequence[StageView]) -> go.Figure:
-    """The way of every layer and the layout of what it makes; numbered as in the times."""
-    figure = go.Figure()
-    add_strip(figure, stages, "y", "legend")
-    _mark_stages(figure, stages)
-    room = _MARKS_PX if len(stages) > 1 else 0
-    return finish(
-        figure,
-        height=_STRIP_PX + room,
-        barmode="overlay",
-        hovermode="closest",
-        margin={"l": 0, "r": 0, "t": 36 + room, "b": 0},
-        legend=LEGEND | {"y": LEGEND["y"] + room / (_STRIP_PX - 90)},
-        xaxis=layer_axis(sum(len(stage.points) for stage in stages)),
-        yaxis=strip_axis(),
-    )
+def _part_blocks(
+    figure: go.Figure, points: Sequence[LayerPoint], blocks: Sequence[Block]
+) -> dict[str, object]:
+    """Draw lines between blocks; what the axis of the layers then says."""
+    numbers = {point.name: number for number, point in enumerate(points, start=1)}
+    names = _without_common_part([block.name for block in blocks])
+    spans = []
+    for name, block in zip(names, blocks, strict=True):
+        mine = [numbers[layer] for layer in block.layers if layer in numbers]
+        if mine:
+            spans.append((label(name), min(mine), max(mine)))
+    if len(spans) < 2:
+        return {}
+    for _, first, _ in spans[1:]:
+        figure.add_shape(
+            type="line",
+            xref="x",
+            yref="paper",
+            x0=first - 0.5,
+            x1=first - 0.5,
+            y0=0,
+            y1=1,
+            line={"color": FAINT, "width": 1, "dash": "dot"},
+            layer="below",
+        )
+    return {
+        "title": "blocks of layers, in order",
+        "tickmode": "array",
+        "tickvals": [(first + last) / 2 for _, first, last in spans],
+        "ticktext": [name for name, _, _ in spans],
+        "showgrid": False,
+    }
+
+
+def _without_common_part(names: Sequence[str]) -> list[str]:
+    """Names as short as an axis needs them: without what all begin with, and cut in front."""
+    parts = [name.split(".") for name in names]
+    shared = 0
+    for together in zip(*(part[:-1] for part in parts), strict=False):
+        if len(set(together)) > 1:
+            break
+        shared += 1
+    shown = (".".join(part[shared:]) for part in parts)
+    return [name if len(name) <= _NAME else f"…{name[1 - _NAME :]}" for name in shown]
 
 
 def _handovers(figure: go.Figure, stages: Sequence[StageView]) -> None:

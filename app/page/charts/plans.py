@@ -28,7 +28,7 @@ from planner.strategies.compare import Comparison, ComparisonRow
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.strategies.what_if.quantities import Value
 from planner.strategies.what_if.sweep import Sweep
-from planner.units import format_rate, format_seconds
+from planner.units import format_bytes, format_rate, format_seconds
 
 _LINES = {  # strategy: colour, marker and dash; also told apart without colours
     "optimal": (SPARSITY, "star", "solid"),
@@ -120,7 +120,7 @@ def amount(row: ComparisonRow, measure: str) -> float | None:
 
 
 _PALE = 0.35  # opacity of a strategy that breaks a limit
-_ROOM = 1.35  # right of the bars, for the numbers at their ends on a phone
+_ROOM = 1.9  # right of the bars, for the numbers at their ends on a phone
 _SECONDS_FROM = 10.0  # bars as long as this are labelled in seconds
 
 
@@ -182,10 +182,14 @@ def strategies(comparison: Comparison) -> go.Figure:
 
 
 def _bar_end(row: ComparisonRow, by_rate: bool) -> str:
-    """What the bars are ordered by."""
-    if by_rate:
-        return f" {format_rate(row.throughput_per_s or 0.0)} /s"
-    return f" {format_seconds(row.latency_s or 0.0)}"
+    """What the bars are ordered by, and what it costs in accuracy and memory."""
+    rate, seconds = format_rate(row.throughput_per_s or 0.0), format_seconds(row.latency_s or 0.0)
+    parts = [f"{rate} /s" if by_rate else seconds]
+    if row.accuracy_drop:
+        parts.append(f"{-row.accuracy_drop:+.2g} points")
+    if row.memory_bytes:
+        parts.append(format_bytes(max(row.memory_bytes.values())))
+    return f" {' · '.join(parts)}"
 
 
 def _row_name(row: ComparisonRow) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import tempfile
-import zipfile
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 
-from app.export import NO_TRAINING, Masks, export_plan, find_masks
+from app.export import NO_TRAINING, Masks
 from app.page import state
 from app.page.address import LONGEST_HARDWARE, write_link
 from app.page.answer import Answer
@@ -21,7 +17,8 @@ from app.page.progress import finished
 from app.page.saved import SAVED_FILE, open_page, save_page
 from app.page.show import CSV, chart, tell_error
 from app.page.store import File, Same, store
-from app.page.uploads import on_disk
+from app.page.training import export_zip, masks_of
+from app.report import report_html, report_png
 from app.serve import MAX_UPLOAD_MB
 from app.tables import Table
 from planner.errors import BadInputError
@@ -29,60 +26,57 @@ from planner.weights.masks import LayerMask
 from profiles.files import MAX_DOCUMENT_BYTES
 from profiles.weights import WEIGHT_FILES
 
-
-def masks_of(answer: Answer, weights: File) -> Masks:
-    """The masks of an uploaded file of weights, as ``planner export --weights`` finds them.
-
-    Raises
-    ------
-    BadInputError
-        The file does not hold the weights of the model that was planned.
-    """
-    with on_disk(weights) as path:
-        return find_masks(answer.plan, answer.profile, path)
-
-
-def export_zip(answer: Answer, masks: Masks | None) -> bytes:
-    """What ``planner export`` writes, zipped."""
-    out = io.BytesIO()
-    with tempfile.TemporaryDirectory(prefix="planner-") as folder:
-        written = export_plan(answer.plan, Path(folder), masks)
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for path in written:
-                archive.write(path, path.name)
-    return out.getvalue()
-
-
 _JSON = "application/json"
 _PROBLEM = "page_problem"
 
 
 def show(answer: Answer) -> None:
     """Draw the view."""
-    _downloads(answer)
-    _commands(answer)
+    _running(answer)
     _masks(answer)
+    _report(answer)
+    _commands(answer)
     _page(answer)
 
 
-def _downloads(answer: Answer) -> None:
+def _running(answer: Answer) -> None:
     """The plan, its layers, the profile and the cluster."""
-    st.subheader("Files", anchor=False)
+    st.subheader("For running", anchor=False)
     with st.container(horizontal=True, gap="small", key="downloads"):
         for name, text in answer.files().items():
             kind = CSV if name.endswith(".csv") else _JSON
             st.download_button(name, text, name, kind, key=f"get_{name}", on_click="ignore")
     st.caption(
-        "plan.json: the plan with its certificate. layers.csv: what each layer exchanges. "
-        "profile.json: the model's layers. cluster.json: the nodes and links as they are tuned."
+        "plan.json: the plan with its proof, which `planner slice` cuts and `planner run` runs. "
+        "layers.csv: what each layer exchanges. profile.json: the model's layers. cluster.json: "
+        "the nodes and links as they are tuned."
     )
+
+
+def _report(answer: Answer) -> None:
+    """The answer for somebody else."""
+    st.subheader("As a report", anchor=False)
+    with st.container(horizontal=True, gap="small"):
+        for name, kind, make in (
+            ("report.html", "text/html", report_html),
+            ("report.png", "image/png", report_png),
+        ):
+            st.download_button(
+                name,
+                partial(make, answer.case, answer.told_plan),
+                name,
+                kind,
+                key=f"get_{name}",
+                on_click="ignore",
+            )
+    st.caption("One file that needs nothing else, and the answer as a picture.")
 
 
 def _commands(answer: Answer) -> None:
     """What to type for the same."""
     st.subheader("The same on the command line", anchor=False)
     source = catalogue_source(answer)
-    st.code(planned_by(answer, source), language="bash", wrap_lines=True)
+    st.code(planned_by(answer, source), language=None, wrap_lines=True)
     files = [
         name
         for name, is_needed in (
@@ -96,9 +90,9 @@ def _commands(answer: Answer) -> None:
     with st.expander("The other views", key="commands_open"):
         for title, line in other_commands(answer, source).items():
             st.markdown(f"*{title}*")
-            st.code(line, language="bash", wrap_lines=True)
+            st.code(line, language=None, wrap_lines=True)
     if len(write_link(state.values()).get("hardware", "")) > LONGEST_HARDWARE:
-        st.warning("The cluster is too large for a link: save it as a file (view Hardware).")
+        st.warning("The cluster is too large for a link: save it as a file (view Devices).")
 
 
 def catalogue_source(answer: Answer) -> str | None:
@@ -146,13 +140,9 @@ def _open() -> None:
     if file is None:
         return
     try:
-        found = open_page(file.name, file.getvalue())
+        state.restore(open_page(file.name, file.getvalue()))
     except BadInputError as error:
         store().read[_PROBLEM] = (None, str(error))
-        return
-    store().files = found.files
-    state.put(found.link.values)
-    state.tell_refused(found.link.message)
 
 
 def _masks(answer: Answer) -> None:
@@ -180,7 +170,7 @@ def _masks(answer: Answer) -> None:
     finished(
         "masks",
         Same(answer, known),
-        lambda _: masks_of(answer, known),
+        partial(masks_of, answer, known),
         "Ranking the sub-rows",
         lambda masks: _drawn(answer, masks),
     )

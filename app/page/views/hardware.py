@@ -1,4 +1,4 @@
-"""The view *Hardware*: nodes and links one by one, saved and loaded as cluster files."""
+"""The view *Devices*: nodes and links one by one, saved and loaded as cluster files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import streamlit as st
 
 from app.page import state, uploads
-from app.page.hardware import edit_cluster, link_columns, link_sheet, node_sheet
+from app.page.answer import Answer
+from app.page.charts.timeline import memory
+from app.page.hardware import edit_cluster, edited_name, link_columns, link_sheet, node_sheet
 from app.page.sheet import Row
 from app.page.sheet_view import draw_problem, draw_sheet, tell_problem
-from app.page.show import table
-from app.page.side_bar import cluster_changed
+from app.page.show import chart, table
 from app.page.store import store
 from app.question import Question
-from app.settings import OWN_CLUSTER
 from app.tables import Table
 from planner.domain.cluster import Cluster
 from planner.errors import BadInputError
@@ -53,8 +53,8 @@ class ShownCluster:
     begun: tuple[Row, ...] = ()
 
 
-def show(question: Question) -> None:
-    """Draw the view."""
+def show(question: Question, answer: Answer | None) -> None:
+    """Draw the view; an answer says what its plan needs of the nodes."""
     shown = _begin(question)
     cluster, units, number = shown.cluster, shown.units, shown.number
     st.caption(
@@ -102,6 +102,8 @@ def show(question: Question) -> None:
         args=("links", number),
         choices=[node.name for node in cluster.nodes],
     )
+    if answer is not None:
+        _memory(answer)
     _files(cluster)
     _figures(cluster)
 
@@ -156,7 +158,7 @@ def _edited(what: str, number: int, key: str = "") -> None:
         return
     if new.cluster != shown.cluster:
         store().read[_BEGUN] = (None, new.begun)
-        _use(new.cluster.model_copy(update={"name": _own_name(shown.cluster.name)}))
+        state.use_cluster(new.cluster.model_copy(update={"name": edited_name(shown.cluster.name)}))
 
 
 def _begun(shown: ShownCluster) -> tuple[Row, ...]:
@@ -172,17 +174,7 @@ def _renamed(number: int) -> None:
     """The cluster has another name."""
     shown, name = _shown(), st.session_state[f"name_{number}"].strip()
     if shown is not None and name:
-        _use(shown.cluster.model_copy(update={"name": name}))
-
-
-def _own_name(name: str) -> str:
-    return name if name.endswith("-edited") else f"{name[:60]}-edited"
-
-
-def _use(cluster: Cluster) -> None:
-    """Make a cluster the one that is asked about."""
-    state.put({"hardware": cluster.model_dump_json(exclude_defaults=True), "cluster": OWN_CLUSTER})
-    cluster_changed()
+        state.use_cluster(shown.cluster.model_copy(update={"name": name}))
 
 
 def _files(cluster: Cluster) -> None:
@@ -215,7 +207,7 @@ def _loaded() -> None:
     if file is None:
         return
     try:
-        _use(read_document(file.getvalue(), Cluster, what=f"cluster {file.name}"))
+        state.use_cluster(read_document(file.getvalue(), Cluster, what=f"cluster {file.name}"))
     except BadInputError as error:
         tell_problem("file", str(error))
 
@@ -229,4 +221,22 @@ def _figures(cluster: Cluster) -> None:
         Table("figures", ("figure", "origin", "source"), rows, footer),
         key="table_figures",
         height="content",
+    )
+
+
+def _memory(answer: Answer) -> None:
+    """Bytes per node against its limit."""
+    st.subheader("Memory of each node", anchor=False)
+    needed = answer.plan.predicted.memory_bytes
+    limits = {node.name: node.memory_bytes for node in answer.case.cluster.nodes}
+    known = [name for name in needed if limits.get(name) is not None]
+    rows = tuple((name, value, limits.get(name)) for name, value in needed.items())
+    chart(
+        memory(needed, limits),
+        Table("memory", ("node", "needed bytes", "limit bytes"), rows),
+        "Weights of its part, receive buffers and the most activations alive at once. "
+        + ("The mark is the limit. " if known else "No limit is known. ")
+        + "Derived by the cost model.",
+        key="chart_memory",
+        alt="Memory that each node needs, with its limit",
     )

@@ -36,7 +36,7 @@ def show() -> None:
     )
     if file is None:
         st.caption(_HOW)
-        st.code(_COMMANDS, language="sh")
+        st.code(_COMMANDS, language=None)
         return
     name, content = file.name, file.getvalue()
     found = store().once("measured", file.file_id, lambda: _read(name, content))

@@ -1,4 +1,4 @@
-"""The view *Model*: what was counted, where the work and the bytes are, and what was not known."""
+"""The model itself in the view *Layers*: what was counted, work and bytes, what is not known."""
 
 from __future__ import annotations
 

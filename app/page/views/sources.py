@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import partial
 from typing import Literal
 
 import streamlit as st
@@ -12,12 +13,16 @@ from app.page import state, uploads
 from app.page.answer import Answer
 from app.page.charts.simulation import completed, queues, spread
 from app.page.controls import draw_control
-from app.page.jobs import Watch
 from app.page.progress import finished
 from app.page.sheet import Document, Row, Sheet, blank_of
 from app.page.sheet_view import draw_sheet, tell_problem
 from app.page.show import chart, table, tell_error
-from app.page.source_rows import page_scenario, uploaded_scenario, usual_sources
+from app.page.source_rows import (
+    page_scenario,
+    simulated,
+    uploaded_scenario,
+    usual_sources,
+)
 from app.page.source_text import COLUMNS, check_sources, sources_of, text_of
 from app.page.store import store
 from app.page.text import plain
@@ -26,10 +31,8 @@ from app.tables import Table
 from planner.errors import BadInputError
 from planner.simulation.result import SimulationResult, series_csv
 from planner.simulation.scenario import Scenario, SourceSpec
-from planner.simulation.study import simulate
 
 _SHEET = Sheet("sources", COLUMNS, blank_of(SourceSpec))
-_STEPS = 100  # of the progress bar
 _ORIGIN = "Derived by the cost model and the simulation, none measured."
 
 
@@ -41,9 +44,7 @@ def show(answer: Answer) -> None:
     except BadInputError as error:
         tell_error(error)
         return
-    finished(
-        "simulation", scenario, lambda watch: _simulated(scenario, watch), "Simulating", _drawn
-    )
+    finished("simulation", scenario, partial(simulated, scenario), "Simulating", _drawn)
 
 
 def _uploaded() -> Scenario | None:
@@ -104,10 +105,6 @@ def _edited(sources: list[Document], key: str) -> None:
     if new.documents and new.documents != sources:
         kept.read["begun_sources"] = (None, tuple(new.begun))
         state.put({"sources": text_of(new.documents)})
-
-
-def _simulated(scenario: Scenario, watch: Watch) -> SimulationResult:
-    return simulate(scenario, progress=lambda share, _: watch(int(share * _STEPS), _STEPS))
 
 
 @st.fragment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_FLOOR, Context
+from functools import partial
 
 import streamlit as st
 
@@ -12,10 +13,9 @@ from app.page.answer import Answer
 from app.page.charts.plans import POINTS, frontier_chart
 from app.page.controls import draw_control
 from app.page.progress import finished
-from app.page.show import chart
+from app.page.show import chart, times_origin
 from app.page.store import Same, store
 from app.page.text import plain
-from app.page.views.latency import times_origin
 from app.tables import frontier_table
 from app.words import frontier_sentence
 from planner.strategies.what_if.frontier import ParetoFrontier
@@ -45,7 +45,7 @@ def show(answer: Answer) -> None:
     finished(
         "frontier",
         key,
-        lambda watch: free.frontier(trade, points, watch),
+        partial(free.frontier, trade, points),
         "Tracing the frontier",
         lambda found: _drawn(answer, found),
     )

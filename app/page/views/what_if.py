@@ -1,25 +1,35 @@
-"""The view *What if*: the best plan over one quantity, and what a target latency would take."""
+"""The view *What if*: what each quantity does, one of them in detail, a target, what binds."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
 from app.page.answer import Answer
 from app.page.charts.plans import sweep_chart
+from app.page.charts.tornado import tornado
 from app.page.controls import draw_control
-from app.page.jobs import Watch
-from app.page.progress import finished
-from app.page.show import chart, table
+from app.page.progress import finished, part
+from app.page.show import chart, table, times_origin
 from app.page.store import Same
 from app.page.text import plain
-from app.page.views.latency import times_origin
-from app.what_if import QUANTITIES, needed_sentences, needed_table, sweep_sentences, sweep_table
+from app.what_if import (
+    QUANTITIES,
+    needed_sentences,
+    needed_table,
+    sweep_sentences,
+    sweep_table,
+    swing_sentence,
+    swing_table,
+)
+from app.words import binding_sentences
 from planner.domain.cluster import Cluster
-from planner.strategies.what_if.needed import Needed, Resource, needed
+from planner.domain.plan import Binding
+from planner.strategies.what_if.needed import Needed
 from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
-from planner.strategies.what_if.sweep import Sweep, sweep
+from planner.strategies.what_if.sweep import Sweep
+from planner.strategies.what_if.swings import Swings
 
 _POINTS = 9
 _FEWEST_NODES = 8
@@ -70,7 +80,14 @@ def _say(quantity: Quantity) -> str:
 
 def show(answer: Answer) -> None:
     """Draw the view."""
-    st.subheader("What if there were more, or less?", anchor=False)
+    part(
+        answer,
+        "swings",
+        answer.find_swings,
+        "Planning with half and twice of each",
+        lambda found: _swings(answer, found),
+    )
+    st.subheader("One of them, less and more", anchor=False)
     left, right = st.columns((3, 1), vertical_alignment="bottom")
     draw_control("over", left, format_func=_say)
     over: Quantity = st.session_state.over
@@ -81,11 +98,39 @@ def show(answer: Answer) -> None:
     finished(
         "sweep",
         (Same(answer), over, values),
-        lambda watch: sweep(answer.case, answer.long_request, over, values, watch),
+        partial(answer.sweep, over, values),
         "Planning at each value",
         lambda found: _sweep(answer, found),
     )
     _target(answer)
+    _binding(answer)
+
+
+def _swings(answer: Answer, found: Swings) -> None:
+    """What each quantity does, the strongest first."""
+    st.markdown(plain(swing_sentence(found)))
+    chart(
+        tornado(found),
+        swing_table(found),
+        "Half and twice of each, on every node or every link, all else as it is; each bar begins "
+        f"where the plan stands now. Found by planning again. {times_origin(answer)}",
+        key="chart_swings",
+        alt="Time per input with half and with twice of each quantity",
+    )
+
+
+def _binding(answer: Answer) -> None:
+    """What holds the plan back, found by solving again."""
+    st.subheader("What binds, and what more would be worth", anchor=False)
+
+    def draw(found: tuple[Binding, ...]) -> None:
+        with_binding = answer.plan.model_copy(update={"binding": found})
+        sentences = binding_sentences(with_binding)
+        for sentence in sentences or ["No limit and no resource holds this plan back."]:
+            st.markdown(f"- {plain(sentence)}")
+        st.caption("Derived: each gain is that of the best plan, found by solving again.")
+
+    part(answer, "binding", answer.find_binding, "Asking what binds", draw)
 
 
 def _sweep(answer: Answer, found: Sweep) -> None:
@@ -116,17 +161,10 @@ def _target(answer: Answer) -> None:
     finished(
         "needed",
         (Same(answer), of, target_ms),
-        lambda watch: _needed(answer, of, target_ms / 1e3, watch),
+        partial(answer.needed, of, target_ms / 1e3),
         "Asking what it would take",
         _answer,
     )
-
-
-def _needed(answer: Answer, of: Resource, target_s: float, watch: Watch) -> Needed:
-    """As ``planner needs`` finds it; the target takes the place of a limit on the latency."""
-    limits = answer.request.limits.model_copy(update={"max_latency_s": None})
-    request = replace(answer.long_request, limits=limits, objective="latency", exactly=False)
-    return needed(answer.case, request, of, target_s, watch=watch)
 
 
 def _answer(found: Needed) -> None:

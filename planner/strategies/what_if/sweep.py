@@ -95,7 +95,7 @@ def sweep(
             watch(len(points), len(wanted))
         part = deadline.share(1.0 / (len(wanted) - len(points)))
         asked = replace(request, alternatives=False, time_limit_s=part.limit_s)
-        points.append(_point(roomy, asked, over, value))
+        points.append(best_at(value, *at_value(roomy, asked, over, value)))
     return Sweep(
         model=case.profile.name,
         cluster=case.cluster.name,
@@ -110,9 +110,10 @@ def sweep(
     )
 
 
-def _point(case: Case, request: Request, over: Quantity, value: Value) -> SweepPoint:
+def best_at(value: Value, case: Case, request: Request) -> SweepPoint:
+    """The best plan of a question with some value, or why there is none."""
     try:
-        plan = optimise(*at_value(case, request, over, value))
+        plan = optimise(case, request)
     except InfeasibleError as error:
         return SweepPoint(value=value, best=None, failure="infeasible", reason=str(error))
     except SolverStoppedError as error:

@@ -1,0 +1,243 @@
+"""The model that is planned: its chip, the file that a visitor brought, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import PurePath
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from app.page import state, uploads
+from app.page.answer import catalogue_profile
+from app.page.controls import draw_control
+from app.page.jobs import Job, StoppedError
+from app.page.saved import open_page
+from app.page.show import tell_error
+from app.page.store import File, Same, store
+from app.serve import MAX_UPLOAD_MB
+from app.settings import CATALOGUE, FILE
+from planner.domain.cluster import Cluster
+from planner.domain.model_profile import ModelProfile
+from planner.errors import BadInputError, PlannerError
+from planner.quantise import with_weight_bits
+from planner.reshape import at_input_shapes
+from profiles.catalog import model_names
+from profiles.files import read_document
+
+READ_PATIENCE_S = 1.5
+"""So long a run waits for a file to be read before it shows how that goes on."""
+
+_CHIP = "model_chip"
+_OWN = "own file"
+_OPENED = "opened"  # what of the store tells a file that was no model
+_FOLLOWING = ("shapes", "batch", "weight_bits", "accuracy", "rule")
+"""Controls that begin anew with another model."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is to be planned; without a profile, why there is none.
+
+    ``catalogue_model`` is null where a file of the visitor's had a part in it, ``reading`` where
+    no file is being read.
+    """
+
+    profile: ModelProfile | None
+    catalogue_model: str | None = None
+    message: str = ""
+    reading: Job[ModelProfile] | None = None
+
+
+def model_chip(place: Any) -> None:
+    """Draw the search over the catalogue, with the visitor's own file before it."""
+    chosen, names = st.session_state, model_names()
+    own = _own_name()
+    chosen[_CHIP] = _OWN if chosen.source == FILE else chosen.model
+    place.selectbox(
+        "Model",
+        (_OWN, *names) if own or chosen.source == FILE else names,
+        key=_CHIP,
+        format_func=lambda name: own or _OWN if name == _OWN else name,
+        on_change=_chip_changed,
+        label_visibility="collapsed",
+        width=230,
+    )
+
+
+def _own_name() -> str:
+    file, profile = _model_file(), store().files.profile
+    if profile is not None:
+        return profile.name
+    return PurePath(file.name).stem if file is not None else ""
+
+
+def _chip_changed() -> None:
+    name = st.session_state[_CHIP]
+    state.put({"source": FILE} if name == _OWN else {"source": CATALOGUE, "model": name})
+    state.refill(*_FOLLOWING)
+
+
+def model_fields() -> Model:
+    """Draw the rest of what is said of a model, in the side bar, and read it."""
+    st.file_uploader(
+        "Model file",
+        type=uploads.MODEL_TYPES,
+        key="upload",
+        on_change=_file_changed,
+        max_upload_size=MAX_UPLOAD_MB,
+        help="ONNX, .pt2, a Hugging Face config.json or a saved profile; a cluster or a saved page "
+        "as well. Drop it anywhere. Read on this machine, in a process with limits; forgotten "
+        "with your session.",
+    )
+    if problem := store().read.get(_OPENED, (None, ""))[1]:
+        tell_error(problem)
+    own = st.session_state.source == FILE
+    return _with_times(_from_file(_model_file()) if own else _from_catalogue())
+
+
+def _from_catalogue() -> Model:
+    chosen = st.session_state
+    _shape_fields(is_open=bool(chosen.shapes or chosen.batch or chosen.weight_bits))
+    try:
+        shapes = tuple(uploads.read_shapes(chosen.shapes).items())
+        profile = catalogue_profile(chosen.model, shapes, chosen.batch, chosen.weight_bits)
+    except BadInputError as error:
+        return Model(None, message=str(error))
+    return Model(profile, chosen.model)
+
+
+def _from_file(file: UploadedFile | None) -> Model:
+    kept, chosen = store(), st.session_state
+    if file is None and kept.files.profile is None:
+        return Model(None)
+    found = _reshaped(kept.files.profile) if file is None else _read(file)
+    asked = bool(chosen.shapes or chosen.batch or chosen.weight_bits)
+    _shape_fields(is_open=asked or uploads.wants_shapes(found.message))
+    return found
+
+
+def _read(file: UploadedFile) -> Model:
+    """The profile of a file, which a process of its own reads."""
+    kept, chosen = store(), st.session_state
+    key = (file.file_id, chosen.shapes, chosen.batch, chosen.weight_bits)
+    if kept.read.get("model", (None,))[0] != key:
+        given = File(file.name, file.getvalue(), file.file_id)
+        work = partial(uploads.read_model, given, *key[1:])
+        job = kept.job("reading", key, work, is_apart=True)
+        if not job.wait(READ_PATIENCE_S):
+            return Model(None, reading=job)
+        try:
+            kept.files = replace(kept.files, profile=job.result())
+            kept.read["model"] = (key, None)  # the profile is where undo looks for it
+        except StoppedError:
+            return Model(None, reading=job)
+        except PlannerError as error:
+            kept.read["model"] = (key, str(error))
+    message = kept.read["model"][1]
+    return Model(None if message else kept.files.profile, message=str(message or ""))
+
+
+def _reshaped(profile: ModelProfile | None) -> Model:
+    """A saved page's profile at the shapes that are asked for, or why it cannot have them."""
+    if profile is None:
+        return Model(None)
+    chosen, kept = st.session_state, store()
+    try:
+        shapes = uploads.read_shapes(chosen.shapes)
+        key = (Same(profile), chosen.shapes, chosen.batch, chosen.weight_bits)
+        make = partial(_changed, profile, shapes or None, chosen.batch, chosen.weight_bits)
+        return Model(kept.once("reshaped", key, make))
+    except BadInputError as error:
+        return Model(None, message=str(error))
+
+
+def _changed(
+    profile: ModelProfile,
+    shapes: dict[str, tuple[int, ...]] | None,
+    batch: int | None,
+    weight_bits: float | None,
+) -> ModelProfile:
+    return with_weight_bits(at_input_shapes(profile, shapes, batch), weight_bits)
+
+
+def _file_changed() -> None:
+    """Another file, or none: a model is planned, a cluster or a saved page is opened."""
+    kept, file = store(), st.session_state["upload"]
+    kept.read.pop(_OPENED, None)
+    if file is not None and uploads.kind_of(file.name, file.getvalue()) != "model":
+        kept.read[_OPENED] = (file.file_id, _open(file.name, file.getvalue()))
+        return
+    kept.files = replace(kept.files, profile=None)
+    kept.forget("reading")
+    if file is not None or st.session_state.source == FILE:
+        state.put({"source": CATALOGUE if file is None else FILE})
+        state.refill(*_FOLLOWING)
+
+
+def _open(name: str, content: bytes) -> str:
+    """Open a cluster or a saved page; why it cannot be, or nothing."""
+    try:
+        if uploads.kind_of(name, content) == "cluster":
+            state.use_cluster(read_document(content, Cluster, what=f"cluster {name}"))
+        else:
+            state.restore(open_page(name, content))
+    except BadInputError as error:
+        return str(error)
+    return ""
+
+
+def _model_file() -> UploadedFile | None:
+    """The file in the field, unless it was something else than a model."""
+    file = st.session_state.get("upload")
+    opened = store().read.get(_OPENED)
+    return None if file is None or (opened and opened[0] == file.file_id) else file
+
+
+def _shape_fields(*, is_open: bool) -> None:
+    with st.expander("Input shapes and weights", expanded=is_open, key="shapes_open"):
+        draw_control("shapes")
+        draw_control("batch")
+        draw_control("weight_bits")
+
+
+def _with_times(found: Model) -> Model:
+    """The model with the measured times that the visitor brought."""
+    if found.profile is None:
+        return found
+    kept, profile = store(), found.profile
+    with st.expander("Measured times", key="times_open"):
+        file = st.file_uploader(
+            "Seconds per layer",
+            type=uploads.TIMES_TYPES,
+            key="times_upload",
+            max_upload_size=uploads.SMALL_MB,
+            help="CSV with layer,device_type,seconds (or JSON). They take the place of derived "
+            "times on nodes of that device type.",
+        )
+        times = kept_file(kept.files.times, file)
+        if times is not kept.files.times:
+            kept.files = replace(kept.files, times=times)
+        if times is None:
+            return found
+        try:
+            timed = kept.once(
+                "times", Same(times, profile), lambda: uploads.with_times(profile, times)
+            )
+        except BadInputError as error:
+            tell_error(error)
+            return found
+        layers = sum(bool(layer.measured_s) for layer in timed.layers)
+        st.caption(f"{layers} of {len(timed.layers)} layers have measured times.")
+    return Model(timed, message=found.message)
+
+
+def kept_file(known: File | None, file: UploadedFile | None) -> File | None:
+    """The same object for the same upload, so that nothing is read twice."""
+    if file is None:
+        return None
+    if known is not None and known.token == file.file_id:
+        return known
+    return File(file.name, file.getvalue(), file.file_id)
