@@ -186,4 +186,7 @@ def _text(value: Value) -> str:
         return "none"
     if isinstance(value, bool):
         return "1" if value else "0"
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:.12g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
