@@ -6,6 +6,7 @@ Nothing here imports more than the core needs (tests/packaging/test_core_alone.p
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 REPO = Path(__file__).parents[1]
+
+# A shell that starts tests in the background lets them, and what they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHROMIUM_ARGS = [
     "--no-sandbox",

@@ -152,7 +152,8 @@ class Answer:
 
     def find_binding(self, watch: Callable[[int, int], None]) -> tuple[Binding, ...]:
         """`binding`, as a job finds it."""
-        watch(0, 0)
+        if "binding" not in vars(self):
+            watch(0, 0)
         return self.binding
 
     def comparisons(

@@ -76,7 +76,12 @@ def _own_name() -> str:
 
 def _chip_changed() -> None:
     name = st.session_state[_CHIP]
-    state.put({"source": FILE} if name == _OWN else {"source": CATALOGUE, "model": name})
+    # The browser sends what it showed: the name of a file is no longer among the choices when
+    # another one has come meanwhile.
+    is_own = name not in model_names()
+    if is_own and st.session_state.source == FILE:
+        return
+    state.put({"source": FILE} if is_own else {"source": CATALOGUE, "model": name})
     state.refill(*_FOLLOWING)
 
 

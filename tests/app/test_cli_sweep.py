@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,6 @@ def test_half_and_twice_of_each_quantity() -> None:
     assert {swing["of"] for swing in found["swings"]} == {"bandwidth", "compute", "nodes"}
     shown = planner("sweep", *MODEL, "--over", "all", "--max-nodes", "2")
     assert shown.out.startswith("What changes most is the ")
-    assert sum(" half " in line for line in shown.out.splitlines()) == 3
+    assert len(re.findall(" half  +[0-9]", shown.out)) == 3
     refused = planner(*SWEEP[:-1], "all", "--values", "1MB/s")
-    assert refused.code == 2 and "leave the values out" in one_line(refused.err)
+    assert refused.code == 2 and "leave the values out" in one_line(refused)

@@ -44,6 +44,7 @@ def test_upload_tune_pin_and_export(visit: Callable[..., Visit], onnx_net) -> No
     here = visit("/?sparsity=1&ways=features")
     here.upload("mine.onnx", onnx_net())
     expect(here.model).to_have_value("mine")
+    expect(here.latency).to_contain_text("µs")  # until then the plan before is what can be pinned
     here.settle()
     here.press("button", "Pin as A")
     expect(here.figures.locator(".same")).to_be_visible()

@@ -143,8 +143,10 @@ def test_statuses_at_a_time_limit_with_and_without_a_plan(objective: Objective) 
     problem = wide(objective)
     proven = solve(problem)
     assert proven.certificate.status == "optimal" and proven.objective_s is not None
-    without = solve(problem, "ilp", Deadline(0.0))
-    assert without.certificate.status == "timeout" and without.choice is None
+    without = solve(problem, "ilp", Deadline(0.0))  # a plan that was known before the program
+    assert without.certificate.status == "feasible" and without.choice is not None
+    assert without.objective_s is not None
+    assert without.objective_s >= proven.objective_s * (1 - CLOSE)
     with_plan = solve(problem, deadline=Deadline(0.0))
     certificate = with_plan.certificate
     assert with_plan.objective_s is not None and with_plan.choice is not None

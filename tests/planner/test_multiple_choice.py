@@ -184,7 +184,7 @@ def test_short_lists_divide_boxes_and_stay_exact(
     ):
         monkeypatch.setattr(module, name, value)
     closed = 0
-    for seed in range(2 * LARGER):
+    for seed in range(LARGER):
         case, best = larger(kind, seed)
         found = choose(*arrays(case))
         closed += found.closed
@@ -195,7 +195,7 @@ def test_short_lists_divide_boxes_and_stay_exact(
         if found.choice is not None:
             choice = tuple(found.choice.tolist())
             assert best is not None and case.fits(choice) and case.value(choice) >= best
-    assert closed > LARGER
+    assert closed > LARGER // 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -254,7 +254,8 @@ def test_a_gap_leaves_open_what_it_leaves_open() -> None:
 def test_a_solver_without_time_proves_nothing() -> None:
     case = Case(load_model("resnet50-eighth"), load_cluster("head-mounted"))
     request = Request(2, solver="ilp", time_limit_s=1e-3)
-    found = needed(case, request, "bandwidth", 0.001, tolerance=0.2)
+    # faster than any plan; what it knows before it begins would meet a millisecond
+    found = needed(case, request, "bandwidth", 1e-4, tolerance=0.2)
     proves(found)
     assert found.outcome == "open" and found.met is None
 

@@ -140,6 +140,7 @@ def test_faster_nodes_or_links_never_hurt(
 
 
 @given(studies(), drops, st.sampled_from(OBJECTIVES), st.floats(0.1, 1.0))
+@settings(max_examples=50)
 def test_more_memory_never_hurts(
     case: Case, drop: float, objective: Objective, share: float
 ) -> None:
@@ -157,6 +158,7 @@ def test_more_memory_never_hurts(
 
 
 @given(studies(), st.sampled_from(OBJECTIVES))
+@settings(max_examples=50)
 def test_a_larger_loss_never_hurts(case: Case, objective: Objective) -> None:
     found = [
         seconds(best(case, drop, objective=objective), objective) for drop in (0.0, 0.5, 2.0, 1e6)
