@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 
-from app.question import TUNING, Question
 from app.settings import SETTINGS
 from planner.case import Case
 from planner.domain.cluster import Cluster
 from planner.domain.plan import NextStep, NextSteps, Plan, StepKind
 from planner.domain.request import Request
-from planner.domain.settings import CostSettings, Limits
 from planner.strategies.what_if.next_steps import NamedLink, with_step
 from planner.units import format_bytes, format_rate, format_seconds, format_si
 from profiles.devices import link_names, load_link
@@ -142,32 +139,6 @@ def _typed(step: NextStep) -> Iterator[str]:
             yield f"without {setting.flag}"
         else:
             yield shlex.join(setting.kind.write_option(value, setting.flag))
-
-
-def asked(question: Question, step: NextStep) -> Question:
-    """The question with the step done.
-
-    Parameters
-    ----------
-    question : Question
-        That the step was found for.
-    step : NextStep
-    """
-
-    def those(names: object) -> dict[str, object]:
-        return {k: v for k, v in step.settings.items() if k in names}  # type: ignore[operator]
-
-    request = question.request
-    limits = request.limits.model_copy(update=those(Limits.model_fields))
-    others = those([name for name in vars(request) if name != "limits"])
-    tuning = dict(question.tuning) | those(TUNING)
-    return replace(
-        question,
-        request=replace(request, limits=limits, **others),  # type: ignore[arg-type]
-        costs=question.costs.model_copy(update=those(CostSettings.model_fields)),
-        tuning=tuple(tuning.items()),  # type: ignore[arg-type]
-        changes=(*question.changes, *step.changes),
-    )
 
 
 def cluster_of(case: Case, request: Request, step: NextStep) -> Cluster:

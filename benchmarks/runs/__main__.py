@@ -101,6 +101,9 @@ def measure(chosen: list[Row], folder: Path, engine: str) -> None:
         late_s = _run(some, folder, bed, engine)
         documents = _documents(some, folder, engine)
         for number, row in enumerate(some):
+            if row not in documents:
+                print(f"{row.name}: did not run", flush=True)
+                continue
             # calibrated before and behind it: the machine drifts
             pace_s = _pace_s(row, folder)
             files = [_calibration(folder, row, number // APART + k, pace_s) for k in (0, 1)]
@@ -109,9 +112,6 @@ def measure(chosen: list[Row], folder: Path, engine: str) -> None:
                 for rank in range(nodes)
             ]
             measured += [measured[-1].model_copy(update={"name": "n1"})] * (nodes == 1)
-            if row not in documents:
-                print(f"{row.name}: did not run", flush=True)
-                continue
             others = [known for other, known in documents.items() if other.model != row.model]
             plan = read_document(folder / row.name / "plan.json", Plan, what="plan")
             cluster = joined(measured, links, engine)

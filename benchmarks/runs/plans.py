@@ -140,7 +140,5 @@ def slower(node: Node, factor: float) -> Node:
         ("memory_bytes_per_s", 1 / factor),
         ("layer_overhead_s", factor),
     ):
-        value = getattr(node, field)
-        if value is not None:
-            node = node.with_figure(field, value * scale)
+        node = node.scaled(field, scale)
     return node

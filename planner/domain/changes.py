@@ -6,9 +6,8 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
-from planner.domain.cluster import Cluster, Figure, Link, Node, PairLink, with_copy
+from planner.domain.cluster import Cluster, Link, set_figure, with_copy
 from planner.errors import BadInputError
 from planner.units import parse_quantity
 
@@ -28,8 +27,6 @@ FORMS = (
 )
 _FACTOR = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?)\s*[x×]")
 _COPY = "node"
-
-Holder = TypeVar("Holder", Node, Link, PairLink, Cluster)
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,8 @@ def parse_change(text: str, where: str = "--change") -> Change:
         if not 0 < factor < math.inf:
             raise BadInputError(f"{where} {text[:60]!r}: give a factor above 0, such as 2x")
         return Change(figure, node, factor=factor)
-    return Change(figure, node, value=parse_quantity(amount, unit, where=f"{where} {left[:40]}"))
+    value = parse_quantity(amount, unit, where=f"{where} {left[:40]}")
+    return Change(figure, node, value=round(value) if unit == "memory" else value)
 
 
 def _number(text: str) -> float:
@@ -118,64 +116,4 @@ def _changed(cluster: Cluster, change: Change) -> Cluster:
     if not change.figure:
         return with_copy(cluster, change.node)
     field, _ = FIGURES[change.figure]
-    found = with_figures(cluster, field, change.factor, change.value, change.node)
-    key = f"{change.node}.{field}" if change.node else field
-    known = [x for x in cluster.figures if not _is_replaced(x, field, change.node)]
-    typed = Figure(key=key, origin="assumed", source="set by the user")
-    return found.model_copy(update={"figures": (*known, typed)})
-
-
-def _is_replaced(figure: Figure, field: str, node: str) -> bool:
-    """Whether a figure says nothing more; that of all nodes is no longer one node's alone."""
-    owner, _, _ = figure.named
-    return figure.is_of((field,)) and (not node or owner in ("", node))
-
-
-def with_figures(
-    cluster: Cluster,
-    field: str,
-    factor: float | None = None,
-    value: float | None = None,
-    node: str = "",
-) -> Cluster:
-    """The cluster with another figure of all its nodes or links, or of one node.
-
-    Parameters
-    ----------
-    cluster : Cluster
-    field : str
-        Of `Node`, `Link` or `Cluster`; who has no such figure stays without, unless a value is
-        given.
-    factor : float, optional
-        The figures of kinds of operators change alike.
-    value : float, optional
-        In SI, in place of a factor.
-    node : str
-        The one node that changes; all do where it is empty.
-    """
-
-    def changed(holder: Holder) -> Holder:
-        if field not in type(holder).model_fields:
-            return holder
-        if isinstance(holder, Node) and node not in ("", holder.name):
-            return holder
-        before = getattr(holder, field)
-        if factor is None:
-            after = value
-        elif isinstance(holder, Node):
-            return holder.scaled(field, factor)  # type: ignore[return-value]
-        else:
-            after = before if before is None else before * factor
-        if after is None:
-            return holder
-        if isinstance(holder, Node):
-            return holder.with_figure(field, after)  # type: ignore[return-value]
-        return holder.model_copy(update={field: after})
-
-    return changed(cluster).model_copy(
-        update={
-            "link": changed(cluster.link),
-            "pair_links": tuple(map(changed, cluster.pair_links)),
-            "nodes": tuple(map(changed, cluster.nodes)),
-        }
-    )
+    return set_figure(cluster, field, change.factor, change.value, change.node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,15 +114,10 @@ class Node(Frozen):
         common = 0.0 if kind == "element-wise" else self.layer_overhead_s
         return self.layer_overhead_s_by_kind.get(kind, common)
 
-    def at_speed(self, macs_per_s: float) -> Node:
-        """The same node with another C; all kinds of operators change alike."""
-        return self.with_figure("macs_per_s", macs_per_s)
-
     def with_figure(self, field: str, value: float) -> Node:
         """The same node with another figure; those of kinds of operators change in proportion."""
         before = getattr(self, field)
         changed = self.scaled(field, value / before) if before else self
-        value = round(value) if field == "memory_bytes" else value
         return changed.model_copy(update={field: value})
 
     def scaled(self, field: str, factor: float) -> Node:
@@ -316,35 +311,96 @@ def tuned_cluster(
     pydantic.ValidationError
         A figure that no cluster may have, such as zero bytes per second.
     """
-    link = _given(bandwidth_bytes_per_s=bandwidth_bytes_per_s, latency_s=latency_s)
-    node = _given(memory_bytes=memory_bytes)
-    rates = _given(macs_per_s=macs_per_s, memory_bytes_per_s=memory_bytes_per_s)
-    typed_names = rates | link | node
-    sized = cluster if nodes is None else _of_size(cluster, nodes)
-    known = [figure for figure in cluster.figures if not figure.is_of(typed_names)]
-    typed = [Figure(key=key, origin="assumed", source="set by the user") for key in typed_names]
-    devices = [device.model_copy(update=node) for device in sized.nodes]
-    if macs_per_s is not None:
-        devices = [device.at_speed(macs_per_s) for device in devices]
-    if memory_bytes_per_s is not None:
-        devices = [
-            device.with_figure("memory_bytes_per_s", memory_bytes_per_s) for device in devices
-        ]
-    changed = sized.model_copy(
-        update={
-            "nodes": tuple(devices),
-            "link": sized.link.model_copy(update=link),
-            "pair_links": tuple(pair.model_copy(update=link) for pair in sized.pair_links),
-            "figures": (*known, *typed),
-        }
-    )
+    given = {
+        "macs_per_s": macs_per_s,
+        "memory_bytes_per_s": memory_bytes_per_s,
+        "bandwidth_bytes_per_s": bandwidth_bytes_per_s,
+        "latency_s": latency_s,
+        "memory_bytes": memory_bytes,
+    }
+    changed = cluster if nodes is None else _of_size(cluster, nodes)
+    for field, value in given.items():
+        if value is not None:
+            changed = set_figure(changed, field, value=value)
     unlike = tuple(pair for pair in changed.pair_links if not _is_like(pair, changed.link))
     # validated again: a user may type zero or infinity
     return Cluster.model_validate(changed.model_copy(update={"pair_links": unlike}).model_dump())
 
 
-def _given(**figures: float | None) -> dict[str, float]:
-    return {key: value for key, value in figures.items() if value is not None}
+def set_figure(
+    cluster: Cluster,
+    field: str,
+    factor: float | None = None,
+    value: float | None = None,
+    node: str = "",
+) -> Cluster:
+    """`with_figures`, and what says where they come from: from then on they are the user's."""
+    key = f"{node}.{field}" if node else field
+    known = [x for x in cluster.figures if not _is_replaced(x, field, node)]
+    typed = Figure(key=key, origin="assumed", source="set by the user")
+    changed = with_figures(cluster, field, factor, value, node)
+    return changed.model_copy(update={"figures": (*known, typed)})
+
+
+def _is_replaced(figure: Figure, field: str, node: str) -> bool:
+    """Whether a figure says nothing more; that of all nodes is no longer one node's alone."""
+    owner, _, _ = figure.named
+    return figure.is_of((field,)) and (not node or owner in ("", node))
+
+
+def largest_figure(cluster: Cluster, field: str) -> float:
+    """The largest that a node, a link or the cluster itself has; 0 where none has any."""
+    holders = (*cluster.nodes, cluster.link, *cluster.pair_links, cluster)
+    return max(float(getattr(holder, field, None) or 0.0) for holder in holders)
+
+
+Holder = TypeVar("Holder", Node, Link, PairLink, Cluster)
+
+
+def with_figures(
+    cluster: Cluster,
+    field: str,
+    factor: float | None = None,
+    value: float | None = None,
+    node: str = "",
+) -> Cluster:
+    """The cluster with another figure of all its nodes or links, or of one node.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    field : str
+        Of `Node`, `Link` or `Cluster`; who has no such figure stays without, unless a value is
+        given.
+    factor : float, optional
+        The figures of kinds of operators change alike.
+    value : float, optional
+        In SI, in place of a factor.
+    node : str
+        The one node that changes; all do where it is empty.
+    """
+
+    def changed(holder: Holder) -> Holder:
+        if field not in type(holder).model_fields:
+            return holder
+        if isinstance(holder, Node):
+            if node not in ("", holder.name):
+                return holder
+            if factor is not None:
+                return holder.scaled(field, factor)  # type: ignore[return-value]
+            assert value is not None
+            return holder.with_figure(field, value)  # type: ignore[return-value]
+        before = getattr(holder, field)
+        after = value if factor is None else before and before * factor
+        return holder.model_copy(update={field: after})
+
+    return changed(cluster).model_copy(
+        update={
+            "link": changed(cluster.link),
+            "pair_links": tuple(map(changed, cluster.pair_links)),
+            "nodes": tuple(map(changed, cluster.nodes)),
+        }
+    )
 
 
 def _is_like(pair: PairLink, link: Link) -> bool:

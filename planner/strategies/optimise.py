@@ -211,8 +211,9 @@ def _solve_on(
     if isinstance(costs, LayoutCosts) and request.solver == "auto" and _is_limited(problem):
         known += _gathering(case, request, groups, costs, deadline)
 
-    def solve_with(costs: GroupCosts | LayoutCosts, part: Deadline) -> Result:
-        return solve(problem_of(case, costs, request), request.solver, part, known)
+    def solve_with(other: GroupCosts | LayoutCosts, part: Deadline) -> Result:
+        asked = problem if other is costs else problem_of(case, other, request)
+        return solve(asked, request.solver, part, known)
 
     def fits(found: Result) -> bool:
         assert found.choice is not None

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from app.next_steps import (
-    asked,
     catalogue_links,
     cluster_of,
     label,
@@ -65,14 +64,15 @@ def test_what_is_typed_for_a_step_gives_what_it_promised(net: str) -> None:
 
 def test_a_question_with_the_step_done_is_the_one_that_was_tried() -> None:
     group = cluster([1e5, 1e5, 1e5], bandwidth_bytes_per_s=3e5)
-    question = ask(group, max_nodes=2, exactly=True, macs_per_s=2e5)
+    given = {"max_nodes": 2, "exactly": True, "macs_per_s": 2e5}
+    question = ask(group, **given)
     accuracy = Accuracy(model=linear_loss(PROFILE))
     case = question.case(PROFILE, accuracy)
     found = next_steps(case, question.request, links=catalogue_links())
     before = objective_s(optimise(case, question.request))
     assert {step.kind for step in found.steps} >= {"loss", "max-nodes", "compute", "link"}
     for step in found.steps:
-        after = asked(question, step)
+        after = ask(group, **given | step.settings, changes=step.changes)
         other = after.case(PROFILE, accuracy)
         plan = optimise(other, after.request)
         assert before - objective_s(plan) == pytest.approx(step.gain_s, rel=1e-6), step.kind

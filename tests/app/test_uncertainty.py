@@ -63,7 +63,8 @@ def test_shares_and_kept_features_stay_those_of_the_plan() -> None:
     uncertain = with_figures(group, measured("b.macs_per_s", 0.5e6, 2e6))
     case = Case(PROFILE, uncertain)
     plan = optimise(case, Request(2, exactly=True))
-    slower = uncertain.model_copy(update={"nodes": (group.nodes[0], group.nodes[1].at_speed(5e5))})
+    slow = group.nodes[1].with_figure("macs_per_s", 5e5)
+    slower = uncertain.model_copy(update={"nodes": (group.nodes[0], slow)})
     names = [stage.nodes for stage in plan.stages]
     there = predict(case.with_same_shares(slower, names), plan.stages)
     assert plan.predicted.latency_high_s == pytest.approx(there.latency_s)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from planner.case import Case
-from planner.domain.changes import FIGURES, with_figures
+from planner.domain.changes import FIGURES
+from planner.domain.cluster import with_figures
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.errors import InfeasibleError

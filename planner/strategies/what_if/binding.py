@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
-from planner.domain.changes import with_figures
-from planner.domain.cluster import BY_KIND, Cluster
+from planner.domain.cluster import BY_KIND, Cluster, largest_figure, with_figures
 from planner.domain.plan import Binding, Plan, ResourceKind
 from planner.domain.request import Request
 from planner.errors import SolverStoppedError
@@ -249,23 +248,19 @@ class _Resource:
 
     def present(self, cluster: Cluster) -> float:
         """The largest there is; 0 where no node or link has it."""
-        return max(_figures(cluster, self.fields), default=0.0)
+        kinds = [name for name, common in BY_KIND.items() if common in self.fields]
+        of_kinds: list[float] = [
+            max(getattr(node, name).values(), default=0.0)
+            for node in cluster.nodes
+            for name in kinds
+        ]
+        return max(*(largest_figure(cluster, field) for field in self.fields), *of_kinds, 0.0)
 
     def scaled(self, cluster: Cluster, factor: float) -> Cluster:
         """The cluster with so many times as much of it everywhere."""
         for field in self.fields:
             cluster = with_figures(cluster, field, factor)
         return cluster
-
-
-def _figures(cluster: Cluster, fields: tuple[str, ...]) -> Iterator[float]:
-    """The figures of the fields wherever the cluster has one, those of kinds included."""
-    by_kind = [name for name, common in BY_KIND.items() if common in fields]
-    for holder in (*cluster.nodes, cluster.link, *cluster.pair_links, cluster):
-        for field in fields:
-            yield float(getattr(holder, field, None) or 0.0)
-        for field in by_kind:
-            yield from getattr(holder, field, {}).values()
 
 
 _BANDWIDTH = _Resource("bandwidth", "bandwidth", "bytes/s", ("bandwidth_bytes_per_s",), 2.0)

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from planner.case import Case
 from planner.domain.arrays import Frozen
-from planner.domain.changes import FIGURES, with_figures
-from planner.domain.cluster import Cluster
+from planner.domain.changes import FIGURES
+from planner.domain.cluster import largest_figure, with_figures
 from planner.domain.request import Request
 from planner.domain.settings import Limits, Objective
 from planner.solve.deadline import Deadline
@@ -99,7 +99,7 @@ _Other = tuple[Value, Case, Request]
 def _wanted(case: Case, request: Request) -> Iterator[tuple[str, _Other, _Other]]:
     """Every quantity, and the question at half and at twice of it."""
     for name, (field, _) in FIGURES.items():
-        now = _largest(case.cluster, field)
+        now = largest_figure(case.cluster, field)
         if now:
             half, double = (
                 (now * factor, case.on(with_figures(case.cluster, field, factor)), request)
@@ -113,12 +113,6 @@ def _wanted(case: Case, request: Request) -> Iterator[tuple[str, _Other, _Other]
             for nodes in (max(most // 2, 1), most * 2)
         )
         yield "nodes", fewer, more
-
-
-def _largest(cluster: Cluster, field: str) -> float:
-    """The largest figure that a node or a link has; 0 where none has any."""
-    holders = (*cluster.nodes, cluster.link, *cluster.pair_links)
-    return max(float(getattr(holder, field, None) or 0.0) for holder in holders)
 
 
 def _width(swing: Swing, best: PlanSummary, objective: Objective) -> float:
