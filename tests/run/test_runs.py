@@ -33,6 +33,9 @@ FAMILIES = {
     "transformer": (networks.Transformer, (2, 3, 16, 16)),
     "recurrent": (networks.Recurrent, (3, 5, 6)),
     "decoder": (spread_networks.Decoder, (2, 9)),
+    "inception": (spread_networks.Inception, (2, 3, 17, 15)),
+    "segmenter": (spread_networks.Segmenter, (2, 3, 10, 8)),
+    "windows": (spread_networks.Windows, (2, 3, 16, 16)),
 }
 RUNS, INPUTS = 7, 3
 
