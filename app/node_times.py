@@ -76,16 +76,27 @@ def memory_words(plan: Plan, node: str) -> str:
 
 def alike(times: Sequence[NodeTime], most: int) -> list[tuple[str, NodeTime]]:
     """Every node by its name; where they are many, those in a row that are alike together."""
+    return [_named(members) for members in _together(times, most)]
+
+
+def first_rows(
+    times: Sequence[NodeTime], most: int, rows: int
+) -> tuple[list[tuple[str, NodeTime]], int]:
+    """The same in no more than so many rows, and how many nodes are in none of them."""
+    groups = _together(times, most)
+    return [_named(members) for members in groups[:rows]], sum(map(len, groups[rows:]))
+
+
+def _together(times: Sequence[NodeTime], most: int) -> list[list[NodeTime]]:
     if len(times) <= most:
-        return [(time.node, time) for time in times]
-    found = []
-    for _, members in groupby(times, _shown):
-        first, *others = members
-        name = first.node
-        if others:
-            name += f" … {others[-1].node} ({len(others) + 1})"
-        found.append((name, first))
-    return found
+        return [[time] for time in times]
+    return [list(members) for _, members in groupby(times, _shown)]
+
+
+def _named(members: Sequence[NodeTime]) -> tuple[str, NodeTime]:
+    first, *others = members
+    name = f"{first.node} … {others[-1].node} ({len(members)})" if others else first.node
+    return name, first
 
 
 def _shown(time: NodeTime) -> tuple[object, ...]:

@@ -22,9 +22,8 @@ from app.tables import Cell, Table, to_csv
 from planner.errors import PlannerError
 from profiles.files import document_text, one_line, write_atomically
 
-WIDEST = (
-    180  # columns where even one column of numbers beside short names is wider than the terminal
-)
+WIDEST = 180
+"""Columns where even one column of numbers beside short names is wider than the terminal."""
 _NARROWEST = 12  # of names that are cut
 
 messages = Console(stderr=True, highlight=False)

@@ -10,7 +10,16 @@ from rich.text import Text
 
 from app.blocks import Block, ways_words
 from app.next_steps import SHOWN, none_sentence, option, sentence, untried_sentence
-from app.node_times import COMPUTES, SENDS, WAITS, alike, cells, part_words, parts_of, seconds_words
+from app.node_times import (
+    COMPUTES,
+    SENDS,
+    WAITS,
+    cells,
+    first_rows,
+    part_words,
+    parts_of,
+    seconds_words,
+)
 from app.render import cut
 from app.words import (
     answer_sentence,
@@ -80,9 +89,7 @@ def wrapped(text: str, width: int, indent: str = "") -> Iterator[Text]:
 
 
 def _time_lines(times: Sequence[NodeTime], width: int) -> Iterator[Text]:
-    shown = alike(times, _MOST_BARS)
-    hidden = max(len(shown) - 2 * _MOST_BARS, 0)
-    shown = shown[: len(shown) - hidden]
+    shown, hidden = first_rows(times, _MOST_BARS, 2 * _MOST_BARS)
     names = [cut(name, _LONGEST_NAME) for name, _ in shown]
     longest = max(map(len, names))
     room = width - longest - 3 - _TIME * len(_BAR)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from app.drawing.shapes import Box, Line, Picture, Shape, Words, fitted
 from app.drawing.times import bar
-from app.node_times import alike, memory_words, runs_words
+from app.node_times import alike, first_rows, memory_words, runs_words
 from planner.domain.cluster import Cluster, Node
 from planner.domain.plan import Plan
 from planner.strategies.timeline import NodeTime, busiest
@@ -32,9 +32,8 @@ def cluster_picture(plan: Plan, times: Sequence[NodeTime], width: float = WIDTH)
     width : float
         In pixels of a screen.
     """
-    cards = alike(times, _MOST)
-    hidden = max(len(cards) - _MOST, 0)
-    cards = [*cards[:_MOST], *_idle(plan)]
+    working, hidden = first_rows(times, _MOST, _MOST)
+    cards = [*working, *_idle(plan)]
     columns = max(int((width - _TRUNK + _GAP) // (_NARROWEST + _GAP)), 1)
     columns = min(columns, len(cards))
     wide = min((width - _TRUNK + _GAP) / columns - _GAP, 1.6 * _NARROWEST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from app.drawing.shapes import Box, Colour, Picture, Shape, Words, fitted
-from app.node_times import COMPUTES, SENDS, WAITS, alike, part_words, parts_of
+from app.node_times import COMPUTES, SENDS, WAITS, first_rows, part_words, parts_of
 from planner.strategies.timeline import NodeTime
 
 WIDTH = 640.0
@@ -24,9 +24,7 @@ def time_bars(times: Sequence[NodeTime], width: float = WIDTH) -> Picture:
     width : float
         In pixels of a screen.
     """
-    shown = alike(times, _MOST)
-    hidden = max(len(shown) - 2 * _MOST, 0)
-    shown = shown[: len(shown) - hidden]
+    shown, hidden = first_rows(times, _MOST, 2 * _MOST)
     room = width - _NAME - 3 * _NUMBER
     shapes: list[Shape] = []
     for place, (colour, word) in enumerate(zip(_COLOURS, _WORDS, strict=True)):

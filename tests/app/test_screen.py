@@ -9,7 +9,7 @@ import pytest
 
 from app.blocks import blocks, layer_blocks
 from app.next_steps import catalogue_links
-from app.node_times import alike, cells
+from app.node_times import alike, cells, first_rows
 from app.screen import Shown
 from planner.case import Case
 from planner.domain.plan import Plan
@@ -90,6 +90,8 @@ def test_many_nodes_that_are_alike_are_one_line() -> None:
     times[10] = replace(times[10], computing_s=0.5, for_nodes_s=0.5)
     assert len(alike(times[:8], 8)) == 8
     assert [name for name, _ in alike(times, 8)] == ["n0 … n9 (10)", "n10", "n11 … n19 (9)"]
+    shown, hidden = first_rows(times, 8, 2)
+    assert ([name for name, _ in shown], hidden) == (["n0 … n9 (10)", "n10"], 9)
 
 
 @pytest.mark.parametrize("parts", [(1, 1, 1), (0, 0, 1), (5, 3, 0.001), (0, 0, 0), (1e-9, 1, 1)])
