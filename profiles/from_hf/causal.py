@@ -210,11 +210,12 @@ class _Reader:
         bias = self.flag(self.family.query_bias)
         normed = self.flag("use_qk_norm") or self.flag("qk_layernorm")
         others = heads if self.family.sinks else 0
-        if self.family.query_key_norm == "head" or (self.kind == "glm4_moe" and normed):
+        rule = self.family.query_key_norm
+        if rule == "head" or (rule == "said" and normed):
             others += 2 * size
-        elif self.family.query_key_norm == "all":
+        elif rule == "all":
             others += (heads + kv_heads) * size
-        elif normed and self.kind != "llama4_text":
+        elif normed and rule != "bare":
             raise BadInputError("config: norms of queries and keys are not known of this family")
         return Attention(
             heads=heads,
@@ -284,7 +285,7 @@ class _Reader:
         size = self.number("sliding_window", 0)
         if not rule or not size or self.values.get("use_sliding_window") is False:
             return None
-        if self.kind in ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe"):
+        if rule == "qwen":
             if not self.values.get("use_sliding_window"):
                 return None
             return size if number >= self.number("max_window_layers", 28) else None

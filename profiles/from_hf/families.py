@@ -6,10 +6,10 @@ the network that transformers builds from the same values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-QueryKeyNorm = Literal["", "head", "all", "bare"]
+QueryKeyNorm = Literal["", "head", "said", "all", "bare"]
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,16 @@ class Family:
     head_bias : bool
     parallel : bool or str
         Attention and network read the same, or the key that says so.
-    query_key_norm : {"", "head", "all", "bare"}
-        Norms of queries and keys: of every head's numbers alike, or of all heads' numbers.
+    query_key_norm : {"", "head", "said", "all", "bare"}
+        Norms of queries and keys: of every head's numbers alike, always or where the file says so;
+        of all heads' numbers; or without parameters.
     tied : bool
         Whether the head is the embedding, where the file does not say.
     head_size : int
         Where the file does not say; 0: the hidden numbers over the heads.
-    window : {"", "all", "odd", "pattern"}
-        Which layers have the sliding window, where the file does not list them.
+    window : {"", "all", "odd", "pattern", "qwen"}
+        Which layers have the sliding window, where the file does not list them; ``qwen``: those
+        from ``max_window_layers`` on, where the file says that there is one.
     period : int
         Of a pattern, whose last layer sees everything.
     positions : int
@@ -60,7 +62,7 @@ class Family:
     query_key_norm: QueryKeyNorm = ""
     tied: bool = False
     head_size: int = 0
-    window: Literal["", "all", "odd", "pattern"] = ""
+    window: Literal["", "all", "odd", "pattern", "qwen"] = ""
     period: int = 0
     positions: int = -1
     experts: Literal["", "mixtral", "qwen", "deepseek", "llama4"] = ""
@@ -71,7 +73,13 @@ class Family:
     latent: bool = False
 
 
-_LLAMA = Family(query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias")
+_SAID = Family(query_bias="attention_bias", output_bias="attention_bias")
+"""Attention whose biases the file speaks of."""
+_LLAMA = replace(_SAID, mlp_bias="mlp_bias")
+_QWEN2 = Family(query_bias=True, window="qwen")
+_QWEN3 = replace(_SAID, query_key_norm="head", window="qwen")
+_GEMMA = replace(_SAID, tied=True, head_size=256)
+_GEMMA2 = replace(_GEMMA, norms="aAmM", window="odd")
 _GPT = Family(
     gated=False,
     norm="layer_norm",
@@ -83,76 +91,26 @@ _GPT = Family(
 
 FAMILIES: dict[str, Family] = {
     "llama": _LLAMA,
-    "smollm3": Family(
-        query_bias="attention_bias", output_bias="attention_bias", mlp_bias="mlp_bias", tied=True
-    ),
+    "smollm3": replace(_LLAMA, tied=True),
     "granite": _LLAMA,
     "mistral": Family(window="all"),
     "ministral": Family(window="all"),
-    "qwen2": Family(query_bias=True, window="all"),
-    "qwen3": Family(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_key_norm="head",
-        head_size=128,
-        window="all",
-    ),
-    "gemma": Family(
-        tied=True, head_size=256, query_bias="attention_bias", output_bias="attention_bias"
-    ),
-    "gemma2": Family(
-        tied=True,
-        head_size=256,
-        norms="aAmM",
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        window="odd",
-    ),
-    "gemma3_text": Family(
-        tied=True,
-        head_size=256,
-        norms="aAmM",
-        query_key_norm="head",
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        window="pattern",
-        period=6,
-    ),
-    "phi": Family(
-        gated=False,
-        norm="layer_norm",
-        norm_biases=True,
-        norms="a",
-        query_bias=True,
-        output_bias=True,
-        mlp_bias=True,
-        head_bias=True,
-        parallel=True,
-    ),
+    "qwen2": _QWEN2,
+    "qwen3": replace(_QWEN3, head_size=128),
+    "gemma": _GEMMA,
+    "gemma2": _GEMMA2,
+    "gemma3_text": replace(_GEMMA2, query_key_norm="head", window="pattern", period=6),
+    "phi": replace(_GPT, norms="a", head_bias=True, parallel=True),
     "phi3": Family(window="all"),
-    "gpt2": Family(
-        gated=False,
-        norm="layer_norm",
-        norm_biases=True,
-        query_bias=True,
-        output_bias=True,
-        mlp_bias=True,
-        tied=True,
-        positions=0,
-    ),
-    "gpt_neox": Family(
-        gated=False,
-        norm="layer_norm",
-        norm_biases=True,
+    "gpt2": replace(_GPT, tied=True, positions=0),
+    "gpt_neox": replace(
+        _GPT,
         query_bias="attention_bias",
         output_bias="attention_bias",
-        mlp_bias=True,
         parallel="use_parallel_residual",
     ),
-    "starcoder2": Family(
-        gated=False,
-        norm="layer_norm",
-        norm_biases=True,
+    "starcoder2": replace(
+        _GPT,
         query_bias="use_bias",
         output_bias="use_bias",
         mlp_bias="use_bias",
@@ -164,38 +122,15 @@ FAMILIES: dict[str, Family] = {
         norm_biases=True,
         query_bias="use_qkv_bias",
     ),
-    "olmo2": Family(
-        norms="AM",
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_key_norm="all",
-    ),
-    "cohere": Family(
-        norm="layer_norm",
-        norms="a",
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        parallel=True,
-        tied=True,
-    ),
+    "olmo2": replace(_SAID, norms="AM", query_key_norm="all"),
+    "cohere": replace(_SAID, norm="layer_norm", norms="a", parallel=True, tied=True),
     "mixtral": Family(experts="mixtral", window="all"),
-    "qwen2_moe": Family(query_bias="qkv_bias", experts="qwen", shared_gate=True, window="all"),
-    "qwen3_moe": Family(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_key_norm="head",
-        experts="qwen",
-        window="all",
-    ),
-    "olmoe": Family(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_key_norm="all",
-        experts="mixtral",
-    ),
+    "qwen2_moe": replace(_QWEN2, query_bias="qkv_bias", experts="qwen", shared_gate=True),
+    "qwen3_moe": replace(_QWEN3, experts="qwen"),
+    "olmoe": replace(_SAID, query_key_norm="all", experts="mixtral"),
     "deepseek_v2": Family(latent=True, experts="deepseek"),
     "deepseek_v3": Family(latent=True, experts="deepseek"),
-    "glm4_moe": Family(query_bias="attention_bias", experts="deepseek"),
+    "glm4_moe": Family(query_bias="attention_bias", query_key_norm="said", experts="deepseek"),
     "gpt_oss": Family(
         query_bias=True,
         output_bias=True,
@@ -206,13 +141,7 @@ FAMILIES: dict[str, Family] = {
         expert_biases=True,
         sinks=True,
     ),
-    "llama4_text": Family(
-        query_bias="attention_bias",
-        output_bias="attention_bias",
-        query_key_norm="bare",
-        experts="llama4",
-        head_size=128,
-    ),
+    "llama4_text": replace(_SAID, query_key_norm="bare", experts="llama4", head_size=128),
 }
 """By ``model_type``."""
 
@@ -221,6 +150,5 @@ TRUE_BY_DEFAULT = {
     ("gpt_neox", "use_parallel_residual"),
     ("starcoder2", "use_bias"),
     ("qwen2_moe", "qkv_bias"),
-    ("gpt_oss", "attention_bias"),
 }
 """Keys that are on where a file of that type does not name them."""
