@@ -6,6 +6,7 @@ ends fill them in from a ``config.json`` or from the header of a GGUF file; no w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -192,6 +193,13 @@ class Block(Frozen):
     before_mlp: Count = 0
     after_mlp: Count = 0
     parallel: bool = Field(default=False, description="both read what came, and are added at once")
+
+
+def kinds_of(blocks: Iterable[Block]) -> tuple[tuple[Block, ...], tuple[int, ...]]:
+    """Every kind of some blocks once, as they come, and for every block its kind's place there."""
+    places: dict[Block, int] = {}
+    order = tuple(places.setdefault(block, len(places)) for block in blocks)
+    return tuple(places), order
 
 
 class Table(Frozen):

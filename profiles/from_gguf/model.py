@@ -16,6 +16,7 @@ from planner.domain.language_model import (
     Mlp,
     NormKind,
     Table,
+    kinds_of,
 )
 from planner.domain.model_profile import Provenance
 from planner.errors import BadInputError
@@ -102,8 +103,7 @@ class _Model:
         head = self._tensors.get("output.weight")
         if len(table.shape) != 2:
             raise BadInputError("GGUF: token_embd.weight is no table")
-        blocks = [self.block(number) for number in range(self.blocks)]
-        kinds = list({block.model_dump_json(): block for block in blocks}.values())
+        kinds, order = kinds_of(self.block(number) for number in range(self.blocks))
         positions = self._tensors.get("position_embd.weight")
         weighed = [t for t in self._tensors.values() if len(t.shape) > 1]
         bits = Fraction(8 * sum(t.bytes for t in weighed), sum(t.count for t in weighed))
@@ -120,8 +120,8 @@ class _Model:
             element_bytes=2,
             embedding=Table(rows=table.shape[1], columns=table.shape[0], bytes=table.bytes),
             positions=positions.count if positions else 0,
-            kinds=tuple(kinds),
-            order=tuple(kinds.index(block) for block in blocks),
+            kinds=kinds,
+            order=order,
             norm=self.norm,
             last_norm=self._params("output_norm"),
             head=None if head is None else _matrix(head, biases),

@@ -18,6 +18,7 @@ from planner.domain.language_model import (
     Mlp,
     Table,
     bytes_of,
+    kinds_of,
 )
 from planner.domain.model_profile import Provenance
 from planner.errors import BadInputError
@@ -149,9 +150,7 @@ class _Reader:
         said = self.values.get("tie_word_embeddings")
         tied = self.family.tied if said is None else bool(said)
         context = self.number("max_position_embeddings", 0)
-        blocks = [self.block(number) for number in range(self.layers)]
-        kinds = list({block.model_dump_json(): block for block in blocks}.values())
-        order = tuple(kinds.index(block) for block in blocks)
+        kinds, order = kinds_of(self.block(number) for number in range(self.layers))
         positions = 0
         if self.family.positions >= 0:
             positions = (context + self.family.positions) * hidden
@@ -165,7 +164,7 @@ class _Reader:
             element_bytes=self.element,
             embedding=Table(rows=rows, columns=hidden, bytes=size),
             positions=positions,
-            kinds=tuple(kinds),
+            kinds=kinds,
             order=order,
             norm=self.family.norm,
             last_norm=self.norm_params,
