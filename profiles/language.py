@@ -24,7 +24,7 @@ from profiles.files import (
     read_head,
 )
 from profiles.from_gguf.file import MAX_HEADER_BYTES, is_gguf_file
-from profiles.from_hf.config import MAX_CONFIG_BYTES, is_config_file
+from profiles.from_hf.config import MAX_CONFIG_BYTES, is_config_file, name_of_config
 from profiles.from_hf.stored import is_stored, stored_bytes
 from profiles.sandbox import Limits, run_limited
 
@@ -73,8 +73,7 @@ def _as_it_is(source: str) -> LanguageModel:
         data = read_head(path, what, MAX_HEADER_BYTES)
         return language_model_in_child("profiles.from_gguf.child", data, path.stem, path.name)
     if is_config_file(path):
-        name = path.stem if path.stem != "config" else path.absolute().parent.name or path.stem
-        data = read_file(path, what, MAX_CONFIG_BYTES)
+        data, name = read_file(path, what, MAX_CONFIG_BYTES), name_of_config(path)
         return language_model_in_child("profiles.from_hf.causal_child", data, name, path.name)
     return read_document(path, LanguageModel, what="language model")
 

@@ -14,7 +14,7 @@ from planner.quantise import with_weight_bits
 from planner.reshape import at_input_shapes
 from profiles.catalog import load_model, model_names
 from profiles.files import one_line, read_document, read_file
-from profiles.from_hf.config import is_config_file
+from profiles.from_hf.config import is_config_file, name_of_config
 from profiles.from_hf.frontend import profile_config
 from profiles.from_onnx.frontend import profile_onnx
 from profiles.from_pt2.frontend import profile_pt2
@@ -93,7 +93,7 @@ def _as_it_is(
         if is_config:
             return profile_config(
                 _read(path),
-                name=_config_name(path),
+                name=name_of_config(path),
                 source=path.name,
                 input_shapes=input_shapes,
                 batch=batch,
@@ -116,16 +116,6 @@ def load_onnx(
 ) -> ModelProfile:
     """Profile the bytes of an ONNX file, in a limited child process."""
     return profile_onnx(data, name=name, source=source, input_shapes=input_shapes, batch=batch)
-
-
-def _config_name(path: Path) -> str:
-    """The file's name, or its folder's: every model's configuration is called ``config.json``."""
-    if path.stem != "config":
-        return path.stem
-    folder = path.absolute().parent
-    if folder.parent.name == "snapshots":  # of a cache, which calls it models--owner--name
-        folder = folder.parent.parent
-    return folder.name.rpartition("--")[2] or path.stem
 
 
 def _read(path: Path) -> bytes:

@@ -62,6 +62,16 @@ def library_of(values: dict[str, Any]) -> str:
     return ""
 
 
+def name_of_config(path: Path) -> str:
+    """The file's name, or its folder's: every model's configuration is called ``config.json``."""
+    if path.stem != "config":
+        return path.stem
+    folder = path.absolute().parent
+    if folder.parent.name == "snapshots":  # of a cache, which calls it models--owner--name
+        folder = folder.parent.parent
+    return folder.name.rpartition("--")[2] or path.stem
+
+
 def read_config(data: bytes) -> dict[str, Any]:
     """The values of a ``config.json``.
 

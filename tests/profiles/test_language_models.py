@@ -22,7 +22,7 @@ from planner.language import Phase, cache_token_bytes, phase_profile, phases_of
 from profiles.catalog import language_names, load_language, load_model
 from profiles.files import document_text
 from profiles.from_hf.causal import language_model_of
-from profiles.from_hf.config import read_config
+from profiles.from_hf.config import name_of_config, read_config
 from profiles.from_hf.families import FAMILIES
 from profiles.from_hf.network import build_network, prepared
 from profiles.from_torch.traced import on_cpu
@@ -389,6 +389,17 @@ def test_a_config_in_a_folder_and_what_was_saved(tmp_path: Path) -> None:
     assert found.provenance.source == "config.json"
     (tmp_path / "saved.json").write_text(document_text(found))
     assert load_language_model(str(tmp_path / "saved.json")) == found
+
+
+def test_a_config_in_a_cache_has_the_name_of_its_model(tmp_path: Path) -> None:
+    folder = tmp_path / "models--owner--my-llama" / "snapshots" / "0123abcd"
+    folder.mkdir(parents=True)
+    config = folder / "config.json"
+    config.write_text(json.dumps(PRESETS["llama-3.2-1b"]))
+    assert load_language_model(str(config)).name == "my-llama"
+    assert name_of_config(config) == "my-llama"
+    assert name_of_config(tmp_path / "plain" / "config.json") == "plain"
+    assert name_of_config(tmp_path / "plain" / "other.json") == "other"
 
 
 def test_weights_beside_a_config_say_their_width(tmp_path: Path) -> None:
