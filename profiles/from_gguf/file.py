@@ -13,7 +13,9 @@ MAX_HEADER_BYTES = 64 * 2**20
 
 
 def is_gguf_file(path: Path) -> bool:
-    """Whether a file begins as a GGUF one does; what cannot be read is none."""
+    """Whether a file is called one or begins as one does; what cannot be read is none."""
+    if path.suffix.lower() == ".gguf":
+        return True
     try:
         return read_head(path, "file", len(MAGIC)) == MAGIC
     except BadInputError:

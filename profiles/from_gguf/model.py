@@ -208,6 +208,10 @@ class _Model:
     ) -> Attention:
         """Keys and values out of one vector; its upper matrix may be in two parts."""
         rank = self.number("attention.kv_lora_rank")
+        if not rank:
+            raise BadInputError(
+                f"GGUF: {self.kind}.attention.kv_lora_rank: found 0; 1 is the least"
+            )
         down = self._of(mine, "attn_kv_a_mqa", number)
         rotary = down.outputs - rank
         if "attn_kv_b.weight" in mine:

@@ -62,6 +62,14 @@ def test_experts_fused_queries_and_a_tied_head() -> None:
     assert mlp.beside_gate is not None
 
 
+def test_a_latent_vector_whose_upper_matrix_is_in_two_parts() -> None:
+    """256 numbers become 32 and 32 rotary ones; of the 32 four heads get 64 keys and 64 values."""
+    attention = read(_latent(32)).kinds[0].attention
+    assert attention.latent is not None
+    assert (attention.latent.rank, attention.latent.rotary) == (32, 32)
+    assert (attention.latent.up.inputs, attention.latent.up.outputs) == (32, 4 * (64 + 64))
+
+
 @pytest.mark.parametrize(
     ("number", "bits"),
     [(1, 16), (2, 4.5), (8, 8.5), (10, 2.625), (11, 3.4375), (12, 4.5), (13, 5.5), (14, 6.5625)],
@@ -90,6 +98,18 @@ def _nested(depth: int) -> bytes:
     """A value that is an array of arrays of …."""
     data = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + text("x") + struct.pack("<I", ARRAY)
     return data + struct.pack("<IQ", ARRAY, 1) * depth
+
+
+def _latent(rank: int) -> bytes:
+    """Keys and values out of one vector, whose upper matrix is in two parts."""
+    values, tensors = llama(**{"llama.attention.kv_lora_rank": rank})
+    for block in range(2):
+        tensors |= {
+            f"blk.{block}.attn_kv_a_mqa.weight": ((256, 64), Q4_K),
+            f"blk.{block}.attn_k_b.weight": ((32, 64, 4), F32_TYPE),
+            f"blk.{block}.attn_v_b.weight": ((32, 64, 4), F32_TYPE),
+        }
+    return gguf(values, tensors)
 
 
 HOSTILE: dict[str, tuple[bytes, str]] = {
@@ -123,6 +143,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "no architecture": (gguf({}, {}), "block_count"),
     "many blocks": (gguf(*llama(**{"llama.block_count": 10**6})), "block_count: found 1,000,000"),
     "no heads": (gguf(*llama(**{"llama.attention.head_count": 0})), "no attention"),
+    "a latent vector of no numbers": (_latent(0), "kv_lora_rank: found 0"),
     "a tensor is missing": (_without("blk.1.ffn_down.weight"), "has no ffn_up and down"),
     "no embedding": (_without("token_embd.weight"), "token_embd.weight is missing"),
     "one of several files": (gguf(*llama(**{"split.count": 8})), "one of 8 files"),
@@ -142,6 +163,14 @@ def test_hostile_headers_cost_one_line(case: str) -> None:
         main({"name": "x"}, data)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("content", ["", "just a text"])
+def test_a_file_that_is_named_as_one_and_is_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_text(content)
+    with pytest.raises(BadInputError, match=r"^model\.gguf: (is no GGUF file|GGUF: ends inside)"):
+        load_language_model(str(path))
 
 
 def test_the_child_refuses_in_one_line(tmp_path: Path) -> None:
