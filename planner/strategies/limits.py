@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from planner.domain.cluster import Cluster
 from planner.domain.plan import Predicted
@@ -13,6 +13,25 @@ SLACK = 1e-6
 """Relative: sums of floats in another order, and limits that HiGHS keeps to a tolerance."""
 
 _NOTHING = 1e-9  # of a loss whose limit is 0
+
+
+def broken_memory(memory_bytes: Mapping[str, int], cluster: Cluster) -> str:
+    """The first node that has no room for what it needs, in words; empty where all have.
+
+    Parameters
+    ----------
+    memory_bytes : mapping of str to int
+        What nodes need, by name; the others need nothing.
+    cluster : Cluster
+        Its nodes' memory is a limit, exactly.
+    """
+    for node in cluster.nodes:
+        needed = memory_bytes.get(node.name, 0)
+        if node.memory_bytes is not None and needed > node.memory_bytes:
+            return (
+                f"{node.name} needs {format_bytes(needed)}, has {format_bytes(node.memory_bytes)}"
+            )
+    return ""
 
 
 def find_broken_limits(
@@ -34,11 +53,8 @@ def find_broken_limits(
         What the plan loses: what was predicted, or what was published for it. What is not known
         breaks no limit.
     """
-    for node in cluster.nodes:
-        needed = predicted.memory_bytes.get(node.name, 0)
-        if node.memory_bytes is not None and needed > node.memory_bytes:
-            yield f"{node.name} needs {format_bytes(needed)}, has {format_bytes(node.memory_bytes)}"
-            break  # one node is enough to say so
+    if broken := broken_memory(predicted.memory_bytes, cluster):
+        yield broken
     for value, most, name in (
         (accuracy_drop, limits.max_accuracy_drop, "over the accuracy limit"),
         (energy_loss, limits.max_energy_loss, "over the energy limit"),

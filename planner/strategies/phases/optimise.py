@@ -9,6 +9,7 @@ import numpy as np
 
 from planner.domain.answer import AnswerPlan
 from planner.domain.certificate import FEASIBILITY_TOLERANCE, Certificate
+from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.domain.workload import Workload
 from planner.errors import (
@@ -22,6 +23,7 @@ from planner.solve.deadline import Deadline, OutOfTimeError
 from planner.solve.problem import Choice, Problem, Result
 from planner.solve.solver import solve
 from planner.strategies.groups import Groups, all_groups
+from planner.strategies.limits import SLACK, broken_memory
 from planner.strategies.phases.costed import cost_answer, seconds_of
 from planner.strategies.phases.costs import (
     BASES,
@@ -45,7 +47,6 @@ _BASIS_WORDS = {
     "equal": "equally",
 }
 _SAME = 1e-9  # relative difference below which two plans count as equal
-_AGREES = 1e-6  # relative: sums of floats in another order
 _BELOW = 1.0 - 3.0 * FEASIBILITY_TOLERANCE  # of a value that a better plan must be under
 
 
@@ -334,9 +335,9 @@ def _certificate(case: LanguageCase, found: list[_Answer], best: _Answer) -> Cer
     )
 
 
-def _shape(stages: tuple[object, ...]) -> str:
+def _shape(stages: tuple[StagePlan, ...]) -> str:
     """What the optimum turned out to be."""
-    sizes = [len(stage.nodes) for stage in stages]  # type: ignore[attr-defined]
+    sizes = [len(stage.nodes) for stage in stages]
     if len(sizes) == 1:
         return "single-node" if sizes == [1] else "optimal-within-layer"
     return "optimal-pipeline" if max(sizes) == 1 else "optimal-hybrid"
@@ -377,13 +378,9 @@ def _check(case: LanguageCase, plan: AnswerPlan, best: _Answer) -> None:
     InconsistentResultError
     """
     found = seconds_of(case.workload, plan)
-    if not np.isclose(found, best.value_s, rtol=_AGREES, atol=0.0):
+    if not np.isclose(found, best.value_s, rtol=SLACK, atol=0.0):
         raise InconsistentResultError(
             f"the solver says {best.value_s:.9g} s, the cost model says {found:.9g} s"
         )
-    for node in case.cluster.nodes:
-        needed = plan.predicted.memory_bytes.get(node.name, 0)
-        if node.memory_bytes is not None and needed > node.memory_bytes:
-            raise InconsistentResultError(
-                f"the plan needs {needed} bytes on {node.name}, which has {node.memory_bytes}"
-            )
+    if broken := broken_memory(plan.predicted.memory_bytes, case.cluster):
+        raise InconsistentResultError(f"the plan does not fit: {broken}")

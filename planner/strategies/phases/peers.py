@@ -31,11 +31,11 @@ from planner.domain.request import Request
 from planner.domain.workload import Goal, Workload
 from planner.errors import InfeasibleError, SolverStoppedError
 from planner.solve.deadline import Deadline
+from planner.strategies.limits import SLACK, broken_memory
 from planner.strategies.phases.costed import cost_answer, seconds_of
 from planner.strategies.phases.costs import PHASES, LanguageCase, Option
 from planner.strategies.phases.optimise import optimise_answer
 from planner.strategies.phases.ways import TENSOR_PARALLEL, rows_of_units, stage_of
-from planner.units import format_bytes
 
 
 class AnswerRow(Frozen):
@@ -155,18 +155,14 @@ def placed(
 
 def _broken(case: LanguageCase, plan: AnswerPlan) -> str:
     """The limit that a plan breaks, in words; empty where it keeps all."""
-    for node in case.cluster.nodes:
-        needed = plan.predicted.memory_bytes.get(node.name, 0)
-        if node.memory_bytes is not None and needed > node.memory_bytes:
-            return (
-                f"{node.name} needs {format_bytes(needed)}, has {format_bytes(node.memory_bytes)}"
-            )
     workload, predicted = case.workload, plan.predicted
+    if broken := broken_memory(predicted.memory_bytes, case.cluster):
+        return broken
     for value, most, words in (
         (predicted.first_token_s, workload.max_first_token_s, "over the limit on the first token"),
         (predicted.token_s, workload.max_token_s, "over the limit on the time per token"),
     ):
-        if most is not None and value > most * (1 + 1e-6):
+        if most is not None and value > most * (1 + SLACK):
             return words
     return ""
 
