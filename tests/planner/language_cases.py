@@ -152,9 +152,7 @@ def costed(case: LanguageCase, structure: Structure, batch: int = 1) -> dict[str
         stages = []
         for group, option, start, end in zip(groups, options, starts, ends, strict=True):
             layers = range(rows[start].start, rows[end - 1].stop)
-            reads = profile.layers[layers.start - 1].name if start else ""
-            manner = getattr(option.variant, phase)
-            stages.append(stage_of(profile, group, manner, layers, reads))
+            stages.append(stage_of(profile, group, getattr(option.variant, phase), layers))
         found[phase] = cost_stages(cases[phase], tuple(stages))
     return found
 

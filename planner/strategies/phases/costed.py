@@ -92,10 +92,8 @@ def seconds_per_token(workload: Workload, costed: dict[str, CostedStages], batch
 
 def busiest_s(workload: Workload, costed: dict[str, CostedStages]) -> float:
     """Seconds that the busiest stage, transfer or medium works for one request or batch."""
-    found = [
-        np.array(costed["prompt"].occupied_s) + workload.steps * np.array(costed["step"].occupied_s)
-    ]
-    return float(np.max(found))
+    prompt, step = (np.array(costed[phase].occupied_s) for phase in PHASES)
+    return float(np.max(prompt + workload.steps * step))
 
 
 def seconds_of(workload: Workload, plan: AnswerPlan) -> float:

@@ -182,7 +182,6 @@ class PhaseCosts:
     weight_bytes, live_bytes : int array, shape (O, U, P)
     transfers : dict of (Transfers, Transfers)
         Shape (O, O): behind a block, and in front of the head.
-    complete : bool
     """
 
     options: list[Option]
@@ -193,7 +192,6 @@ class PhaseCosts:
     weight_bytes: NDArray[np.int64]
     live_bytes: NDArray[np.int64]
     transfers: dict[str, tuple[Transfers, Transfers]]
-    complete: bool
 
 
 def options_of(
@@ -273,7 +271,6 @@ def cost_options(
             phase: _transfers(case, groups, options, members, phase, batch, deadline)
             for phase in PHASES
         },
-        complete=True,
     )
 
 
@@ -318,7 +315,7 @@ def _stage(
 def _costed(case: Case, names: tuple[str, ...], manner: Manner) -> _Stage:
     profile = case.profile
     everything = range(len(profile.layers))
-    costed = cost_stages(case, (stage_of(profile, names, manner, everything, ""),))
+    costed = cost_stages(case, (stage_of(profile, names, manner, everything),))
     (stage,) = costed.stages
     table, rows = stage.table, rows_of_units(profile)
     occupied = busy_s(

@@ -146,9 +146,8 @@ def placed(
             begin = rows[at].start
             at += count + (1 if place == 0 else 0)
             last = rows[-1] if place == len(stages) - 1 else rows[at - 1]
-            reads = profile.layers[begin - 1].name if begin else ""
             layers = range(begin, last.stop)
-            found.append(stage_of(profile, names, TENSOR_PARALLEL.step, layers, reads))
+            found.append(stage_of(profile, names, TENSOR_PARALLEL.step, layers))
         phases[phase] = tuple(found)
     return cost_answer(case, phases, options, 1, strategy)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +28,9 @@ class Weights:
     prompt: float
     step: float
 
-    def of(self, phase: str) -> float:
-        """The weight of a phase."""
-        return self.prompt if phase == "prompt" else self.step
+    def total(self, of: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """What both phases take together."""
+        return self.prompt * of["prompt"] + self.step * of["step"]
 
 
 def weights_of_goal(workload: Workload) -> Weights:
@@ -51,14 +52,9 @@ def problem_of_phases(
     units = case.unit_of_small
     rows = np.array([option.group for option in costs.options])
     alone = np.array([option.alone for option in costs.options])
-
-    def both(of: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        total = sum(weights.of(phase) * of[phase] for phase in PHASES)
-        assert isinstance(total, np.ndarray)
-        return total
-
-    latency, medium = both(costs.latency_s)[:, units], both(costs.medium_s)[:, units]
-    busy = both(costs.busy_s)[:, :, units]
+    latency = weights.total(costs.latency_s)[:, units]
+    medium = weights.total(costs.medium_s)[:, units]
+    busy = weights.total(costs.busy_s)[:, :, units]
     transfers = _between(costs, weights, len(units))
     step = case.cases(1, "equal")["step"]
     limits = memory_limits(step, costs.names)
@@ -135,10 +131,8 @@ def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) ->
     if found is None:
         return {"loss": np.zeros((len(costs.options), len(units), 1))}
     weights, most, name = found
-    total = sum(weights.of(phase) * costs.latency_s[phase] for phase in PHASES)
-    assert isinstance(total, np.ndarray)
     return {
-        "loss": total[:, units, None],
+        "loss": weights.total(costs.latency_s)[:, units, None],
         "transfer_loss": _between(costs, weights, len(units)).seconds,
         "max_loss": most,
         "loss_name": name,
@@ -149,12 +143,11 @@ def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) ->
 def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:
     """Changes of group at every cut, (O, O, U - 1): alike behind all blocks."""
     columns = []
-    for at in range(len(Transfers.none().columns)):
+    for place in range(len(Transfers.none().columns)):
         block, head = (
-            sum(weights.of(phase) * costs.transfers[phase][place].columns[at] for phase in PHASES)
-            for place in (0, 1)
+            weights.total({phase: costs.transfers[phase][at].columns[place] for phase in PHASES})
+            for at in (0, 1)
         )
-        assert isinstance(block, np.ndarray) and isinstance(head, np.ndarray)
         column = np.repeat(block[:, :, None], units - 1, axis=2)
         column[:, :, -1] = head
         columns.append(column)
@@ -174,8 +167,6 @@ def stages_of_phases(
         stages = []
         for (first, last, _), names, option in zip(choice.runs(), members, options, strict=True):
             layers = range(rows[first].start, rows[last].stop)
-            reads = profile.layers[layers.start - 1].name if layers.start else ""
-            manner = getattr(option.variant, phase)
-            stages.append(stage_of(profile, names, manner, layers, reads))
+            stages.append(stage_of(profile, names, getattr(option.variant, phase), layers))
         found[phase] = tuple(stages)
     return found

@@ -72,9 +72,9 @@ def lies_behind(layer: LayerProfile, manner: Manner) -> Layout:
 
 
 def stage_of(
-    profile: ModelProfile, nodes: tuple[str, ...], manner: Manner, rows: range, reads: str
+    profile: ModelProfile, nodes: tuple[str, ...], manner: Manner, rows: range
 ) -> StagePlan:
-    """The stage of some layers on a group.
+    """The stage of some layers on a group; what the layer before them makes is handed over.
 
     Parameters
     ----------
@@ -84,8 +84,6 @@ def stage_of(
         On one node it does not matter.
     rows : range
         Layers of the profile.
-    reads : str
-        The tensor that the stage before hands over; nothing for the first stage.
     """
     layers = profile.layers
     if len(nodes) == 1:
@@ -94,10 +92,10 @@ def stage_of(
     ops = {layer.name: layer.op for layer in layers}
     lies: dict[str, Layout] = {spec.name: "whole" for spec in profile.inputs}
     arrives: tuple[tuple[str, Layout], ...] = ()
-    if reads:
-        before = next(layer for layer in layers if layer.name == reads)
-        lies[reads] = lies_behind(before, manner)
-        arrives = ((reads, lies[reads]),)
+    if rows.start:
+        before = layers[rows.start - 1]
+        lies[before.name] = lies_behind(before, manner)
+        arrives = ((before.name, lies[before.name]),)
     plans = []
     for row in rows:
         way = _way(layers[row], manner, lies, ops)
