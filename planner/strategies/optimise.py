@@ -162,7 +162,7 @@ def _find_plan(
     if result.choice is None:
         undecided = next((r for r in results if r.certificate.status == "timeout"), None)
         return None, undecided or result
-    certificate = _certificate_of_all(results, best)
+    certificate = certificate_of_all(results, best)
     result = result.model_copy(update={"certificate": certificate})
     plan = cost_plan(tried[best][0], plans[best], _name_shape(plans[best]))
     bound = certificate.bound
@@ -262,8 +262,16 @@ def _without_proof(result: Result) -> Result:
     )
 
 
-def _certificate_of_all(results: list[Result], best: int) -> Certificate:
-    """What the best plan of several searches is worth; the bound is the lowest of theirs."""
+def certificate_of_all(results: list[Result], best: int) -> Certificate:
+    """What the best plan of several searches is worth, in seconds; the bound is their lowest.
+
+    Parameters
+    ----------
+    results : list of Result
+        At least one, each with the objective that all have.
+    best : int
+        The place of one that has a choice.
+    """
     own = results[best].certificate
     if len(results) == 1:
         return own
@@ -278,7 +286,7 @@ def _certificate_of_all(results: list[Result], best: int) -> Certificate:
         update={
             "status": "optimal" if proven else "feasible",
             "bound": bound,
-            "gap": None if bound is None else (objective - bound) / (objective or 1.0),
+            "gap": None if bound is None else max(objective - bound, 0.0) / (objective or 1.0),
             "runtime_s": sum(r.certificate.runtime_s for r in results),
         }
     )

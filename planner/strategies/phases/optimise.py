@@ -24,6 +24,7 @@ from planner.solve.problem import Choice, Problem, Result
 from planner.solve.solver import solve
 from planner.strategies.groups import Groups, all_groups
 from planner.strategies.limits import SLACK, broken_memory
+from planner.strategies.optimise import certificate_of_all
 from planner.strategies.phases.costed import cost_answer, seconds_of
 from planner.strategies.phases.costs import (
     BASES,
@@ -124,16 +125,20 @@ class Found:
         return int(sum(sizes[option.group] for option in self.options))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Answer:
-    """The best of one family of groups at one batch."""
+    """The best of one family of groups at one batch; the result counts what the goal does."""
 
     groups: Groups
     costs: PhaseCosts | None
     batch: int
     result: Result
-    value_s: float
-    bound_s: float | None
+
+    @property
+    def value_s(self) -> float:
+        """Seconds that the goal counts; infinite without a plan."""
+        value = self.result.objective_s
+        return float("inf") if value is None else value
 
 
 def search_answer(
@@ -159,17 +164,21 @@ def search_answer(
         _best_of(case, request, search, batch, deadline.share(1 / (len(tried) - done)))
         for done, (search, batch) in enumerate(tried)
     ]
+    results = [each.result for each in found]
     best = min(found, key=lambda each: each.value_s)
     if best.result.choice is None:
-        if any(each.result.certificate.status == "timeout" for each in found):
+        if any(result.certificate.status == "timeout" for result in results):
             raise SolverStoppedError(
                 f"the solver stopped after {request.time_limit_s:g} s without a plan; "
                 "allow more time (--time-limit)"
             )
         raise InfeasibleError(f"no plan fits: {best.result.binding}")
+    certificate = certificate_of_all(results, found.index(best))
+    bound = certificate.bound
+    if bound is not None and case.workload.goal == "tokens-per-second":
+        bound = 1.0 / bound if bound > 0 else None
     scope = _scope(case, request, chosen, variants)
-    certificate = _certificate(case, found, best).model_copy(update={"scope": scope})
-    return Found(best, certificate)
+    return Found(best, certificate.model_copy(update={"bound": bound, "scope": scope}))
 
 
 def plan_of(case: LanguageCase, found: Found) -> AnswerPlan:
@@ -259,20 +268,18 @@ def _best_of(
     except OutOfTimeError:
         late = Certificate(status="timeout", solver="none", runtime_s=deadline.elapsed_s)
         result = Result(choice=None, objective_s=None, certificate=late)
-        return _Answer(groups, None, batch, result, float("inf"), None)
+        return _Answer(groups, None, batch, result)
     problem = problem_of_phases(case, groups, costs, request, weights_of_goal(case.workload))
     if case.workload.goal != "tokens-per-second":
-        result = solve(problem, request.solver, deadline)
-        value = float("inf") if result.objective_s is None else result.objective_s
-        return _Answer(groups, costs, batch, result, value, result.certificate.bound)
-    result, value, bound = _busiest(case.workload, problem, batch, request.solver, deadline)
-    return _Answer(groups, costs, batch, result, value, bound)
+        return _Answer(groups, costs, batch, solve(problem, request.solver, deadline))
+    result = _busiest(case.workload, problem, batch, request.solver, deadline)
+    return _Answer(groups, costs, batch, result)
 
 
 def _busiest(
     workload: Workload, problem: Problem, batch: int, solver: str, deadline: Deadline
-) -> tuple[Result, float, float | None]:
-    """The most tokens of all requests: seconds per token, and the bound on them (eq. 48).
+) -> Result:
+    """The most tokens of all requests, as seconds per token (eq. 48).
 
     With m batches under way a token of all takes the larger of the latency over m and the busiest
     stage. Plans of less and less latency under a lower and lower limit on the busiest stage, until
@@ -304,35 +311,15 @@ def _busiest(
             proven = False
             break
         asked = problem.but(max_bottleneck_s=value * _BELOW)
-    if best is None:
-        return last, float("inf"), None
+    if best is None:  # its bound is one on the latency
+        unknown = last.certificate.model_copy(update={"bound": None})
+        return last.model_copy(update={"certificate": unknown})
     least = value if proven else bound
     update = {"status": "optimal" if proven else "feasible", "bound": least / tokens}
     update["gap"] = (value - least) / value
     update["runtime_s"] = deadline.elapsed_s
     kept = best.certificate.model_copy(update=update)
-    result = best.model_copy(update={"certificate": kept, "objective_s": value / tokens})
-    return result, value / tokens, least / tokens
-
-
-def _certificate(case: LanguageCase, found: list[_Answer], best: _Answer) -> Certificate:
-    """What the best of several searches is worth, in the goal's unit."""
-    proven = all(each.result.certificate.status in ("optimal", "infeasible") for each in found)
-    bounds = [each.bound_s for each in found if each.result.certificate.status != "infeasible"]
-    known = [bound for bound in bounds if bound is not None]
-    least = min(known) if known and len(known) == len(bounds) else None
-    gap = None if least is None else max(best.value_s - least, 0.0) / (best.value_s or 1.0)
-    bound = least
-    if case.workload.goal == "tokens-per-second" and least is not None:
-        bound = 1.0 / least if least > 0 else None
-    return best.result.certificate.model_copy(
-        update={
-            "status": "optimal" if proven else "feasible",
-            "bound": bound,
-            "gap": gap,
-            "runtime_s": sum(each.result.certificate.runtime_s for each in found),
-        }
-    )
+    return best.model_copy(update={"certificate": kept, "objective_s": value / tokens})
 
 
 def _shape(stages: tuple[StagePlan, ...]) -> str:
