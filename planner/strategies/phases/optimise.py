@@ -40,6 +40,7 @@ from planner.strategies.phases.problem import (
     weights_of_goal,
 )
 from planner.strategies.phases.ways import TENSOR_PARALLEL, VARIANTS, Variant
+from planner.units import readable_bytes
 
 _BASIS_WORDS = {
     "step": "by the time of an answer's step",
@@ -172,7 +173,7 @@ def search_answer(
                 f"the solver stopped after {request.time_limit_s:g} s without a plan; "
                 "allow more time (--time-limit)"
             )
-        raise InfeasibleError(f"no plan fits: {best.result.binding}")
+        raise InfeasibleError(f"no plan fits: {readable_bytes(best.result.binding)}")
     certificate = certificate_of_all(results, found.index(best))
     bound = certificate.bound
     if bound is not None and case.workload.goal == "tokens-per-second":
