@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, get_args
 
-from pydantic import ValidationError
-
 from app import options
 from app.asking import asks, one_of
 from app.question import Question
@@ -14,12 +12,10 @@ from app.render import Outcome
 from planner.domain.cluster import Cluster
 from planner.domain.language_model import LanguageModel
 from planner.domain.workload import Goal, Workload
-from planner.errors import BadInputError
 from planner.strategies.phases.costs import LanguageCase
 from planner.units import parse_quantity
 from profiles.catalog import resolve_cluster
-from profiles.files import first_problem
-from profiles.language import load_language_model
+from profiles.language import load_language_model, workload_of
 
 
 def asks_for_answer(before: str = "") -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
@@ -53,11 +49,8 @@ def _load_language(
         max_first_token_s=_seconds(max_first_token, "--max-first-token"),
         max_token_s=_seconds(max_token, "--max-token"),
     )
-    try:
-        workload = Workload.model_validate(given)
-    except ValidationError as error:
-        raise BadInputError(f"workload: {first_problem(error, Workload)}") from error
-    return (load_language_model(source, weight_bits), workload), resolve_cluster(cluster)
+    model, workload = load_language_model(source, weight_bits), workload_of(given)
+    return (model, workload), resolve_cluster(cluster)
 
 
 def _seconds(text: str | None, option: str) -> float | None:

@@ -35,7 +35,6 @@ from planner.domain.settings import (
     Objective,
     Parallelism,
 )
-from planner.domain.workload import Workload
 from planner.quantise import with_weight_bits
 from planner.strategies.compare import DEFAULT_SPARSITIES, Comparison
 from planner.strategies.compare import compare as compare_strategies
@@ -210,7 +209,7 @@ def plan(
         min_throughput_per_s=min_throughput_per_s,
     )
     request = Request(
-        max_nodes=nodes or max_nodes or len(costed.cluster.nodes),
+        max_nodes=_most_nodes(costed.cluster, max_nodes, nodes),
         parallelism=parallelism,
         objective=objective,
         limits=asked,
@@ -221,6 +220,11 @@ def plan(
         time_limit_s=time_limit_s,
     )
     return optimise(costed, request)
+
+
+def _most_nodes(cluster: Cluster, max_nodes: int | None, nodes: int | None) -> int:
+    given = max_nodes if nodes is None else nodes
+    return len(cluster.nodes) if given is None else given
 
 
 def language_model(
@@ -277,15 +281,16 @@ def answer(
     BadInputError, InfeasibleError, SolverStoppedError
     """
     from profiles.catalog import resolve_cluster
+    from profiles.language import workload_of
 
     case = LanguageCase(
         model=model if isinstance(model, LanguageModel) else language_model(model),
         cluster=cluster if isinstance(cluster, Cluster) else resolve_cluster(str(cluster)),
-        workload=Workload(**workload),
+        workload=workload_of(workload),
         settings=settings,
     )
     request = Request(
-        max_nodes=nodes or max_nodes or len(case.cluster.nodes),
+        max_nodes=_most_nodes(case.cluster, max_nodes, nodes),
         parallelism=parallelism,
         exactly=nodes is not None,
         time_limit_s=time_limit_s,

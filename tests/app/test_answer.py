@@ -11,6 +11,7 @@ import pytest
 import planner as face
 from planner.domain.answer import AnswerPlan
 from planner.domain.language_model import LanguageModel
+from planner.errors import BadInputError
 from planner.strategies.phases.fitting import Fits
 from planner.strategies.phases.peers import AnswerComparison
 from profiles.presets import PRESETS
@@ -130,3 +131,30 @@ def test_bad_words_cost_one_line(words: list[str], code: int, needle: str, clust
     assert done.code == code
     assert needle in done.err and done.err.count("\n") == 1
     assert not done.out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"prompt": 1000, "context": 100}, "workload: context: found 100"),
+        ({"promt": 3}, "workload: promt: no such field"),
+        ({"nodes": 0}, "0 nodes: cluster small-nodes has 1 to 8"),
+        ({"max_nodes": 0}, "0 nodes: cluster small-nodes has 1 to 8"),
+    ],
+)
+def test_bad_words_in_python_cost_one_line(given: dict[str, int], said: str) -> None:
+    with pytest.raises(BadInputError, match=said) as error:
+        face.answer("llama-3.2-1b", **given)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("given", [{"nodes": 0}, {"max_nodes": 0}])
+def test_no_nodes_are_not_all_of_them(given: dict[str, int]) -> None:
+    with pytest.raises(BadInputError, match="0 nodes: cluster small-nodes has 1 to 8"):
+        face.plan("bert-base", **given)
+
+
+def test_memory_that_is_missing_is_told_in_gigabytes(cluster: Any) -> None:
+    done = planner("answer", "llama-3.2-3b", "-c", cluster(2, 1_000_000_000))
+    assert done.code == 3
+    assert "memory of pi0 binds: its limit is 1 GB, the smallest that works is 3.6583" in done.err
