@@ -41,12 +41,6 @@ _NAMES = {
 _MOST = 2**24
 
 
-def is_causal(values: dict[str, Any]) -> bool:
-    """Whether a configuration is a causal model's that can be read so."""
-    text = text_values(values)
-    return text.get("model_type") in FAMILIES and not _is_other(values)
-
-
 def _is_other(values: dict[str, Any]) -> bool:
     """A head of another kind than one over the vocabulary: a classifier, an embedding."""
     names = values.get("architectures") or ()
