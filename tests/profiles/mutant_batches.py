@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,19 @@ AT_ONCE = 2
 DOOR_S = 15.0  # of processor time for one mutant
 DOOR = Limits(wall_s=HANG_S)
 BATCH_LIMITS = Limits(cpu_s=120, wall_s=HANG_S)
+
+
+Batch = tuple[str, bytes, list[int]]
+"""A file's name, the file, and the seeds of its mutants."""
+
+
+def in_turn(
+    files: list[tuple[str, bytes]], numbers: range, begin: int, size: int
+) -> Iterator[Batch]:
+    """Batches of so many numbers, of one file after the other; seeds count from ``begin``."""
+    for start in range(numbers.start, numbers.stop, size):
+        name, data = files[start // size % len(files)]
+        yield name, data, list(range(begin + start, begin + min(start + size, numbers.stop)))
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Kind:
             "slowest_s": 0.0,  # each was timed at the door
         }
 
-    def read_all(self, batches: Iterable[tuple[str, bytes, list[int]]]) -> Outcomes:
+    def read_all(self, batches: Iterable[Batch]) -> Outcomes:
         """How many were profiled and refused, and the faults: a defect, or longer than allowed."""
         named = list(batches)
         with ThreadPoolExecutor(AT_ONCE) as pool:

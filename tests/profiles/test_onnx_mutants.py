@@ -16,7 +16,7 @@ import pytest
 
 from profiles.from_onnx import child
 from profiles.from_onnx.frontend import profile_onnx
-from tests.profiles.mutant_batches import AT_ONCE, DOOR, Kind
+from tests.profiles.mutant_batches import AT_ONCE, DOOR, Kind, in_turn
 from tests.profiles.mutants import REQUEST, mutant, outcomes
 from tests.resuming import Outcomes, resumed
 
@@ -80,12 +80,7 @@ def test_a_hundred_thousand_mutants(request: pytest.FixtureRequest) -> None:
     begin = int(os.environ.get(SEED_VARIABLE) or 0)
 
     def do(numbers: range) -> Outcomes:
-        batches = []
-        for start in range(numbers.start, numbers.stop, BATCH):
-            name, data = models[start // BATCH % len(models)]
-            seeds = range(begin + start, begin + min(start + BATCH, numbers.stop))
-            batches.append((name, data, list(seeds)))
-        return ONNX.read_all(batches)
+        return ONNX.read_all(in_turn(models, numbers, begin, BATCH))
 
     resumed(request, f"onnx/{begin}", ALL, BATCH * AT_ONCE, do)
 

@@ -12,7 +12,7 @@ import random
 import pytest
 
 from profiles.from_pt2.frontend import profile_pt2
-from tests.profiles.mutant_batches import AT_ONCE, DOOR, Kind
+from tests.profiles.mutant_batches import AT_ONCE, DOOR, Kind, in_turn
 from tests.profiles.pt2_mutants import exported_documents, mutant
 from tests.profiles.test_onnx_mutants import SEED_VARIABLE
 from tests.resuming import Outcomes, resumed
@@ -56,11 +56,6 @@ def test_twenty_thousand(
     begin = int(os.environ.get(SEED_VARIABLE) or 0)
 
     def do(numbers: range) -> Outcomes:
-        batches = []
-        for start in range(numbers.start, numbers.stop, BATCH):
-            name, data = documents[start // BATCH % len(documents)]
-            seeds = range(begin + start, begin + min(start + BATCH, numbers.stop))
-            batches.append((name, data, list(seeds)))
-        return PT2.read_all(batches)
+        return PT2.read_all(in_turn(documents, numbers, begin, BATCH))
 
     resumed(request, f"pt2/{begin}", ALL, BATCH * AT_ONCE, do)
