@@ -23,6 +23,7 @@ from app.cli import cli
 from tests.app.command import planner
 from tests.app.mutations import Ended, damaged_document, damaged_words, run
 from tests.planner.builders import chain, cluster
+from tests.planner.language_cases import language_model
 from tests.resuming import Outcomes, resumed
 
 ALL = 20_000
@@ -49,6 +50,11 @@ COMMANDS = [
     "needs net.json -c two.json --latency 100ms --of bandwidth --tolerance 0.1 --time-limit 1",
     "simulate scenario.json --policy ddi --replications 2",
     "export plan.json --to out",
+    "answer lm.json -c two.json --prompt 64 --answer 16 --context 128 --requests 2 --compare "
+    "--cache-bits 8.5 --time-limit 1",
+    "answer config.json -c two.json --goal token --max-first-token 100s --fill 70 "
+    "--weight-bits 4.5",
+    "fits lm.json -c two.json --prompt 64 --answer 16 --max-token 10s --time-limit 1",
     "cluster new --node raspberry-pi-5:2 --link gigabit-ethernet --name mine",
     "catalog links --format csv",
     "measure fit times.csv --name mine --threads 1",
@@ -60,9 +66,28 @@ DOCUMENTS = {
     "scenario.json": "simulate scenario.json --policy ddi --policy ms-mdi",
     "plan.json": "export plan.json --to out",
     "times.json": "profile net.json --attach times.json",
+    "lm.json": "answer lm.json -c two.json --time-limit 1",
+    "config.json": "answer config.json -c two.json --time-limit 1",
     "part.json": "measure join part.json --name mine",
 }
 """What reads each kind of document."""
+CONFIG = {
+    "model_type": "qwen3_moe",
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "vocab_size": 1000,
+    "intermediate_size": 128,
+    "moe_intermediate_size": 32,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+    "max_position_embeddings": 4096,
+    "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128},
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +95,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a document of every kind."""
     folder = tmp_path_factory.mktemp("documents")
     net, two = chain(8, 8, 4), cluster(2)
-    texts = {"net.json": net, "two.json": two}
+    language = language_model(random.Random(0), 3)
+    texts = {"net.json": net, "two.json": two, "lm.json": language}
     for name, document in texts.items():
         (folder / name).write_text(document.model_dump_json())
     scenario = {
@@ -92,6 +118,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "scenario.json").write_text(json.dumps(scenario))
     seconds = {layer.name: {"generic": 0.01} for layer in net.layers}
     (folder / "times.json").write_text(json.dumps(seconds))
+    (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "times.csv").write_text("model,seconds\nresnet50,0.1\nmobilenetv2-224,0.02\n")
     made = [
         ["plan", "net.json", "-c", "two.json", "-o", "plan.json"],
