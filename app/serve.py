@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from pathlib import Path
 
 from planner.errors import BadInputError
 
-PAGE = Path(__file__).parent / "page" / "main.py"
 HOST = "127.0.0.1"
 MAX_UPLOAD_MB = 500
 THEME = {
@@ -47,25 +45,26 @@ def run_page(port: int, *, headless: bool, time_limit_s: float) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise BadInputError(f"--port {port}: {error.strerror}; choose another") from error
+    address = f"http://{HOST}:{port}"
+    is_seen = not headless and bool(os.environ.get("DISPLAY"))
     options = {
         "server.address": HOST,
-        "server.port": str(port),
-        "server.headless": "true" if headless or not os.environ.get("DISPLAY") else "false",
-        "server.maxUploadSize": str(MAX_UPLOAD_MB),
+        "server.port": port,
+        "server.headless": not is_seen,
+        "server.maxUploadSize": MAX_UPLOAD_MB,
         "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-        "server.showEmailPrompt": "false",
+        "browser.gatherUsageStats": False,
+        "server.showEmailPrompt": False,
         # Every 0.4 s of a wait is a run, and a full collection after each starves the planner.
-        "runner.postScriptGC": "false",
+        "runner.postScriptGC": False,
         "client.showErrorDetails": "none",
-        "client.showErrorLinks": "false",
+        "client.showErrorLinks": False,
         "client.toolbarMode": "minimal",
         # Streamlit's own CSV keeps names that a spreadsheet would run; the page's downloads do not.
-        "client.disableDataExport": "true",
+        "client.disableDataExport": True,
         **{f"theme.{key}": value for key, value in THEME.items()},
     }
-    flags = [part for key, value in options.items() for part in (f"--{key}", value)]
-    sys.stderr.write(f"The what-if page: http://{HOST}:{port} (Ctrl-C stops it)\n")
+    sys.stderr.write(f"The what-if page: {address} (Ctrl-C stops it)\n")
     sys.stderr.flush()
     # In this process, which has read the planner already: it is there a second sooner.
     from app.page.asking import set_time_limit
@@ -74,4 +73,4 @@ def run_page(port: int, *, headless: bool, time_limit_s: float) -> None:
     set_time_limit(time_limit_s)
 
     sys.path[:] = [path for path in sys.path if path]  # nothing of ours lies where the user stands
-    serve(["run", str(PAGE), *flags])
+    serve(options, address if is_seen else None)

@@ -14,7 +14,7 @@ from app.page.chosen import Chosen, chosen_now
 from app.page.current import current_answer
 from app.page.goal import goal_chip
 from app.page.header import head
-from app.page.look import wear_look
+from app.page.look import SIDE_BAR_PX
 from app.page.show import tell_error
 from app.page.side_bar import side_bar
 from app.page.text import plain
@@ -32,8 +32,6 @@ from app.page.views import (
 )
 from app.settings import MODEL_LAYERS
 from planner.errors import PlannerError
-
-_SIDE_BAR_PX = 330
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,7 @@ VIEWS = (
 
 def main() -> None:
     """Draw the view that is chosen for what the controls ask, or last asked with success."""
-    st.set_page_config(page_title="planner", layout="wide", initial_sidebar_state=_SIDE_BAR_PX)
-    wear_look()
+    st.set_page_config(page_title="planner", layout="wide", initial_sidebar_state=SIDE_BAR_PX)
     state.begin()
     asked: list[tuple[Chosen, Answer | None]] = []
 

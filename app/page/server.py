@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import threading
+import webbrowser
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 
-from streamlit.web.cli import main as streamlit
+import streamlit as st
+from starlette.middleware import Middleware
+
+from app.page.look import WithLook
+
+PAGE = Path(__file__).parent / "main.py"
 
 
 def warm_up() -> None:
@@ -21,7 +30,23 @@ def warm_up() -> None:
     answer.keep("next_steps", Job(answer.find_next_steps, is_apart=True).result())
 
 
-def serve(arguments: list[str]) -> None:
-    """Run Streamlit with these arguments; it ends the process."""
+def serve(options: Mapping[str, object], open_at: str | None) -> None:
+    """Run the page until the process is told to end.
+
+    Parameters
+    ----------
+    options : mapping
+        Of Streamlit's configuration.
+    open_at : str, optional
+        The address that a browser is opened at.
+    """
+
+    @asynccontextmanager
+    async def at_work(_: st.App) -> AsyncIterator[None]:
+        if open_at is not None:
+            threading.Thread(target=webbrowser.open, args=(open_at,), daemon=True).start()
+        yield
+
     threading.Thread(target=warm_up, daemon=True).start()
-    streamlit(arguments, prog_name="streamlit")
+    app = st.App(PAGE, middleware=[Middleware(WithLook)], lifespan=at_work)
+    app.run(config=options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import ceil
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -88,12 +89,8 @@ def chart(
 
 def picture(shown: Picture, numbers: Table, *, key: str) -> None:
     """A drawing that the core made, and its numbers as a table."""
-    with st.container(key=key):
-        # its room is kept: what reads the drawing may come later than what stands below it
-        st.html(
-            f'<style>.st-key-{key} [data-testid="stMarkdown"] {{ max-width: {shown.width:g}px; '
-            f"aspect-ratio: {shown.width:g} / {shown.height:g} }}</style>"
-        )
+    # its room is kept: what reads the drawing may come later than what stands below it
+    with st.container(key=key, height=ceil(shown.height), border=False):
         # a block of HTML to Markdown's parser, which then leaves the names in it as they are
         st.markdown(f"<div>\n{to_svg(shown)}\n</div>", unsafe_allow_html=True)
     _caption("", numbers, f"{key.removeprefix('picture_')}.csv")
