@@ -32,6 +32,7 @@ quick: test-environment ## run the core's quick tests (planner/) in a minute or 
 
 slow: test-environment ## run the tests that take minutes
 	$(TEST_BIN)/python -m pytest -m slow
+	$(TEST_BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile many
 
 refusals: test-environment ## which refusals of loaders and validators no test reaches; takes minutes
 	$(TEST_BIN)/python -m pytest -n $(WORKERS) --dist loadfile -o faulthandler_timeout=0 \

@@ -36,10 +36,11 @@ CHROMIUM_ARGS = [
 
 # Shared machines make single examples slow, so no deadline. In CI every run tries the same
 # examples; elsewhere each run tries new ones, and a failure prints what repeats it. `make quick`
-# tries few.
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.register_profile("local", deadline=None, print_blob=True)
+# tries few of each property that names no number of its own, `make slow` many.
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile("local", deadline=None, print_blob=True, max_examples=40)
 settings.register_profile("quick", deadline=None, print_blob=True, max_examples=15)
+settings.register_profile("many", deadline=None, print_blob=True, max_examples=500)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
 

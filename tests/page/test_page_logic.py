@@ -270,7 +270,7 @@ def test_a_larger_batch_and_another_shape_are_planned(page: AppTest) -> None:
 
 def test_a_link_opens_the_page_that_wrote_it() -> None:
     query = {
-        "model": "deit-s",
+        "model": "resnet50-eighth",
         "cluster": "arm-wireless",
         "nodes": "3",
         "bandwidth_unit": "Mbit/s",
