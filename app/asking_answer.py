@@ -15,7 +15,8 @@ from planner.domain.workload import Goal, Workload
 from planner.strategies.phases.costs import LanguageCase
 from planner.units import parse_quantity
 from profiles.catalog import resolve_cluster
-from profiles.language import load_language_model, workload_of
+from profiles.files import made
+from profiles.language import load_language_model
 
 
 def asks_for_answer(before: str = "") -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
@@ -49,7 +50,7 @@ def _load_language(
         max_first_token_s=_seconds(max_first_token, "--max-first-token"),
         max_token_s=_seconds(max_token, "--max-token"),
     )
-    model, workload = load_language_model(source, weight_bits), workload_of(given)
+    model, workload = load_language_model(source, weight_bits), made(Workload, given, "workload")
     return (model, workload), resolve_cluster(cluster)
 
 

@@ -45,7 +45,7 @@ from planner.case import Case
 from planner.domain.cluster import Casting, Cluster, Collective, Medium
 from planner.domain.layouts import WAYS
 from planner.domain.request import Request
-from planner.domain.settings import CutAt, Objective, Parallelism, Shares
+from planner.domain.settings import CutAt, Objective, Parallelism, Shares, Solver
 from planner.strategies.what_if.frontier import Trade
 from planner.strategies.what_if.needed import Resource
 from planner.strategies.what_if.quantities import Quantity
@@ -445,7 +445,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "solver",
-        OneOf(("auto", "ilp", "exhaustive")),
+        OneOf(get_args(Solver)),
         default="auto",
         option="auto, ilp or exhaustive.",
         panel=SOLVER,

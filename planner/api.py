@@ -35,6 +35,7 @@ from planner.domain.settings import (
     Objective,
     Parallelism,
 )
+from planner.domain.workload import Workload
 from planner.quantise import with_weight_bits
 from planner.strategies.compare import DEFAULT_SPARSITIES, Comparison
 from planner.strategies.compare import compare as compare_strategies
@@ -201,18 +202,20 @@ def plan(
     ------
     BadInputError, InfeasibleError, SolverStoppedError
     """
+    from profiles.files import made
+
     costed = model if isinstance(model, Case) else make_case(model, cluster, **case)
-    asked = Limits(
-        max_accuracy_drop=max_accuracy_drop,
-        max_energy_loss=max_energy_loss,
-        max_latency_s=max_latency_s,
-        min_throughput_per_s=min_throughput_per_s,
-    )
+    asked = {
+        "max_accuracy_drop": max_accuracy_drop,
+        "max_energy_loss": max_energy_loss,
+        "max_latency_s": max_latency_s,
+        "min_throughput_per_s": min_throughput_per_s,
+    }
     request = Request(
         max_nodes=_most_nodes(costed.cluster, max_nodes, nodes),
         parallelism=parallelism,
         objective=objective,
-        limits=asked,
+        limits=made(Limits, asked, "limits"),
         ways=ways,
         max_sparsity=max_sparsity,
         exactly=nodes is not None,
@@ -281,12 +284,12 @@ def answer(
     BadInputError, InfeasibleError, SolverStoppedError
     """
     from profiles.catalog import resolve_cluster
-    from profiles.language import workload_of
+    from profiles.files import made
 
     case = LanguageCase(
         model=model if isinstance(model, LanguageModel) else language_model(model),
         cluster=cluster if isinstance(cluster, Cluster) else resolve_cluster(str(cluster)),
-        workload=workload_of(workload),
+        workload=made(Workload, workload, "workload"),
         settings=settings,
     )
     request = Request(

@@ -67,6 +67,20 @@ def read_document(
         raise BadInputError(f"{label}: is nested too deeply for any document of ours") from error
 
 
+def made(model_type: type[Document], given: Mapping[str, Any], what: str) -> Document:
+    """What some fields by name describe.
+
+    Raises
+    ------
+    BadInputError
+        One line: a field that is none, or a value that cannot be.
+    """
+    try:
+        return model_type.model_validate(given)
+    except ValidationError as error:
+        raise BadInputError(f"{what}: {first_problem(error, model_type)}") from error
+
+
 def read_one_of(
     path: Path,
     by_key: Mapping[str, type[BaseModel]],

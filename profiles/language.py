@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from planner.domain.language_model import LanguageModel
-from planner.domain.workload import Workload
 from planner.errors import BadInputError
 from planner.language import Phase, phase_profile
 from planner.quantise import exact_bits
@@ -77,20 +76,6 @@ def _as_it_is(source: str) -> LanguageModel:
         data, name = read_file(path, what, MAX_CONFIG_BYTES), name_of_config(path)
         return language_model_in_child("profiles.from_hf.causal_child", data, name, path.name)
     return read_document(path, LanguageModel, what="language model")
-
-
-def workload_of(given: dict[str, Any]) -> Workload:
-    """A workload of fields by name.
-
-    Raises
-    ------
-    BadInputError
-        One line: a field that is none, or a number that cannot be.
-    """
-    try:
-        return Workload.model_validate(given)
-    except ValidationError as error:
-        raise BadInputError(f"workload: {first_problem(error, Workload)}") from error
 
 
 _CLOSE = Fraction(1, 50)

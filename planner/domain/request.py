@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from planner.domain.layouts import WAYS, Way
-from planner.domain.settings import NO_LIMITS, CutAt, Limits, Objective, Parallelism
+from planner.domain.settings import NO_LIMITS, CutAt, Limits, Objective, Parallelism, Solver
+from planner.errors import BadInputError
+
+_ALLOWED: dict[str, tuple[str, ...]] = {
+    "parallelism": get_args(Parallelism),
+    "objective": get_args(Objective),
+    "solver": get_args(Solver),
+    "cut_at": get_args(CutAt),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,11 @@ class Request:
         parted (``--cut-at``), as runtimes have it that load whole blocks.
     alternatives : bool
         Whether the best plans of other shapes, and why they are not the answer, are asked for.
+
+    Raises
+    ------
+    BadInputError
+        A word that is none of those above, or a number that cannot be.
     """
 
     max_nodes: int
@@ -49,9 +63,26 @@ class Request:
     cut_at: CutAt = "layers"
     alternatives: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse what nobody can mean: Python checks no types."""
+        for name, allowed in _ALLOWED.items():
+            _check(name, getattr(self, name), getattr(self, name) in allowed, ", ".join(allowed))
+        _check("ways", self.ways, set(self.ways) <= set(WAYS), ", ".join(WAYS))
+        _check("nodes", self.max_nodes, isinstance(self.max_nodes, int), "a whole number")
+        sparsity = self.max_sparsity
+        is_share = sparsity is None or 0.0 <= sparsity <= 1.0
+        _check("max_sparsity", sparsity, is_share, "0 to 1")
+        limit_s = self.time_limit_s
+        _check("time_limit_s", limit_s, limit_s is None or limit_s >= 0.0, "0 or more, or None")
+
     @property
     def may_drop(self) -> bool:
         """Whether features may be dropped at all, so that the model must be trained."""
         limits = self.limits
         limited = limits.max_accuracy_drop is not None or limits.max_energy_loss is not None
         return limited or self.max_sparsity is not None
+
+
+def _check(name: str, value: object, is_right: bool, allowed: str) -> None:
+    if not is_right:
+        raise BadInputError(f"{name}: found {value!r}, allowed: {allowed}")

@@ -19,6 +19,7 @@ from planner.domain.cluster import (
 Parallelism = Literal["within-layer", "pipeline", "hybrid"]
 Objective = Literal["latency", "throughput"]
 CutAt = Literal["layers", "blocks"]
+Solver = Literal["auto", "ilp", "exhaustive"]
 Shares = Literal["either", "by-time", "equal"]
 
 DEFAULT_MAX_ACCURACY_DROP = 0.5  # points; without a limit the best plan cuts all communication

@@ -8,10 +8,12 @@ ways, *layouts* answers.
 from __future__ import annotations
 
 import contextlib
+from typing import get_args
 
 import numpy as np
 
 from planner.domain.certificate import Certificate, Status
+from planner.domain.settings import Solver
 from planner.errors import BadInputError
 from planner.solve.check import (
     PROVEN_GAP,
@@ -39,7 +41,7 @@ from planner.solve.stages.stage_graph import TooManyStatesError
 
 RING = "dynamic programming"
 STAGES = "Lagrangian dual + dynamic programming"
-SOLVERS = ("auto", "ilp", "exhaustive")
+
 
 _SHARE = 0.5  # of the time that is left, for the searches before the integer program's turn
 _EXPLAINING_SHARE = 0.3  # of the time that is left, to say what nothing fits for
@@ -73,8 +75,8 @@ def solve(
     InconsistentResultError
         A plan does not cost what its solver said, or breaks a limit.
     """
-    if solver not in SOLVERS:
-        raise BadInputError(f"solver: {solver!r}; allowed: {', '.join(SOLVERS)}")
+    if solver not in get_args(Solver):
+        raise BadInputError(f"solver: {solver!r}; allowed: {', '.join(get_args(Solver))}")
     deadline = deadline or Deadline()
     result = _minimise(problem, solver, deadline, known)
     if result.certificate.status != "infeasible" or solver == "exhaustive":
