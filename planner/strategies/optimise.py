@@ -53,6 +53,7 @@ _FIRST_SHARE = 0.7
 _BY_TIME_PARTS = 3.0
 # Of a time limit, for the best plan that gathers features alone.
 _GATHERING_SHARE = 0.1
+_LATE = "not found in the time there was"
 
 
 def optimise(case: Case, request: Request) -> Plan:
@@ -410,12 +411,12 @@ def _alternatives(
         if plan is None:
             binding = (result and result.binding) or "the solver found no plan"
             stopped = result is not None and result.certificate.status == "timeout"
-            reason = "not found in the time there was"
-            if not stopped:
-                reason = f"does not fit: {readable_bytes(binding)}"
+            reason = _LATE if stopped else f"does not fit: {readable_bytes(binding)}"
             found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=reason)
-        elif name == TRAINED and objective_s(plan) > objective_s(best) * (1 + _SAME):
-            continue  # time was short: what drops nothing is among its plans
+        elif name == TRAINED and objective_s(plan) >= objective_s(best) * (1 - _SAME):
+            # what drops nothing is among its plans: either none is better, or time was short
+            if result is None or result.certificate.status != "optimal":
+                found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=_LATE)
         elif plan.stages != best.stages:
             found[plan.strategy, plan.node_count] = Alternative(
                 nodes=plan.node_count,

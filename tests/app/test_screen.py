@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.blocks import blocks, layer_blocks
+from app.figures import figures
 from app.next_steps import catalogue_links
 from app.node_times import alike, cells, first_rows
 from app.screen import Shown
+from app.words import answer_sentence
 from planner.case import Case
 from planner.domain.plan import Plan
 from planner.domain.request import Request
@@ -141,3 +143,11 @@ def test_layers_one_by_one_on_the_terminal() -> None:
         name = row.split()[0]
         assert layer.name.endswith(name.removeprefix("…"))
     assert "What to change first" not in "\n".join(lines)
+
+
+def test_where_time_is_short_nobody_says_that_training_gains_nothing() -> None:
+    """A tenth of a millisecond is not enough to find what takes a third of the time."""
+    small = replace(case_of("resnet50"), profile=load_model("resnet50-eighth"))
+    plan = optimise(small, replace(REQUEST, time_limit_s=1e-4))
+    assert figures(plan)[2].latency_s is None
+    assert answer_sentence(plan).endswith("with training: not found in the time there was.")
