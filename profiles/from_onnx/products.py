@@ -61,9 +61,10 @@ def dft(call: Call) -> None:
     axis = next(iter(call.integers(2) or ()), call.integer("axis", _DFT_AXIS[call.has_input(2)]))
     sides = x.shape[:-1]
     axis = axis if axis >= 0 else axis + len(x.shape)
-    require(0 <= axis < len(sides))
+    made = call.output().shape
+    require(0 <= axis < len(sides) and len(made) == len(x.shape))
     # the longer of both sides: one of them may hold half of the frequencies
-    size = max(sides[axis], call.output().shape[axis], *(call.integers(1) or (1,)))
+    size = max(sides[axis], made[axis], *(call.integers(1) or (1,)))
     _fourier(call, x, prod(sides) // max(sides[axis], 1), size)
 
 

@@ -25,7 +25,9 @@ def split(call: Call) -> None:
     require(bool(x.shape) and all(call.outputs))
     axis = call.integer("axis", 0) % len(x.shape)
     count = len(call.outputs)
-    starts = accumulate((call.output(p).shape[axis] for p in range(count)), initial=0)
+    parts = [call.output(position).shape for position in range(count)]
+    require(all(len(shape) == len(x.shape) for shape in parts))
+    starts = accumulate((shape[axis] for shape in parts), initial=0)
     for position, start in zip(range(count), starts, strict=False):
         beside = str(position) if count > 1 else ""
         call.add("slice", [x], "slice", position=position, beside=beside, axes=(axis,), start=start)
@@ -42,8 +44,8 @@ def slice_(call: Call) -> None:
         starts = tuple(call.attributes.get("starts", ()))
         axes = call.attributes.get("axes")
         steps, plain, known = None, True, True
-    rank = max(len(x.shape), 1)
-    output = call.output().shape
+    rank, output = len(x.shape), call.output().shape
+    require(rank == len(output) > 0)
     cut = {axis for axis in range(rank) if x.shape[axis] != output[axis]}
     named = [axis % rank for axis in (axes or range(len(starts or ())))] if known else []
     start = -1

@@ -118,8 +118,8 @@ def inferred_types(
         made: dict[str, onnx.TypeProto] = onnx.shape_inference.infer_node_outputs(
             schema, node, types, values
         )
-    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError):
-        return {}
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, IndexError):
+        return {}  # an IndexError is its own: it reads inputs that a node does not have
     return made
 
 

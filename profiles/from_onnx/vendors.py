@@ -93,7 +93,10 @@ def _experts(call: Call) -> None:
     """Every token's ``k`` experts of all that are stored; the router's choice is data."""
     x, matrices = call.data(0), [c for c in call.constants if len(c.shape) == 3]
     require(bool(matrices) and "MoE" in call.op_type)
-    width = 8 // call.integer("expert_weight_bits", 4) if "QMoE" in call.op_type else 1
+    require(all(matrix.elements for matrix in matrices))
+    bits = call.integer("expert_weight_bits", 4)
+    require(bits in (2, 4, 8))
+    width = 8 // bits if "QMoE" in call.op_type else 1
     for matrix in matrices:
         if width > 1:
             call.count_elements(matrix, matrix.elements * width)
@@ -263,8 +266,9 @@ def _gathered(call: Call) -> None:
     table = call.weight(0)
     call.mark_settings(2, 3)
     made = call.output().shape
+    require(len(table.shape) == 2 and len(made) > 0)
     width = made[-1] // max(table.shape[-1], 1)
-    require(len(table.shape) == 2 and made[-1] == table.shape[-1] * width)
+    require(made[-1] == table.shape[-1] * width)
     call.count_elements(table, table.elements * width)
     whole = (table.shape[0], made[-1])
     weights = [table, *stored_only(call.constants_at((2, 3)))]
@@ -320,8 +324,9 @@ def _linear_model(call: Call) -> None:
     """Coefficients are kept in attributes."""
     x = call.data(0)
     coefficients = list(call.attributes.get("coefficients", ()))
-    features = x.shape[-1]
-    require(len(x.shape) == 2 and bool(coefficients) and len(coefficients) % features == 0)
+    require(len(x.shape) == 2 and bool(coefficients) and x.shape[1] > 0)
+    features = x.shape[1]
+    require(len(coefficients) % features == 0)
     rows = len(coefficients) // features
     held = [
         call.emitter.store_numbers(f"{call.name}/{name}", shape)

@@ -86,8 +86,8 @@ def concat(
     """
     rank = len(call.output().shape)
     inputs = [part for part in parts if isinstance(part, Tensor)]
-    require(bool(inputs) and all(len(item.shape) == rank for item in inputs))
-    axis %= max(rank, 1)
+    require(rank > 0 and bool(inputs) and all(len(item.shape) == rank for item in inputs))
+    axis %= rank
     offsets: list[int] = []
     begin = 0
     for part in parts:

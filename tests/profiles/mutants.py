@@ -103,7 +103,7 @@ def _change_value(graph: onnx.GraphProto, chance: random.Random) -> None:
 
 
 def _change_shape(graph: onnx.GraphProto, chance: random.Random) -> None:
-    value = chance.choice((graph.input[0], *graph.input, *graph.output))
+    value = chance.choice((*graph.input[:1], *graph.input, *graph.output))
     if value.type.tensor_type.shape.dim:
         chance.choice(value.type.tensor_type.shape.dim).dim_value = chance.choice(NUMBERS)
 
