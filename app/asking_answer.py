@@ -29,9 +29,7 @@ def _load_language(
     return load_language_model(source, weight_bits), resolve_cluster(cluster)
 
 
-def _language_case(
-    question: Question, model: LanguageModel, given: dict[str, Any]
-) -> LanguageCase:
+def _language_case(question: Question, model: LanguageModel, given: dict[str, Any]) -> LanguageCase:
     return language_case(question, model)
 
 

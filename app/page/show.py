@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -14,6 +16,7 @@ from app.drawing.svg import to_svg
 from app.page.address import CONTROLS
 from app.page.answer import Answer
 from app.page.text import plain
+from app.render import shown_cell
 from app.settings import PAGE, SETTINGS
 from app.tables import Table, to_csv
 from planner.domain.cluster import Origin
@@ -119,6 +122,36 @@ def _numbers(numbers: Table, name: str) -> None:
     if place.open:
         with place:
             _grid(numbers, key=f"grid_{name}")
+
+
+def small_table(shown: Table, columns: Sequence[str], *, key: str, bold: str = "") -> None:
+    """Some columns of a table as plain rows, which take little room, and all of it as CSV.
+
+    Parameters
+    ----------
+    shown : Table
+    columns : sequence of str
+        The last one is cut short where it is too long.
+    key : str
+    bold : str
+        The first cell of a row that stands out.
+    """
+    places = [shown.columns.index(name) for name in columns]
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
+    rows = []
+    for row in shown.rows:
+        cells = [shown_cell(row[place]) for place in places]
+        first, *others = (
+            f'<td title="{html.escape(cell)}">{html.escape(cell)}</td>' for cell in cells
+        )
+        mark = ' class="best"' if cells[0] == bold else ""
+        rows.append(f"<tr{mark}>{first}{''.join(others)}</tr>")
+    with st.container(key=key):
+        st.html(
+            f'<table class="small"><caption>{html.escape(shown.title)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        )
+    _caption("", shown, f"{key.removeprefix('small_')}.csv")
 
 
 def csv_button(numbers: Table, name: str) -> None:
