@@ -19,7 +19,7 @@ WORKLOAD: tuple[Setting, ...] = (
         panel=ASKED,
         commands=OF_LANGUAGE,
         bounds=(1, None),
-        label="Prompt (tokens)",
+        label="Prompt",
     ),
     Setting(
         "answer",
@@ -29,7 +29,7 @@ WORKLOAD: tuple[Setting, ...] = (
         panel=ASKED,
         commands=OF_LANGUAGE,
         bounds=(1, None),
-        label="Answer (tokens)",
+        label="Answer",
     ),
     Setting(
         "context",
@@ -38,8 +38,8 @@ WORKLOAD: tuple[Setting, ...] = (
         panel=ASKED,
         commands=OF_LANGUAGE,
         bounds=(1, None),
-        label="Context (tokens)",
-        placeholder="prompt and answer",
+        label="Context",
+        placeholder="both",
     ),
     Setting(
         "requests",
@@ -68,7 +68,7 @@ WORKLOAD: tuple[Setting, ...] = (
         panel=ASKED,
         name="max_first_token",
         commands=OF_LANGUAGE,
-        label="First token limit (s)",
+        label="First token (s)",
         placeholder="none",
     ),
     Setting(
@@ -78,7 +78,7 @@ WORKLOAD: tuple[Setting, ...] = (
         panel=ASKED,
         name="max_token",
         commands=OF_LANGUAGE,
-        label="Token limit (ms)",
+        label="Token (ms)",
         placeholder="none",
     ),
     Setting(
@@ -88,8 +88,8 @@ WORKLOAD: tuple[Setting, ...] = (
         panel=ASKED,
         commands=OF_LANGUAGE,
         bounds=(0, None),
-        label="Fill (tokens)",
-        placeholder="the answer's middle",
+        label="Fill",
+        placeholder="middle",
     ),
     Setting(
         "cache_bits",

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from app.drawing.shapes import Box, Colour, Picture, Shape, Words, fitted
 
 WIDTH = 640.0
-_ROW, _HEAD, _NAME, _NUMBER = 26.0, 26.0, 116.0, 68.0
+_HEAD, _NAME, _NUMBER = 26.0, 116.0, 68.0
+ROW, LOW_ROW = 26.0, 19.0
+"""Heights of a row, and of one where several pictures stand on a screen."""
+
+
+_FULL = 1 - 1e-6  # of a total: what rounding leaves of no room
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ def part_bars(
     width: float = WIDTH,
     said: str = "",
     hidden: int = 0,
+    row: float = ROW,
 ) -> Picture:
     """Bars below each other under their legend.
 
@@ -52,6 +58,8 @@ def part_bars(
         In front of the legend.
     hidden : int
         Nodes that have no bar.
+    row : float
+        Height of a row.
     """
     last = len(parts.words) - 1
     room = width - _NAME - len(parts.words) * _NUMBER
@@ -61,15 +69,15 @@ def part_bars(
     for place, (colour, word) in enumerate(zip(parts.colours, parts.words, strict=True)):
         right = width - (last - place) * _NUMBER
         shapes.append(Words(right, 14, word, 12, "faint", anchor="end"))
-        shapes.append(Box(right - 12 - 7.0 * len(word), 5, 9, 9, colour, radius=2))
+        shapes.append(Box(right - 12 - 7.5 * len(word), 5, 9, 9, colour, radius=2))
     for number, each in enumerate(bars):
-        y = _HEAD + number * _ROW
+        y = _HEAD + number * row
         shapes.append(Words(0, y + 13, fitted(each.name, _NAME - 8, 12.5), 12.5))
-        shapes += bar(each, parts.colours, _NAME, y + 2, room, 15)
+        shapes += bar(each, parts.colours, _NAME, y + 2, room, 0.58 * row)
         for place, words in enumerate(each.words):
             right = width - (last - place) * _NUMBER
             shapes.append(Words(right, y + 13, words, 12, anchor="end"))
-    height = _HEAD + len(bars) * _ROW
+    height = _HEAD + len(bars) * row
     if hidden:
         shapes.append(Words(0, height + 12, f"{hidden} more nodes are not shown", 12, "faint"))
         height += 18
@@ -79,8 +87,10 @@ def part_bars(
 def bar(
     shown: Bar, colours: Sequence[Colour], x: float, y: float, width: float, height: float
 ) -> Iterator[Shape]:
-    """A bar at a place; what no part fills of it stays empty."""
+    """A bar at a place; what no part fills of it is an empty box."""
     total = shown.total or 1.0
+    if sum(shown.parts) < _FULL * total:
+        yield Box(x, y, width, height, stroke="line")
     for colour, part in zip(colours, shown.parts, strict=True):
         wide = part / total * width
         if wide > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.drawing.bars import WIDTH, Bar, Parts, part_bars
+from app.drawing.bars import ROW, WIDTH, Bar, Parts, part_bars
 from app.drawing.shapes import Picture
 from planner.domain.answer import AnswerPlan
 from planner.units import format_bytes
@@ -11,7 +11,7 @@ _MOST = 16
 _PARTS = Parts(("weights", "cache", "waits"), ("weights", "cache", "other"))
 
 
-def memory_bars(plan: AnswerPlan, width: float = WIDTH) -> Picture:
+def memory_bars(plan: AnswerPlan, width: float = WIDTH, row: float = ROW) -> Picture:
     """One bar per node that works: weights, keys and values, and live activations.
 
     A full bar is the node's memory; where that is not known, what the fullest node needs.
@@ -21,13 +21,16 @@ def memory_bars(plan: AnswerPlan, width: float = WIDTH) -> Picture:
     plan : AnswerPlan
     width : float
         In pixels of a screen.
+    row : float
+        Height of a row.
     """
     names = plan.running_nodes
     bars = [_bar(plan, name) for name in names[:_MOST]]
     kept = plan.workload.kept_tokens
     said = f"Memory for {kept:,} tokens"
     title = f"What every node needs in memory, with room for {kept:,} tokens of every request"
-    return part_bars(bars, _PARTS, title, width=width, said=said, hidden=len(names) - len(bars))
+    hidden = len(names) - len(bars)
+    return part_bars(bars, _PARTS, title, width=width, said=said, hidden=hidden, row=row)
 
 
 def _bar(plan: AnswerPlan, name: str) -> Bar:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -124,34 +123,31 @@ def _numbers(numbers: Table, name: str) -> None:
             _grid(numbers, key=f"grid_{name}")
 
 
-def small_table(shown: Table, columns: Sequence[str], *, key: str, bold: str = "") -> None:
-    """Some columns of a table as plain rows, which take little room, and all of it as CSV.
+def small_table(shown: Table, whole: Table, *, key: str, bold: str = "") -> None:
+    """A table as plain rows, which take little room; its last column is cut where it is long.
 
     Parameters
     ----------
     shown : Table
-    columns : sequence of str
-        The last one is cut short where it is too long.
+    whole : Table
+        All that is known of the same, as CSV.
     key : str
     bold : str
         The first cell of a row that stands out.
     """
-    places = [shown.columns.index(name) for name in columns]
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in shown.columns)
     rows = []
     for row in shown.rows:
-        cells = [shown_cell(row[place]) for place in places]
-        first, *others = (
-            f'<td title="{html.escape(cell)}">{html.escape(cell)}</td>' for cell in cells
-        )
-        mark = ' class="best"' if cells[0] == bold else ""
-        rows.append(f"<tr{mark}>{first}{''.join(others)}</tr>")
+        cells = [html.escape(shown_cell(cell)) for cell in row]
+        mark = ' class="best"' if row[0] == bold else ""
+        told = f'<td title="{cells[-1]}">{cells[-1]}</td>'
+        rows.append(f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells[:-1])}{told}</tr>")
     with st.container(key=key):
         st.html(
             f'<table class="small"><caption>{html.escape(shown.title)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         )
-    _caption("", shown, f"{key.removeprefix('small_')}.csv")
+    _caption("", whole, f"{key.removeprefix('small_')}.csv")
 
 
 def csv_button(numbers: Table, name: str) -> None:

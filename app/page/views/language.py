@@ -12,6 +12,7 @@ from app.answer_words import (
     fewer_sentence,
     fits_heading,
 )
+from app.drawing.bars import LOW_ROW
 from app.drawing.cluster import cluster_picture
 from app.drawing.memory import memory_bars
 from app.drawing.shapes import stacked
@@ -26,18 +27,17 @@ from app.page.command import (
 )
 from app.page.language_answer import LanguageAnswer
 from app.page.progress import part
-from app.page.show import picture, small_table, table
+from app.page.show import on_page, picture, small_table, table
 from app.page.store import store
 from app.page.text import plain
 from app.page.views.export import page_file
 from app.settings import CATALOGUE
+from app.tables import Table, tabulate
 from planner.strategies.phases.fitting import Fits
 from planner.strategies.phases.peers import AnswerComparison
 from planner.units import format_seconds
 
 _BARS_PX, _CLUSTER_PX = 460, 400
-_FITS = ("weights", "largest context", "nodes", "tokens/s", "first token (s)", "note")
-_RULES = ("strategy", "nodes", "first token (s)", "tokens/s", "answer (s)", "note")
 
 
 def show(answer: LanguageAnswer) -> None:
@@ -46,13 +46,14 @@ def show(answer: LanguageAnswer) -> None:
         _fits(answer)
         return
     found = answer.plan
-    told = f"{answer_sentence(found.plan)} {fewer_sentence(found.plan, found.fewer)}"
-    st.header(plain(told), anchor=False)
+    with st.container(key="said", gap="xsmall"):
+        st.header(plain(answer_sentence(found.plan)), anchor=False)
+        st.markdown(plain(fewer_sentence(found.plan, found.fewer)))
     left, right = st.columns((_BARS_PX, _CLUSTER_PX), gap="medium")
-    with left:
+    with left.container(gap="xsmall"):
         _bars(answer)
         _fits(answer)
-    with right:
+    with right.container(gap="xsmall"):
         drawn, times = answer.drawn, found.times["step"]
         numbers = cluster_table(drawn, times)
         picture(cluster_picture(drawn, times, _CLUSTER_PX), numbers, key="picture_cluster")
@@ -67,13 +68,16 @@ def _bars(answer: LanguageAnswer) -> None:
     found = plan.predicted
     said = {
         "prompt": f"Prompt: {format_seconds(found.first_token_s, 3)}",
-        "step": f"Each token: {format_seconds(found.token_s, 3)}",
+        "step": f"Token: {format_seconds(found.token_s, 3)}",
     }
-    bars = [time_bars(times[phase], _BARS_PX, words) for phase, words in said.items()]
-    bars.append(memory_bars(plan, _BARS_PX))
+    if len(plan.stages) == 1 and plan.node_count > 1:  # else the view Compare says it by stage
+        said["prompt"] += f", {plan.stages[0].prompt}"
+        said["step"] += f", {plan.stages[0].step}"
+    bars = [time_bars(times[phase], _BARS_PX, words, LOW_ROW) for phase, words in said.items()]
+    bars.append(memory_bars(plan, _BARS_PX, LOW_ROW))
     title = "Prompt, each token, and memory, node by node"
     told = " ".join(f"{one.title}: {one.description}" for one in bars)
-    shown = stacked(bars, title, told, gap=6.0, edge=0.0)
+    shown = stacked(bars, title, told, gap=2.0, edge=0.0)
     picture(shown, nodes_table(plan, times), key="picture_nodes")
 
 
@@ -83,7 +87,7 @@ def _fits(answer: LanguageAnswer) -> None:
         "fits",
         answer.find_fits,
         "Trying contexts",
-        lambda found: small_table(fits_table(found), _FITS, key="small_fits"),
+        lambda found: small_table(_few_fits(found), fits_table(found), key="small_fits"),
     )
 
 
@@ -94,8 +98,40 @@ def _rules(answer: LanguageAnswer) -> None:
         answer.find_comparison,
         "Trying others' rules",
         lambda found: small_table(
-            comparison_table(found), _RULES, key="small_rules", bold="optimal"
+            _few_rules(found), comparison_table(found), key="small_rules", bold="optimal"
         ),
+    )
+
+
+def _few_fits(found: Fits) -> Table:
+    """What fits, in the columns that a first screen has room for."""
+    return tabulate(
+        "What fits: largest context and its speed",
+        found.rows,
+        {
+            "weights": lambda x: x.width,
+            "context": lambda x: x.context,
+            "nodes": lambda x: x.nodes,
+            "tokens/s": lambda x: x.tokens_per_s,
+            "first token (s)": lambda x: x.first_token_s,
+            "why no more": lambda x: "all it was trained for" if x.at_most else on_page(x.note),
+        },
+    )
+
+
+def _few_rules(found: AnswerComparison) -> Table:
+    """Others' rules, in the columns that a first screen has room for."""
+    return tabulate(
+        "Others' rules on the same nodes",
+        found.rows,
+        {
+            "rule": lambda x: x.strategy,
+            "nodes": lambda x: x.nodes,
+            "tokens/s": lambda x: x.tokens_per_s,
+            "first token (s)": lambda x: x.first_token_s,
+            "answer (s)": lambda x: x.answer_s,
+            "fits": lambda x: "yes" if x.fits else f"no: {x.note}",
+        },
     )
 
 
