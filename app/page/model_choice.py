@@ -35,6 +35,7 @@ READ_PATIENCE_S = 1.5
 _CHIP = "model_chip"
 _OWN = "own file"
 _OPENED = "opened"  # what of the store tells a file that was no model
+_LET_GO = "let go"  # and what was asked before the field was emptied
 _FOLLOWING = (*state.READ_BY, "accuracy", "rule")
 """Controls that begin anew with another model."""
 
@@ -218,13 +219,29 @@ def _file_changed() -> None:
     kept, file = store(), st.session_state["upload"]
     kept.read.pop(_OPENED, None)
     if file is not None and uploads.kind_of(file.name, file.getvalue()) != "model":
+        _take_back()
         kept.read[_OPENED] = (file.file_id, _open(file.name, file.getvalue()))
         return
+    before = state.values(), kept.files
     kept.files = replace(kept.files, profile=None, language=None)
     kept.forget("reading")
     if file is not None or st.session_state.source == FILE:
         state.put({"source": CATALOGUE if file is None else FILE})
         state.refill(*_FOLLOWING)
+    kept.read[_LET_GO] = (None, None if file is not None else (state.values(), before))
+
+
+def _take_back() -> None:
+    """Keep the model whose file a cluster takes the place of in the field.
+
+    A browser tells first that the field is empty, and then what is in it. Whoever has asked for
+    something else in between has let the model go.
+    """
+    kept = store()
+    known: Any = kept.read.pop(_LET_GO, (None, None))[1]
+    if known is not None and known[0] == state.values():
+        values, kept.files = known[1]
+        state.put(values)
 
 
 def _open(name: str, content: bytes) -> str:

@@ -21,7 +21,7 @@ from planner.errors import BadInputError
 from planner.strategies.phases.fitting import Fits, what_fits
 from planner.strategies.phases.peers import AnswerComparison
 from planner.units import format_rate, format_seconds
-from profiles.catalog import load_language
+from profiles.catalog import load_cluster, load_language
 from profiles.presets import PRESETS
 from tests.app.command import planner
 from tests.page.driving import (
@@ -49,6 +49,8 @@ TINY = PRESETS["llama-3.2-1b"] | {
     "max_position_embeddings": 1024,
 }
 ASKED = {"model": "tinyllama-1.1b", "cluster": "arm-wireless", "weight_bits": "4.5", "nodes": "2"}
+
+OTHER = {"model": "resnet50-eighth", "cluster": "arm-wireless", "nodes": "2"}
 
 
 def config(**changed: object) -> bytes:
@@ -101,7 +103,7 @@ def test_a_preset_is_answered_as_the_command_line_answers_it() -> None:
 def test_what_fits_and_others_rules_stand_beside_it_and_with_all_columns_in_compare(
     tmp_path: Path,
 ) -> None:
-    page = good(drop(opened(cluster="arm-wireless", nodes="2"), "config.json", config()))
+    page = good(drop(opened(**OTHER), "config.json", config()))
     path = tmp_path / "config.json"
     path.write_bytes(config())
     words = (str(path), "-c", "arm-wireless", "--max-nodes", "2", "--format", "json")
@@ -180,14 +182,28 @@ def test_the_navigation_leads_to_what_there_is_and_other_views_say_what_they_are
 
 
 def test_a_causal_config_is_a_language_model_unless_one_pass_is_asked_for() -> None:
-    page = good(drop(opened(nodes="1"), "config.json", config()))
-    assert shown_title(page) == "llama on small-nodes" and "tokens/s" in said(page)
+    page = good(drop(opened(**OTHER), "config.json", config()))
+    assert shown_title(page) == "llama on arm-wireless" and "tokens/s" in said(page)
     before = said(page)
     good(page.toggle(key="one_pass").set_value(True).run())
     assert "per input" in figures(page) and not is_old(page)
     assert values_of(page)["one_pass"] is True
     good(page.toggle(key="one_pass").set_value(False).run())
     assert said(page) == before
+
+
+def test_a_cluster_in_the_place_of_a_models_file_keeps_the_model() -> None:
+    """A browser empties the field before it puts another file in."""
+    page = good(drop(opened(**OTHER), "config.json", config()))
+    page.file_uploader(key="upload").set_value(None).run()
+    assert "per input" in figures(page)
+    boards = load_cluster("arm-wireless").model_copy(update={"name": "boards"})
+    good(drop(page, "boards.json", boards.model_dump_json().encode()))
+    assert shown_title(page) == "llama on boards"
+    page.file_uploader(key="upload").set_value(None).run()
+    good(page.number_input(key="nodes").set_value(1).run())
+    good(drop(page, "boards.json", boards.model_dump_json().encode()))
+    assert "per input" in figures(page)
 
 
 def test_what_a_file_is_read_as() -> None:
@@ -220,11 +236,11 @@ def test_a_damaged_model_costs_one_line(name: str, content: bytes, words: str) -
 
 
 def test_a_saved_page_brings_a_language_model_back(tmp_path: Path) -> None:
-    page = good(drop(opened(), "config.json", config()))
+    page = good(drop(opened(**OTHER), "config.json", config()))
     good(page.number_input(key="answer").set_value(8).run())
     files = page.session_state["_store"].files
     text = save_page(values_of(page), answered(page).model, True, files)
-    fresh = good(drop(opened(), "what-if.json", text.encode()))
+    fresh = good(drop(opened(**OTHER), "what-if.json", text.encode()))
     assert said(fresh) == said(page) and fresh.session_state["answer"] == 8
     assert open_page("p", text.encode()).files.language == files.language
     usual = defaults({"model": "tinyllama-1.1b"})
