@@ -16,7 +16,7 @@ from app.page.goal import OwnAccuracy, goal_chip
 from app.page.header import head
 from app.page.language_answer import LanguageAnswer
 from app.page.look import wear_look
-from app.page.model_choice import is_language_now
+from app.page.model_choice import Model, is_of_language
 from app.page.show import tell_error
 from app.page.side_bar import side_bar
 from app.page.store import Shown
@@ -108,7 +108,12 @@ def main() -> None:
     wear_look()
     state.begin()
     asked: list[tuple[Chosen, Shown | None]] = []
-    is_language = is_language_now()
+    # before the navigation, which depends on it; a rerun would undo what a callback has set
+    try:
+        model = side_bar()
+    except PlannerError as error:
+        model = Model(None, message=str(error))
+    is_language = is_of_language(model)
 
     def page(view: View) -> Page:
         def draw() -> None:
@@ -125,9 +130,6 @@ def main() -> None:
     chosen = st.navigation([page(view) for view in VIEWS], position="top")
     place = head(chosen.title)
     try:
-        model = side_bar(is_language=is_language)
-        if not model.is_missing and (model.language is not None) != is_language:
-            st.rerun()  # a file has been read, which is one of the other kind
         own = OwnAccuracy() if is_language else goal_chip(place.start, model.profile)
         if refused := state.refused():
             place.below.warning(plain(refused))

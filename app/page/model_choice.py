@@ -68,6 +68,11 @@ def is_language_now() -> bool:
     return store().files.language is not None
 
 
+def is_of_language(model: Model) -> bool:
+    """Whether the page is about a prompt and its answer; until a file is read, as it was."""
+    return is_language_now() if model.is_missing else model.language is not None
+
+
 def model_chip(place: Any) -> None:
     """Draw the search over the catalogue, with the visitor's own file before it."""
     chosen, names = st.session_state, (*model_names(), *language_names())

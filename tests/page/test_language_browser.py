@@ -44,7 +44,7 @@ def test_tokens_per_second_in_three_interactions(
     here.drop(cluster.name, cluster.read_bytes())
     expect(here.devices).to_contain_text("4 × boards")
     told = here.figures
-    expect(told).to_contain_text(f"{format_rate(plan.predicted.tokens_per_s)}\ntokens per second")
+    expect(told).to_contain_text(f"tokens per second{format_rate(plan.predicted.tokens_per_s)}")
     expect(told).to_contain_text(format_seconds(plan.predicted.first_token_s, 3))
     expect(told).to_contain_text(format_seconds(plan.predicted.answer_s, 3))
     assert here.clicks <= MOST_INTERACTIONS
