@@ -20,6 +20,8 @@ from tests.page.visiting import LANGUAGE, Visit
 SMALL = PRESETS["llama-3.2-1b"] | {"num_hidden_layers": 8, "max_position_embeddings": 4096}
 ASKED = "model=tinyllama-1.1b&cluster=arm-wireless&weight_bits=4.5"
 MOST_INTERACTIONS = 3
+SETTLED = "Promise.all(document.getAnimations().map(one => one.finished.catch(() => null)))"
+"""Colours change step by step where a style says so."""
 
 
 def boards() -> bytes:
@@ -94,6 +96,7 @@ def test_nothing_serious_stands_in_the_way_of_a_language_models_reader(
     assert faults(here) == []
     here.page.emulate_media(color_scheme="dark")
     here.settle()
+    here.page.evaluate(SETTLED)
     assert faults(here, "color-contrast") == []
 
 
