@@ -68,7 +68,7 @@ def test_a_language_models_answer_stands_on_the_first_screen(
     pictures = here.shown("svg[role=img]")
     parts = {
         "answer": here.shown("h2").filter(has_text="tokens/s"),
-        "one node": here.shown(".st-key-said p").filter(has_text="one node"),
+        "one node": here.shown("p").filter(has_text="as fast as one node"),
         "figures": here.figures,
         "bars": pictures.filter(has_text="Memory for"),
         "drawing": pictures.filter(has_text="busiest"),
