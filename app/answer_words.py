@@ -91,7 +91,8 @@ def fewer_sentence(plan: AnswerPlan, fewer: Fewer) -> str:
     if fewer.alone is None and not fewer.why_not:
         return ""
     if fewer.alone is None:
-        return f"One node alone does not do it: {fewer.why_not.removeprefix('no plan fits: ')}."
+        binds = fewer.why_not.removeprefix("no plan fits: ").partition(" (")[0]
+        return f"One node alone does not do it: {binds}."
     if plan.node_count > 1:
         alone = seconds_of(workload, fewer.alone)
         return (
