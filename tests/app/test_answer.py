@@ -123,7 +123,11 @@ def test_one_node_is_compared_with_and_says_why_it_is_faster_than_two(cluster: A
     assert (
         f"{alone / both:.3g} times as fast as one node: pi0 alone" in planner("answer", *words).out
     )
-    slow = ("--bandwidth", "1MB/s")
+    assert (
+        "because two compute no faster: two take"
+        in planner("answer", *words, "--bandwidth", "1MB/s").out
+    )  # a pipeline
+    slow = ("--bandwidth", "1MB/s", "--parallelism", "within-layer")
     one, two = token_s(*slow), token_s(*slow, "--nodes", "2")
     told = planner("answer", *words, *slow).out
     assert one < two
