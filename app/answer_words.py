@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from planner.domain.answer import AnswerPlan
 from planner.domain.workload import Workload
+from planner.strategies.phases.costed import seconds_of
+from planner.strategies.phases.fewer import Fewer, parts_of
 from planner.strategies.phases.fitting import Fits
 from planner.strategies.phases.peers import AnswerComparison, AnswerRow
 from planner.units import format_bytes, format_rate, format_seconds
+
+NOT_LOOKED_AT = Fewer()
 
 _SHAPES = {
     "single-node": "the whole model on {names}",
@@ -26,8 +30,15 @@ def workload_words(workload: Workload) -> str:
     return text
 
 
-def answer_heading(plan: AnswerPlan) -> list[str]:
-    """What the plan does, how fast it is, what it keeps, and how sure it is."""
+def answer_heading(plan: AnswerPlan, fewer: Fewer = NOT_LOOKED_AT) -> list[str]:
+    """What the plan does, how fast it is, what it keeps, and how sure it is.
+
+    Parameters
+    ----------
+    plan : AnswerPlan
+    fewer : Fewer
+        What one node makes of it, or two; by default nothing is said of them.
+    """
     predicted, workload = plan.predicted, plan.workload
     words = _SHAPES.get(plan.strategy, plan.strategy).format(
         names=", ".join(plan.running_nodes),
@@ -43,6 +54,8 @@ def answer_heading(plan: AnswerPlan) -> list[str]:
         f"tokens/s ({format_seconds(predicted.token_s)} each); the whole answer takes "
         f"{format_seconds(predicted.answer_s)}",
     ]
+    if told := fewer_sentence(plan, fewer):
+        lines.append(told)
     if workload.requests > 1:
         lines.append(
             f"All requests together: {format_rate(predicted.all_tokens_per_s)} tokens/s, "
@@ -56,6 +69,51 @@ def answer_heading(plan: AnswerPlan) -> list[str]:
         certificate_words(plan),
     ]
     return lines
+
+
+def answer_sentence(plan: AnswerPlan) -> str:
+    """Tokens a second, the first token and the whole answer, and on how many nodes."""
+    return f"{answer_heading(plan)[1]}."
+
+
+_COUNTED = {
+    "answer": "the whole answer",
+    "first-token": "the first token",
+    "token": "a token",
+    "tokens-per-second": "a token of all requests",
+}
+
+
+def fewer_sentence(plan: AnswerPlan, fewer: Fewer) -> str:
+    """How the plan compares with one node, or why one node is faster than two."""
+    workload = plan.workload
+    counted, here = _COUNTED[workload.goal], seconds_of(workload, plan)
+    if fewer.alone is None and not fewer.why_not:
+        return ""
+    if fewer.alone is None:
+        binds = fewer.why_not.removeprefix("no plan fits: ").partition(" (")[0]
+        return f"One node alone does not do it: {binds}."
+    if plan.node_count > 1:
+        alone = seconds_of(workload, fewer.alone)
+        return (
+            f"{alone / here:.3g} times as fast as one node: {fewer.alone.running_nodes[0]} alone "
+            f"takes {format_seconds(alone, 3)} for {counted}, not {format_seconds(here, 3)}."
+        )
+    if fewer.two is None:
+        return ""
+    two = format_seconds(seconds_of(workload, fewer.two), 3)
+    said = f"two take {two} for {counted}, not {format_seconds(here, 3)}"
+    alone_s, _ = parts_of(workload, plan)
+    compute_s, comm_s = parts_of(workload, fewer.two)
+    if workload.goal == "tokens-per-second":
+        return f"One node is faster than two here: {said}."
+    if compute_s >= alone_s:
+        return f"One node is faster than two here because two compute no faster: {said}."
+    return (
+        f"One node is faster than two here because of the messages: {said}; they compute for "
+        f"{format_seconds(compute_s, 3)}, one for {format_seconds(alone_s, 3)}, and their messages "
+        f"take {format_seconds(comm_s, 3)}."
+    )
 
 
 def certificate_words(plan: AnswerPlan) -> str:

@@ -14,7 +14,8 @@ from app.kinds import OneOf, SomeOf
 from app.loading import load_profile
 from app.question import Question, ask
 from app.render import Format, Outcome, show
-from app.settings import Setting, taken_by
+from app.setting import Setting
+from app.settings import taken_by
 from planner.case import Case
 from planner.domain.cluster import Cluster
 from planner.domain.model_profile import ModelProfile

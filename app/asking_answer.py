@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 from app import options
-from app.asking import asks, one_of
+from app.asking import asks
 from app.question import Question
 from app.render import Outcome
 from planner.domain.cluster import Cluster
 from planner.domain.language_model import LanguageModel
-from planner.domain.workload import Goal, Workload
 from planner.strategies.phases.costs import LanguageCase
-from planner.units import parse_quantity
 from profiles.catalog import resolve_cluster
-from profiles.files import made
 from profiles.language import load_language_model
 
 
@@ -27,39 +24,15 @@ def asks_for_answer(before: str = "") -> Callable[[Callable[..., Outcome]], Call
 def _load_language(
     source: options.LanguageSource,
     cluster: options.ClusterName = "small-nodes",
-    prompt: options.Prompt = 512,
-    answer: options.Answer = 128,
-    context: options.Context = None,
-    requests: options.Requests = 1,
-    goal: options.GoalOption = "answer",
-    max_first_token: options.MaxFirstToken = None,
-    max_token: options.MaxToken = None,
-    fill: options.Fill = None,
-    cache_bits: options.CacheBits = None,
     weight_bits: options.WeightBits = None,
-) -> tuple[tuple[LanguageModel, Workload], Cluster]:
-    goals: tuple[Goal, ...] = get_args(Goal)
-    given = dict(
-        prompt=prompt,
-        answer=answer,
-        context=context,
-        requests=requests,
-        goal=one_of("--goal", goal, goals),
-        fill=fill,
-        cache_bits=cache_bits,
-        max_first_token_s=_seconds(max_first_token, "--max-first-token"),
-        max_token_s=_seconds(max_token, "--max-token"),
-    )
-    model, workload = load_language_model(source, weight_bits), made(Workload, given, "workload")
-    return (model, workload), resolve_cluster(cluster)
+) -> tuple[LanguageModel, Cluster]:
+    return load_language_model(source, weight_bits), resolve_cluster(cluster)
 
 
-def _seconds(text: str | None, option: str) -> float | None:
-    return None if text is None else parse_quantity(text, "time", where=option)
+def _language_case(question: Question, model: LanguageModel, given: dict[str, Any]) -> LanguageCase:
+    return language_case(question, model)
 
 
-def _language_case(
-    question: Question, loaded: tuple[LanguageModel, Workload], given: dict[str, Any]
-) -> LanguageCase:
-    model, workload = loaded
-    return LanguageCase(model, question.tuned_cluster, workload, question.costs)
+def language_case(question: Question, model: LanguageModel) -> LanguageCase:
+    """What is costed when the question is about this model."""
+    return LanguageCase(model, question.tuned_cluster, question.workload, question.costs)

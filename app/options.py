@@ -75,50 +75,6 @@ WeightBits = Annotated[
 LanguageSource = Annotated[
     str, typer.Argument(metavar="SOURCE", help=f"The model: {LANGUAGE_HELP}.")
 ]
-_ASKED = "Prompt and answer"
-Prompt = Annotated[int, typer.Option(min=1, help="Tokens of the prompt.", rich_help_panel=_ASKED)]
-Answer = Annotated[int, typer.Option(min=1, help="Tokens of the answer.", rich_help_panel=_ASKED)]
-Context = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Tokens of a request for which memory is kept (default: prompt and answer).",
-        rich_help_panel=_ASKED,
-    ),
-]
-Requests = Annotated[int, typer.Option(min=1, help="Requests at once.", rich_help_panel=_ASKED)]
-GoalOption = Annotated[
-    str,
-    typer.Option(
-        help="answer (seconds of the whole answer), first-token, token (seconds from one to the "
-        "next) or tokens-per-second (of all requests).",
-        rich_help_panel=_ASKED,
-    ),
-]
-Fill = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help="Tokens that are kept when a token is timed (default: the answer's middle).",
-        rich_help_panel=_ASKED,
-    ),
-]
-CacheBits = Annotated[
-    float | None,
-    typer.Option(
-        metavar="BITS",
-        help="Of every key and value that is kept, such as 8.5 (default: as computed).",
-        rich_help_panel=_ASKED,
-    ),
-]
-MaxFirstToken = Annotated[
-    str | None,
-    typer.Option(help="Limit on the first token, such as 2s.", rich_help_panel=_ASKED),
-]
-MaxToken = Annotated[
-    str | None,
-    typer.Option(help="Limit on the time per token, such as 100ms.", rich_help_panel=_ASKED),
-]
 NoWitness = Annotated[bool, typer.Option("--no-witness", help="Do not let fvcore count as well.")]
 
 

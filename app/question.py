@@ -16,12 +16,14 @@ from planner.domain.cluster import Cluster, tuned_cluster
 from planner.domain.model_profile import ModelProfile
 from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Limits
+from planner.domain.workload import Workload
 from planner.errors import BadInputError
 from planner.strategies.what_if.frontier import Trade
 from profiles.accuracy import Accuracy
 from profiles.catalog import load_cluster
-from profiles.files import first_problem
+from profiles.files import first_problem, made
 
+_WORKLOAD = tuple(Workload.model_fields)
 TUNING = tuple(inspect.signature(tuned_cluster).parameters)[1:]
 _REQUEST = tuple(x.name for x in fields(Request) if x.name != "limits")
 
@@ -45,6 +47,8 @@ class Question:
         First layers of block groups.
     changes : tuple of str
         Of the hardware, once it is tuned, as `planner.domain.changes.parse_change` takes them.
+    asked : tuple of (str, value)
+        Of a language model, in place of a workload's defaults.
     """
 
     cluster: str | Cluster
@@ -54,6 +58,7 @@ class Question:
     accuracy_model: str | None = None
     split_points: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    asked: tuple[tuple[str, Any], ...] = ()
 
     @cached_property
     def base_cluster(self) -> Cluster:
@@ -68,6 +73,11 @@ class Question:
             return changed_cluster(tuned, map(parse_change, self.changes))
         except ValidationError as error:
             raise BadInputError(first_problem(error, Cluster)) from error
+
+    @cached_property
+    def workload(self) -> Workload:
+        """What a language model is asked; a `BadInputError` where that cannot be."""
+        return made(Workload, self.asked, "workload")
 
     def case(self, profile: ModelProfile, accuracy: Accuracy) -> Case:
         """What is costed when the question is about this model."""
@@ -84,6 +94,8 @@ class Question:
         """What was given for a field of the core."""
         if field in TUNING:
             return dict(self.tuning).get(field)
+        if field in _WORKLOAD:
+            return dict(self.asked).get(field)
         return core_value(field, self.request, self.costs, self)
 
     def on_nodes(self, nodes: int) -> Question:
@@ -107,7 +119,8 @@ def ask(cluster: str | Cluster, **given: Any) -> Question:
     ----------
     cluster : str or Cluster
     **given
-        Fields of `Request`, `Limits`, `CostSettings` and `Question`; what `tuned_cluster` takes.
+        Fields of `Request`, `Limits`, `CostSettings`, `Workload` and `Question`; what
+        `tuned_cluster` takes.
 
     Raises
     ------
@@ -126,7 +139,8 @@ def ask(cluster: str | Cluster, **given: Any) -> Question:
         raise BadInputError(first_problem(error, Limits)) from error
     request = Request(limits=limits, **take(_REQUEST))
     tuning = tuple(take(TUNING).items())
-    return Question(cluster, request, costs, tuning, **left)
+    asked = tuple(take(_WORKLOAD).items())
+    return Question(cluster, request, costs, tuning, asked=asked, **left)
 
 
 def core_value(field: str, request: Request, *others: Any) -> Any:

@@ -9,24 +9,21 @@ shows (`app.page.command`) all follow from here, so that a new setting is one ro
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import get_args
 
 from app.kinds import (
     FIGURE,
     LARGEST,
     SMALLEST,
     Flag,
-    Kind,
     Number,
     OneOf,
     SomeOf,
     Text,
     Texts,
-    Value,
 )
 from app.question import core_value
+from app.setting import COST, LIMITS, OF_LANGUAGE, PANELS, SOLVER, TUNE, Setting
 from app.setting_words import (
     dropping_words,
     link_words,
@@ -40,25 +37,17 @@ from app.setting_words import (
     ways_words,
     weight_words,
 )
+from app.workload_settings import WORKLOAD
 from planner.accuracy.spreading import DEFAULT_RULE, SPREADING_RULES
 from planner.case import Case
-from planner.domain.cluster import Casting, Cluster, Collective, Medium
+from planner.domain.cluster import Casting, Collective, Medium
 from planner.domain.layouts import WAYS
 from planner.domain.request import Request
 from planner.domain.settings import CutAt, Objective, Parallelism, Shares, Solver
 from planner.strategies.what_if.frontier import Trade
 from planner.strategies.what_if.needed import Resource
 from planner.strategies.what_if.quantities import Quantity
-from profiles.catalog import cluster_names, curve_names, model_names
-
-LIMITS, COST, TUNE, SOLVER = (
-    "Objective and limits",
-    "Cost conventions",
-    "Tune the cluster",
-    "Solver",
-)
-PANELS = (None, LIMITS, COST, TUNE, SOLVER)
-"""Of a command's help, in their order."""
+from profiles.catalog import cluster_names, curve_names, language_names, model_names
 
 MOST_NODES = 16  # on the page
 CATALOGUE, FILE = "catalogue", "file"
@@ -66,87 +55,9 @@ OWN_CLUSTER = "own"
 NO_MODEL = "none"
 CSV_FILE, ENERGY_FILE = "csv", "energy"
 EXACTLY = "exactly"
-OF_LANGUAGE = ("answer", "fits")
-"""Commands about a language model by its shapes: a workload has limits of its own."""
 _NOT_OF_LANGUAGE = ("share_inputs", "count_input", "count_output")
 MODEL_LAYERS = "model"
 LAYER_VIEWS = ("plan", "dense", "uniform 80%", "uniform 90%", MODEL_LAYERS)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A row. It is an option if it has an ``option``, and a control if it has a ``label``.
-
-    Attributes
-    ----------
-    field : str
-        Of the core: of `Request`, `Limits`, `CostSettings`, `Case` or `tuned_cluster`
-        (`app.question.ask` puts it there). A name of its own where the core has none.
-    kind : Kind
-    default : optional
-        Of the option and the control; a flag is off.
-    name : str
-        The option's, where it is not the field.
-    option : str
-        The command line's help.
-    panel : str, optional
-        Of the help, one of `PANELS`.
-    commands : tuple of str
-        Those that have the option; without any all that take a case.
-    bounds : (float or None, float or None)
-        What typer lets through.
-    metavar : str, optional
-    label, help : str
-        Of the control.
-    key : str
-        Of the control and in the address, where it is not the name.
-    look : {"", "segments", "hidden"}
-        For one of some words: a list, a row of buttons, or one without its label.
-    section : str
-        Whose controls are drawn one below the other; others have a place of their own.
-    start : optional
-        Where the control begins if not at the default.
-    placeholder : str, optional
-        In an empty field.
-    preset : callable, optional
-        What a cluster itself has, in the core's form; the control begins there.
-    words : str or callable
-        How it is said of an answer: a format for the control's value, or a function of case and
-        request. Nothing is said of what is empty, off or at its default.
-    """
-
-    field: str
-    kind: Kind
-    default: Any = None
-    name: str = ""
-    option: str = ""
-    panel: str | None = None
-    commands: tuple[str, ...] = ()
-    bounds: tuple[float | None, float | None] = (None, None)
-    metavar: str | None = None
-    label: str = ""
-    help: str | None = None
-    key: str = ""
-    look: Literal["", "segments", "hidden"] = ""
-    section: str = ""
-    start: Value = None
-    placeholder: str | None = None
-    preset: Callable[[Cluster], Any] | None = None
-    words: str | Callable[[Case, Request], str] = ""
-
-    def __post_init__(self) -> None:
-        """Fill in what follows from the field."""
-        if isinstance(self.kind, Flag):
-            object.__setattr__(self, "default", False)
-        object.__setattr__(self, "name", self.name or self.field)
-        object.__setattr__(self, "key", self.key or self.name)
-        object.__setattr__(self, "start", self.default if self.start is None else self.start)
-
-    @property
-    def flag(self) -> str:
-        """The option as it is typed."""
-        return f"--{self.name.replace('_', '-')}"
-
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -443,6 +354,7 @@ SETTINGS: tuple[Setting, ...] = (
         placeholder="none",
         words="at least {:g} inputs/s",
     ),
+    *WORKLOAD,
     Setting(
         "solver",
         OneOf(get_args(Solver)),
@@ -471,7 +383,16 @@ PAGE: tuple[Setting, ...] = (
         label="Where the model comes from",
         look="hidden",
     ),
-    Setting("model", OneOf(model_names()), "resnet50", label="Catalogue model"),
+    Setting(
+        "model", OneOf((*model_names(), *language_names())), "resnet50", label="Catalogue model"
+    ),
+    Setting(
+        "one_pass",
+        Flag(),
+        label="Count one forward pass instead",
+        help="Of a causal model's config.json: one pass through the network at the input shapes "
+        "(planner plan), in place of a prompt and its answer (planner answer).",
+    ),
     Setting(
         "cluster",
         OneOf((*cluster_names(), OWN_CLUSTER)),
@@ -565,9 +486,16 @@ def taken_by(command: str) -> tuple[Setting, ...]:
     return tuple(sorted(taken, key=lambda x: 0 if x.commands else 1 + PANELS.index(x.panel)))
 
 
-def say_settings(case: Case, request: Request) -> tuple[str, ...]:
+def asked_of(is_language: bool) -> tuple[Setting, ...]:
+    """The settings of one kind of model: of a prompt and its answer, or of one forward pass."""
+    taken = taken_by("answer") if is_language else tuple(x for x in SETTINGS if x not in WORKLOAD)
+    return tuple(x for x in SETTINGS if x in taken or not x.option)
+
+
+def say_settings(case: Case, request: Request, *, is_language: bool = False) -> tuple[str, ...]:
     """Every setting of an answer, tuned and with its defaults, in a few words each."""
-    return tuple(filter(None, (_say(setting, case, request) for setting in SETTINGS)))
+    said = (_say(setting, case, request) for setting in asked_of(is_language))
+    return tuple(filter(None, said))
 
 
 def _say(setting: Setting, case: Case, request: Request) -> str:

@@ -41,9 +41,12 @@ class Picture:
     scheme: str = "light"
 
 
+_LANGUAGE = "model=llama-3.1-8b&weight_bits=4.5&context=8192&cluster=arm-wireless"
+
 PICTURES = (
     Picture("page", "/", 0, 800),
     Picture("page-phone", "/", 0, 1250, 390),
+    Picture("page-language", f"/?{_LANGUAGE}", 0, 800),
     Picture("page-time", "/time?model=deit-s&objective=throughput", 2, 1090),
     Picture("page-layers", "/layers?model=deit-s&objective=throughput", 1, 1090),
     Picture("page-trade-off", "/trade-off", 1, 1090, scheme="dark"),

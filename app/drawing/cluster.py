@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from app.drawing.shapes import Box, Line, Picture, Shape, Words, fitted
-from app.drawing.times import bar
+from app.drawing.times import node_bar
 from app.node_times import alike, first_rows, memory_words, runs_words
 from planner.domain.cluster import Cluster, Node
 from planner.domain.plan import Plan
@@ -111,7 +111,7 @@ def _card(
     if not works:
         return
     yield Words(left, y + 72, fitted(memory_words(plan, time.node), inside, 11.5), 11.5, "faint")
-    yield from bar(time, left, y + 80, inside, 8)
+    yield from node_bar(time, left, y + 80, inside, 8)
     words = f"busy {format_seconds(time.busy_s, 3)}"
     yield Words(left, y + 102, fitted(words, inside, 11), 11, "faint")
 

@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Colour = Literal[
-    "ground", "card", "text", "faint", "line", "computes", "sends", "waits", "busiest", "none"
+    "ground",
+    "card",
+    "text",
+    "faint",
+    "line",
+    "computes",
+    "sends",
+    "waits",
+    "busiest",
+    "weights",
+    "cache",
+    "none",
 ]
 
 LIGHT: dict[Colour, str] = {
@@ -20,6 +31,8 @@ LIGHT: dict[Colour, str] = {
     "sends": "#0072b2",
     "waits": "#d5dae1",
     "busiest": "#8a1c5c",
+    "weights": "#009e73",
+    "cache": "#e69f00",
     "none": "none",
 }
 DARK: dict[Colour, str] = LIGHT | {

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.drawing.shapes import Box, Colour, Picture, Shape, Words, fitted
+from app.drawing.bars import ROW, WIDTH, Bar, Parts, bar, part_bars
+from app.drawing.shapes import Picture, Shape
 from app.node_times import COMPUTES, SENDS, WAITS, first_rows, part_words, parts_of
 from planner.strategies.timeline import NodeTime
 
-WIDTH = 640.0
-_ROW, _HEAD, _NAME, _NUMBER = 26.0, 26.0, 116.0, 68.0
 _MOST = 16
-_COLOURS: tuple[Colour, ...] = ("computes", "sends", "waits")
-_WORDS = (COMPUTES, SENDS, WAITS)
+_PARTS = Parts(("computes", "sends", "waits"), (COMPUTES, SENDS, WAITS))
 
 
-def time_bars(times: Sequence[NodeTime], width: float = WIDTH) -> Picture:
+def time_bars(
+    times: Sequence[NodeTime], width: float = WIDTH, said: str = "", row: float = ROW
+) -> Picture:
     """One bar per node: computing, sending and waiting, which add up to the latency.
 
     Parameters
@@ -23,43 +23,21 @@ def time_bars(times: Sequence[NodeTime], width: float = WIDTH) -> Picture:
     times : sequence of NodeTime
     width : float
         In pixels of a screen.
+    said : str
+        What they are of, where that is not one input.
+    row : float
+        Height of a row.
     """
     shown, hidden = first_rows(times, _MOST, 2 * _MOST)
-    room = width - _NAME - 3 * _NUMBER
-    shapes: list[Shape] = []
-    for place, (colour, word) in enumerate(zip(_COLOURS, _WORDS, strict=True)):
-        right = width - (2 - place) * _NUMBER
-        shapes.append(Words(right, 14, word, 12, "faint", anchor="end"))
-        shapes.append(Box(right - 12 - 7.0 * len(word), 5, 9, 9, colour, radius=2))
-    for number, (name, time) in enumerate(shown):
-        y = _HEAD + number * _ROW
-        shapes.append(Words(0, y + 13, fitted(name, _NAME - 8, 12.5), 12.5))
-        shapes += bar(time, _NAME, y + 2, room, 15)
-        for place, words in enumerate(part_words(time)):
-            right = width - (2 - place) * _NUMBER
-            shapes.append(Words(right, y + 13, words, 12, anchor="end"))
-    height = _HEAD + len(shown) * _ROW
-    if hidden:
-        shapes.append(Words(0, height + 12, f"{hidden} more nodes are not shown", 12, "faint"))
-        height += 18
-    title = "Where the time of one input goes, node by node"
-    return Picture(width, height, title, _describe(shown), tuple(shapes))
+    bars = [_bar(time, name) for name, time in shown]
+    title = said or "Where the time of one input goes, node by node"
+    return part_bars(bars, _PARTS, title, width=width, said=said, hidden=hidden, row=row)
 
 
-def bar(time: NodeTime, x: float, y: float, width: float, height: float) -> Iterator[Shape]:
+def node_bar(time: NodeTime, x: float, y: float, width: float, height: float) -> Iterator[Shape]:
     """A node's bar at a place."""
-    total = time.total_s or 1.0
-    for colour, part in zip(_COLOURS, parts_of(time), strict=True):
-        wide = part / total * width
-        if wide > 0:
-            yield Box(x, y, wide, height, colour)
-        x += wide
+    return bar(_bar(time), _PARTS.colours, x, y, width, height)
 
 
-def _describe(shown: Sequence[tuple[str, NodeTime]]) -> str:
-    rows = []
-    for name, time in shown:
-        told = zip(_WORDS, part_words(time), strict=True)
-        parts = ", ".join(" ".join(pair) for pair in told)
-        rows.append(f"{name} {parts}")
-    return "; ".join(rows) + "."
+def _bar(time: NodeTime, name: str = "") -> Bar:
+    return Bar(name, parts_of(time), tuple(part_words(time)), time.total_s)

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from app.kinds import Number, OneOf, Text, Value
 from app.page.source_text import sources_of
+from app.setting import Setting
 from app.settings import (
     CATALOGUE,
     CSV_FILE,
@@ -22,7 +23,6 @@ from app.settings import (
     OWN_CLUSTER,
     PAGE,
     SETTINGS,
-    Setting,
 )
 from planner.domain.cluster import Cluster
 from planner.errors import BadInputError

@@ -86,6 +86,22 @@ class Answer:
         }
         return self.plan.model_copy(update=known)
 
+    @property
+    def goal(self) -> str:
+        """What the best plan has the least or the most of."""
+        return self.plan.objective
+
+    @property
+    def score(self) -> dict[str, float]:
+        """What plans are compared in, by goal."""
+        predicted = self.plan.predicted
+        return {"latency": predicted.latency_s, "throughput": predicted.throughput_per_s}
+
+    @property
+    def about(self) -> tuple[object, ...]:
+        """The objects that it is about, beside the question."""
+        return self.profile, self.own_accuracy
+
     def find_plan(self, watch: Callable[[int, int], None]) -> Plan:
         """`plan`, as a job finds it."""
         watch(0, 0)

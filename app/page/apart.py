@@ -170,7 +170,8 @@ def wait(handle: int) -> None:
 
 def _read_planner() -> None:
     """Import what most work needs."""
-    import planner.simulation.study  # noqa: F401
+    import planner.simulation.study
+    import planner.strategies.phases.peers  # noqa: F401
 
 
 def _work(door: Connection) -> None:

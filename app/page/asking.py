@@ -8,7 +8,8 @@ from typing import Any
 from app.kinds import Value
 from app.page.address import chosen_cluster, unit_key
 from app.question import Question, ask
-from app.settings import CSV_FILE, ENERGY_FILE, EXACTLY, NO_MODEL, OWN_CLUSTER, SETTINGS, Setting
+from app.setting import Setting
+from app.settings import CSV_FILE, ENERGY_FILE, EXACTLY, NO_MODEL, OWN_CLUSTER, asked_of
 from planner.domain.cluster import Cluster
 
 TIME_LIMIT_S = 3.0
@@ -34,7 +35,9 @@ def ask_on_page(cluster: str | Cluster, nodes: int, **given: Any) -> Question:
     return question.on_nodes(nodes)
 
 
-def question_of(values: Mapping[str, Value], kind: str | None = None) -> Question:
+def question_of(
+    values: Mapping[str, Value], kind: str | None = None, *, is_language: bool = False
+) -> Question:
     """The question of the controls' values.
 
     Parameters
@@ -43,11 +46,17 @@ def question_of(values: Mapping[str, Value], kind: str | None = None) -> Questio
         One per control (`app.page.address.CONTROLS`).
     kind : str, optional
         Of an accuracy model that a file of the user's holds: ``csv:NAME`` or ``energy:NAME``.
+    is_language : bool
+        About a prompt and its answer, not about one forward pass.
     """
     cluster = chosen_cluster(values)
-    given = {x.field: _given(x, values, cluster) for x in SETTINGS if x.label}
+    given = {x.field: _given(x, values, cluster) for x in asked_of(is_language) if x.label}
     if len({node.macs_per_s for node in cluster.nodes}) > 1:
         given["macs_per_s"] = None  # there is no control then
+    base = cluster if values["cluster"] == OWN_CLUSTER else str(values["cluster"])
+    nodes, exactly = given.pop("max_nodes"), values["node_choice"] == EXACTLY
+    if is_language:
+        return ask_on_page(base, nodes, exactly=exactly, **given)
     chosen = str(values["accuracy"])
     is_known = chosen != NO_MODEL and (kind or chosen not in (CSV_FILE, ENERGY_FILE))
     if not is_known or chosen == ENERGY_FILE:
@@ -55,9 +64,9 @@ def question_of(values: Mapping[str, Value], kind: str | None = None) -> Questio
     if not is_known or chosen != ENERGY_FILE:
         given["max_energy_loss"] = None
     return ask_on_page(
-        cluster if values["cluster"] == OWN_CLUSTER else str(values["cluster"]),
-        given.pop("max_nodes"),
-        exactly=values["node_choice"] == EXACTLY,
+        base,
+        nodes,
+        exactly=exactly,
         accuracy_model=(kind or f"curve:{chosen}/{values['rule']}") if is_known else NO_MODEL,
         **given,
     )

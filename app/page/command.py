@@ -5,12 +5,16 @@ from __future__ import annotations
 import shlex
 
 from app.page.answer import Answer
+from app.page.language_answer import LanguageAnswer
 from app.question import Question
-from app.settings import COST, LIMITS, SOLVER, TUNE, Setting, taken_by
+from app.setting import ASKED, COST, LIMITS, SOLVER, TUNE, Setting
+from app.settings import taken_by
 from planner.domain.settings import Limits
+from profiles.catalog import load_language
 
 CLUSTER_FILE = "cluster.json"
 PROFILE_FILE = "profile.json"
+LANGUAGE_FILE = "language-model.json"
 _NOT_SAID = ("max_nodes", "exactly", "time_limit_s")  # said otherwise, or the page's own
 
 
@@ -24,15 +28,45 @@ def plan_command(answer: Answer, source: str | None) -> str:
         The catalogue model; without one the downloaded profile is the source.
     """
     option = "--nodes" if answer.request.exactly else "--max-nodes"
-    return _write("plan", answer.question, source, option)
+    return _write("plan", answer.question, source or PROFILE_FILE, option)
 
 
 def other_commands(answer: Answer, source: str | None) -> dict[str, str]:
     """What makes the other views' results, by title."""
     return {
-        "Compare": _write("compare", answer.question, source, "--nodes"),
-        "Trade-off": _write("pareto", answer.question, source, "--max-nodes"),
+        "Compare": _write("compare", answer.question, source or PROFILE_FILE, "--nodes"),
+        "Trade-off": _write("pareto", answer.question, source or PROFILE_FILE, "--max-nodes"),
     }
+
+
+def answer_command(answer: LanguageAnswer, source: str | None) -> str:
+    """The ``planner answer`` that makes the page's plan.
+
+    Parameters
+    ----------
+    answer : LanguageAnswer
+    source : str, optional
+        The catalogue's language model; without one the downloaded document is the source.
+    """
+    option = "--nodes" if answer.request.exactly else "--max-nodes"
+    return _write("answer", answer.question, *_words_of(answer, source), option)
+
+
+def other_answer_commands(answer: LanguageAnswer, source: str | None) -> dict[str, str]:
+    """What makes the tables beside it, by title."""
+    return {
+        "Others' rules": f"{answer_command(answer, source)} --compare",
+        "What fits": _write("fits", answer.question, *_words_of(answer, source), "--max-nodes"),
+    }
+
+
+def _words_of(answer: LanguageAnswer, source: str | None) -> tuple[str, ...]:
+    """A language model as the command line names it; a document has the width already."""
+    bits = answer.model.weight_bits
+    if source is None:
+        return (LANGUAGE_FILE,)
+    width = () if bits == load_language(source).weight_bits else ("--weight-bits", f"{bits:.12g}")
+    return (source, *width)
 
 
 def needs_cluster_file(question: Question) -> bool:
@@ -41,11 +75,21 @@ def needs_cluster_file(question: Question) -> bool:
     return not isinstance(question.cluster, str) or nodes > len(question.base_cluster.nodes)
 
 
-def _write(command: str, question: Question, source: str | None, nodes: str) -> str:
-    """A command with every option that is not at its default; a cluster's file is tuned already."""
+def _write(command: str, question: Question, source: str, *more: str) -> str:
+    """A command with every option that is not at its default; a cluster's file is tuned already.
+
+    Parameters
+    ----------
+    command : str
+    question : Question
+    source : str
+    *more : str
+        Words behind the source; the last one is the option for the number of nodes.
+    """
+    *width, nodes = more
     is_file = needs_cluster_file(question)
     cluster = CLUSTER_FILE if is_file else question.base_cluster.name
-    words = ["planner", command, source or PROFILE_FILE, "--cluster", cluster]
+    words = ["planner", command, source, *width, "--cluster", cluster]
     tuning: list[str] = []
     others = [nodes, str(question.request.max_nodes)]
     for setting in sorted(taken_by(command), key=_place):
@@ -60,4 +104,4 @@ def _write(command: str, question: Question, source: str | None, nodes: str) -> 
 def _place(setting: Setting) -> tuple[int, bool]:
     """The goal first, its limits behind it, then what is counted."""
     is_limit = setting.field in Limits.model_fields
-    return (None, TUNE, LIMITS, COST, SOLVER).index(setting.panel), is_limit
+    return (None, ASKED, TUNE, LIMITS, COST, SOLVER).index(setting.panel), is_limit

@@ -6,12 +6,14 @@ one interrupts may not reach it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
 
 from app.kinds import Flag, Number, OneOf, SomeOf, Text
 from app.page.address import CONTROLS
+from app.setting import Setting
 
 
 def draw_control(key: str, place: Any = st, **more: Any) -> None:
@@ -56,8 +58,8 @@ def draw_control(key: str, place: Any = st, **more: Any) -> None:
         place.number_input(**said | more)
 
 
-def draw_section(name: str) -> None:
-    """Draw the controls of a section one below the other."""
+def draw_section(name: str, among: Collection[Setting]) -> None:
+    """Draw the controls of a section, those that are asked for, one below the other."""
     for key, setting in CONTROLS.items():
-        if setting.section == name:
+        if setting.section == name and setting in among:
             draw_control(key)

@@ -5,37 +5,37 @@ from __future__ import annotations
 import streamlit as st
 
 from app.page import progress, state
-from app.page.answer import Answer
 from app.page.chosen import Chosen
 from app.page.header import Head, header
 from app.page.jobs import StoppedError
+from app.page.language_answer import LanguageAnswer
 from app.page.show import tell_error
-from app.page.store import Moment, Same, store
+from app.page.store import Moment, Same, Shown, store
 from app.page.text import plain
-from planner.errors import PlannerError
+from planner.errors import InfeasibleError, PlannerError
 
 PLAN_PATIENCE_S = 1.5
 """So long a run waits for a plan before it shows how the search goes on."""
 
 
-def current_answer(chosen: Chosen, head: Head) -> Answer | None:
+def current_answer(chosen: Chosen, head: Head) -> Shown | None:
     """The answer to show, its plan found; says what is wrong, and stays at the last good one.
 
-    Draws the header's line.
+    Draws the header's line. A language model that has no plan is shown nevertheless: what fits is
+    what its visitor wants to know.
     """
     kept = store()
     answer = chosen.answer()
     if answer is not None and _has_plan(answer, head):
-        predicted = answer.plan.predicted
-        asked = Same(answer.profile, answer.own_accuracy), answer.question
-        moment = Moment(
-            state.values(), kept.files, predicted.latency_s, predicted.throughput_per_s, asked
-        )
+        asked = Same(*answer.about), answer.question
+        moment = Moment(state.values(), kept.files, answer.score, asked)
         kept.keep(moment, answer)
         header(answer, head.figures, is_old=False)
         return answer
     if answer is None:
         _tell_missing(chosen, head)
+    elif isinstance(answer, LanguageAnswer) and has_no_plan(answer):
+        return answer
     shown = kept.shown
     if shown is not None:
         header(shown, head.figures, is_old=True)
@@ -43,7 +43,13 @@ def current_answer(chosen: Chosen, head: Head) -> Answer | None:
     return shown
 
 
-def _has_plan(answer: Answer, head: Head) -> bool:
+def has_no_plan(answer: LanguageAnswer) -> bool:
+    """Whether it is known that nothing fits."""
+    job = store().job("plan", answer, answer.find_plan, is_apart=answer.is_large)
+    return isinstance(job.failure, InfeasibleError)
+
+
+def _has_plan(answer: Shown, head: Head) -> bool:
     """Whether the plan is there; else says that it is looked for, or why there is none."""
     if answer.is_planned:
         return True
@@ -81,7 +87,7 @@ def _tell_missing(chosen: Chosen, head: Head) -> None:
         st.info(chosen.message) if chosen.is_missing else tell_error(chosen.message)
 
 
-def _tell_old(shown: Answer, head: Head) -> None:
+def _tell_old(shown: Shown, head: Head) -> None:
     """Whose the numbers are, and the way back to them; not while the next ones are looked for."""
     if store().is_busy("plan", "reading"):
         return

@@ -91,12 +91,14 @@ def details(answer: Answer, pinned: Pinned | None) -> None:
     st.markdown(f"#### {plain(headline(answer.plan))}")
     st.caption(plain(answer.settings_sentence))
     _figures(answer)
-    before = {number.name: number for number in numbers(pinned.answer)} if pinned else {}
+    other = pinned.answer if pinned else None
+    a = other if isinstance(other, Answer) else None
+    before = {number.name: number for number in numbers(a)} if a else {}
     with st.container(horizontal=True, gap="small", key="metrics"):
         for number in numbers(answer):
-            _metric(number, before.get(number.name), pinned is not None)
-    if pinned is not None:
-        _beside(answer, pinned)
+            _metric(number, before.get(number.name), a is not None)
+    if a is not None:
+        _beside(answer, a)
     st.markdown(plain(certificate_sentence(answer.plan)))
     st.markdown(plain(fewer_nodes_sentence(answer.plan)))
 
@@ -257,9 +259,9 @@ def _change(number: Number, before: Number | None) -> str:
     return f"{change:+.1%} (A: {before.text})" if abs(change) >= _SHOWN_CHANGE else ""
 
 
-def _beside(answer: Answer, pinned: Pinned) -> None:
+def _beside(answer: Answer, a: Answer) -> None:
     """The two plans beside each other."""
-    st.markdown(f"**A: {plain(pinned.answer.title)}. B: this plan**")
-    changes = changed_settings(pinned.answer, answer)
+    st.markdown(f"**A: {plain(a.title)}. B: this plan**")
+    changes = changed_settings(a, answer)
     st.markdown(plain(changes) if changes else "A and B have the same settings.")
-    table(beside_table(pinned.answer, answer), key="table_a_and_b", height="content")
+    table(beside_table(a, answer), key="table_a_and_b", height="content")

@@ -13,13 +13,15 @@ from app.inputs import accuracy_note
 from app.page.answer import Answer
 from app.page.details import details
 from app.page.devices import devices_chip
+from app.page.language_details import language_details
 from app.page.model_choice import model_chip
 from app.page.show import on_page
-from app.page.store import Moment, store
+from app.page.store import Moment, Shown, store
 from app.page.text import count, plain, said
 from app.words import warnings
 from planner.units import format_bytes, format_rate, format_seconds
 
+_RATES = ("throughput", "tokens-per-second")
 _SHOWN_CHANGE = 0.0005  # relative; less would read as 0 %
 
 
@@ -58,7 +60,7 @@ def head(title: str) -> Head:
     return Head(start, figures, doing, st.container(key="below"))
 
 
-def header(answer: Answer, place: DeltaGenerator, *, is_old: bool) -> None:
+def header(answer: Shown, place: DeltaGenerator, *, is_old: bool) -> None:
     """Draw the line of figures, and what is behind it.
 
     Parameters
@@ -70,7 +72,7 @@ def header(answer: Answer, place: DeltaGenerator, *, is_old: bool) -> None:
         Another plan is looked for, or what is asked has none.
     """
     place.html(figures_line(answer, is_old=is_old))
-    notes = notes_on(answer)
+    notes = notes_on(answer) if isinstance(answer, Answer) else []
     if notes:
         first = notes[0].partition(":")[0].partition(";")[0]
         more = f", and {len(notes) - 1} more" if len(notes) > 1 else ""
@@ -80,23 +82,42 @@ def header(answer: Answer, place: DeltaGenerator, *, is_old: bool) -> None:
             for note in notes:
                 st.warning(plain(f"{note[:1].upper()}{note[1:]}."))
     with place.popover("Details", type="tertiary", key="details"):
-        details(answer, store().pinned)
+        if isinstance(answer, Answer):
+            details(answer, store().pinned)
+        else:
+            language_details(answer)
 
 
-def figures_line(answer: Answer, *, is_old: bool) -> str:
-    """Three figures and the change, as HTML."""
-    predicted = answer.plan.predicted
-    most = max(predicted.memory_bytes.values())
-    cells = [
-        ("per input", format_seconds(predicted.latency_s, 3), term("latency")),
-        ("inputs per second", format_rate(predicted.throughput_per_s), term("throughput")),
-        ("on the fullest node", format_bytes(most), "weights, receive buffers, live activations"),
+def _cells(answer: Shown) -> list[tuple[str, str, str]]:
+    """The figures: name, value, and what it means."""
+    if isinstance(answer, Answer):
+        predicted = answer.plan.predicted
+        most = max(predicted.memory_bytes.values())
+        return [
+            ("per input", format_seconds(predicted.latency_s, 3), term("latency")),
+            ("inputs per second", format_rate(predicted.throughput_per_s), term("throughput")),
+            (_FULLEST, format_bytes(most), "weights, receive buffers, live activations"),
+        ]
+    found = answer.plan.plan.predicted
+    most = max(found.memory_bytes.values())
+    return [
+        ("tokens per second", format_rate(found.tokens_per_s), "of one request"),
+        ("to the first token", format_seconds(found.first_token_s, 3), "from the prompt"),
+        ("for the whole answer", format_seconds(found.answer_s, 3), "from prompt to last token"),
+        (_FULLEST, format_bytes(most), "weights, keys and values, live activations"),
     ]
+
+
+_FULLEST = "on the fullest node"
+
+
+def figures_line(answer: Shown, *, is_old: bool) -> str:
+    """A few figures and the change, as HTML."""
     title = html.escape(answer.title)
     said = f'<div class="what"><dt>the plan of</dt><dd>{title}</dd></div>'
     said += "".join(
         f'<div title="{html.escape(words)}"><dt>{name}</dt><dd>{html.escape(value)}</dd></div>'
-        for name, value, words in cells
+        for name, value, words in _cells(answer)
     )
     if is_old:
         said += '<div class="old-mark"><dt>these are of</dt><dd>the plan before</dd></div>'
@@ -105,21 +126,15 @@ def figures_line(answer: Answer, *, is_old: bool) -> str:
     return f'<dl class="figures{" old" if is_old else ""}">{said}</dl>'
 
 
-def _change(answer: Answer) -> str:
+def _change(answer: Shown) -> str:
     """By how much the objective differs from A's, or from the last state's."""
     kept = store()
     moment: Moment | None = kept.pinned.moment if kept.pinned else kept.before
-    if moment is None:
+    if moment is None or answer.goal not in moment.score:
         return ""
     name = "A" if kept.pinned else "before"
-    predicted = answer.plan.predicted
-    by_rate = answer.plan.objective == "throughput"
-    now, then = (
-        (predicted.throughput_per_s, moment.throughput_per_s)
-        if by_rate
-        else (predicted.latency_s, moment.latency_s)
-    )
-    ratio = now / then - 1
+    by_rate = answer.goal in _RATES
+    ratio = answer.score[answer.goal] / moment.score[answer.goal] - 1
     if abs(ratio) < _SHOWN_CHANGE:
         return f'<div class="same"><dt>{name}</dt><dd>as in</dd></div>' if kept.pinned else ""
     more, less = ("more", "less") if by_rate else ("slower", "faster")

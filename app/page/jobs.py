@@ -96,6 +96,11 @@ class Job(Generic[Result]):
             return False
         return True
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why there is no result, once that is known."""
+        return self._future.exception() if self._future.done() else None
+
     def result(self) -> Result:
         """What the work returned; raises what it raised."""
         return self._future.result()

@@ -8,11 +8,10 @@ from typing import TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.page.answer import Answer
 from app.page.apart import Watch
 from app.page.jobs import Job, StoppedError
 from app.page.show import tell_error
-from app.page.store import store
+from app.page.store import Shown, store
 from planner.errors import PlannerError
 
 PATIENCE_S = 0.3
@@ -61,7 +60,7 @@ def finished(
 
 
 def part(
-    answer: Answer,
+    answer: Shown,
     name: str,
     work: Callable[[Watch], Result],
     words: str,

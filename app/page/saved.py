@@ -13,6 +13,7 @@ from app.page.address import Link, read_link, write_link
 from app.page.store import File, Files
 from app.settings import CSV_FILE, FILE
 from planner.domain.arrays import Frozen
+from planner.domain.language_model import LanguageModel
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from profiles.files import document_text, read_document
@@ -32,12 +33,13 @@ class SavedPage(Frozen):
     """What brings a page back.
 
     ``controls`` are those of a link (docs/page.md); ``profile`` is that of a model file, with the
-    measured times. Weights are never saved.
+    measured times, ``language`` a language model in its place. Weights are never saved.
     """
 
     schema_version: Literal[1] = 1
     controls: dict[str, str]
     profile: ModelProfile | None = None
+    language: LanguageModel | None = None
     sensitivities: SavedText | None = None
 
 
@@ -50,7 +52,7 @@ class Restored:
 
 
 def save_page(
-    values: Mapping[str, Value], profile: ModelProfile, is_own: bool, files: Files
+    values: Mapping[str, Value], model: ModelProfile | LanguageModel, is_own: bool, files: Files
 ) -> str:
     """The page's file.
 
@@ -58,7 +60,7 @@ def save_page(
     ----------
     values : mapping
         Of every control.
-    profile : ModelProfile
+    model : ModelProfile or LanguageModel
         What is planned.
     is_own : bool
         Whether a file of the visitor's had a part in it, so that it has to be saved.
@@ -66,14 +68,15 @@ def save_page(
     """
     controls = write_link(values)
     if is_own:  # shapes, widths and times are in the profile
-        in_it = ("shapes", "batch", "weight_bits", "model")
+        in_it = ("shapes", "batch", "weight_bits", "model", "one_pass")
         controls = {k: v for k, v in controls.items() if k not in in_it}
         controls["source"] = FILE
     table = files.accuracy.get(CSV_FILE) if values["accuracy"] == CSV_FILE else None
     return document_text(
         SavedPage(
             controls=controls,
-            profile=profile if is_own else None,
+            profile=model if is_own and isinstance(model, ModelProfile) else None,
+            language=model if is_own and isinstance(model, LanguageModel) else None,
             sensitivities=SavedText(name=table.name, text=table.content.decode("utf-8-sig"))
             if table
             else None,
@@ -92,12 +95,14 @@ def open_page(name: str, content: bytes) -> Restored:
     page = read_document(content, SavedPage, what=f"page {name}")
     accuracy = {}
     brought = []
-    if page.profile is not None:
+    if page.profile is not None or page.language is not None:
         brought.append(FILE)
     elif page.controls.get("source") == FILE:
-        raise BadInputError(f"page {name}: its model is a file, but it holds no profile")
+        raise BadInputError(f"page {name}: its model is a file, but it holds none")
     if page.sensitivities is not None:
         brought.append(CSV_FILE)
         text = page.sensitivities.text.encode()
         accuracy[CSV_FILE] = File(page.sensitivities.name, text, f"saved:{name}")
-    return Restored(read_link(page.controls, brought), Files(page.profile, accuracy))
+    return Restored(
+        read_link(page.controls, brought), Files(page.profile, accuracy, language=page.language)
+    )

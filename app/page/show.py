@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from math import ceil
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from app.drawing.svg import to_svg
 from app.page.address import CONTROLS
 from app.page.answer import Answer
 from app.page.text import plain
+from app.render import shown_cell
 from app.settings import PAGE, SETTINGS
 from app.tables import Table, to_csv
 from planner.domain.cluster import Origin
@@ -116,6 +118,33 @@ def _numbers(numbers: Table, name: str) -> None:
     if place.open:
         with place:
             _grid(numbers, key=f"grid_{name}")
+
+
+def small_table(shown: Table, whole: Table, *, key: str, bold: str = "") -> None:
+    """A table as plain rows, which take little room; its last column is cut where it is long.
+
+    Parameters
+    ----------
+    shown : Table
+    whole : Table
+        All that is known of the same, as CSV.
+    key : str
+    bold : str
+        The first cell of a row that stands out.
+    """
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in shown.columns)
+    rows = []
+    for row in shown.rows:
+        cells = [html.escape(shown_cell(cell)) for cell in row]
+        mark = ' class="best"' if row[0] == bold else ""
+        told = f'<td title="{cells[-1]}">{cells[-1]}</td>'
+        rows.append(f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells[:-1])}{told}</tr>")
+    with st.container(key=key):
+        st.html(
+            f'<table class="small"><caption>{html.escape(shown.title)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        )
+    _caption("", whole, f"{key.removeprefix('small_')}.csv")
 
 
 def csv_button(numbers: Table, name: str) -> None:

@@ -9,32 +9,58 @@ from app.kinds import Number
 from app.page import state
 from app.page.address import CONTROLS, chosen_cluster, unit_key
 from app.page.controls import draw_control, draw_section
-from app.page.model_choice import Model, model_fields
+from app.page.model_choice import Model, is_of_language, model_fields
 from app.page.store import store
 from app.page.text import plain
+from app.setting import ASKED
+from app.settings import asked_of
+from app.workload_settings import WORKLOAD
 from planner.domain.cluster import Cluster
 
 
 def side_bar() -> Model:
-    """Draw the controls; the model, whose file is among them."""
+    """Draw the controls; the model, whose file is among them.
+
+    The model is read first: whether it is a language model says which controls stand above it.
+    """
     with st.sidebar:
-        _buttons()
-        _cluster()
-        with st.expander("Links and messages", key="links_open"):
-            left, right = st.columns(2)
-            draw_control("medium", left, format_func=lambda name: name.replace("_", " "))
-            draw_control("casting", right)
-            draw_control("collective")
-            draw_control("shares")
-            draw_section("conventions")
-        with st.expander("Ways and stages", key="more_open"):
-            draw_control("parallelism")
-            draw_control("cut_at")
-            draw_control("ways")
-            draw_section("limits")
+        above, below = st.container(), st.container()
+    with below:
         model = model_fields()
         _glossary()
+    with above:
+        _controls(is_language=is_of_language(model))
     return model
+
+
+def _controls(*, is_language: bool) -> None:
+    """What stands above the model: of a prompt and its answer, or of one forward pass."""
+    _buttons()
+    _cluster()
+    if is_language:
+        with st.expander(ASKED, expanded=True, key="asked_open"):
+            _asked()
+    with st.expander("Links and messages", key="links_open"):
+        left, right = st.columns(2)
+        draw_control("medium", left, format_func=lambda name: name.replace("_", " "))
+        draw_control("casting", right)
+        draw_control("collective")
+        draw_control("shares")
+        draw_section("conventions", asked_of(is_language))
+    with st.expander("Stages" if is_language else "Ways and stages", key="more_open"):
+        draw_control("parallelism")
+        if not is_language:
+            draw_control("cut_at")
+            draw_control("ways")
+            draw_section("limits", asked_of(is_language))
+
+
+def _asked() -> None:
+    """What a language model is asked, two controls beside each other."""
+    for at in range(0, len(WORKLOAD), 2):
+        places = st.columns(2, vertical_alignment="bottom")
+        for setting, place in zip(WORKLOAD[at : at + 2], places, strict=False):
+            draw_control(setting.key, place)
 
 
 def _glossary() -> None:

@@ -17,6 +17,9 @@ from app.page.store import Moment, Pinned, store
 from app.settings import OWN_CLUSTER
 from planner.domain.cluster import Cluster
 
+READ_BY = ("shapes", "batch", "weight_bits", "one_pass")
+"""Controls that say how a model's file is read."""
+
 _BEGUN = "_begun"
 _REFUSED = "_refused"
 
@@ -94,7 +97,7 @@ def go_to(moment: Moment) -> None:
     kept, file = store(), st.session_state.get("upload")
     kept.files = moment.files
     if file is not None:  # what the field holds is not read again in place of the moment's
-        key = (file.file_id, *(moment.values[name] for name in ("shapes", "batch", "weight_bits")))
+        key = (file.file_id, *(moment.values[name] for name in READ_BY))
         kept.read["model"] = (key, None)
 
 

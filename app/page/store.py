@@ -12,7 +12,13 @@ from app.kinds import Value
 from app.page.answer import Answer
 from app.page.apart import Watch
 from app.page.jobs import Job
+from app.page.language_answer import LanguageAnswer
+from planner.domain.language_model import LanguageModel
 from planner.domain.model_profile import ModelProfile
+
+Shown = Answer | LanguageAnswer
+Score = Mapping[str, float]
+"""What plans are compared in, by the goal that counts it."""
 
 _KEY = "_store"
 _MOST_UNDONE = 30  # good states that can be gone back to
@@ -29,7 +35,7 @@ class Moment:
         Of every control.
     files : Files
         The visitor's own, as they were.
-    latency_s, throughput_per_s : float
+    score : Score
         Of its plan.
     asked : object
         Equal where the very same was asked.
@@ -37,8 +43,7 @@ class Moment:
 
     values: Mapping[str, Value]
     files: Files
-    latency_s: float
-    throughput_per_s: float
+    score: Score
     asked: object
 
 
@@ -47,7 +52,7 @@ class Pinned:
     """A state that others are compared with, and its answer."""
 
     moment: Moment
-    answer: Answer
+    answer: Shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +76,14 @@ class Files:
         Of the accuracy models, by kind.
     times : File, optional
         Measured times.
+    language : LanguageModel, optional
+        Of the model file, in place of a profile.
     """
 
     profile: ModelProfile | None = None
     accuracy: Mapping[str, File] = field(default_factory=dict)
     times: File | None = None
+    language: LanguageModel | None = None
 
 
 class Same:
@@ -103,7 +111,7 @@ class Store:
 
     files: Files = field(default_factory=Files)
     past: list[Moment] = field(default_factory=list)
-    shown: Answer | None = None  # the last that had a plan; those before are found again
+    shown: Shown | None = None  # the last that had a plan; those before are found again
     pinned: Pinned | None = None
     read: dict[str, tuple[object, object]] = field(default_factory=dict)
     jobs: dict[str, tuple[object, Job[Any]]] = field(default_factory=dict)
@@ -119,7 +127,7 @@ class Store:
         earlier = (moment for moment in reversed(self.past) if moment.asked != self.past[-1].asked)
         return next(earlier, None)
 
-    def keep(self, moment: Moment, answer: Answer) -> None:
+    def keep(self, moment: Moment, answer: Shown) -> None:
         """Remember a state that has a plan, and its answer."""
         self.shown = answer
         last = self.last

@@ -44,10 +44,18 @@ _MOST = 2**24
 def _is_other(values: dict[str, Any]) -> bool:
     """A head of another kind than one over the vocabulary: a classifier, an embedding."""
     names = values.get("architectures") or ()
+    if not isinstance(names, (list, tuple)):
+        return True
     return bool(names) and not any(
         str(name).endswith(("ForCausalLM", "ForConditionalGeneration", "LMHeadModel"))
         for name in names
     )
+
+
+def is_causal(values: dict[str, Any]) -> bool:
+    """Whether a configuration is that of a causal model whose shapes are known here."""
+    kind = text_values(values).get("model_type")
+    return isinstance(kind, str) and kind in FAMILIES and not _is_other(values)
 
 
 def text_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +87,7 @@ def language_model_of(values: dict[str, Any], *, name: str) -> LanguageModel:
     text = text_values(values)
     kind = str(text.get("model_type", ""))
     family = FAMILIES.get(kind)
-    if family is None or _is_other(values):
+    if family is None or not is_causal(values):
         raise BadInputError(
             f"model_type: {kind[:40]!r} is no causal model that is known by its shapes; "
             f"known are {', '.join(sorted(FAMILIES))}"

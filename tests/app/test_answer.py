@@ -14,6 +14,7 @@ from planner.domain.language_model import LanguageModel
 from planner.errors import BadInputError
 from planner.strategies.phases.fitting import Fits
 from planner.strategies.phases.peers import AnswerComparison
+from planner.units import format_seconds
 from profiles.presets import PRESETS
 from tests.app.command import planner
 
@@ -99,6 +100,44 @@ def test_what_fits(cluster: Any) -> None:
     left = 8e9 - 8_030_261_248 * 4.5 / 8
     assert 0.9 * left < four.context * 32 * 2 * 2 * 8 * 128 < left
     assert found.widest == "Q5_K"
+
+
+def test_what_fits_within_no_limit_ends_as_an_answer_does(cluster: Any) -> None:
+    words = ("llama-3.2-1b", "-c", cluster(1), "--max-first-token", "1e-9")
+    done, same = planner("fits", *words), planner("answer", *words)
+    assert done.code == same.code == 3
+    assert done.err.count("\n") == 1 and not done.out
+    assert "time to the first token binds: the limit is 1e-09 s" in done.err
+    rows = Fits.model_validate_json(planner("fits", *words, "--format", "json").out).rows
+    assert all("time to the first token binds" in row.note for row in rows)
+
+
+def test_one_node_is_compared_with_and_says_why_it_is_faster_than_two(cluster: Any) -> None:
+    words = ("llama-3.2-1b", "--weight-bits", "4.5", "--goal", "token", "-c", cluster(2))
+
+    def token_s(*more: str) -> float:
+        done = planner("answer", *words, *more, "--format", "json")
+        return AnswerPlan.model_validate_json(done.out).predicted.token_s
+
+    both, alone = token_s(), token_s("--nodes", "1")
+    assert (
+        f"{alone / both:.3g} times as fast as one node: pi0 alone" in planner("answer", *words).out
+    )
+    assert (
+        "because two compute no faster: two take"
+        in planner("answer", *words, "--bandwidth", "1MB/s").out
+    )  # a pipeline
+    slow = ("--bandwidth", "1MB/s", "--parallelism", "within-layer")
+    one, two = token_s(*slow), token_s(*slow, "--nodes", "2")
+    told = planner("answer", *words, *slow).out
+    assert one < two
+    assert "One node is faster than two here because of the messages: two take" in told
+    assert f"{format_seconds(two, 3)} for a token, not {format_seconds(one, 3)}" in told
+
+
+def test_a_node_that_has_no_room_alone_is_said(cluster: Any) -> None:
+    told = planner("answer", "llama-3.2-3b", "-c", cluster(2, 4_000_000_000)).out
+    assert "One node alone does not do it: memory of pi0 binds" in told
 
 
 def test_a_config_and_the_python_face(tmp_path: Path, cluster: Any) -> None:

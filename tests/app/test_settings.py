@@ -11,7 +11,9 @@ import pytest
 from app.kinds import Kind
 from app.page.address import CONTROLS, defaults
 from app.page.asking import question_of
-from app.settings import SETTINGS, Setting
+from app.setting import Setting
+from app.settings import SETTINGS, asked_of, taken_by
+from app.workload_settings import WORKLOAD
 
 REPO = Path(__file__).parents[2]
 
@@ -82,7 +84,7 @@ def test_one_row_more_reaches_every_face_of_the_planner() -> None:
 @pytest.mark.parametrize("setting", [x for x in SETTINGS if x.label], ids=lambda x: x.field)
 def test_a_control_that_nobody_touched_asks_for_what_is_usual(setting: Setting) -> None:
     usual = defaults({})
-    question = question_of(usual)
+    question = question_of(usual, is_language=setting in WORKLOAD)
     assert CONTROLS[setting.key] is setting
     if setting.preset:
         assert question.value(setting.field) is None
@@ -101,3 +103,13 @@ def test_every_row_has_a_name_of_its_own() -> None:
     ):
         assert len(set(names)) == len(names)
     assert all(isinstance(x.kind, Kind) for x in SETTINGS)
+
+
+def test_what_a_language_model_is_asked_is_asked_of_no_other() -> None:
+    usual = defaults({}) | {"prompt": 7, "goal": "token", "ways": "features", "limit": 1.0}
+    other, language = question_of(usual), question_of(usual, is_language=True)
+    assert other.asked == () and other.request.ways == ("features",)
+    assert (language.workload.prompt, language.workload.goal) == (7, "token")
+    assert language.request.ways == question_of(defaults({})).request.ways
+    assert not set(WORKLOAD).intersection(asked_of(False))
+    assert set(WORKLOAD) <= set(taken_by("fits")) <= set(asked_of(True))

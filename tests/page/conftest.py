@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from playwright.sync_api import Browser
 
 from app.page import asking, current, model_choice, progress
-from tests.page.visiting import Visit
+from tests.page.visiting import ONE_PASS, Visit
 from tests.processor_time import HANG_S
 
 REPO = Path(__file__).parents[2]
@@ -102,12 +102,12 @@ def visit(browser: Browser, page_address: str) -> Iterator[Callable[..., Visit]]
     """Open the page; at the end nothing may have gone wrong behind its face."""
     visits = []
 
-    def opened(path: str = "", init: str = "", **context: object) -> Visit:
+    def opened(path: str = "", init: str = "", says: str = ONE_PASS, **context: object) -> Visit:
         context = {"viewport": {"width": 1280, "height": 900}} | context
         page = browser.new_page(**context)
         if init:
             page.add_init_script(init)
-        visits.append(Visit(page, page_address, path))
+        visits.append(Visit(page, page_address, path, says))
         return visits[-1]
 
     yield opened

@@ -69,7 +69,9 @@ def test_a_link_brings_back_every_control(new: dict[str, page.Value]) -> None:
     link = page.read_link(query)
     assert link.problems == ()
     assert link.values == values
-    assert question_of(link.values) == question_of(values)
+    for is_language in (False, True):
+        asked = [question_of(x, is_language=is_language) for x in (link.values, values)]
+        assert asked[0] == asked[1]
 
 
 @given(
@@ -90,6 +92,7 @@ def test_no_link_breaks_the_page(query: dict[str, str]) -> None:
     assert again.problems == ()
     assert again.values == link.values
     question_of(link.values)
+    question_of(link.values, is_language=True)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,13 @@ def test_no_link_breaks_the_page(query: dict[str, str]) -> None:
         ("bandwidth", "0", "give a number from 1e-40"),
         ("limit", "inf", "give a number from 0"),
         ("overlap", "yes", "give 0 or 1"),
+        ("prompt", "0", "give a whole number from 1 to 16,777,216"),
+        ("context", "1e3", "give a whole number from 1 to 16,777,216 or none"),
+        ("requests", "4097", "give a whole number from 1 to 4,096"),
+        ("goal", "speed", "give one of answer, first-token, token, tokens-per-second"),
+        ("max_token", "0", "give a number from 1e-06"),
+        ("cache_bits", "65", "give a number from 0.001 to 64 or none"),
+        ("one_pass", "2", "give 0 or 1"),
         ("ways", "rows", "give some of features, positions, samples, sums, outputs, whole"),
         ("ways", "", "give some of features, positions, samples, sums, outputs, whole"),
         ("sparsity", "1.5", "give a number from 0 to 1 or none"),

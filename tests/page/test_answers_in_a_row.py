@@ -76,7 +76,7 @@ def test_a_store_remembers_so_many_moments_and_one_answer() -> None:
     kept, files = Store(), Files()
     answers = [Answer(load_model("resnet50-eighth"), ASKED[2]) for _ in range(40)]
     for number, answer in enumerate(answers):
-        moment = Moment({"nodes": number}, files, 1.0, 1.0, number)
+        moment = Moment({"nodes": number}, files, {"latency": 1.0}, number)
         kept.keep(moment, answer)
         kept.keep(moment, answer)
     assert len(kept.past) == 30

@@ -101,11 +101,21 @@ UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)  # a run of the page ta
 
 
 @pytest.mark.thorough
+@settings(max_examples=6, phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
+@given(ADDRESSES, st.sampled_from(("", "compare", "time", "export")), st.integers(0, 2**32))
+def test_a_walk_through_a_language_models_page(query: dict[str, str], view: str, seed: int) -> None:
+    walk(query | {"model": "tinyllama-1.1b", "source": "catalogue"}, view, random.Random(seed))
+
+
+@pytest.mark.thorough
 @settings(max_examples=8, phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
 @given(ADDRESSES, st.sampled_from(VIEWS), st.integers(0, 2**32))
 def test_a_walk_through_addresses_and_widgets(query: dict[str, str], view: str, seed: int) -> None:
-    chance = random.Random(seed)  # what widgets there are depends on how far a search is
-    small = query | {"points": "3", "model": "resnet50-eighth"}
+    walk(query | {"points": "3", "model": "resnet50-eighth"}, view, random.Random(seed))
+
+
+def walk(small: dict[str, str], view: str, chance: random.Random) -> None:
+    """Open the page and change it; what widgets there are depends on how far a search is."""
     page = AppTest.from_file(str(MAIN), default_timeout=HANG_S)
     page.query_params.update(small)
     survives(page.run())

@@ -32,11 +32,15 @@ ROW_PX = 35  # of a table on a canvas, the head as well
 expect.set_options(timeout=WAIT_MS)
 
 
+ONE_PASS, LANGUAGE = "per input", "tokens per second"
+"""What the header's figures are of."""
+
+
 class Visit:
     """One visitor's page, and what the browser saw that should not be."""
 
-    def __init__(self, page: Page, address: str, path: str = "") -> None:
-        self.page, self.address = page, address
+    def __init__(self, page: Page, address: str, path: str = "", says: str = ONE_PASS) -> None:
+        self.page, self.address, self.says = page, address, says
         self.trouble: list[str] = []
         self.clicks = 0
         page.set_default_timeout(WAIT_MS)
@@ -45,7 +49,7 @@ class Visit:
         page.on("console", self._console)
         page.on("request", self._request)
         page.goto(address + path)
-        expect(self.figures).to_contain_text("per input")
+        expect(self.figures).to_contain_text(self.says)
         self.settle()
 
     def _dialog(self, dialog) -> None:
@@ -107,7 +111,7 @@ class Visit:
         link.click()
         self.page.wait_for_url(lambda url: urlsplit(url).path == f"/{VIEWS[view]}")
         expect(self.title).to_have_text(view)
-        expect(self.figures).to_contain_text("per input")
+        expect(self.figures).to_contain_text(self.says)
         self.settle()
 
     def press(self, role: str, name: str) -> None:

@@ -21,6 +21,8 @@ from app.page.training import export_zip, masks_of
 from app.report import report_html, report_png
 from app.serve import MAX_UPLOAD_MB
 from app.tables import Table
+from planner.domain.language_model import LanguageModel
+from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
 from planner.weights.masks import LayerMask
 from profiles.files import MAX_DOCUMENT_BYTES
@@ -36,7 +38,7 @@ def show(answer: Answer) -> None:
     _masks(answer)
     _report(answer)
     _commands(answer)
-    _page(answer)
+    page_file(answer.profile, catalogue_source(answer) is None)
 
 
 def _running(answer: Answer) -> None:
@@ -105,18 +107,17 @@ def catalogue_source(answer: Answer) -> str | None:
     return answer.profile.name
 
 
-def _page(answer: Answer) -> None:
+def page_file(model: ModelProfile | LanguageModel, is_own: bool) -> None:
     """The whole page as a file, for what no link carries."""
     st.subheader("This page", anchor=False)
     st.caption(
         "The address brings back every control; a saved page also brings back your own model's "
-        "profile, measured times and sensitivities. Weights are never saved."
+        "shapes, measured times and sensitivities. Weights are never saved."
     )
     left, right = st.columns(2, vertical_alignment="bottom")
-    is_own = catalogue_source(answer) is None
     left.download_button(
         "Save this page",
-        partial(save_page, state.values(), answer.profile, is_own, store().files),
+        partial(save_page, state.values(), model, is_own, store().files),
         SAVED_FILE,
         _JSON,
         key="save_page",

@@ -122,7 +122,7 @@ def _largest(
         nodes=best.node_count,
         first_token_s=best.predicted.first_token_s,
         tokens_per_s=best.predicted.tokens_per_s,
-        note=_LATE if late else "",
+        note=_LATE if late else note.replace("no plan fits", "no more"),
     )
 
 

@@ -1,0 +1,121 @@
+"""A plan for a prompt and its answer as rows, for the command line and the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
+
+from app.node_times import COMPUTES, SENDS, WAITS, parts_of
+from app.tables import Cell, Table, scaled, tabulate
+from planner.domain.answer import AnswerPlan, AnswerStage
+from planner.strategies.phases.fitting import Fits
+from planner.strategies.phases.peers import AnswerComparison
+from planner.strategies.timeline import NodeTime
+
+
+def stages_table(plan: AnswerPlan) -> Table:
+    """One row per stage."""
+    predicted = plan.predicted
+
+    def each(sizes: dict[str, int], stage: AnswerStage) -> float:
+        return max(sizes[name] for name in stage.nodes) / 1e9
+
+    return tabulate(
+        f"{plan.model}: stages",
+        plan.stages,
+        {
+            "nodes": lambda x: " ".join(x.nodes),
+            "blocks": blocks_words,
+            "prompt": lambda x: x.prompt or None,
+            "answer": lambda x: x.step or None,
+            "weights (GB)": lambda x: each(predicted.weight_bytes, x),
+            "cache (GB)": lambda x: each(predicted.cache_bytes, x),
+            "memory (GB)": lambda x: each(predicted.memory_bytes, x),
+        },
+        "sizes: of the fullest node of a stage" if plan.node_count > len(plan.stages) else "",
+    )
+
+
+def nodes_table(plan: AnswerPlan, times: Mapping[str, Sequence[NodeTime]]) -> Table:
+    """One row per node that works: its time in each phase, and what it holds.
+
+    Parameters
+    ----------
+    plan : AnswerPlan
+    times : mapping of sequence of NodeTime
+        By phase (`planner.strategies.phases.times.times_of_phases`).
+    """
+    found, limits = plan.predicted, {node.name: node.memory_bytes for node in plan.cluster.nodes}
+    columns: dict[str, Callable[[tuple[NodeTime, NodeTime]], Cell]] = {
+        "node": lambda x: x[0].node,
+        "stage": lambda x: x[0].stage,
+    }
+    for place, phase in enumerate(("prompt", "token")):
+        for word, part in zip((COMPUTES, SENDS, WAITS), range(3), strict=True):
+            columns[f"{phase}: {word} (ms)"] = partial(_milliseconds, place, part)
+    columns |= {
+        "weights (GB)": lambda x: found.weight_bytes[x[0].node] / 1e9,
+        "keys and values (GB)": lambda x: found.cache_bytes[x[0].node] / 1e9,
+        "memory needed (GB)": lambda x: found.memory_bytes[x[0].node] / 1e9,
+        "memory (GB)": lambda x: (limits[x[0].node] or 0) / 1e9 or None,
+    }
+    return tabulate(
+        f"{plan.model}: nodes",
+        list(zip(times["prompt"], times["step"], strict=True)),
+        columns,
+        "memory needed: live activations as well. Derived by the cost model.",
+    )
+
+
+def _milliseconds(place: int, part: int, times: tuple[NodeTime, NodeTime]) -> float:
+    """A part of one phase's time."""
+    return parts_of(times[place])[part] * 1e3
+
+
+def blocks_words(stage: AnswerStage) -> str:
+    """Which blocks a stage runs: ``0 to 15, head``."""
+    parts = []
+    if stage.blocks and stage.first_block is not None:
+        last = stage.first_block + stage.blocks - 1
+        parts.append(f"{stage.first_block} to {last}" if stage.blocks > 1 else str(last))
+    return ", ".join([*parts, *(["head"] if stage.head else [])])
+
+
+def comparison_table(found: AnswerComparison) -> Table:
+    """One row per rule."""
+    return tabulate(
+        f"{found.model} on {found.cluster}",
+        found.rows,
+        {
+            "strategy": attrgetter("strategy"),
+            "nodes": attrgetter("nodes"),
+            "stages": attrgetter("stages"),
+            "first token (s)": attrgetter("first_token_s"),
+            "per token (ms)": scaled("token_s", 1e3),
+            "tokens/s": attrgetter("tokens_per_s"),
+            "answer (s)": attrgetter("answer_s"),
+            "all tokens/s": attrgetter("all_tokens_per_s"),
+            "fits": lambda x: "yes" if x.fits else "no",
+            "status": attrgetter("status"),
+            "note": attrgetter("note"),
+        },
+    )
+
+
+def fits_table(found: Fits) -> Table:
+    """One row per width of the weights."""
+    return tabulate(
+        f"{found.model} on {found.cluster}: what fits",
+        found.rows,
+        {
+            "weights": attrgetter("width"),
+            "bits": attrgetter("weight_bits"),
+            "largest context": attrgetter("context"),
+            "nodes": attrgetter("nodes"),
+            "tokens/s": attrgetter("tokens_per_s"),
+            "first token (s)": attrgetter("first_token_s"),
+            "note": lambda x: "all that the model was trained for" if x.at_most else x.note,
+        },
+        "contexts in steps of 256 tokens; speeds: of the best plan with room for that context",
+    )
