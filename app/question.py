@@ -77,7 +77,7 @@ class Question:
     @cached_property
     def workload(self) -> Workload:
         """What a language model is asked; a `BadInputError` where that cannot be."""
-        return made(Workload, self.asked, "workload")
+        return made(Workload, dict(self.asked), "workload")
 
     def case(self, profile: ModelProfile, accuracy: Accuracy) -> Case:
         """What is costed when the question is about this model."""
