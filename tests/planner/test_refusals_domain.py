@@ -138,7 +138,7 @@ def test_latent_vectors_of_equal_heads_fit() -> None:
 def test_weights_of_no_width(more: int) -> None:
     model = language_model(random.Random(3), 2)
     assert model.with_block_bytes(0).kinds == model.kinds
-    with pytest.raises(BadInputError, match="weights: their bytes make .* bits for each weight"):
+    with pytest.raises(BadInputError, match=r"weights: their bytes make .* bits for each weight"):
         model.with_block_bytes(more)
 
 
@@ -305,7 +305,7 @@ def test_a_change_of_a_node_that_is_not_there(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "B", "1 parsec", "nan", "1e999B"])
 def test_quantities_that_are_none(text: str) -> None:
-    with pytest.raises(BadInputError, match="RAM: found .*; give "):
+    with pytest.raises(BadInputError, match=r"RAM: found .*; give "):
         parse_quantity(text, "memory", where="RAM")
 
 
