@@ -8,9 +8,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from planner.accuracy.model import curve_model
 from planner.domain.changes import changed_cluster, parse_change
 from planner.domain.cluster import Cluster, tuned_cluster
 from planner.domain.expressions import parse_expression, parse_requirement
@@ -21,6 +23,7 @@ from planner.domain.reshaping import Reshaping
 from planner.domain.workload import Workload
 from planner.errors import BadInputError
 from planner.units import parse_quantity
+from profiles.catalog import load_curve
 from tests.planner.builders import chain, cluster
 from tests.planner.language_cases import language_model
 
@@ -333,3 +336,12 @@ def test_figures_that_are_too_small_to_divide_by() -> None:
 )
 def test_workloads_that_do_not_fit(fields: Document, message: str) -> None:
     assert message in refused(Workload, fields)
+
+
+def test_a_curve_of_a_model_that_exchanges_nothing() -> None:
+    profile = chain(8, 8)
+    nothing = np.zeros(len(profile.layers), dtype=bool)
+    with pytest.raises(
+        BadInputError, match="net: no layer exchanges features, so no accuracy curv"
+    ):
+        curve_model(load_curve("resnet50-imagenet"), profile, nothing)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from planner.errors import BadInputError
 from planner.runtime import slice_model
+from planner.runtime.documents import _encoded
 from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.slices import Slices
 from profiles.from_torch.saved_slices import load_share, load_slices, save_slices
@@ -166,3 +167,8 @@ def test_a_place_that_is_no_folder(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInputError, match="cannot be made"):
         save_slices(load_slices(saved), tmp_path / "file" / "folder")
+
+
+def test_an_argument_that_no_document_holds() -> None:
+    with pytest.raises(BadInputError, match="an argument of the type complex cannot be saved"):
+        _encoded([1, 1j])
