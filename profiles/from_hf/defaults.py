@@ -109,9 +109,16 @@ def _series(name: str, config: Any) -> tuple[int, ...]:
 
 
 def _image(config: Any) -> tuple[int, ...]:
-    size = getattr(config, "image_size", None) or DEFAULT_IMAGE_SIZE
+    size = _image_size(config) or DEFAULT_IMAGE_SIZE
     height, width = size if isinstance(size, (list, tuple)) else (size, size)
     return (getattr(config, "num_channels", 3), height, width)
+
+
+def _image_size(config: Any) -> Any:
+    """The configured size, of the network itself or of what it has inside for images."""
+    own = getattr(config, "image_size", None)
+    inside = getattr(config, "backbone_config", None)
+    return own if own or inside is None else _image_size(inside)
 
 
 def _sound(config: Any) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ import transformers
 from planner.errors import BadInputError
 from profiles.from_hf.config import read_config
 from profiles.from_hf.declared import with_declared_types
+from profiles.from_hf.defaults import _default_shape
 from profiles.from_hf.network import build_network, description
 from profiles.from_hf.profiled import profile_values
 from tests.profiles.every_family import Verdict, judged, model_types
@@ -139,3 +140,10 @@ def test_a_network_that_cannot_be_traced_says_what_it_was_given() -> None:
     assert said.endswith("it was given pixel_values=1,3,9,9: --input-shape changes that")
     said = refused({"model_type": "bert", **TEXT}, {"input_ids": (1, 300)})
     assert "it was given input_ids=1,300: --input-shape" in said
+
+
+def test_images_have_the_size_of_the_backbone_that_reads_them() -> None:
+    config = transformers.CONFIG_MAPPING["sam2"]()
+    assert _default_shape("pixel_values", config) == (1, 3, 1024, 1024)
+    config.vision_config.backbone_config.image_size = [256, 512]
+    assert _default_shape("pixel_values", config) == (1, 3, 256, 512)
