@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from app import scenarios
+from app.page.answer import Answer
+from app.page.asking import ask_on_page
+from app.page.source_rows import page_scenario
 from app.page.source_text import check_sources, sources_of
 from app.question import ask
 from app.scenarios import read_policy
@@ -196,3 +199,10 @@ def test_shapes_that_a_profile_does_not_have() -> None:
 def test_tables_have_no_levels() -> None:
     done = planner("profile", "resnet50", "--view", "flat", "--depth", "2")
     assert one_line(done).endswith("--depth: only a tree on the terminal has levels (--view tree)")
+
+
+def test_two_sources_at_one_node() -> None:
+    answer = Answer(load_model("resnet50-eighth"), ask_on_page("small-nodes", 2))
+    rows = sources_of('[["node-1", 1.0, 2], ["node-1", 2.0, 2]]')
+    said = message_of(lambda: page_scenario(answer, rows, "blocking"))
+    assert "sources: two are at node 'node-1'; a node has one at most" in said
