@@ -25,7 +25,7 @@ _LAYER_KEY = re.compile(
 )
 """Numbers of layers; widths that every stage has are none."""
 _SOME_LAYERS = re.compile(r"^(?!num_|n_).+_layers$", re.IGNORECASE)
-_NO_SIZE = re.compile(r"theta|token_id|seed|_id$|_val(ue)?$|id2label|label2id", re.IGNORECASE)
+_NO_SIZE = re.compile(r"theta|token_id|seed|clip|_id$|_val(ue)?$|id2label|label2id", re.IGNORECASE)
 
 Location = tuple[int | str, ...]
 

@@ -99,6 +99,7 @@ def test_infinity_is_read_as_transformers_writes_it() -> None:
         {"embed_dim_per_stage": [96, 192, 384, 768]},
         {"depthwise_separable_out_channel": 1024},
         {"pad_val": 1_123_581_321},
+        {"audio_config": {"gradient_clipping": 1e10}},
         {"decoder_hidden_size_blocks": 1024},
     ],
 )
