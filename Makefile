@@ -4,10 +4,12 @@ PORT ?= 8501
 WORKERS ?= 2
 TEST_BIN := .venv-test/bin
 # The tests of what reads files, documents and words, but for those of whole libraries of networks.
-REFUSING := tests/profiles tests/app tests/measure tests/page/test_address.py tests/page/test_sources.py \
-	tests/page/test_uploads.py tests/planner/test_domain.py tests/planner/test_units.py \
+REFUSING := tests/app tests/measure tests/page/test_address.py tests/page/test_sources.py \
+	tests/page/test_uploads.py tests/planner/test_domain.py tests/planner/test_refusals_domain.py \
+	tests/planner/test_units.py tests/profiles \
 	tests/planner/test_accuracy_measured.py tests/planner/test_accuracy_rules.py tests/run/test_files.py \
 	tests/runtime/test_exported.py tests/runtime/test_pattern_documents.py tests/runtime/test_saved.py \
+	tests/runtime/test_ways_apart.py \
 	tests/simulation/test_scenario.py $(patsubst %,--ignore-glob=*%.py, _library mutants mutations \
 	_runtime_tools _architectures _every_multiplication _families _transformers)
 

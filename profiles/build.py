@@ -17,12 +17,14 @@ from profiles.alignment import alignments
 from profiles.contract_elements import statistic_bytes
 from profiles.contract_parts import Contract, Operand
 from profiles.contracts import contract
-from profiles.files import first_problem
+from profiles.files import first_problem, one_line
 from profiles.following import InputCounts, followed
 from profiles.graph import Graph, Operator, Tensor
 from profiles.input_features import input_layouts
 from profiles.macs import FREE_KINDS, MAC_FORMULAS, count_macs
 from profiles.positions import Positions, positions_of, samples_of
+
+_MISFIT = "its graph does not fit the planner's layers"
 
 
 def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
@@ -36,9 +38,7 @@ def build_profile(graph: Graph, provenance: Provenance) -> ModelProfile:
     try:
         return _built(graph, provenance)
     except ValidationError as error:
-        raise BadInputError(
-            f"its graph does not fit the planner's layers: {first_problem(error, ModelProfile)}"
-        ) from error
+        raise BadInputError(f"{_MISFIT}: {first_problem(error, ModelProfile)}") from error
 
 
 def features_followed(graph: Graph) -> tuple[list[Contract], dict[str, Operand]]:
@@ -85,7 +85,7 @@ def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
     ]
     reshaping, scalings = followed(graph, inputs, fields)
     layers = [
-        LayerProfile(**{**values, **_geometries(values), "scaling": scaling})
+        _layer({**values, **_geometries(values), "scaling": scaling})
         for values, scaling in zip(fields, scalings, strict=True)
     ]
     return ModelProfile(
@@ -109,6 +109,14 @@ def _built(graph: Graph, provenance: Provenance) -> ModelProfile:
         coverage=coverage(graph.operators),
         reshaping=reshaping,
     )
+
+
+def _layer(fields: dict[str, Any]) -> LayerProfile:
+    try:
+        return LayerProfile(**fields)
+    except ValidationError as error:
+        where = f"layer {one_line(fields['name'])[:80]!r}"
+        raise BadInputError(f"{_MISFIT}: {where}: {first_problem(error, LayerProfile)}") from error
 
 
 def _count(positions: Positions, tensor: Tensor) -> int:

@@ -14,8 +14,8 @@ def conv_rule(operator: Operator, operands: list[Operand]) -> Contract | None:
     source = operands[0].layout
     if len(operands) > 1 and operands[1].tensor.shape == operator.weight_shape:
         return None  # filters that are computed lie with the features of what computes them
-    if len(source.dimensions) < 3 or not source.is_channel_axis(1):
-        return None
+    if len(source.dimensions) != len(operator.weight_shape) or not source.is_channel_axis(1):
+        return None  # channels lie elsewhere in a stack of batches
     outputs = operator.output.shape[1]
     layout = channels(operator.output.shape, 1)
     if operator.groups == 1:

@@ -82,10 +82,10 @@ def _atom(size: Size) -> str:
     ValueError
         It is something else.
     """
-    ((atoms, factor),) = size.terms.items()
-    if len(atoms) != 1 or factor != 1 or atoms[0].startswith("("):
-        raise ValueError(f"an input has the open size {size.text}")
-    return atoms[0]
+    match list(size.terms.items()):
+        case [((name,), 1)] if not name.startswith("("):
+            return name
+    raise ValueError(f"an input has the open size {text_of(size)}")
 
 
 def _input_names(graph: Graph) -> dict[str, str]:

@@ -19,9 +19,13 @@ MAX_CONFIG_BYTES = 2**20
 MAX_LAYERS = 256  # of one kind; each is a module to build and a piece of graph to trace
 MAX_SIZE = 2**24  # of a width, a vocabulary, a number of positions
 _LISTED = 4096  # items of a list
-_LAYER_KEY = re.compile(r"layers?$|^n_layer|depth|blocks?$|stages?$|repeats?$", re.IGNORECASE)
+_LAYER_KEY = re.compile(
+    r"^(?!.*(dim|size|channel|width))(.*layers?$|n_layer|.*depths?(_|$)|.*(block|stage|repeat)s?$)",
+    re.IGNORECASE,
+)
+"""Numbers of layers; widths that every stage has are none."""
 _SOME_LAYERS = re.compile(r"^(?!num_|n_).+_layers$", re.IGNORECASE)
-_NO_SIZE = re.compile(r"theta|token_id|seed|_id$|id2label|label2id", re.IGNORECASE)
+_NO_SIZE = re.compile(r"theta|token_id|seed|clip|_id$|_val(ue)?$|id2label|label2id", re.IGNORECASE)
 
 Location = tuple[int | str, ...]
 

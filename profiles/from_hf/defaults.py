@@ -17,6 +17,9 @@ _BANDS = ("num_mel_bins", "input_feat_per_channel", "feature_projection_input_di
 """What configurations call the height of a spectrogram."""
 _TILES = {"aspect_ratio_ids": 2, "aspect_ratio_mask": 3}
 """Inputs beside an image in tiles, with the number of their dimensions: batch, images, tiles."""
+_MASKED = {"attention": "input_ids", "input_features": "input_features"}
+"""Masks, and what they have a number for each entry of."""
+_SERIES = ("past_values", "past_time_features", "past_observed_mask")
 
 
 def input_shapes(network: Any, given: Shapes, batch: int | None, *, images: bool = True) -> Shapes:
@@ -31,11 +34,12 @@ def input_shapes(network: Any, given: Shapes, batch: int | None, *, images: bool
     """
     config = network.config
     shapes = {name: shape for name, shape in given.items() if name != PAST_TOKENS}
-    main = network.main_input_name
-    wanted = [main]
+    taken = inspect.signature(network.forward).parameters
+    main = str(network.main_input_name)
+    wanted = [main] if main in taken else []
+    wanted += [name for name, parameter in taken.items() if _is_needed(parameter)]
     if "input_ids" in (main, *shapes) and config.is_encoder_decoder:
         wanted.append("decoder_input_ids")
-    taken = inspect.signature(network.forward).parameters
     if main.startswith("input_") and config.is_encoder_decoder and "decoder_input_ids" in taken:
         wanted.append("decoder_input_ids")
     if images and takes_images(network):
@@ -48,6 +52,11 @@ def input_shapes(network: Any, given: Shapes, batch: int | None, *, images: bool
     if batch is not None:
         shapes = {name: (batch, *shape[1:]) for name, shape in shapes.items()}
     return shapes
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return parameter.default is inspect.Parameter.empty and parameter.kind not in variable
 
 
 def takes_images(network: Any) -> bool:
@@ -77,13 +86,39 @@ def _default_shape(name: str, config: Any) -> tuple[int, ...]:
         return _sound(config)
     if name == "input_features":
         return _spectrogram(getattr(config, "audio_config", config))
+    if name.endswith("_mask") and name.removesuffix("_mask") in _MASKED:
+        of = _default_shape(_MASKED[name.removesuffix("_mask")], config)
+        return (of[0], of[1])
+    if name in _SERIES and isinstance(getattr(config, "context_length", None), int):
+        return _series(name, config)
+    width = getattr(config.get_text_config(), "hidden_size", None)
+    if name.endswith(("_embeds", "hidden_states")) and isinstance(width, int):
+        return (1, DEFAULT_TOKENS, width)
     raise BadInputError(f"input {name!r} has no default shape: give --input-shape {name}=1,...")
 
 
+def _series(name: str, config: Any) -> tuple[int, ...]:
+    """Values of a series in time, as far back as the network looks, or what goes with each."""
+    length = config.context_length + max(getattr(config, "lags_sequence", None) or [0])
+    if name == "past_time_features":
+        return (1, length, config.num_time_features)
+    if hasattr(config, "num_input_channels"):
+        return (1, length, config.num_input_channels)
+    size = getattr(config, "input_size", 1)
+    return (1, length) if size == 1 else (1, length, size)
+
+
 def _image(config: Any) -> tuple[int, ...]:
-    size = getattr(config, "image_size", None) or DEFAULT_IMAGE_SIZE
+    size = _image_size(config) or DEFAULT_IMAGE_SIZE
     height, width = size if isinstance(size, (list, tuple)) else (size, size)
     return (getattr(config, "num_channels", 3), height, width)
+
+
+def _image_size(config: Any) -> Any:
+    """The configured size, of the network itself or of what it has inside for images."""
+    own = getattr(config, "image_size", None)
+    inside = getattr(config, "backbone_config", None)
+    return own if own or inside is None else _image_size(inside)
 
 
 def _sound(config: Any) -> tuple[int, ...]:
@@ -95,8 +130,8 @@ def _sound(config: Any) -> tuple[int, ...]:
     ):
         return (1, config.max_length, config.num_mel_bins)
     samples = DEFAULT_SECONDS * (getattr(config, "sampling_rate", None) or _RATE)
-    channels = getattr(config, "audio_channels", None)
-    if hasattr(config, "codebook_size"):  # codecs take channels
+    channels = getattr(config, "audio_channels", None) or getattr(config, "channels", None)
+    if channels or hasattr(config, "codebook_size"):  # codecs take channels
         return (1, channels or 1, samples)
     return (1, samples)
 

@@ -16,7 +16,8 @@ from transformers.models.auto import modeling_auto
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from planner.errors import BadInputError
-from profiles.files import allowed_names
+from profiles.files import allowed_names, one_line
+from profiles.from_hf.declared import with_declared_types
 from profiles.from_hf.defaults import input_shapes
 from profiles.from_hf.past import PAST_TOKENS, Past, Shapes, filled
 
@@ -50,14 +51,15 @@ def build_network(values: dict[str, Any], device: str = "meta") -> nn.Module:
         )
     kept = {key: value for key, value in values.items() if key not in _DROPPED}
     try:
-        config = known[model_type].from_dict(kept)
+        config_class = known[model_type]
+        config = config_class.from_dict(with_declared_types(config_class, kept))
         for part in (config, config.get_text_config()):
             if hasattr(part, "use_cache"):
                 part.use_cache = False  # a cache among the outputs is no result
         model_class = _model_class(config, values.get("architectures") or [])
         with torch.device(device):
             network = model_class._from_config(config)
-    except MemoryError:
+    except (BadInputError, MemoryError):
         raise
     except Exception as error:  # whatever a configuration makes transformers' code raise
         if device == "meta" and "meta tensor" in str(error):
@@ -98,7 +100,9 @@ def _class_names() -> list[Any]:
     return [
         mapping
         for name, mapping in vars(modeling_auto).items()
-        if name.endswith("_MAPPING_NAMES") and hasattr(mapping, "items")
+        if name.endswith("_MAPPING_NAMES")
+        and hasattr(mapping, "items")
+        and name != "CONFIG_MAPPING_NAMES"  # of configurations, which are no networks
     ]
 
 
@@ -123,18 +127,31 @@ def _is_rms_norm(module: nn.Module) -> bool:
 def _model_class(config: Any, architectures: list[str]) -> Any:
     """The class of the first architecture if transformers lists it for this type, else the bare."""
     for mapping in _class_names() if architectures else ():
-        listed = mapping.get(config.model_type, ())
-        if architectures[0] in ((listed,) if isinstance(listed, str) else listed):
+        if architectures[0] in _heads(mapping, config):
             return getattr(transformers, architectures[0])
     if type(config) not in transformers.MODEL_MAPPING:
-        raise BadInputError(f"transformers has no bare model of the type {config.model_type!r}")
+        heads = sorted({head for mapping in _class_names() for head in _heads(mapping, config)})
+        raise BadInputError(
+            f"transformers has no bare model of the type {config.model_type!r}; architectures must "
+            f"name {' or '.join(heads[:5]) or 'a network that has it inside'}"
+        )
     bare = transformers.MODEL_MAPPING[type(config)]
     return bare[0] if isinstance(bare, tuple) else bare
 
 
+def _heads(mapping: Any, config: Any) -> tuple[str, ...]:
+    """Names of the classes that a table of transformers' has for a type."""
+    listed = mapping.get(config.model_type, ())
+    return (listed,) if isinstance(listed, str) else tuple(listed)
+
+
 def description(network: Any, values: dict[str, Any]) -> str:
     """What was built and what was left out, for a profile's note."""
-    parts = [f"architecture only, no weights: transformers {type(network).__name__}"]
+    built = type(network).__name__
+    parts = [f"architecture only, no weights: transformers {built}"]
+    wanted = (values.get("architectures") or [built])[0]
+    if wanted != built:
+        parts.append(f"it has no {one_line(wanted)[:60]} of this type: the bare model instead")
     if "model_type" not in values:
         parts.append("model_type is missing, so it was found by the architecture's name")
     if "auto_map" in values:

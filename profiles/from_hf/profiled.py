@@ -78,11 +78,19 @@ def _traced(network: Any, request: dict[str, Any], images: bool) -> ModelProfile
     given = {name: tuple(shape) for name, shape in request["input_shapes"].items()}
     types = request["input_types"]
     traced = hf.prepared(network, given, request["batch"], types, images=images)
+    try:
+        return _profile_of(traced, request["name"])
+    except UntracedError as error:
+        shown = " ".join(f"{k}={','.join(map(str, v))}" for k, v in traced.shapes.items())
+        raise UntracedError(f"{error}; it was given {shown}: --input-shape changes that") from error
+
+
+def _profile_of(traced: hf.Prepared, name: str) -> ModelProfile:
     modules = sum(1 for _ in traced.module.modules())
     return profile_module(
         traced.module,
         traced.shapes,
-        name=request["name"],
+        name=name,
         witness=False,
         dtypes=traced.dtypes,
         open_sizes="all" if modules <= _MOST_OPEN_MODULES else "none",

@@ -39,6 +39,7 @@ class Emitter(meanings.Emitter):
         self.assumed = assumed  # output -> what was assumed to get it
         self.guessing = guessing  # sizes that are not known are taken to be those of inputs
         self.guessed: dict[str, Tensor] = {}
+        self.sparse: list[str] = []  # tensors that the file holds without their zeros
 
     def integers(self, name: str) -> tuple[int, ...] | None:
         """The values of a small integer constant, if they are known."""
@@ -101,6 +102,19 @@ class Emitter(meanings.Emitter):
         self.stored[name] = (elements, stored_bytes(data_type, elements))
         self.constants[name] = Constant(shape, (name,), floating=floating)
         return self.constants[name]
+
+    def store_sparse(self, name: str, sparse: onnx.SparseTensorProto) -> None:
+        """Keep a tensor that the file holds as values and where they stand: works as a dense one.
+
+        Its parameters are the values that are stored; its bytes are theirs and the indices'.
+        """
+        values, indices, shape = sparse.values, sparse.indices, tuple(sparse.dims)
+        if prod(shape) > MAX_ELEMENTS:
+            raise BadInputError(f"tensor {name!r} has the shape {shape}, which is too large")
+        self.store(name, values.data_type, shape, prod(values.dims))
+        elements, size = self.stored[name]
+        self.stored[name] = (elements, size + stored_bytes(indices.data_type, prod(indices.dims)))
+        self.sparse.append(name)
 
     def store_numbers(self, name: str, shape: tuple[int, ...]) -> Constant:
         """Keep numbers that a node holds itself."""

@@ -28,6 +28,7 @@ from profiles.meanings.makings import making_notes, work_of
 
 BEYOND = "size not known"
 _GUESSED = "the sizes of {} tensors are not known, nor the work on them: taken for their inputs'"
+_SPARSE = "{} sparse tensors work as dense ones: runtimes without sparse kernels multiply all"
 _NAME_CHARACTERS = 400  # of a node, that may name its layer
 
 
@@ -91,8 +92,7 @@ def translate(
     for weight in model.graph.initializer:
         emitter.store(weight.name, weight.data_type, tuple(weight.dims), prod(weight.dims))
     for sparse in model.graph.sparse_initializer:
-        values = sparse.values
-        emitter.store(values.name, values.data_type, tuple(sparse.dims), prod(values.dims))
+        emitter.store_sparse(sparse.values.name, sparse)
     calls = list(labelled(model.graph, emitter))
     used = {name for call in calls for name in call.reads}
     used |= {value.name for value in model.graph.output}
@@ -110,6 +110,8 @@ def translate(
         raise BadInputError("has no output that depends on its inputs: there is nothing to plan")
     if emitter.guessed:
         emitter.assumed[""] = _GUESSED.format(len(emitter.guessed))
+    if emitter.sparse:
+        emitter.assumed["sparse"] = _SPARSE.format(len(emitter.sparse))
     makings = emitter.made()
     notes = (*dict.fromkeys(emitter.assumed.values()), *making_notes(makings))
     return Graph(name, inputs, outputs, tuple(emitter.operators), notes, makings=makings)
@@ -197,7 +199,11 @@ def _keep_constant(call: Call) -> None:
     is_product = call.op_type in _PRODUCTS and not from_shape
     makings = _made(call) if is_product else makings_of(made_of)
     stores = call.op_type in ("Constant", "ConstantOfShape") or not (reads or call.activations)
+    sparse = call.attributes.get("sparse_value") if call.op_type == "Constant" else None
     for name in filter(None, call.outputs):
+        if sparse is not None:
+            emitter.store_sparse(name, sparse)
+            continue
         shape, data_type = inferred.shapes.get(name), inferred.element_types.get(name, 0)
         if stores and not from_shape and shape is not None and _is_number(data_type):
             emitter.store(name, data_type, shape, prod(shape))

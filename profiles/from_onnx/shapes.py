@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from planner.errors import BadInputError
 from profiles.from_onnx.file import KEPT_ELEMENTS, holds_values
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
+from profiles.from_onnx.repairs import graphs
 from profiles.from_onnx.shape_rules import missing_shapes, shapes_before
 
 _ARITHMETIC = frozenset(
@@ -64,6 +65,7 @@ def infer(
     """
     work = onnx.ModelProto()
     work.CopyFrom(model)
+    _fill(work)
     opsets = list(model.opset_import)
     values = _constants(work)
     from_shape: set[str] = set()
@@ -77,6 +79,15 @@ def infer(
         if _declare(work, found, computed) or _declare_before(work, found):
             continue
         return found
+
+
+def _fill(work: onnx.ModelProto) -> None:
+    """Make sparse initializers dense ones without values: inference follows no others."""
+    for graph in graphs(work):
+        for sparse in graph.sparse_initializer:
+            values = sparse.values
+            graph.initializer.add(name=values.name, data_type=values.data_type, dims=sparse.dims)
+        del graph.sparse_initializer[:]
 
 
 def _infer_once(
@@ -99,9 +110,6 @@ def _infer_once(
     for weight in graph.initializer:
         shapes[weight.name] = tuple(weight.dims)
         element_types[weight.name] = weight.data_type
-    for sparse in graph.sparse_initializer:
-        shapes[sparse.values.name] = tuple(sparse.dims)
-        element_types[sparse.values.name] = sparse.values.data_type
     return shapes, element_types
 
 

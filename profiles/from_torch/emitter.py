@@ -21,6 +21,9 @@ from profiles.graph import Kind, Spans, Tensor
 from profiles.meanings import call as meanings
 from profiles.meanings.call import Constant, Operand, roots_of
 
+Examples = dict[int, int]
+"""By the nesting of a vmap, the number of examples that a tensor stands for one of."""
+
 
 @dataclass(frozen=True)
 class Unread:
@@ -39,6 +42,7 @@ class Emitter(meanings.Emitter):
         self.unread: list[Unread] = []
         self.assumed: list[str] = []  # what a count rests on
         self.unknown: list[str] = []  # unknown operators on constants alone
+        self.examples: dict[str, Examples] = {}  # of values inside of a vmap
         self.values = program.body.values
         self.used = {
             name

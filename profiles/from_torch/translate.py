@@ -12,6 +12,7 @@ from profiles.from_torch.handlers import HANDLERS, opaque, simple, understood
 from profiles.from_torch.needed import needed_calls
 from profiles.from_torch.ops import CREATED, LIKE_ANOTHER, UNCHANGING, VIEWS
 from profiles.from_torch.program import SAME, AtenNode, AtenProgram, CallRecord, Ref
+from profiles.from_torch.vmapped import VMAP_STEPS, over_all
 from profiles.graph import Graph
 from profiles.macs import graph_macs
 
@@ -38,8 +39,10 @@ def translated_calls(program: AtenProgram, name: str) -> tuple[Graph, list[CallR
     needed = needed_calls(program.body)
     for number, node in enumerate(program.body.nodes):
         if number in needed:
+            first = len(emitter.operators)
             _visit(emitter, node)
             _follow_writes(emitter, node, viewed)
+            over_all(emitter, node, first)
         else:
             _drop(emitter, node)
     outputs = dict.fromkeys(
@@ -107,7 +110,7 @@ def _visit(emitter: Emitter, node: AtenNode) -> None:
         for output in node.outputs:
             emitter.bind_constant(output, made_of, makings)
         return
-    handler = HANDLERS.get(call.base, simple)
+    handler = VMAP_STEPS.get(node.target) or HANDLERS.get(call.base, simple)
     reads, first = emitter.labels(call.reads), len(emitter.operators)
     if not understood(call, handler):
         opaque(call)

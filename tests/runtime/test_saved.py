@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from safetensors.torch import load_file
 
 from planner.errors import BadInputError
 from planner.runtime import slice_model
+from planner.runtime.documents import _encoded
 from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.slices import Slices
-from profiles.from_torch.saved_slices import load_slices, save_slices
+from profiles.from_torch.saved_slices import load_share, load_slices, save_slices
 from tests.runtime import networks
 from tests.runtime.cases import example, random_plan, traced
 
@@ -121,7 +124,51 @@ def test_missing_and_damaged_tensors_are_refused(saved: Path, tmp_path: Path) ->
         load_slices(tmp_path / "nowhere")
 
 
+def _no_run(index: dict[str, Any]) -> None:
+    index["run"] = None
+
+
+def _no_type(index: dict[str, Any]) -> None:
+    index["run"]["messages"] = [{**item, "dtype": "float33"} for item in index["run"]["messages"]]
+
+
+def _no_node(index: dict[str, Any]) -> None:
+    index["stretches"][0]["nodes"].append("n9")
+
+
+@pytest.mark.parametrize(
+    ("edit", "node", "line"),
+    [
+        (lambda index: None, "n9", "have no node 'n9'; n0, n1"),
+        (_no_run, "n0", "were written by an earlier version and do not say what is sent; write th"),
+        (_no_type, "n0", r"slices\.json: 'float33' is no type; there are"),
+        (_no_node, "n0", "there is no node 'n9'"),
+    ],
+)
+def test_a_share_that_cannot_be_had(
+    saved: Path, tmp_path: Path, edit: Callable[[dict[str, Any]], None], node: str, line: str
+) -> None:
+    copy = change(saved, tmp_path, "slices.json", "", "")
+    index = json.loads((copy / "slices.json").read_text())
+    edit(index)
+    (copy / "slices.json").write_text(json.dumps(index))
+    with pytest.raises(BadInputError, match=line) as caught:
+        load_share(copy, node)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_whose_index_is_a_folder(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "slices.json").mkdir()
+    with pytest.raises(BadInputError, match=r"cannot be written: Is a directory"):
+        save_slices(load_slices(saved), tmp_path)
+
+
 def test_a_place_that_is_no_folder(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInputError, match="cannot be made"):
         save_slices(load_slices(saved), tmp_path / "file" / "folder")
+
+
+def test_an_argument_that_no_document_holds() -> None:
+    with pytest.raises(BadInputError, match="an argument of the type complex cannot be saved"):
+        _encoded([1, 1j])
