@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from app.export import plan_json
 from app.next_steps import catalogue_links
 from app.page.asking import LONG_TIME_LIMIT_S
+from app.page.worked_out import WorkedOut
 from app.question import Question, request_to_trade, with_usual_loss_limit
 from app.settings import say_settings
 from app.tables import plan_table, to_csv
@@ -39,7 +40,7 @@ Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Answer(WorkedOut):
     """One model and one question; each part is worked out when it is first shown.
 
     ``own_accuracy`` is that of a file of the user's. ``before`` is another answer about the same
@@ -63,15 +64,6 @@ class Answer:
         """What is asked, and the plan; of what was worked out the costs of a case are large."""
         found = {"plan": self.plan} if self.is_planned else {}
         return Answer, (self.profile, self.question, self.own_accuracy), found
-
-    def keep(self, name: str, found: object) -> None:
-        """Take over a part that was worked out elsewhere."""
-        vars(self)[name] = found
-
-    @property
-    def is_planned(self) -> bool:
-        """Whether the plan was found already."""
-        return "plan" in vars(self)
 
     @property
     def is_large(self) -> bool:

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from app.answer_words import workload_words
 from app.asking_answer import language_case
 from app.page.asking import LONG_TIME_LIMIT_S
+from app.page.worked_out import WorkedOut
 from app.question import Question
 from app.settings import say_settings
 from planner.domain.answer import AnswerPlan
@@ -49,7 +50,7 @@ class PlannedAnswer:
 
 
 @dataclass(frozen=True, eq=False)
-class LanguageAnswer:
+class LanguageAnswer(WorkedOut):
     """One language model and one question; each part is worked out when it is first shown."""
 
     model: LanguageModel
@@ -59,15 +60,6 @@ class LanguageAnswer:
         """What is asked, and the plan; of what was worked out the costs of a case are large."""
         found = {"plan": vars(self)["plan"]} if self.is_planned else {}
         return LanguageAnswer, (self.model, self.question), found
-
-    def keep(self, name: str, found: object) -> None:
-        """Take over a part that was worked out elsewhere."""
-        vars(self)[name] = found
-
-    @property
-    def is_planned(self) -> bool:
-        """Whether the plan was found already."""
-        return "plan" in vars(self)
 
     @property
     def is_large(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
@@ -76,25 +77,42 @@ def _report(answer: Answer) -> None:
 
 def _commands(answer: Answer) -> None:
     """What to type for the same."""
-    st.subheader("The same on the command line", anchor=False)
     source = catalogue_source(answer)
-    st.code(planned_by(answer, source), language=None, wrap_lines=True)
-    files = [
-        name
-        for name, is_needed in (
-            (PROFILE_FILE, source is None),
-            (CLUSTER_FILE, needs_cluster_file(answer.question)),
-        )
-        if is_needed
-    ]
-    words = f" It reads {' and '.join(files)} from above." if files else ""
-    st.caption(f"This makes the plan that the page shows.{words}")
-    with st.expander("The other views", key="commands_open"):
-        for title, line in other_commands(answer, source).items():
-            st.markdown(f"*{title}*")
-            st.code(line, language=None, wrap_lines=True)
+    command_lines(
+        planned_by(answer, source),
+        {PROFILE_FILE: source is None, CLUSTER_FILE: needs_cluster_file(answer.question)},
+        "the plan",
+        ("The other views", other_commands(answer, source)),
+    )
     if len(write_link(state.values()).get("hardware", "")) > LONGEST_HARDWARE:
         st.warning("The cluster is too large for a link: save it as a file (view Devices).")
+
+
+def command_lines(
+    line: str, needed: Mapping[str, bool], what: str, others: tuple[str, Mapping[str, str]]
+) -> None:
+    """Show the command that makes what the page shows, and those of what stands beside it.
+
+    Parameters
+    ----------
+    line : str
+    needed : mapping of str to bool
+        Files above, and whether it reads them.
+    what : str
+        It makes.
+    others : (str, mapping of str to str)
+        What stands beside it, with lines by title.
+    """
+    st.subheader("The same on the command line", anchor=False)
+    st.code(line, language=None, wrap_lines=True)
+    files = [name for name, is_needed in needed.items() if is_needed]
+    words = f" It reads {' and '.join(files)} from above." if files else ""
+    st.caption(f"This makes {what} that the page shows.{words}")
+    name, lines = others
+    with st.expander(name, key="commands_open"):
+        for title, other in lines.items():
+            st.markdown(f"*{title}*")
+            st.code(other, language=None, wrap_lines=True)
 
 
 def catalogue_source(answer: Answer) -> str | None:

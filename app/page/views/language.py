@@ -30,7 +30,7 @@ from app.page.progress import part
 from app.page.show import on_page, picture, small_table, table
 from app.page.store import store
 from app.page.text import plain
-from app.page.views.export import page_file
+from app.page.views.export import command_lines, page_file
 from app.settings import CATALOGUE
 from app.tables import Table, tabulate
 from planner.strategies.phases.fitting import Fits
@@ -170,22 +170,12 @@ def export(answer: LanguageAnswer) -> None:
             f"answer.json: both phases with the proof, each a plan of layers. {LANGUAGE_FILE}: the "
             "model by its shapes. cluster.json: the nodes and links as they are tuned."
         )
-    st.subheader("The same on the command line", anchor=False)
-    st.code(answer_command(answer, source), language=None, wrap_lines=True)
-    files = [
-        name
-        for name, is_needed in (
-            (LANGUAGE_FILE, source is None),
-            (CLUSTER_FILE, needs_cluster_file(answer.question)),
-        )
-        if is_needed
-    ]
-    words = f" It reads {' and '.join(files)} from above." if files else ""
-    st.caption(f"This makes the answer that the page shows.{words}")
-    with st.expander("The tables beside it", key="commands_open"):
-        for title, line in other_answer_commands(answer, source).items():
-            st.markdown(f"*{title}*")
-            st.code(line, language=None, wrap_lines=True)
+    command_lines(
+        answer_command(answer, source),
+        {LANGUAGE_FILE: source is None, CLUSTER_FILE: needs_cluster_file(answer.question)},
+        "the answer",
+        ("The tables beside it", other_answer_commands(answer, source)),
+    )
     page_file(answer.model, source is None)
 
 
