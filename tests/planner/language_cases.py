@@ -22,7 +22,13 @@ from planner.domain.settings import CostSettings
 from planner.domain.workload import Workload
 from planner.strategies.costed import CostedStages, cost_stages
 from planner.strategies.phases.costs import PHASES, LanguageCase, Option, bases_of, weights_of
-from planner.strategies.phases.ways import TENSOR_PARALLEL, VARIANTS, rows_of_units, stage_of
+from planner.strategies.phases.ways import (
+    EXPERT_VARIANTS,
+    TENSOR_PARALLEL,
+    VARIANTS,
+    rows_of_units,
+    stage_of,
+)
 
 BITS = Fraction(16)
 
@@ -121,6 +127,7 @@ def placements(case: LanguageCase, most: int) -> Iterator[Structure]:
     groups = [g for size in range(1, most + 1) for g in itertools.combinations(names, size)]
     places = [2 + at for at in range(len(case.model.order) - 1)]
     places.append(len(case.model.order) + 2)  # in front of the head
+    variants = (*VARIANTS, *(EXPERT_VARIANTS if case.model.has_experts else ()))
     for stages in range(1, most + 1):
         for chosen in itertools.permutations(groups, stages):
             used = [name for group in chosen for name in group]
@@ -129,7 +136,7 @@ def placements(case: LanguageCase, most: int) -> Iterator[Structure]:
             ways = [
                 [
                     Option(0, variant, basis)
-                    for variant in (VARIANTS if len(group) > 1 else (TENSOR_PARALLEL,))
+                    for variant in (variants if len(group) > 1 else (TENSOR_PARALLEL,))
                     for basis in (bases_of(case, group) if len(group) > 1 else ("equal",))
                 ]
                 for group in chosen

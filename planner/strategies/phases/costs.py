@@ -29,6 +29,7 @@ from planner.solve.deadline import Deadline
 from planner.strategies.costed import cost_stages
 from planner.strategies.groups import Groups
 from planner.strategies.phases.ways import (
+    BY_TOKENS,
     TENSOR_PARALLEL,
     Manner,
     Variant,
@@ -416,7 +417,7 @@ class _Handing:
 
     def _lying(self, option: Option, names: tuple[str, ...]) -> tuple[Hashable, ...]:
         manner = getattr(option.variant, self._phase)
-        if manner != "tokens":
+        if manner not in BY_TOKENS:
             return (manner,)
         return manner, self._cases(option)[self._phase].ratios(names)
 

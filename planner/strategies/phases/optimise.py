@@ -39,7 +39,7 @@ from planner.strategies.phases.problem import (
     stages_of_phases,
     weights_of_goal,
 )
-from planner.strategies.phases.ways import TENSOR_PARALLEL, VARIANTS, Variant
+from planner.strategies.phases.ways import TENSOR_PARALLEL, Variant, variants_of
 from planner.units import readable_bytes
 
 _BASIS_WORDS = {
@@ -241,8 +241,7 @@ def _made_searches(
     case: LanguageCase, groups: Groups, variants: tuple[Variant, ...] | None
 ) -> Iterator[_Search]:
     names = [groups.members((group,))[0] for group in range(len(groups.uses))]
-    usual = (TENSOR_PARALLEL,) if case.workload.goal == "token" else VARIANTS
-    chosen = variants or usual
+    chosen = variants or variants_of(case.model, case.workload.goal)
     if len(names) * len(chosen) > MAX_OPTIONS:
         chosen = (TENSOR_PARALLEL,)
     said = tuple(variant.name for variant in chosen)

@@ -11,6 +11,8 @@ equal-pipeline
 tensor-parallel
     All blocks on the first 2, 4, 8, … nodes, shared out equally, at most as many as there are
     heads of keys and values (distributed-llama).
+expert-parallel
+    The same with whole experts by node (vLLM's expert parallelism, attention tensor-parallel).
 optimal
     The best of all.
 """
@@ -35,7 +37,14 @@ from planner.strategies.limits import SLACK, broken_memory
 from planner.strategies.phases.costed import cost_answer, seconds_of
 from planner.strategies.phases.costs import PHASES, LanguageCase, Option
 from planner.strategies.phases.optimise import optimise_answer
-from planner.strategies.phases.ways import TENSOR_PARALLEL, rows_of_units, stage_of
+from planner.strategies.phases.ways import (
+    TENSOR_PARALLEL,
+    WHOLE_EXPERTS,
+    Variant,
+    rows_of_units,
+    stage_of,
+    variants_of,
+)
 
 
 class AnswerRow(Frozen):
@@ -120,6 +129,8 @@ def peer_plans(case: LanguageCase, nodes: int) -> Iterator[AnswerPlan]:
     size = 2
     while size <= min(nodes, heads):
         yield placed(case, [(names[:size], blocks)], "tensor-parallel")
+        if WHOLE_EXPERTS in variants_of(case.model, "token"):
+            yield placed(case, [(names[:size], blocks)], "expert-parallel", WHOLE_EXPERTS)
         size *= 2
 
 
@@ -131,13 +142,16 @@ def in_proportion(blocks: int, shares: Sequence[float]) -> NDArray[np.int64]:
 
 
 def placed(
-    case: LanguageCase, stages: Sequence[tuple[tuple[str, ...], int]], strategy: str
+    case: LanguageCase,
+    stages: Sequence[tuple[tuple[str, ...], int]],
+    strategy: str,
+    variant: Variant = TENSOR_PARALLEL,
 ) -> AnswerPlan:
     """A plan of so many blocks on each of some groups, in order; the last has the head as well.
 
-    Nodes of a group share out equally and run tensor-parallel in both phases.
+    Nodes of a group share out equally, and run alike in all stages.
     """
-    options = [Option(at, TENSOR_PARALLEL, "equal") for at, _ in enumerate(stages)]
+    options = [Option(at, variant, "equal") for at, _ in enumerate(stages)]
     phases = {}
     for phase in PHASES:
         profile = case.cases_of((), 1)[phase].profile
@@ -147,7 +161,7 @@ def placed(
             at += count + (1 if place == 0 else 0)
             last = rows[-1] if place == len(stages) - 1 else rows[at - 1]
             layers = range(begin, last.stop)
-            found.append(stage_of(profile, names, TENSOR_PARALLEL.step, layers))
+            found.append(stage_of(profile, names, getattr(variant, phase), layers))
         phases[phase] = tuple(found)
     return cost_answer(case, phases, options, 1, strategy)
 
