@@ -48,6 +48,11 @@ def answer_heading(plan: AnswerPlan) -> list[str]:
             f"All requests together: {format_rate(predicted.all_tokens_per_s)} tokens/s, "
             f"{predicted.batch} in a batch"
         )
+    if hosted := sum(stage.host_blocks for stage in plan.stages):
+        lines.append(
+            f"Experts of {hosted} blocks lie in the memory of hosts, at most "
+            f"{format_bytes(max(predicted.host_bytes.values()))} with one"
+        )
     lines += [
         f"{plan.params / 1e9:,.3g} G parameters, {plan.active_params / 1e9:,.3g} G of them for a "
         f"token; keys and values take {format_bytes(plan.cache_token_bytes)} a token, at most "

@@ -129,7 +129,7 @@ def _kinds_of_nodes(problem: AnyProblem) -> list[_Kind]:
     for (kind, limit), mine in found.items():
         groups = np.flatnonzero(mine.any(axis=1))
         smallest = int(groups[problem.nodes[groups].argmin()])
-        alone = problem.nodes[smallest] == 1
+        alone = problem.nodes[smallest] == 1 and mine[smallest, 0]  # other positions: its host
         kinds.append(_Kind(problem.group_names[smallest] if alone else kind, limit, mine))
     return kinds
 

@@ -44,7 +44,7 @@ def cost_answer(
     prompt_s, token_s = alone["prompt"].latency_s, alone["step"].latency_s
     workload = case.workload
     step = cases["step"].profile
-    memory, weights, cache = _memory(costed)
+    memory, weights, cache, hosts = _memory(costed)
     return AnswerPlan(
         strategy=strategy,
         model=case.model.name,
@@ -65,6 +65,7 @@ def cost_answer(
             memory_bytes=memory,
             weight_bytes=weights,
             cache_bytes=cache,
+            host_bytes=hosts,
             origin={
                 "first_token_s": "derived",
                 "token_s": "derived",
@@ -110,13 +111,17 @@ def seconds_of(workload: Workload, plan: AnswerPlan) -> float:
 
 def _memory(
     costed: dict[str, CostedStages],
-) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """What every node needs for both phases, and the weights and the cache among it."""
+) -> tuple[dict[str, int], ...]:
+    """What every node needs for both phases, weights and cache among it, and what hosts store."""
     memory: dict[str, int] = {}
     weights: dict[str, int] = {}
     cache: dict[str, int] = {}
+    hosts: dict[str, int] = {}
     for one, other in zip(costed["prompt"].stages, costed["step"].stages, strict=True):
         stored = weights_of(one, other)
+        rows = [row - other.rows.start for row in other.on_host]
+        hosted = stored[rows].sum(axis=0)
+        stored[rows] = 0
         live = np.maximum(one.table.live_bytes, other.table.live_bytes)[other.rows, 0]
         needed = stage_memory_bytes(stored, live)
         layers = other.profile.layers[other.rows]
@@ -129,7 +134,9 @@ def _memory(
             memory[name] = int(needed[at])
             cache[name] = int(mine[at])
             weights[name] = int(stored[:, at].sum() - mine[at])
-    return memory, weights, cache
+            if rows:
+                hosts[name] = int(hosted[at])
+    return memory, weights, cache, hosts
 
 
 def _stages(
@@ -144,11 +151,13 @@ def _stages(
         first, stop = max(begin, 1), min(end, last - 1)
         blocks = max(stop - first, 0)
         several = len(stage.nodes) > 1
+        hosted = {layer.name.split(".")[1] for layer in stage.layers if layer.on_host}
         found.append(
             AnswerStage(
                 nodes=stage.nodes,
                 first_block=first - 1 if blocks else None,
                 blocks=blocks,
+                host_blocks=len(hosted),
                 head=end > last,
                 prompt=option.variant.prompt if several else "",
                 step=option.variant.step if several else "",

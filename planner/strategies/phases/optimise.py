@@ -352,6 +352,8 @@ def _scope(
         bases = " or ".join(dict.fromkeys(_BASIS_WORDS[option.basis] for option in options))
         alike = ", alike in all stages" if len(searches) > len(families) else ""
         said += f"; on groups of two or more {ways}, shared out {bases}{alike}"
+    if case.may_use_hosts:
+        said += "; experts of any blocks in the memory of their nodes' hosts"
     if case.workload.goal == "tokens-per-second":
         said += "; batches of any part of the requests"
     return said
@@ -369,5 +371,7 @@ def _check(case: LanguageCase, plan: AnswerPlan, best: _Answer) -> None:
         raise InconsistentResultError(
             f"the solver says {best.value_s:.9g} s, the cost model says {found:.9g} s"
         )
-    if broken := broken_memory(plan.predicted.memory_bytes, case.cluster):
+    if broken := broken_memory(
+        plan.predicted.memory_bytes, case.cluster, plan.predicted.host_bytes
+    ):
         raise InconsistentResultError(f"the plan does not fit: {broken}")

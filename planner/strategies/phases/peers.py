@@ -2,6 +2,8 @@
 
 single-node
     The whole model on the node that takes least of what the goal counts.
+experts-on-host
+    The same with all experts in the memory of the node's host (llama.cpp's ``--cpu-moe``).
 memory-pipeline
     Blocks in proportion to the nodes' memory, in ring order (exo's ring).
 speed-pipeline
@@ -41,6 +43,7 @@ from planner.strategies.phases.ways import (
     TENSOR_PARALLEL,
     WHOLE_EXPERTS,
     Variant,
+    experts_of,
     rows_of_units,
     stage_of,
     variants_of,
@@ -112,9 +115,14 @@ def peer_plans(case: LanguageCase, nodes: int) -> Iterator[AnswerPlan]:
     alone = [placed(case, [((name,), blocks)], "single-node") for name in names]
     fitting = [plan for plan in alone if not _broken(case, plan)]
     yield min(fitting or alone, key=lambda plan: seconds_of(case.workload, plan))
+    known = {node.name: node for node in case.cluster.nodes}
+    if case.model.has_experts and (hosted := [name for name in names if known[name].has_host]):
+        plans = (
+            placed(case, [((name,), blocks)], "experts-on-host", on_host=True) for name in hosted
+        )
+        yield min(plans, key=lambda plan: seconds_of(case.workload, plan))
     if nodes == 1:
         return
-    known = {node.name: node for node in case.cluster.nodes}
     memory = [known[name].memory_bytes for name in names]
     speeds = [plan.predicted.tokens_per_s for plan in alone for name in plan.running_nodes]
     rules: list[tuple[str, Sequence[float]]] = []
@@ -146,10 +154,12 @@ def placed(
     stages: Sequence[tuple[tuple[str, ...], int]],
     strategy: str,
     variant: Variant = TENSOR_PARALLEL,
+    on_host: bool = False,
 ) -> AnswerPlan:
     """A plan of so many blocks on each of some groups, in order; the last has the head as well.
 
-    Nodes of a group share out equally, and run alike in all stages.
+    Nodes of a group share out equally, and run alike in all stages; all experts may lie with their
+    hosts.
     """
     options = [Option(at, variant, "equal") for at, _ in enumerate(stages)]
     phases = {}
@@ -161,7 +171,8 @@ def placed(
             at += count + (1 if place == 0 else 0)
             last = rows[-1] if place == len(stages) - 1 else rows[at - 1]
             layers = range(begin, last.stop)
-            found.append(stage_of(profile, names, getattr(variant, phase), layers))
+            hosted = experts_of(profile, layers) if on_host else []
+            found.append(stage_of(profile, names, getattr(variant, phase), layers, hosted))
         phases[phase] = tuple(found)
     return cost_answer(case, phases, options, 1, strategy)
 
@@ -169,7 +180,7 @@ def placed(
 def _broken(case: LanguageCase, plan: AnswerPlan) -> str:
     """The limit that a plan breaks, in words; empty where it keeps all."""
     workload, predicted = case.workload, plan.predicted
-    if broken := broken_memory(predicted.memory_bytes, case.cluster):
+    if broken := broken_memory(predicted.memory_bytes, case.cluster, predicted.host_bytes):
         return broken
     for value, most, words in (
         (predicted.first_token_s, workload.max_first_token_s, "over the limit on the first token"),

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.case import Case
 from planner.cost.handover import Transfers
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.domain.workload import Workload
 from planner.errors import BadInputError
-from planner.solve.problem import Choice, Problem
+from planner.solve.problem import NO_LIMIT, Choice, Problem
 from planner.strategies.family import memory_limits
 from planner.strategies.groups import Groups, describe
 from planner.strategies.phases.costs import PHASES, LanguageCase, PhaseCosts
-from planner.strategies.phases.ways import rows_of_units, stage_of
+from planner.strategies.phases.ways import experts_of, rows_of_units, stage_of
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,9 @@ def problem_of_phases(
     rows = np.array([option.group for option in costs.options])
     alone = np.array([option.alone for option in costs.options])
     latency = weights.total(costs.latency_s)[:, units]
-    medium = weights.total(costs.medium_s)[:, units]
-    busy = weights.total(costs.busy_s)[:, :, units]
     transfers = _between(costs, weights, len(units))
     step = case.cases(1, "equal")["step"]
-    limits = memory_limits(step, costs.names)
+    limits, kinds = _memories(step, costs)
     devices = {node.name: node.device_type for node in case.cluster.nodes}
     several = len(costs.options)
     nothing = np.zeros(several)
@@ -68,21 +67,16 @@ def problem_of_phases(
         else describe(members, devices)
         for option, members in zip(costs.options, costs.names, strict=True)
     )
-    width = limits.shape[1]
-    kinds = tuple(
-        (*(devices[name] for name in members), *[""] * (width - len(members)))
-        for members in costs.names
-    )
     return Problem(
         objective="latency",
         group_names=names,
         node_kinds=kinds,
-        latency_s=latency[..., None],
-        busy_s=busy[..., None],
-        medium_s=medium[..., None],
-        allowed=np.ones((*latency.shape, 1), dtype=np.bool_),
-        weight_bytes=costs.weight_bytes[:, units, None, :],
-        live_bytes=costs.live_bytes[:, units, None, :],
+        latency_s=latency,
+        busy_s=weights.total(costs.busy_s)[:, :, units],
+        medium_s=weights.total(costs.medium_s)[:, units],
+        allowed=costs.allowed[:, units],
+        weight_bytes=costs.weight_bytes[:, units],
+        live_bytes=costs.live_bytes[:, units],
         memory_limit_bytes=limits,
         transfer_s=transfers.seconds,
         transfer_busy_s=transfers.busy_s,
@@ -107,6 +101,25 @@ def problem_of_phases(
     )
 
 
+def _memories(
+    case: Case, costs: PhaseCosts
+) -> tuple[NDArray[np.int64], tuple[tuple[str, ...], ...]]:
+    """Every position's limit, and what a reader calls it: nodes, and behind them their hosts."""
+    limits = memory_limits(case, costs.names)
+    width = limits.shape[1]
+    nodes = {node.name: node for node in case.cluster.nodes}
+    rows = [[nodes[name] for name in members] for members in costs.names]
+    kinds = [[node.device_type for node in row] + [""] * (width - len(row)) for row in rows]
+    if costs.weight_bytes.shape[3] > width:
+        hosts = np.full_like(limits, NO_LIMIT)
+        for group, row in enumerate(rows):
+            hosts[group, : len(row)] = [node.host_memory_bytes or NO_LIMIT for node in row]
+            kinds[group] += [f"the host of {node.device_type}" for node in row]
+            kinds[group] += [""] * (width - len(row))
+        limits = np.concatenate([limits, hosts], axis=1)
+    return limits, tuple(map(tuple, kinds))
+
+
 def limited_phase(workload: Workload) -> tuple[Weights, float, str] | None:
     """What a limit beside the goal adds up, the most that it may be, and what it is called.
 
@@ -129,10 +142,10 @@ def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) ->
     """Fields of a problem that say what is limited beside the goal."""
     found = limited_phase(workload)
     if found is None:
-        return {"loss": np.zeros((len(costs.options), len(units), 1))}
+        return {"loss": np.zeros(costs.allowed[:, units].shape)}
     weights, most, name = found
     return {
-        "loss": weights.total(costs.latency_s)[:, units, None],
+        "loss": weights.total(costs.latency_s)[:, units],
         "transfer_loss": _between(costs, weights, len(units)).seconds,
         "max_loss": most,
         "loss_name": name,
@@ -167,6 +180,13 @@ def stages_of_phases(
         stages = []
         for (first, last, _), names, option in zip(choice.runs(), members, options, strict=True):
             layers = range(rows[first].start, rows[last].stop)
-            stages.append(stage_of(profile, names, getattr(option.variant, phase), layers))
+            hosted = [
+                row
+                for unit in range(first, last + 1)
+                if choice.options[unit]
+                for row in experts_of(profile, rows[unit])
+            ]
+            manner = getattr(option.variant, phase)
+            stages.append(stage_of(profile, names, manner, layers, hosted))
         found[phase] = tuple(stages)
     return found

@@ -22,7 +22,7 @@ tokens-and-experts
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -106,7 +106,11 @@ def lies_behind(layer: LayerProfile, manner: Manner) -> Layout:
 
 
 def stage_of(
-    profile: ModelProfile, nodes: tuple[str, ...], manner: Manner, rows: range
+    profile: ModelProfile,
+    nodes: tuple[str, ...],
+    manner: Manner,
+    rows: range,
+    on_host: Collection[int] = (),
 ) -> StagePlan:
     """The stage of some layers on a group; what the layer before them makes is handed over.
 
@@ -118,10 +122,14 @@ def stage_of(
         On one node it does not matter.
     rows : range
         Layers of the profile.
+    on_host : collection of int
+        Those of them that the nodes' hosts run.
     """
     layers = profile.layers
     if len(nodes) == 1:
-        alone = tuple(LayerPlan(name=layers[row].name, nodes=1) for row in rows)
+        alone = tuple(
+            LayerPlan(name=layers[row].name, nodes=1, on_host=row in on_host) for row in rows
+        )
         return StagePlan(nodes=nodes, layers=alone)
     ops = {layer.name: layer.op for layer in layers}
     lies: dict[str, Layout] = {spec.name: "whole" for spec in profile.inputs}
@@ -142,9 +150,15 @@ def stage_of(
                 way=way,
                 layout=MADE_IN[way],
                 conversions=steps,
+                on_host=row in on_host,
             )
         )
     return StagePlan(nodes=nodes, layers=tuple(plans), arrives=arrives)
+
+
+def experts_of(profile: ModelProfile, rows: range) -> list[int]:
+    """Those of some layers that chosen experts run."""
+    return [row for row in rows if profile.layers[row].routing is not None]
 
 
 def _is_parted(layer: LayerProfile) -> bool:
