@@ -61,6 +61,11 @@ class Workload(Frozen):
         return self
 
     @property
+    def counts_step_alone(self) -> bool:
+        """Whether nothing that is asked depends on how long a prompt takes."""
+        return self.goal == "token" and self.max_first_token_s is None
+
+    @property
     def kept_tokens(self) -> int:
         """Tokens of a request for which memory is kept."""
         return self.context or self.prompt + self.answer

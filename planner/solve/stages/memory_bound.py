@@ -32,7 +32,9 @@ class MemoryBound:
         self._weights = np.where(allowed, problem.weight_bytes, NO_LIMIT)
         live = np.where(allowed, problem.live_bytes, NO_LIMIT).min(axis=2)
         self._live = _largest_of_runs(live)
-        per_unit = (problem.latency_s, problem.loss, problem.allowed, problem.weight_bytes)
+        per_unit = [problem.latency_s, problem.loss, problem.allowed, problem.weight_bytes]
+        if problem.second is not None:
+            per_unit.append(problem.second.of_units)
         rows = [np.moveaxis(each, 1, 0).reshape(problem.units, -1) for each in per_unit]
         _, self._first, of_unit = np.unique(
             np.concatenate([row.astype(np.float64) for row in rows], axis=1),

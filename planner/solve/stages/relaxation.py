@@ -101,6 +101,8 @@ class Relaxation:
         self._latency = np.where(problem.allowed, latency, np.inf)
         self._busy = np.where(problem.allowed, busy, np.inf)
         self._loss = np.where(problem.allowed, problem.loss, np.inf)
+        self.second_price = 0.0
+        """What a unit of the second limited sum costs in `latency`."""
         self._priced: list[tuple[float, Floats]] | None = None
         self._stages: tuple[float, Floats] | None = None
         medium = np.where(problem.allowed, problem.medium_s, np.inf).min(axis=2)
@@ -123,11 +125,14 @@ class Relaxation:
         between = problem.transfer_s
         if problem.transfer_loss is not None:
             between = between + multiplier * problem.transfer_loss
+        if problem.second is not None and self.second_price:
+            between = between + self.second_price * problem.second.of_transfers
         stage = self._within_memory(self._priced_options(multiplier))
         if stage is not None and most_s is not None:
             for busy in self._busy:
                 least = self._within_memory(busy)
-                assert least is not None
+                if least is None:
+                    continue
                 rounding = ROUNDING * float(busy.min(axis=2).sum(axis=1).max())
                 stage = np.where(least > most_s + rounding, np.inf, stage)
         cost = LimitedSum(np.inf, run, between, problem.input_s, problem.output_s, stage)
@@ -141,14 +146,18 @@ class Relaxation:
 
     def _within_memory(self, cost: Floats) -> Floats | None:
         """Least cost of every stage as far as its memory tells, (G, U, U); None: sums of units."""
-        if self._memory is None:
+        least = cost.min(axis=2)
+        if self._memory is None or not np.isfinite(least).all():
             return None
-        reached = _running_sums(cost.min(axis=2))
+        reached = _running_sums(least)
         stage: Floats = reached[:, None, 1:] - reached[:, :-1, None] + self._memory.extra(cost)
         return stage
 
     def _priced_options(self, multiplier: float) -> Floats:
-        return self._latency + multiplier * self._loss if multiplier else self._latency
+        cost = self._latency + multiplier * self._loss if multiplier else self._latency
+        if self.problem.second is not None and self.second_price:
+            cost = cost + self.second_price * self.problem.second.of_units
+        return cost
 
     def within(self, most_s: float | None) -> Within:
         """The limited sums of all structures within a bottleneck (eq. 27).

@@ -241,11 +241,12 @@ def _made_searches(
     case: LanguageCase, groups: Groups, variants: tuple[Variant, ...] | None
 ) -> Iterator[_Search]:
     names = [groups.members((group,))[0] for group in range(len(groups.uses))]
-    chosen = variants or variants_of(case.model, case.workload.goal)
+    alone = case.workload.counts_step_alone
+    chosen = variants or variants_of(case.model, alone)
     if len(names) * len(chosen) > MAX_OPTIONS:
         chosen = (TENSOR_PARALLEL,)
     said = tuple(variant.name for variant in chosen)
-    which = tuple(basis for basis in BASES if basis != "prompt" or case.workload.goal != "token")
+    which = tuple(basis for basis in BASES if basis != "prompt" or not alone)
     options = list(options_of(case, names, chosen, which))
     bases: list[tuple[str, ...]] = [which]
     if len(options) > MAX_OPTIONS:

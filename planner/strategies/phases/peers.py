@@ -137,7 +137,7 @@ def peer_plans(case: LanguageCase, nodes: int) -> Iterator[AnswerPlan]:
     size = 2
     while size <= min(nodes, heads):
         yield placed(case, [(names[:size], blocks)], "tensor-parallel")
-        if WHOLE_EXPERTS in variants_of(case.model, "token"):
+        if WHOLE_EXPERTS in variants_of(case.model):
             yield placed(case, [(names[:size], blocks)], "expert-parallel", WHOLE_EXPERTS)
         size *= 2
 

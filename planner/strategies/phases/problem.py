@@ -14,8 +14,7 @@ from planner.cost.handover import Transfers
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.domain.workload import Workload
-from planner.errors import BadInputError
-from planner.solve.problem import NO_LIMIT, Choice, Problem
+from planner.solve.problem import NO_LIMIT, Choice, Problem, SecondSum
 from planner.strategies.family import memory_limits
 from planner.strategies.groups import Groups, describe
 from planner.strategies.phases.costs import PHASES, LanguageCase, PhaseCosts
@@ -120,37 +119,47 @@ def _memories(
     return limits, tuple(map(tuple, kinds))
 
 
-def limited_phase(workload: Workload) -> tuple[Weights, float, str] | None:
-    """What a limit beside the goal adds up, the most that it may be, and what it is called.
-
-    Raises
-    ------
-    BadInputError
-        Two limits: one is kept beside the goal.
-    """
-    first, token = workload.max_first_token_s, workload.max_token_s
-    if first is not None and token is not None:
-        raise BadInputError("--max-first-token and --max-token: give one of them")
-    if first is not None:
-        return Weights(1.0, 0.0), first, "time to the first token"
-    if token is not None:
-        return Weights(0.0, 1.0), token, "time per token"
-    return None
-
-
 def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) -> dict[str, Any]:
-    """Fields of a problem that say what is limited beside the goal."""
-    found = limited_phase(workload)
-    if found is None:
-        return {"loss": np.zeros(costs.allowed[:, units].shape)}
-    weights, most, name = found
-    return {
-        "loss": weights.total(costs.latency_s)[:, units],
-        "transfer_loss": _between(costs, weights, len(units)).seconds,
-        "max_loss": most,
-        "loss_name": name,
-        "loss_unit": "s",
-    }
+    """Fields of a problem that say what is limited beside the goal.
+
+    Of two limits one is the loss of eq. 14; the other is on the latency itself where that is the
+    goal, else a second sum, and both together limit the latency of a whole answer.
+    """
+    found = [
+        (phase, most, name)
+        for phase, most, name in (
+            ("prompt", workload.max_first_token_s, "time to the first token"),
+            ("step", workload.max_token_s, "time per token"),
+        )
+        if most is not None
+    ]
+    goals = {"first-token": "prompt", "token": "step"}
+    fields: dict[str, Any] = {"loss": np.zeros(costs.allowed[:, units].shape)}
+    if len(found) == 2 and workload.goal in goals:
+        own = next(row for row in found if row[0] == goals[workload.goal])
+        found.remove(own)
+        fields["max_latency_s"] = own[1]
+    elif len(found) == 2:
+        weights = weights_of_goal(workload)
+        (_, first, _), (_, token, _) = found
+        fields["max_latency_s"] = weights.prompt * first + weights.step * token
+    for at, (phase, most, name) in enumerate(found):
+        one = Weights(float(phase == "prompt"), float(phase == "step"))
+        of_units = one.total(costs.latency_s)[:, units]
+        of_transfers = _between(costs, one, len(units)).seconds
+        if at == 0:
+            fields |= {
+                "loss": of_units,
+                "transfer_loss": of_transfers,
+                "max_loss": most,
+                "loss_name": name,
+                "loss_unit": "s",
+            }
+        else:
+            fields["second"] = SecondSum(
+                of_units=of_units, of_transfers=of_transfers, most=most, name=name, unit="s"
+            )
+    return fields
 
 
 def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:

@@ -33,7 +33,6 @@ from planner.domain.layer_profile import LayerProfile
 from planner.domain.layouts import EXPERT_WAYS, Conversion, Layout, Way
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
-from planner.domain.workload import Goal
 from planner.language import ATTENTION, HIDDEN, LAST_TOKEN
 
 Manner = Literal[
@@ -83,12 +82,12 @@ EXPERT_VARIANTS = (
 """Those beside them where a model has experts. Both phases have the same experts on a node."""
 
 
-def variants_of(model: LanguageModel, goal: Goal) -> tuple[Variant, ...]:
+def variants_of(model: LanguageModel, step_alone: bool = False) -> tuple[Variant, ...]:
     """Those that are searched for a model; where the step alone counts, one for each manner."""
     experts = [kind.mlp for kind in model.kinds if isinstance(kind.mlp, Experts)]
     placed = bool(experts) and all(each.count <= MOST_EXPERTS for each in experts)
     found = (*VARIANTS, *(EXPERT_VARIANTS if placed else ()))
-    if goal != "token":
+    if not step_alone:
         return found
     return tuple(variant for variant in found if variant.prompt == variant.step)
 
