@@ -21,6 +21,8 @@ def workload_words(workload: Workload) -> str:
     text = f"{workload.prompt:,} tokens in, {workload.answer:,} out"
     if workload.context is not None:
         text += f", room for {workload.context:,}"
+    if workload.chunks > 1:
+        text += f", read in {workload.chunks:,} chunks of {workload.chunk:,}"
     if workload.requests > 1:
         text += f", {workload.requests:,} requests at once"
     return text

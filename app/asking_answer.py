@@ -12,6 +12,7 @@ from app.render import Outcome
 from planner.domain.cluster import Cluster
 from planner.domain.language_model import LanguageModel
 from planner.domain.workload import Goal, Workload
+from planner.errors import BadInputError
 from planner.strategies.phases.costs import LanguageCase
 from planner.units import parse_quantity
 from profiles.catalog import resolve_cluster
@@ -33,6 +34,7 @@ def _load_language(
     goal: options.GoalOption = "answer",
     max_first_token: options.MaxFirstToken = None,
     max_token: options.MaxToken = None,
+    chunk: options.Chunk = None,
     fill: options.Fill = None,
     cache_bits: options.CacheBits = None,
     weight_bits: options.WeightBits = None,
@@ -44,6 +46,7 @@ def _load_language(
         context=context,
         requests=requests,
         goal=one_of("--goal", goal, goals),
+        chunk=_chunk(chunk),
         fill=fill,
         cache_bits=cache_bits,
         max_first_token_s=_seconds(max_first_token, "--max-first-token"),
@@ -51,6 +54,14 @@ def _load_language(
     )
     model, workload = load_language_model(source, weight_bits), workload_of(given)
     return (model, workload), resolve_cluster(cluster)
+
+
+def _chunk(text: str | None) -> int | str | None:
+    if text is None or text == "best":
+        return text
+    if not text.isascii() or not text.isdecimal() or len(text) > 8 or int(text) < 1:
+        raise BadInputError(f"--chunk {text!r}: give a whole number of tokens, or best")
+    return int(text)
 
 
 def _seconds(text: str | None, option: str) -> float | None:

@@ -119,6 +119,15 @@ MaxToken = Annotated[
     str | None,
     typer.Option(help="Limit on the time per token, such as 100ms.", rich_help_panel=_ASKED),
 ]
+Chunk = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TOKENS|best",
+        help="Read the prompt in chunks of so many tokens that pass a pipeline's stages one behind "
+        "the other; best: whichever power of two, or all at once (default: all at once).",
+        rich_help_panel=_ASKED,
+    ),
+]
 NoWitness = Annotated[bool, typer.Option("--no-witness", help="Do not let fvcore count as well.")]
 
 

@@ -72,11 +72,15 @@ class Phases:
     Attributes
     ----------
     prompt, step : ModelProfile
-        Reading the prompt, and making one token of the answer. Layer by layer of the same names.
+        Reading the prompt, or its last chunk, and making one token of the answer. Layer by layer of
+        the same names.
+    chunk : ModelProfile, optional
+        The chunk in the middle of those before the last; the head runs for the last alone.
     """
 
     prompt: ModelProfile
     step: ModelProfile
+    chunk: ModelProfile | None = None
 
 
 def phases_of(model: LanguageModel, workload: Workload, batch: int = 1) -> Phases:
@@ -94,9 +98,16 @@ def phases_of(model: LanguageModel, workload: Workload, batch: int = 1) -> Phase
         requests=workload.requests,
         cache_bits=bits_of(workload.cache_bits),
     )
+    last, before = workload.last_chunk, workload.prompt - workload.last_chunk
+    chunk = None
+    if before:
+        size = before // (workload.chunks - 1)
+        middle = (before - size) // 2
+        chunk = phase_profile(model, Phase(size, middle, **common))
     return Phases(
-        prompt=phase_profile(model, Phase(workload.prompt, **common)),
+        prompt=phase_profile(model, Phase(last, before, **common)),
         step=phase_profile(model, Phase(1, workload.step_fill, **common)),
+        chunk=chunk,
     )
 
 

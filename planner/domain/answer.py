@@ -72,7 +72,8 @@ class AnswerPlan(Frozen):
     certificate: Certificate | None = None
     assumed: tuple[str, ...] = Field(default=(), description="what the figures take for granted")
     phases: dict[Literal["prompt", "step"], Plan] = Field(
-        description="each phase as a plan of layers, on the same nodes"
+        description="each phase as a plan of layers, on the same nodes; of a prompt in chunks the "
+        "last one"
     )
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,10 @@ Basis = str
 """By what a group's nodes share out: ``step``, ``prompt``, ``memory`` or ``equal``."""
 
 BASES: tuple[Basis, ...] = ("step", "prompt", "memory", "equal")
-PHASES = ("prompt", "step")
+Phase = Literal["prompt", "step", "chunk"]
+PHASES: tuple[Phase, ...] = ("prompt", "step")
+CHUNK: Phase = "chunk"
+"""The phase beside them where a prompt is read in chunks: what a chunk before the last takes."""
 PLACES = ("node", "host")
 """In whose memory a block's experts may lie."""
 
@@ -132,7 +135,12 @@ class LanguageCase:
         phases = self.once(("phases", batch, whole), lambda: phases_of(model, self.workload, batch))
         shares: Shares = "equal" if basis == "equal" else "by-time"
         settings = self.settings.model_copy(update={"shares": shares})
-        return {name: Case(getattr(phases, name), self.cluster, settings) for name in PHASES}
+        return {name: Case(getattr(phases, name), self.cluster, settings) for name in self.phases}
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Those that are costed."""
+        return (*PHASES, CHUNK) if self.workload.chunks > 1 else PHASES
 
     def share_out(
         self, cases: dict[str, Case], basis: Basis, names: tuple[str, ...], whole: bool = False
@@ -265,11 +273,12 @@ def cost_options(
     width = max(map(len, members))
     places = PLACES if case.may_use_hosts else PLACES[:1]
     hosted = {node.name for node in case.cluster.nodes if node.has_host}
-    found: dict[str, list[list[_Stage]]] = {phase: [] for phase in PHASES}
+    found: dict[str, list[list[_Stage]]] = {phase: [] for phase in case.phases}
     for option, group in zip(options, members, strict=True):
         # where a node has no host the experts lie with it: that option is not allowed
         usable = [place == "host" and hosted.issuperset(group) for place in places]
-        for phase, manner in (("prompt", option.variant.prompt), ("step", option.variant.step)):
+        for phase in case.phases:
+            manner = option.variant.manner(phase)
             found[phase].append(
                 [_stage(case, option, group, phase, manner, batch, use) for use in usable]
             )
@@ -294,23 +303,26 @@ def cost_options(
                 stored = stored - away
                 weights[at, :, k, width : width + len(group)] = one.units(away)
             weights[at, :, k, mine] = one.units(stored)
-            live[at, :, k, mine] = np.maximum(one.live_bytes, other.live_bytes)
+            live[at, :, k, mine] = np.max([found[p][at][k].live_bytes for p in found], axis=0)
 
     def stacked(phase: str, column: str) -> NDArray[np.float64]:
-        return np.array([[getattr(s, column) for s in each] for each in found[phase]])
+        values = np.array([[getattr(s, column) for s in each] for each in found[phase]])
+        if phase == CHUNK:
+            values[..., -1] = 0.0  # the head runs behind the last chunk alone
+        return values
 
     return PhaseCosts(
         options=options,
         names=members,
-        latency_s={phase: stacked(phase, "latency_s").swapaxes(1, 2) for phase in PHASES},
-        busy_s={phase: stacked(phase, "busy_s").transpose(2, 0, 3, 1) for phase in PHASES},
-        medium_s={phase: stacked(phase, "medium_s").swapaxes(1, 2) for phase in PHASES},
+        latency_s={phase: stacked(phase, "latency_s").swapaxes(1, 2) for phase in found},
+        busy_s={phase: stacked(phase, "busy_s").transpose(2, 0, 3, 1) for phase in found},
+        medium_s={phase: stacked(phase, "medium_s").swapaxes(1, 2) for phase in found},
         allowed=allowed,
         weight_bytes=weights,
         live_bytes=live,
         transfers={
             phase: _transfers(case, groups, options, members, phase, batch, deadline)
-            for phase in PHASES
+            for phase in found
         },
     )
 
@@ -464,7 +476,7 @@ class _Handing:
         return self._known[sides]
 
     def _lying(self, option: Option, names: tuple[str, ...]) -> tuple[Hashable, ...]:
-        manner = getattr(option.variant, self._phase)
+        manner = option.variant.manner(self._phase)
         if manner not in BY_TOKENS:
             return (manner,)
         return manner, self._cases(option)[self._phase].ratios(names)
@@ -484,7 +496,7 @@ class _Handing:
             lies, arrives = (
                 "whole"
                 if len(names) == 1
-                else lies_behind(tensor, getattr(option.variant, self._phase))
+                else lies_behind(tensor, option.variant.manner(self._phase))
                 for option, names in ((one, senders), (other, receivers))
             )
             moved = case.handover_laid(*laid, [(tensor.name, lies, arrives)])

@@ -31,13 +31,14 @@ from pydantic import Field
 from planner.domain.answer import AnswerPlan
 from planner.domain.arrays import Frozen
 from planner.domain.certificate import Status
+from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.domain.workload import Goal, Workload
 from planner.errors import InfeasibleError, SolverStoppedError
 from planner.solve.deadline import Deadline
 from planner.strategies.limits import SLACK, broken_memory
 from planner.strategies.phases.costed import cost_answer, seconds_of
-from planner.strategies.phases.costs import PHASES, LanguageCase, Option
+from planner.strategies.phases.costs import LanguageCase, Option, Phase
 from planner.strategies.phases.optimise import optimise_answer
 from planner.strategies.phases.ways import (
     TENSOR_PARALLEL,
@@ -162,8 +163,8 @@ def placed(
     hosts.
     """
     options = [Option(at, variant, "equal") for at, _ in enumerate(stages)]
-    phases = {}
-    for phase in PHASES:
+    phases: dict[Phase, tuple[StagePlan, ...]] = {}
+    for phase in case.phases:
         profile = case.cases_of((), 1)[phase].profile
         rows, at, found = rows_of_units(profile), 0, []
         for place, (names, count) in enumerate(stages):
@@ -172,7 +173,7 @@ def placed(
             last = rows[-1] if place == len(stages) - 1 else rows[at - 1]
             layers = range(begin, last.stop)
             hosted = experts_of(profile, layers) if on_host else []
-            found.append(stage_of(profile, names, getattr(variant, phase), layers, hosted))
+            found.append(stage_of(profile, names, variant.manner(phase), layers, hosted))
         phases[phase] = tuple(found)
     return cost_answer(case, phases, options, 1, strategy)
 

@@ -17,7 +17,7 @@ from planner.domain.workload import Workload
 from planner.solve.problem import NO_LIMIT, Choice, Problem, SecondSum
 from planner.strategies.family import memory_limits
 from planner.strategies.groups import Groups, describe
-from planner.strategies.phases.costs import PHASES, LanguageCase, PhaseCosts
+from planner.strategies.phases.costs import CHUNK, LanguageCase, Phase, PhaseCosts
 from planner.strategies.phases.ways import experts_of, rows_of_units, stage_of
 
 
@@ -27,10 +27,12 @@ class Weights:
 
     prompt: float
     step: float
+    chunk: float = 0.0
 
     def total(self, of: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """What both phases take together."""
-        return self.prompt * of["prompt"] + self.step * of["step"]
+        """What all phases take together."""
+        total = self.prompt * of["prompt"] + self.step * of["step"]
+        return total + self.chunk * of[CHUNK] if self.chunk else total
 
 
 def weights_of_goal(workload: Workload) -> Weights:
@@ -43,17 +45,25 @@ def weights_of_goal(workload: Workload) -> Weights:
 
 
 def problem_of_phases(
-    case: LanguageCase, groups: Groups, costs: PhaseCosts, request: Request, weights: Weights
+    case: LanguageCase,
+    groups: Groups,
+    costs: PhaseCosts,
+    request: Request,
+    weights: Weights,
+    occupied: Weights | None = None,
 ) -> Problem:
-    """The arrays of a goal, one option per unit: which group runs it, and how.
+    """The arrays of a goal: which group runs a unit, how, and where its experts lie.
 
-    The objective is the latency; a limit on the bottleneck may be set on what is returned.
+    The objective is the latency; a limit on the bottleneck may be set on what is returned. That
+    counts the phases as ``occupied`` says, by default as the latency does.
     """
     units = case.unit_of_small
     rows = np.array([option.group for option in costs.options])
     alone = np.array([option.alone for option in costs.options])
     latency = weights.total(costs.latency_s)[:, units]
+    occupied = occupied or weights
     transfers = _between(costs, weights, len(units))
+    busy = transfers if occupied is weights else _between(costs, occupied, len(units))
     step = case.cases(1, "equal")["step"]
     limits, kinds = _memories(step, costs)
     devices = {node.name: node.device_type for node in case.cluster.nodes}
@@ -71,17 +81,17 @@ def problem_of_phases(
         group_names=names,
         node_kinds=kinds,
         latency_s=latency,
-        busy_s=weights.total(costs.busy_s)[:, :, units],
-        medium_s=weights.total(costs.medium_s)[:, units],
+        busy_s=occupied.total(costs.busy_s)[:, :, units],
+        medium_s=occupied.total(costs.medium_s)[:, units],
         allowed=costs.allowed[:, units],
         weight_bytes=costs.weight_bytes[:, units],
         live_bytes=costs.live_bytes[:, units],
         memory_limit_bytes=limits,
         transfer_s=transfers.seconds,
-        transfer_busy_s=transfers.busy_s,
-        transfer_medium_s=transfers.medium_s,
-        send_s=transfers.send_s if transfers.send_s.any() else None,
-        receive_s=transfers.receive_s if transfers.receive_s.any() else None,
+        transfer_busy_s=busy.busy_s,
+        transfer_medium_s=busy.medium_s,
+        send_s=busy.send_s if busy.send_s.any() else None,
+        receive_s=busy.receive_s if busy.receive_s.any() else None,
         cuttable=case.cuttable,
         input_s=nothing,
         output_s=nothing,
@@ -167,7 +177,7 @@ def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:
     columns = []
     for place in range(len(Transfers.none().columns)):
         block, head = (
-            weights.total({phase: costs.transfers[phase][at].columns[place] for phase in PHASES})
+            weights.total({p: of[at].columns[place] for p, of in costs.transfers.items()})
             for at in (0, 1)
         )
         column = np.repeat(block[:, :, None], units - 1, axis=2)
@@ -178,12 +188,12 @@ def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:
 
 def stages_of_phases(
     case: LanguageCase, groups: Groups, costs: PhaseCosts, choice: Choice, batch: int
-) -> dict[str, tuple[StagePlan, ...]]:
+) -> dict[Phase, tuple[StagePlan, ...]]:
     """Every phase's stages, layer by layer of the whole model."""
     options = [costs.options[group] for group in choice.groups]
     members = groups.members([option.group for option in options])
-    found: dict[str, tuple[StagePlan, ...]] = {}
-    for phase in PHASES:
+    found: dict[Phase, tuple[StagePlan, ...]] = {}
+    for phase in case.phases:
         profile = case.cases_of((), batch)[phase].profile
         rows = rows_of_units(profile)
         stages = []
@@ -195,7 +205,7 @@ def stages_of_phases(
                 if choice.options[unit]
                 for row in experts_of(profile, rows[unit])
             ]
-            manner = getattr(option.variant, phase)
+            manner = option.variant.manner(phase)
             stages.append(stage_of(profile, names, manner, layers, hosted))
         found[phase] = tuple(stages)
     return found

@@ -57,6 +57,10 @@ class Variant:
     prompt: Manner
     step: Manner
 
+    def manner(self, phase: str) -> Manner:
+        """Of a phase: chunks of a prompt are read as the prompt is."""
+        return self.step if phase == "step" else self.prompt
+
     @property
     def name(self) -> str:
         """In words."""
