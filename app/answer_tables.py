@@ -27,6 +27,7 @@ def stages_table(plan: AnswerPlan) -> Table:
         {
             "nodes": lambda x: " ".join(x.nodes),
             "blocks": blocks_words,
+            "experts on hosts": lambda x: x.host_blocks or None,
             "prompt": lambda x: x.prompt or None,
             "answer": lambda x: x.step or None,
             "weights (GB)": lambda x: each(predicted.weight_bytes, x),

@@ -25,6 +25,8 @@ def workload_words(workload: Workload) -> str:
     text = f"{workload.prompt:,} tokens in, {workload.answer:,} out"
     if workload.context is not None:
         text += f", room for {workload.context:,}"
+    if workload.chunks > 1:
+        text += f", read in {workload.chunks:,} chunks of {workload.chunk:,}"
     if workload.requests > 1:
         text += f", {workload.requests:,} requests at once"
     return text
@@ -60,6 +62,11 @@ def answer_heading(plan: AnswerPlan, fewer: Fewer = NOT_LOOKED_AT) -> list[str]:
         lines.append(
             f"All requests together: {format_rate(predicted.all_tokens_per_s)} tokens/s, "
             f"{predicted.batch} in a batch"
+        )
+    if hosted := sum(stage.host_blocks for stage in plan.stages):
+        lines.append(
+            f"Experts of {hosted} blocks lie in the memory of hosts, at most "
+            f"{format_bytes(max(predicted.host_bytes.values()))} with one"
         )
     lines += [
         f"{plan.params / 1e9:,.3g} G parameters, {plan.active_params / 1e9:,.3g} G of them for a "

@@ -201,6 +201,50 @@ class Text(Kind):
 
 
 @dataclass(frozen=True)
+class WholeOr(Text):
+    """A whole number above 0, a word, or none: a text in every form but the core's.
+
+    Attributes
+    ----------
+    word, most : str, int
+    what : str
+        Is counted.
+    """
+
+    word: str = ""
+    most: int = 2**24
+    what: str = "units"
+
+    def read(self, key: str, text: str) -> Value:
+        """Read either."""
+        self._known(text, key)
+        return text
+
+    def parse(self, given: Any, option: str) -> Any:
+        """Read either, or say what is allowed."""
+        return self._known(given, option)
+
+    def to_core(self, value: Any, unit: str = "") -> Any:
+        """A number, the word or None."""
+        return self._known(value, "")
+
+    def to_control(self, value: Any, unit: str = "") -> Any:
+        """Its text."""
+        return "" if value is None else str(value)
+
+    def _known(self, text: str, where: str) -> int | str | None:
+        if text in ("", self.word):
+            return text or None
+        found = int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else 0
+        if not 1 <= found <= self.most:
+            raise BadInputError(
+                f"{where or self.what}: found {text[:40]!r}; give a whole number of {self.what} "
+                f"up to {self.most:,}, or {self.word}"
+            )
+        return found
+
+
+@dataclass(frozen=True)
 class SomeOf(Kind):
     """Some of some words, in their order; parted by commas in a control's value.
 

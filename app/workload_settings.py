@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from app.kinds import SMALLEST, Number, OneOf
+from app.kinds import SMALLEST, Number, OneOf, WholeOr
 from app.setting import ASKED, OF_LANGUAGE, Setting
 from planner.domain.workload import Goal
 
@@ -80,6 +80,18 @@ WORKLOAD: tuple[Setting, ...] = (
         commands=OF_LANGUAGE,
         label="Token (ms)",
         placeholder="none",
+    ),
+    Setting(
+        "chunk",
+        WholeOr(word="best", most=_MOST_TOKENS, what="tokens"),
+        option="Read the prompt in chunks of so many tokens that pass a pipeline's stages one "
+        "behind the other; best: whichever power of two, or all at once (default: all at once).",
+        panel=ASKED,
+        commands=OF_LANGUAGE,
+        metavar="TOKENS|best",
+        label="Chunk",
+        start="",
+        placeholder="all at once",
     ),
     Setting(
         "fill",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from planner.accuracy.interface import LossModel
 from planner.cost.handover import Crossings, Handovers, Laid, Member, Transfers, positions_of
+from planner.cost.hosts import hosts_of
 from planner.cost.layouts import GroupLayouts
 from planner.cost.ownership import FeatureShares, feature_shares
 from planner.cost.shares import share_ratios
@@ -117,6 +118,11 @@ class Case:
         """The ratios in which a group shares out layers."""
         return self.shares(names).ratios
 
+    @cached_property
+    def on_hosts(self) -> Case:
+        """The same model on the hosts of the nodes, which share out as these do."""
+        return self.on(hosts_of(self.cluster))
+
     def sharing(self, shares: Shares) -> Case:
         """The same case where layers are shared out so; itself, where they are already."""
         if shares == self.settings.shares:
@@ -220,11 +226,15 @@ class Case:
         return cost_of_counts(self.profile, group, self.settings, shares, kept)
 
     def stage(
-        self, table: CostTable, rows: slice = slice(None), ways: tuple[Way | None, ...] = ()
+        self,
+        table: CostTable,
+        rows: slice = slice(None),
+        ways: tuple[Way | None, ...] = (),
+        on_host: tuple[int, ...] = (),
     ) -> StageCosts:
         """A table's layers, or some of them, as a stage on its group; in ways, where given."""
         owners = self.owners(table.node_names)
-        return StageCosts(table, owners, self.casting, self.profile, rows, ways)
+        return StageCosts(table, owners, self.casting, self.profile, rows, ways, on_host)
 
     def loss(self, table: CostTable) -> NDArray[np.float64]:
         """Score of every layer at every option in the loss model's unit, shape (L, K).

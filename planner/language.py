@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 from planner.domain.flows import FeatureFlow
 from planner.domain.language_model import (
@@ -24,13 +24,15 @@ from planner.domain.language_model import (
     NormKind,
     bytes_of,
 )
-from planner.domain.layer_profile import LayerProfile, TensorSpec
+from planner.domain.layer_profile import LayerProfile, Routing, TensorSpec
 from planner.domain.model_profile import Coverage, ModelProfile
 from planner.domain.positions import SAME, Geometry, Window
 from planner.domain.workload import Workload
 
 HIDDEN = "hidden"
 """The layer in front of all blocks: the embedding, brought to where the first block wants it."""
+ATTENTION = ".self_attn"
+"""In the names of all layers of attention."""
 LAST_TOKEN = "last_token"
 """The layer that keeps the last token of a prompt: nothing behind it needs the others."""
 
@@ -70,11 +72,15 @@ class Phases:
     Attributes
     ----------
     prompt, step : ModelProfile
-        Reading the prompt, and making one token of the answer. Layer by layer of the same names.
+        Reading the prompt, or its last chunk, and making one token of the answer. Layer by layer of
+        the same names.
+    chunk : ModelProfile, optional
+        The chunk in the middle of those before the last; the head runs for the last alone.
     """
 
     prompt: ModelProfile
     step: ModelProfile
+    chunk: ModelProfile | None = None
 
 
 def phases_of(model: LanguageModel, workload: Workload, batch: int = 1) -> Phases:
@@ -92,9 +98,16 @@ def phases_of(model: LanguageModel, workload: Workload, batch: int = 1) -> Phase
         requests=workload.requests,
         cache_bits=bits_of(workload.cache_bits),
     )
+    last, before = workload.last_chunk, workload.prompt - workload.last_chunk
+    chunk = None
+    if before:
+        size = before // (workload.chunks - 1)
+        middle = (before - size) // 2
+        chunk = phase_profile(model, Phase(size, middle, **common))
     return Phases(
-        prompt=phase_profile(model, Phase(workload.prompt, **common)),
+        prompt=phase_profile(model, Phase(last, before, **common)),
         step=phase_profile(model, Phase(1, workload.step_fill, **common)),
+        chunk=chunk,
     )
 
 
@@ -320,18 +333,29 @@ class _Build:
     def _experts(self, name: str, read: str, experts: Experts) -> list[str]:
         """Those of all tokens as one layer of products for each matrix."""
         router = self._linear(f"{name}.router", read, experts.router, told=True)
-        taken = experts.active + experts.shared
-        stored = experts.count + experts.shared
-        met = experts.distinct(self.rows) + experts.shared
         each, label = experts.each, f"{name}.experts"
-        copies = _Copies(stored, taken, met)
+        routing = Routing(
+            experts=experts.count,
+            taken=experts.active,
+            shared=experts.shared,
+            vectors=self.rows,
+            place="first",
+        )
+        copies = _Copies(
+            stored=experts.count + experts.shared,
+            taken=experts.active + experts.shared,
+            met=experts.distinct(self.rows) + experts.shared,
+            routing=routing,
+        )
         first = [("gate_proj", each.gate)] if each.gate is not None else []
         sources = [
             self._linear(f"{label}.{part}", read, matrix, copies)
             for part, matrix in (*first, ("up_proj", each.up))
         ]
-        inner = self._activation(f"{label}.act", (*sources, router), each.up.outputs, taken)
-        made = [self._linear(f"{label}.down_proj", inner, each.down, replace(copies, joins=True))]
+        inner = self._activation(
+            f"{label}.act", (*sources, router), each.up.outputs, copies.at("inner")
+        )
+        made = [self._linear(f"{label}.down_proj", inner, each.down, copies.at("last"))]
         if experts.beside is not None:
             gate = experts.beside_gate
             weighed = (
@@ -374,6 +398,7 @@ class _Build:
             made=(outputs, size),
             macs=self.rows * copies.taken * matrix.weights,
             statistics_bytes=size if told else 0,
+            routing=copies.routing,
             **{**counts, **fields},
         )
 
@@ -399,11 +424,22 @@ class _Build:
             name, "add", "local", read, read=(hidden, len(read) * size), made=(hidden, size)
         )
 
-    def _activation(self, name: str, read: tuple[str, ...], inner: int, taken: int = 1) -> str:
-        size = taken * self._size(inner)
+    def _activation(
+        self, name: str, read: tuple[str, ...], inner: int, copies: _Copies | None = None
+    ) -> str:
+        copies = copies or _Copies()
+        size = copies.taken * self._size(inner)
         known = {layer.name: layer.output_bytes for layer in self.layers[-_NEAR:]}
         total = sum(known[source] for source in read)
-        return self._add(name, "mul", "local", read, read=(inner, total), made=(inner, size))
+        return self._add(
+            name,
+            "mul",
+            "local",
+            read,
+            read=(inner, total),
+            made=(inner, size),
+            routing=copies.routing,
+        )
 
     def _add(
         self,
@@ -446,15 +482,22 @@ class _Build:
 
 @dataclass(frozen=True)
 class _Copies:
-    """Equal matrices: how many are stored, a token takes, and all tokens take different ones of.
-
-    ``joins`` says that one vector comes out of all that a token takes.
-    """
+    """Equal matrices: how many are stored, a token takes, and all tokens take different ones of."""
 
     stored: int = 1
     taken: int = 1
     met: Fraction = Fraction(1)
-    joins: bool = False
+    routing: Routing | None = None
+
+    @property
+    def joins(self) -> bool:
+        """Whether one vector comes out of all that a token takes."""
+        return self.routing is not None and self.routing.place == "last"
+
+    def at(self, place: Literal["inner", "last"]) -> _Copies:
+        """The same behind the first matrix."""
+        assert self.routing is not None
+        return replace(self, routing=self.routing.model_copy(update={"place": place}))
 
 
 _NEAR = 8  # layers in which an activation's sources lie

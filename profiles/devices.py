@@ -56,10 +56,10 @@ class Kind(Frozen):
 class DeviceKind(Kind, Node):
     """A kind of device."""
 
-    def node(self, name: str) -> Node:
-        """A node of this kind."""
+    def node(self, name: str, host: Mapping[str, float]) -> Node:
+        """A node of this kind, in a host of these figures."""
         figures = self.model_dump(include=set(Node.model_fields))
-        return Node.model_validate(figures | {"name": name, "device_type": self.name})
+        return Node.model_validate({**figures, **host, "name": name, "device_type": self.name})
 
 
 class LinkKind(Kind, Link):
@@ -101,7 +101,11 @@ def load_link(name: str) -> LinkKind:
 
 
 def cluster_of(
-    devices: Sequence[tuple[str, int]], link: str, *, name: str | None = None
+    devices: Sequence[tuple[str, int]],
+    link: str,
+    *,
+    name: str | None = None,
+    host: Mapping[str, float] | None = None,
 ) -> Cluster:
     """A cluster of devices of some kinds on one kind of link.
 
@@ -113,6 +117,8 @@ def cluster_of(
         The kind of link.
     name : str, optional
         The cluster's (default: made of what it holds).
+    host : mapping of str to float, optional
+        What every node's host has, by field of `Node` (``host_memory_bytes`` and so on).
 
     Raises
     ------
@@ -132,12 +138,13 @@ def cluster_of(
     numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
     asked = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     what = next(iter(counts)) if len(counts) == 1 else "nodes"
+    host = host or {}
     try:
         return Cluster(
             name=f"{counts.total()}-{what}-{link}" if name is None else name,
             description=_description(counts, wire, asked),
             nodes=tuple(
-                load_device(kind).node(f"{kind}-{next(numbers[kind])}")
+                load_device(kind).node(f"{kind}-{next(numbers[kind])}", host)
                 for kind, count in devices
                 for _ in range(count)
             ),
@@ -146,11 +153,12 @@ def cluster_of(
             figures=(
                 Figure(key="nodes", origin="assumed", source=f"as asked for: {asked}"[:256]),
                 *_device_figures([load_device(kind) for kind in counts]),
+                *(Figure(key=key, origin="assumed", source="set by the user") for key in host),
                 *_with_absent(wire, "latency_s"),
                 Figure(key="casting", origin="assumed", source="each message has one receiver"),
             ),
         )
-    except ValidationError as error:  # of what was typed, only the name is left to be wrong
+    except ValidationError as error:  # of what was typed, the name, or half a host
         raise BadInputError(f"cluster: {first_problem(error, Cluster)}") from error
 
 

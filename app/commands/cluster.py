@@ -12,6 +12,7 @@ import typer
 from app.options import CheckedCommand
 from app.render import write_file
 from planner.errors import BadInputError
+from planner.units import parse_quantity
 from profiles.devices import cluster_of
 from profiles.files import document_text
 
@@ -32,13 +33,47 @@ def new(
     ],
     link: Annotated[str, typer.Option(metavar="KIND", help="planner catalog links lists them.")],
     name: Annotated[str | None, typer.Option(help="The cluster's name.")] = None,
+    host_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory of the host that every node's card sits in, such as 128GB: a language "
+            "model's experts may lie there. With --host-bandwidth and --host-compute.",
+        ),
+    ] = None,
+    host_bandwidth: Annotated[
+        str | None, typer.Option(metavar="RATE", help="That memory's bandwidth, such as 80GB/s.")
+    ] = None,
+    host_compute: Annotated[
+        str | None, typer.Option(metavar="RATE", help="Its processor's speed, such as 1TMAC/s.")
+    ] = None,
+    host_link: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE", help="What passes between card and host (default: at no cost)."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The file to write (default: stdout)."),
     ] = None,
 ) -> None:
     """Write a cluster file of devices and a link from the catalogue, with the figures' sources."""
-    text = document_text(cluster_of([_counted(words) for words in node], link, name=name))
+    given = (
+        ("--host-memory", host_memory, "memory", "host_memory_bytes"),
+        ("--host-bandwidth", host_bandwidth, "bandwidth", "host_memory_bytes_per_s"),
+        ("--host-compute", host_compute, "compute", "host_macs_per_s"),
+        ("--host-link", host_link, "bandwidth", "host_link_bytes_per_s"),
+    )
+    host = {
+        field: parse_quantity(text, kind, where=option)
+        for option, text, kind, field in given
+        if text is not None
+    }
+    if host_memory is not None:
+        host["host_memory_bytes"] = round(host["host_memory_bytes"])
+    counted = [_counted(words) for words in node]
+    text = document_text(cluster_of(counted, link, name=name, host=host))
     if output is None:
         sys.stdout.write(text)
     else:

@@ -14,7 +14,9 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.cost.experts import whole_experts
 from planner.cost.ownership import FeatureShares
+from planner.domain.layer_profile import Routing
 from planner.domain.layouts import WHOLE, Holding, Layout
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED, count_owned, shares_by_speed
@@ -162,7 +164,36 @@ class GroupLayouts:
 
     def can_lie(self, name: str, layout: Layout) -> bool:
         """Whether a tensor can be parted so."""
+        if layout == "experts":
+            return name in self._routed
         return layout not in ("positions", "samples") or self.count(name, layout) > 0
+
+    @cached_property
+    def _routed(self) -> dict[str, Routing]:
+        """The tensors that chosen experts make."""
+        layers = self.profile.layers
+        return {layer.name: layer.routing for layer in layers if layer.routing is not None}
+
+    def experts(self, name: str) -> Bytes:
+        """Whole experts of every node, of those that make a tensor, shape (n,)."""
+        own, _ = self._owned(name)
+        return whole_experts(self._routed[name].experts, own)
+
+    def features_part(self, name: str) -> NDArray[np.float64]:
+        """Part of a tensor's features that every node makes, shape (n,)."""
+        own, everywhere = self._owned(name)
+        part: NDArray[np.float64] = (own + everywhere) / len(self.shares.owners[name])
+        return part
+
+    def of_experts(self, name: str) -> Bytes:
+        """Bytes of a tensor that a node's experts make, whatever is chosen, shape (n,)."""
+        routing = self._routed[name]
+        most = np.minimum(self.experts(name), routing.taken) * routing.vectors
+        own, everywhere = self._owned(name)
+        features = len(self.shares.owners[name])
+        shared = -(-routing.vectors * routing.shared * (own + everywhere) // features)
+        held: Bytes = (most + shared) * (self._bytes[name] // routing.pairs)
+        return held
 
     def size(self, name: str) -> int:
         """Bytes of a whole tensor."""
@@ -199,6 +230,8 @@ class GroupLayouts:
         size = self._bytes[name]
         if layout in ("whole", "sums"):
             return np.full(self.nodes, size, dtype=np.int64)
+        if layout == "experts":
+            return self.of_experts(name)
         if layout == "one-node":
             first: Bytes = size * self._is_first
             return first
@@ -219,7 +252,7 @@ class GroupLayouts:
 
     def _conversion(self, name: str, source: Layout, target: Layout) -> Messages | None:
         impossible = target == "sums" or source in ("whole", target)
-        impossible |= (source, target) == ("sums", "whole")
+        impossible |= (source, target) == ("sums", "whole") or "experts" in (source, target)
         if impossible or not (self.can_lie(name, source) and self.can_lie(name, target)):
             return None
         if source == "sums":

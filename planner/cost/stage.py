@@ -34,6 +34,8 @@ class StageCosts:
         The stage's layers.
     ways : tuple of Way
         In which each of these runs; all gather features where none is given.
+    on_host : tuple of int
+        Rows whose weights lie in the memory of the nodes' hosts.
     """
 
     table: CostTable
@@ -42,6 +44,7 @@ class StageCosts:
     profile: ModelProfile
     rows: slice = field(default_factory=lambda: slice(None))
     ways: tuple[Way | None, ...] = ()
+    on_host: tuple[int, ...] = ()
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -78,6 +81,15 @@ class StageCosts:
     def memory_bytes(self) -> dict[str, int]:
         """What every node needs, by its name (eq. 11)."""
         stored = self.table.weight_bytes
-        stored = (stored - stored_twice(self.profile, stored, self.rows, self.ways))[self.rows, 0]
+        stored = (stored - stored_twice(self.profile, stored, self.rows, self.ways))[:, 0]
+        own, _ = self.parted(stored)
         live = self.table.live_bytes[self.rows, 0]
-        return dict(zip(self.nodes, stage_memory_bytes(stored, live).tolist(), strict=True))
+        needed = stage_memory_bytes(own[self.rows], live)
+        return dict(zip(self.nodes, needed.tolist(), strict=True))
+
+    def parted(self, stored: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What layers store in the nodes' own memory, and in their hosts', shape (L, n) each."""
+        hosted = np.zeros_like(stored)
+        rows = list(self.on_host)
+        hosted[rows] = stored[rows]
+        return stored - hosted, hosted

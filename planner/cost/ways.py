@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.cost.experts import MOST_EXPERTS, busiest
 from planner.cost.layouts import Bytes, GroupLayouts, Messages, sum_of
 from planner.domain.layer_profile import LayerProfile
-from planner.domain.layouts import Layout, Way
+from planner.domain.layouts import EXPERT_WAYS, Layout, Way
 from planner.domain.positions import Geometry, Mask
 
 MADE_IN: dict[Way, Layout] = {
@@ -26,6 +27,8 @@ MADE_IN: dict[Way, Layout] = {
     "sums": "sums",
     "whole": "whole",
     "one-node": "one-node",
+    "experts": "experts",
+    "expert-sums": "sums",
 }
 """The layout of what each way makes."""
 
@@ -70,6 +73,10 @@ def layouts_read(layer: LayerProfile, way: Way) -> tuple[Layout, ...] | None:
         return (MADE_IN[way],) * inputs
     if way == "sums":
         return _summed(layer)
+    if way in EXPERT_WAYS:
+        if layer.routing is None or (way == "expert-sums") != (layer.routing.place == "last"):
+            return None
+        return ("whole" if layer.routing.place == "first" else "experts",) * inputs
     geometry: Geometry | None = getattr(layer, way)
     if geometry is None or not geometry.parts:
         return None
@@ -113,6 +120,8 @@ def work_of(
         return _all_of_it(layer, first, Messages.none(nodes))
     if way == "sums":
         return _in_parts(on, row)
+    if way in EXPERT_WAYS:
+        return _whole_experts(on, row)
     raise ValueError(f"{way} is costed by planner.cost.layers")
 
 
@@ -150,6 +159,38 @@ def _in_parts(on: GroupLayouts, row: int) -> Work | None:
         output_bytes=np.full(on.nodes, layer.output_bytes),
         exchange=Messages.none(on.nodes),
     )
+
+
+def _whole_experts(on: GroupLayouts, row: int) -> Work | None:
+    """Whole experts of every node, and its part of the numbers of those that all take (eq. 49)."""
+    layer = on.profile.layers[row]
+    routing = layer.routing
+    assert routing is not None
+    inner = layer.inputs[0] if routing.place == "last" else layer.name
+    held, part = on.experts(inner), on.features_part(inner)
+    if routing.experts > MOST_EXPERTS or not held.any():
+        return None
+    most = busiest(routing, held)
+    mean = routing.vectors * routing.taken * held / routing.experts
+    pairs = np.minimum(most.pairs * mean, routing.vectors * np.minimum(held, routing.taken))
+    pairs = pairs + routing.vectors * routing.shared * part
+    stored = layer.param_bytes // (routing.experts + routing.shared)
+    read = stored * (most.met * held + routing.shared * part)
+    share = pairs / routing.pairs
+    made = layer.output_bytes if routing.place == "last" else on.of_experts(inner)
+    moved = layer.input_bytes * (share if routing.place != "first" else 1.0)
+    moved = moved + layer.output_bytes * (1.0 if routing.place == "last" else share)
+    return Work(
+        macs=np.ceil(layer.macs // routing.pairs * pairs - _ROUNDING).astype(np.int64),
+        weight_bytes=stored * held + np.ceil(stored * routing.shared * part).astype(np.int64),
+        touched_bytes=read + moved,
+        share=share,
+        output_bytes=np.broadcast_to(np.asarray(made, dtype=np.int64), (on.nodes,)),
+        exchange=Messages.none(on.nodes),
+    )
+
+
+_ROUNDING = 1e-6  # of a MAC
 
 
 def _added_positions(on: GroupLayouts, row: int) -> Work | None:

@@ -23,6 +23,11 @@ class AnswerStage(Frozen):
         description="of the model, from 0; null: none, the head alone"
     )
     blocks: Annotated[int, Field(ge=0)]
+    host_blocks: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        exclude_if=lambda count: not count,
+        description="of these, with their experts in the memory of the nodes' hosts",
+    )
     head: bool = Field(description="whether the head runs here, behind these blocks")
     prompt: str = Field(description="how the prompt is divided between the nodes; '' on one node")
     step: str = Field(description="how a step of the answer is")
@@ -42,6 +47,11 @@ class AnswerPredicted(Frozen):
     memory_bytes: dict[str, int] = Field(description="per node, by name")
     cache_bytes: dict[str, int] = Field(description="of these, room for keys and values")
     weight_bytes: dict[str, int] = Field(description="of these, weights")
+    host_bytes: dict[str, int] = Field(
+        default_factory=dict,
+        exclude_if=lambda found: not found,
+        description="what nodes' hosts store, by the node's name",
+    )
     origin: dict[str, Origin]
 
 
@@ -62,7 +72,8 @@ class AnswerPlan(Frozen):
     certificate: Certificate | None = None
     assumed: tuple[str, ...] = Field(default=(), description="what the figures take for granted")
     phases: dict[Literal["prompt", "step"], Plan] = Field(
-        description="each phase as a plan of layers, on the same nodes"
+        description="each phase as a plan of layers, on the same nodes; of a prompt in chunks the "
+        "last one"
     )
 
     @property

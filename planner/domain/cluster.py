@@ -76,14 +76,61 @@ class Node(Frozen):
     message_bytes_per_s: PositiveFloat | None = Field(
         default=None, description="bytes that its software packs or unpacks; null: at no cost"
     )
+    host_memory_bytes: Annotated[int, Field(gt=0, lt=2**62)] | None = Field(
+        default=None,
+        exclude_if=lambda size: size is None,
+        description="of the host that a card sits in, beside the card's own; a language model's "
+        "experts may lie there, and the host's processor runs them; null: not used",
+    )
+    host_memory_bytes_per_s: PositiveFloat | None = Field(
+        default=None, exclude_if=lambda rate: rate is None, description="bandwidth of that memory"
+    )
+    host_macs_per_s: PositiveFloat | None = Field(
+        default=None, exclude_if=lambda rate: rate is None, description="C of that processor"
+    )
+    host_link_bytes_per_s: PositiveFloat | None = Field(
+        default=None,
+        exclude_if=lambda rate: rate is None,
+        description="bytes that pass between card and host in a second; null: at no cost",
+    )
     device_type: Name = "generic"
     seconds_per_param: PositiveFloat | None = Field(
         default=None, description="measured γ of AR-MDI; null: derived from macs_per_s"
     )
 
+    @model_validator(mode="after")
+    def _host_is_whole(self) -> Self:
+        needed = ("host_memory_bytes", "host_memory_bytes_per_s", "host_macs_per_s")
+        missing = [name for name in needed if getattr(self, name) is None]
+        if self.host_link_bytes_per_s is not None or len(missing) < len(needed):
+            for name in missing:
+                raise ValueError(f"{name}: is missing; a host has {', '.join(needed)}")
+        return self
+
     def __hash__(self) -> int:
         """Of all fields; a mapping has no hash of its own."""
         return hash(self.model_dump_json())
+
+    @property
+    def has_host(self) -> bool:
+        """Whether a host's memory and processor stand beside its own."""
+        return self.host_memory_bytes is not None
+
+    @property
+    def as_host(self) -> Node:
+        """The same node with the memory and the rates of its host; itself without one."""
+        if not self.has_host:
+            return self
+        return self.model_copy(
+            update={
+                "macs_per_s": self.host_macs_per_s,
+                "macs_per_s_by_kind": {},
+                "memory_bytes": self.host_memory_bytes,
+                "memory_bytes_per_s": self.host_memory_bytes_per_s,
+                "memory_bytes_per_s_by_kind": {},
+                "device_type": f"host of {self.device_type}"[:256],
+            }
+        )
 
     @property
     def has_one_rate(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,23 @@ from planner.domain.positions import Geometry
 Count = Annotated[int, Field(ge=0, lt=2**62)]
 Positive = Annotated[int, Field(ge=1, lt=2**62)]
 Name = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class Routing(Frozen):
+    """Equal networks of which every vector takes some: a layer is one part of all of them."""
+
+    experts: Positive
+    taken: Positive = Field(description="by every vector")
+    shared: Count = Field(default=0, description="equal ones beside them that every vector takes")
+    vectors: Positive
+    place: Literal["first", "inner", "last"] = Field(
+        description="reads what comes to all, lies between, or joins what a vector's experts make"
+    )
+
+    @property
+    def pairs(self) -> int:
+        """Vectors with an expert of theirs."""
+        return self.vectors * (self.taken + self.shared)
 
 
 class LayerProfile(Frozen):
@@ -71,6 +88,11 @@ class LayerProfile(Frozen):
         exclude_if=lambda size: size is None,
         description="of param_bytes, what one run reads: experts that are taken, tokens that are "
         "kept so far; none: all",
+    )
+    routing: Routing | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="whose matrices, or whose numbers, these are where experts are chosen",
     )
     in_features: Positive
     out_features: Positive
@@ -190,6 +212,8 @@ class LayerProfile(Frozen):
             yield "more bytes are kept or read than are stored"
         if self.cache_bytes % self.cache_parts:
             yield "cache bytes are no multiple of their parts"
+        if self.routing is not None and self.macs % self.routing.pairs:
+            yield "MACs are no multiple of vectors times experts that these take"
         if self.own_bytes < 0:
             yield "more shared bytes than bytes of parameters"
         if self.output_bytes % self.out_features:

@@ -12,11 +12,22 @@ from typing import Literal, get_args
 
 from planner.domain.arrays import Frozen
 
-Layout = Literal["features", "positions", "samples", "whole", "one-node", "sums"]
+Layout = Literal["features", "positions", "samples", "whole", "one-node", "sums", "experts"]
 """By features as ownership says, by rows or tokens, by samples of the batch, all of it on every
-node, all of it on the first node, or as one part of a sum on every node."""
+node, all of it on the first node, as one part of a sum on every node, or what a node's own experts
+made."""
 
-Way = Literal["features", "positions", "samples", "sums", "outputs", "whole", "one-node"]
+Way = Literal[
+    "features",
+    "positions",
+    "samples",
+    "sums",
+    "outputs",
+    "whole",
+    "one-node",
+    "experts",
+    "expert-sums",
+]
 """How a layer runs on several nodes.
 
 features
@@ -33,10 +44,17 @@ whole
     Every node does all of it.
 one-node
     The first node does all of it.
+experts
+    Each node holds some of the experts whole, and runs those for the vectors that take them.
+expert-sums
+    The same of the matrix that joins them: each node makes a part of the sum of every output.
 """
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
-WAYS: tuple[Way, ...] = get_args(Way)
+EXPERT_WAYS: tuple[Way, ...] = ("experts", "expert-sums")
+"""Those of a language model's experts, which placements of it use (`planner.strategies.phases`)."""
+WAYS: tuple[Way, ...] = tuple(way for way in get_args(Way) if way not in EXPERT_WAYS)
+"""Those that any model's layers may run in."""
 
 Holding = frozenset[Layout]
 """All layouts in which a tensor lies at a time."""

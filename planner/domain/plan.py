@@ -41,6 +41,11 @@ class LayerPlan(Frozen):
         description="last layer of the run of fused halos that it is part of: all up to there "
         "are made on the positions that the last one's need, without another message",
     )
+    on_host: bool = Field(
+        default=False,
+        exclude_if=lambda found: not found,
+        description="its weights lie in the memory of the nodes' hosts, whose processors run it",
+    )
     kept_features: KeptFeatures | None = None
     sparsity: float | None = Field(default=None, description="S_comm that follows from it")
 

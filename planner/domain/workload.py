@@ -42,6 +42,12 @@ class Workload(Frozen):
     cache_bits: float | None = Field(
         default=None, ge=0.001, le=64, description="of a number that is kept; null: as computed"
     )
+    chunk: Tokens | Literal["best"] | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="tokens of the prompt that pass the stages one behind the other; null: all at "
+        "once; best: whichever power of two, or all at once, is best",
+    )
     goal: Goal = "answer"
     max_first_token_s: PositiveFloat | None = None
     max_token_s: PositiveFloat | None = None
@@ -58,7 +64,31 @@ class Workload(Frozen):
                 f"fill: found {self.fill}; the context keeps {self.kept_tokens} tokens, the new "
                 "one among them"
             )
+        if self.chunk is not None and self.goal == "tokens-per-second":
+            raise ValueError(
+                "chunk: found one with the goal tokens-per-second, where other requests keep the "
+                "stages busy"
+            )
+        if self.chunk is not None and self.max_first_token_s is not None:
+            raise ValueError("chunk: found one with max_first_token_s; give one of them")
         return self
+
+    @property
+    def chunks(self) -> int:
+        """Into how many the prompt is cut."""
+        return -(-self.prompt // self.chunk) if isinstance(self.chunk, int) else 1
+
+    @property
+    def last_chunk(self) -> int:
+        """Tokens of the last of them."""
+        if not isinstance(self.chunk, int):
+            return self.prompt
+        return self.prompt - (self.chunks - 1) * self.chunk
+
+    @property
+    def counts_step_alone(self) -> bool:
+        """Whether nothing that is asked depends on how long a prompt takes."""
+        return self.goal == "token" and self.max_first_token_s is None
 
     @property
     def kept_tokens(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -118,6 +119,24 @@ def sum_losses(problem: Problem, choice: Choice) -> Floats:
     return losses + problem.lost_at(choice.starts, choice.groups)
 
 
+def sum_second(problem: Problem, choice: Choice) -> Floats:
+    """The sum that is limited beside the loss, of options as in `sum_losses`; 0 without one."""
+    second, options = problem.second, choice.options
+    if second is None:
+        return np.zeros(options.shape[:-1])
+    groups = np.repeat(choice.groups, np.diff([*choice.starts, options.shape[-1]]))
+    total: Floats = second.of_units[groups, np.arange(len(groups)), options].sum(axis=-1)
+    return total + second_between(problem, choice.starts, choice.groups)
+
+
+def second_between(problem: Problem, starts: Sequence[int], groups: Sequence[int]) -> float:
+    """What of that sum the changes of group of some stages take."""
+    if problem.second is None or len(starts) < 2:
+        return 0.0
+    cuts = np.array(starts[1:], dtype=np.int64) - 1
+    return float(problem.second.of_transfers[list(groups[:-1]), list(groups[1:]), cuts].sum())
+
+
 @singledispatch
 def needed_bytes(problem: AnyProblem, choice: Choice) -> list[tuple[int, NDArray[np.int64]]]:
     """Group and memory of every stage: stored weights and the largest live bytes, shape (P,).
@@ -151,6 +170,10 @@ def evaluate(problem: AnyProblem, choice: Choice) -> Evaluation:
     loss = loss_of(problem, choice)
     if exceeds(loss, problem.max_loss):
         violations.append(f"{problem.loss_name}: {loss:.9g} > {problem.max_loss:.9g}")
+    if isinstance(problem, Problem) and (second := problem.second):
+        value = float(sum_second(problem, choice))
+        if exceeds(value, second.most):
+            violations.append(f"{second.name}: {value:.9g} > {second.most:.9g} {second.unit}")
     times = times_of(problem, choice)
     for name, value, most in (
         ("latency", times.latency_s, problem.max_latency_s),

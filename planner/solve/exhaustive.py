@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from planner.domain.certificate import Certificate
 from planner.errors import BadInputError
-from planner.solve.check import Floats, cap, needed_bytes, sum_losses, sum_times
+from planner.solve.check import Floats, cap, needed_bytes, sum_losses, sum_second, sum_times
 from planner.solve.deadline import Deadline
 from planner.solve.problem import Choice, Problem, Result
 
@@ -36,6 +36,7 @@ def minimise_exhaustively(problem: Problem) -> Result:
             f"--solver exhaustive: {cases:.3g} combinations; at most {MAX_CASES:,} are tried"
         )
     best: tuple[float, float, Choice] | None = None
+    second = problem.second
     for many in _structures(problem):
         latency_s, busiest_s, medium_s = sum_times(problem, many)
         bottleneck_s = np.maximum(busiest_s, medium_s)
@@ -43,6 +44,7 @@ def minimise_exhaustively(problem: Problem) -> Result:
             _exceed(latency_s, problem.max_latency_s)
             | _exceed(bottleneck_s, problem.max_bottleneck_s)
             | _exceed(sum_losses(problem, many), problem.max_loss)
+            | _exceed(sum_second(problem, many), None if second is None else second.most)
         )
         for group, needed in needed_bytes(problem, many):
             kept &= (needed <= problem.memory_limit_bytes[group]).all(axis=-1)

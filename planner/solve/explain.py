@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.check import loss_of, needed_bytes
+from planner.solve.check import loss_of, needed_bytes, sum_second
 from planner.solve.deadline import Deadline
 from planner.solve.layout_problem import AnyProblem
-from planner.solve.problem import NO_LIMIT, Choice, Result
+from planner.solve.problem import NO_LIMIT, Choice, Problem, Result
 from planner.units import format_exact_bytes, round_down, round_up
 
 Solve = Callable[[AnyProblem, Deadline], Result]
@@ -41,7 +41,7 @@ def explain(problem: AnyProblem, solve: Solve, deadline: Deadline) -> str:
     if problem.all_nodes and int(problem.nodes.max()) * units < problem.max_nodes:
         return f"{problem.max_nodes} nodes cannot each have one of {units} layers"
     tried = _Tried(problem, solve, deadline)
-    for relax in (_raise_memory, _raise_loss, _raise_latency, _raise_bottleneck):
+    for relax in (_raise_memory, _raise_loss, _raise_second, _raise_latency, _raise_bottleneck):
         if found := relax(tried):
             return found
     if not tried.sure:
@@ -129,7 +129,7 @@ def _kinds_of_nodes(problem: AnyProblem) -> list[_Kind]:
     for (kind, limit), mine in found.items():
         groups = np.flatnonzero(mine.any(axis=1))
         smallest = int(groups[problem.nodes[groups].argmin()])
-        alone = problem.nodes[smallest] == 1
+        alone = problem.nodes[smallest] == 1 and mine[smallest, 0]  # other positions: its host
         kinds.append(_Kind(problem.group_names[smallest] if alone else kind, limit, mine))
     return kinds
 
@@ -186,22 +186,45 @@ def _raise_loss(tried: _Tried) -> str:
     problem = tried.problem
     if problem.max_loss is None:
         return ""
-    free = tried.find(problem.but(max_loss=None))
+    # beside a second limited sum the latency's limit follows from both
+    follows = {"max_latency_s": None} if _has_second(problem) else {}
+    free = tried.find(problem.but(max_loss=None, **follows))
     if free is None:
         return ""
     low, high = problem.max_loss, loss_of(problem, free)
     while high - low > _CLOSE * high:
         middle = (low + high) / 2
-        choice = tried.find(problem.but(max_loss=middle))
+        choice = tried.find(problem.but(max_loss=middle, **follows))
         low, high = (middle, high) if choice is None else (low, loss_of(problem, choice))
     # sums of squares are told by their roots
     limit, least = (value ** (1.0 / problem.loss_exponent) for value in (problem.max_loss, high))
     return _say_sum(problem.loss_name, limit, least, problem.loss_unit, tried.sure)
 
 
+def _has_second(problem: AnyProblem) -> bool:
+    return isinstance(problem, Problem) and problem.second is not None
+
+
+def _raise_second(tried: _Tried) -> str:
+    problem = tried.problem
+    if not isinstance(problem, Problem) or problem.second is None:
+        return ""
+    second = problem.second
+    free = tried.find(problem.but(second=None, max_latency_s=None))
+    if free is None:
+        return ""
+    low, high = second.most, float(sum_second(problem, free))
+    while high - low > _CLOSE * high:
+        middle = (low + high) / 2
+        asked = second.model_copy(update={"most": middle})
+        choice = tried.find(problem.but(second=asked, max_latency_s=None))
+        low, high = (middle, high) if choice is None else (low, float(sum_second(problem, choice)))
+    return _say_sum(second.name, second.most, high, second.unit, tried.sure)
+
+
 def _raise_latency(tried: _Tried) -> str:
     limit = tried.problem.max_latency_s
-    if limit is None:
+    if limit is None or _has_second(tried.problem):
         return ""
     least = _least_objective(tried, max_latency_s=None, objective="latency")
     return "" if least is None else _say_sum("latency", limit, least, "s", tried.sure)

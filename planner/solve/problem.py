@@ -20,6 +20,16 @@ NO_LIMIT = 2**62
 """Memory limit of a position that has none."""
 
 
+class SecondSum(Frozen):
+    """A sum over the units and cuts of a plan that is limited beside its loss."""
+
+    of_units: FloatArray = Field(description="(G, U, K) 0 or more")
+    of_transfers: FloatArray = Field(description="(G, G, U - 1)")
+    most: float
+    name: str
+    unit: str
+
+
 class Problem(Frozen):
     """Cut a chain of U units into stages, give each a group of nodes and each unit an option.
 
@@ -57,6 +67,7 @@ class Problem(Frozen):
         default=None,
         description="(G, G, U - 1) what of the limited sum a transfer takes; by default nothing",
     )
+    second: SecondSum | None = None
     send_s: FloatArray | None = Field(
         default=None,
         description="(G, G, U - 1) for which the software of a transfer occupies the nodes of the "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.solve.check import needed_bytes
+from planner.solve.check import needed_bytes, second_between
 from planner.solve.deadline import Deadline
 from planner.solve.milp import MEGA, Milp, MilpOutcome, units_per_second
 from planner.solve.problem import NO_LIMIT, Choice, Problem, Structure
@@ -83,7 +83,7 @@ class Program:
         self._merges = structure is not None or problem.single_stage
         self._cells = [cell for slot in range(len(self._slots)) for cell in self._add_cells(slot)]
         self._steps: dict[tuple[int, int, int], int] = {}
-        self._fixed_s = self._fixed_medium_s = self._fixed_loss = 0.0
+        self._fixed_s = self._fixed_medium_s = self._fixed_loss = self._fixed_second = 0.0
         self._fixed_software_s = [0.0] * len(self._slots)
         self._moves: list[float] = []
         if structure is not None:
@@ -174,6 +174,7 @@ class Program:
         ends = float(problem.input_s[groups[0]]) + float(problem.output_s[groups[-1]])
         self._fixed_s = float(problem.transfer_s[between].sum()) + ends
         self._fixed_loss = problem.lost_at(starts, groups)
+        self._fixed_second = second_between(problem, starts, groups)
         stops = [*starts[1:], problem.units]
         runs = [(a, b - 1, g) for a, b, g in zip(starts, stops, groups, strict=True)]
         self._fixed_software_s = problem.software_s(runs)
@@ -259,16 +260,23 @@ class Program:
         self.milp.add_row(terms, "<=", (most_s - fixed_s) * self.units)
 
     def _limit_loss(self) -> None:
-        """Eq. 14: losses add up to no more than the budget."""
-        most = self._problem.max_loss
-        if most is None:
-            return
-        terms, between = self._sum(self._problem.loss), self._problem.transfer_loss
+        """Eq. 14: losses add up to no more than the budget; so does a second limited sum."""
+        problem = self._problem
+        if problem.max_loss is not None:
+            most = problem.max_loss - self._fixed_loss
+            self._limit_sum(problem.loss, problem.transfer_loss, most)
+        if second := problem.second:
+            most = second.most - self._fixed_second
+            self._limit_sum(second.of_units, second.of_transfers, most)
+
+    def _limit_sum(
+        self, values: NDArray[np.float64], between: NDArray[np.float64] | None, most: float
+    ) -> None:
+        terms = self._sum(values)
         if between is not None and self._steps:
             for unit in np.flatnonzero(self._problem.cuttable):
                 moves = self._transfers(int(unit), between)
                 terms += [(z, v / self.units) for z, v in moves]
-        most -= self._fixed_loss
         # HiGHS keeps rows within 1e-9, the checks within as much of the limit; what is above
         # a limit of zero must stand out
         scale = 1.0 / (abs(most) or min((abs(v) for _, v in terms if v), default=1.0))
@@ -468,6 +476,8 @@ def _stacked(problem: Problem) -> NDArray[np.float64]:
         columns += [*problem.busy_s, problem.medium_s]
     if problem.max_loss is not None:
         columns.append(problem.loss)
+    if problem.second is not None:
+        columns.append(problem.second.of_units)
     for position in np.flatnonzero((problem.memory_limit_bytes < NO_LIMIT).any(axis=0)):
         columns += [problem.weight_bytes[..., position], problem.live_bytes[..., position]]
     return np.stack(columns, axis=-1).astype(np.float64)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from planner.accuracy.interface import NOTHING_KNOWN, PredictedLoss
 from planner.case import Case
 from planner.cost.handover import Transfers
+from planner.cost.hosts import run_on_hosts
 from planner.cost.sparsity import to_each_other
 from planner.cost.stage import StageCosts
 from planner.cost.steps import cost_steps, follow_steps, in_ways
@@ -144,6 +145,29 @@ _Found = tuple[StageCosts, dict[str, Holding]]
 
 
 def _cost_stage(case: Case, stage: StagePlan, rows: slice) -> _Found:
+    hosted = tuple(rows.start + at for at, layer in enumerate(stage.layers) if layer.on_host)
+    if not hosted:
+        return _cost_on_nodes(case, stage, rows)
+    group = case.cluster.only(stage.nodes)
+    for node in group.nodes:
+        if not node.has_host:
+            raise BadInputError(
+                f"layer {case.profile.layers[hosted[0]].name!r}: on_host: {node.name!r} has no "
+                "host_memory_bytes"
+            )
+    costed, lies = _cost_on_nodes(case, stage, rows)
+    hosts = case.on_hosts
+    hosts.share_out(stage.nodes, case.ratios(stage.nodes))
+    bare = tuple(layer.model_copy(update={"on_host": False}) for layer in stage.layers)
+    alike, _ = _cost_on_nodes(hosts, stage.model_copy(update={"layers": bare}), rows)
+    parted = [row for row in hosted if stage.layers[row - rows.start].way == "positions"]
+    table = run_on_hosts(
+        case.profile, group, case.settings.overlap, costed.table, alike.table, hosted, parted
+    )
+    return case.stage(table, rows, costed.ways, hosted), lies
+
+
+def _cost_on_nodes(case: Case, stage: StagePlan, rows: slice) -> _Found:
     table = case.table_of(stage.nodes, _kept_matrix(case, stage, rows))
     if not in_ways(stage):
         return case.stage(table, rows), {}

@@ -15,7 +15,11 @@ SLACK = 1e-6
 _NOTHING = 1e-9  # of a loss whose limit is 0
 
 
-def broken_memory(memory_bytes: Mapping[str, int], cluster: Cluster) -> str:
+def broken_memory(
+    memory_bytes: Mapping[str, int],
+    cluster: Cluster,
+    host_bytes: Mapping[str, int] | None = None,
+) -> str:
     """The first node that has no room for what it needs, in words; empty where all have.
 
     Parameters
@@ -23,14 +27,21 @@ def broken_memory(memory_bytes: Mapping[str, int], cluster: Cluster) -> str:
     memory_bytes : mapping of str to int
         What nodes need, by name; the others need nothing.
     cluster : Cluster
-        Its nodes' memory is a limit, exactly.
+        Its nodes' memory is a limit, exactly, and that of their hosts.
+    host_bytes : mapping of str to int, optional
+        What they need of their hosts' memory; by default nothing.
     """
     for node in cluster.nodes:
-        needed = memory_bytes.get(node.name, 0)
-        if node.memory_bytes is not None and needed > node.memory_bytes:
-            return (
-                f"{node.name} needs {format_bytes(needed)}, has {format_bytes(node.memory_bytes)}"
-            )
+        for what, needed, limit in (
+            (node.name, memory_bytes.get(node.name, 0), node.memory_bytes),
+            (
+                f"the host of {node.name}",
+                (host_bytes or {}).get(node.name, 0),
+                node.host_memory_bytes,
+            ),
+        ):
+            if limit is not None and needed > limit:
+                return f"{what} needs {format_bytes(needed)}, has {format_bytes(limit)}"
     return ""
 
 

@@ -21,8 +21,14 @@ from planner.domain.model_profile import Provenance
 from planner.domain.settings import CostSettings
 from planner.domain.workload import Workload
 from planner.strategies.costed import CostedStages, cost_stages
-from planner.strategies.phases.costs import PHASES, LanguageCase, Option, bases_of, weights_of
-from planner.strategies.phases.ways import TENSOR_PARALLEL, VARIANTS, rows_of_units, stage_of
+from planner.strategies.phases.costs import LanguageCase, Option, bases_of, weights_of
+from planner.strategies.phases.ways import (
+    EXPERT_VARIANTS,
+    TENSOR_PARALLEL,
+    VARIANTS,
+    rows_of_units,
+    stage_of,
+)
 
 BITS = Fraction(16)
 
@@ -121,6 +127,7 @@ def placements(case: LanguageCase, most: int) -> Iterator[Structure]:
     groups = [g for size in range(1, most + 1) for g in itertools.combinations(names, size)]
     places = [2 + at for at in range(len(case.model.order) - 1)]
     places.append(len(case.model.order) + 2)  # in front of the head
+    variants = (*VARIANTS, *(EXPERT_VARIANTS if case.model.has_experts else ()))
     for stages in range(1, most + 1):
         for chosen in itertools.permutations(groups, stages):
             used = [name for group in chosen for name in group]
@@ -129,7 +136,7 @@ def placements(case: LanguageCase, most: int) -> Iterator[Structure]:
             ways = [
                 [
                     Option(0, variant, basis)
-                    for variant in (VARIANTS if len(group) > 1 else (TENSOR_PARALLEL,))
+                    for variant in (variants if len(group) > 1 else (TENSOR_PARALLEL,))
                     for basis in (bases_of(case, group) if len(group) > 1 else ("equal",))
                 ]
                 for group in chosen
@@ -145,14 +152,14 @@ def costed(case: LanguageCase, structure: Structure, batch: int = 1) -> dict[str
     placed = zip(groups, (option.basis for option in options), strict=True)
     cases = case.cases_of(tuple(placed), batch)
     found = {}
-    for phase in PHASES:
+    for phase in case.phases:
         profile = cases[phase].profile
         rows = rows_of_units(profile)
         ends = [*starts[1:], len(rows)]
         stages = []
         for group, option, start, end in zip(groups, options, starts, ends, strict=True):
             layers = range(rows[start].start, rows[end - 1].stop)
-            stages.append(stage_of(profile, group, getattr(option.variant, phase), layers))
+            stages.append(stage_of(profile, group, option.variant.manner(phase), layers))
         found[phase] = cost_stages(cases[phase], tuple(stages))
     return found
 
@@ -160,10 +167,11 @@ def costed(case: LanguageCase, structure: Structure, batch: int = 1) -> dict[str
 def fits(case: LanguageCase, found: dict[str, CostedStages]) -> bool:
     """Whether every node has room for both phases."""
     limits = {node.name: node.memory_bytes for node in case.cluster.nodes}
-    for one, other in zip(found["prompt"].stages, found["step"].stages, strict=True):
+    for at_once in zip(*(costs.stages for costs in found.values()), strict=True):
+        one, other, *_ = at_once  # prompt and step
         stored = weights_of(one, other).sum(axis=0)
         rows = other.rows
-        live = [stage.table.live_bytes[rows, 0].max(axis=0) for stage in (one, other)]
+        live = [stage.table.live_bytes[rows, 0].max(axis=0) for stage in at_once]
         for at, name in enumerate(other.nodes):
             limit = limits[name]
             needed = int(stored[at]) + max(int(part[at]) for part in live)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from planner.domain.request import Request
 from planner.domain.workload import Goal, Workload
-from planner.errors import BadInputError, InfeasibleError
+from planner.errors import InfeasibleError
 from planner.strategies.phases.costed import busiest_s, seconds_of
 from planner.strategies.phases.costs import LanguageCase
 from planner.strategies.phases.optimise import optimise_answer
@@ -94,10 +95,42 @@ def test_a_limit_that_nothing_keeps_is_named() -> None:
         optimise_answer(language_case(1, 2, 3, workload), Request(max_nodes=2))
 
 
-def test_two_limits_are_one_too_many() -> None:
-    workload = Workload(prompt=24, answer=6, max_first_token_s=1.0, max_token_s=1.0)
-    with pytest.raises(BadInputError, match="give one of them"):
-        optimise_answer(language_case(1, 2, 3, workload), Request(max_nodes=2))
+@pytest.mark.parametrize("seed", range(40, 52))
+def test_no_placement_within_two_limits_is_better(seed: int) -> None:
+    """Limits on the first token and the time per token that exclude each other's best plans."""
+    goal = GOALS[seed % 4]
+    workload = Workload(prompt=24, answer=6, context=48, goal=goal)
+    case = language_case(seed, 2, 3, workload)
+    rows = []
+    for structure in placements(case, 2):
+        found = costed(case, structure)
+        if fits(case, found):
+            prompt, step = found["prompt"].latency_s, found["step"].latency_s
+            whole = prompt + 5 * step
+            seconds = {"first-token": prompt, "token": step, "answer": whole}
+            busy = max(whole, busiest_s(workload, found)) / 6
+            rows.append((prompt, step, seconds.get(goal, busy)))
+    if not rows:
+        pytest.skip("nothing fits")
+    chance = random.Random(seed)
+    first, token = (
+        sorted(row[at] for row in rows)[int(len(rows) * chance.uniform(0.02, 0.5))] * (1 + 1e-7)
+        for at in (0, 1)
+    )
+    limits = {"max_first_token_s": first, "max_token_s": token}
+    asked = Workload(prompt=24, answer=6, context=48, goal=goal, **limits)
+    within = [row[2] for row in rows if row[0] <= first and row[1] <= token]
+    case = replace(case, workload=asked)
+    if not within:
+        with pytest.raises(InfeasibleError, match=r"binds|exclude each other"):
+            optimise_answer(case, Request(max_nodes=2))
+        return
+    plan = optimise_answer(case, Request(max_nodes=2))
+    assert plan.certificate is not None and plan.certificate.status == "optimal"
+    assert seconds_of(asked, plan) == pytest.approx(min(within), rel=1e-9)
+    if goal == "answer":
+        program = optimise_answer(case, Request(max_nodes=2, solver="ilp"))
+        assert seconds_of(asked, program) == pytest.approx(min(within), rel=1e-7)
 
 
 @pytest.mark.parametrize("seed", [1, 4, 6])

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from app.page.charts.style import FAINT, NEUTRAL
 from app.page.layer_view import LayerPoint, StageView
 from app.page.text import label
-from planner.domain.layouts import LAYOUTS, WAYS, Layout
+from planner.domain.layouts import EXPERT_WAYS, LAYOUTS, WAYS, Layout
 from planner.units import format_bytes
 
 ALONE = "a stage of one node"
@@ -22,9 +22,11 @@ COLORS = {
     "outputs": "#CC79A7",
     "whole": "#F0E442",
     "one-node": "#D55E00",
+    "experts": "#000000",
+    "expert-sums": "#E69F00",
     ALONE: FAINT,
 }
-"""By way, and by the layout that it makes: Okabe and Ito's seven."""
+"""By way, and by the layout that it makes: Okabe and Ito's eight."""
 
 _WAY, _LAYOUT = (0.42, 0.58), (0.0, 0.28)  # base and height of the two rows
 _MARK = 0.35  # between them
@@ -39,7 +41,7 @@ def add_strip(figure: go.Figure, stages: Sequence[StageView], yaxis: str, legend
     """Draw the strip on an axis from 0 to 1: ways above, layouts below, conversions between."""
     points = [point for stage in stages for point in stage.points]
     numbered = list(enumerate(points, start=1))
-    for way in (*WAYS, ALONE):
+    for way in (*WAYS, *EXPERT_WAYS, ALONE):
         for fused in (False, True):
             mine = [
                 (x, p)

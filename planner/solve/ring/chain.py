@@ -92,7 +92,7 @@ def ring_of(problem: Problem) -> Ring | None:
     None where a stage's time is not the sum of its units', or a loss is limited as well.
     """
     single = np.flatnonzero(problem.nodes == 1)
-    if problem.single_stage or not len(single):
+    if problem.single_stage or problem.second is not None or not len(single):
         return None
     bounded = problem.objective == "bottleneck" or problem.max_bottleneck_s is not None
     if problem.has_software and bounded:  # a stage's time is not its units' alone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.solve.check import second_between
 from planner.solve.deadline import Deadline
 from planner.solve.options.multiple_choice import EFFORT, MemoryRow, Pick, SumRow, choose
 from planner.solve.options.shadow_prices import shadow_prices
@@ -195,7 +196,11 @@ class FixedStages:
     def _limit_loss(self) -> list[SumRow]:
         most = self._problem.max_loss
         between = self._problem.lost_at(*self._structure)
-        return [] if most is None else [(self.loss, most - between)]
+        found: list[SumRow] = [] if most is None else [(self.loss, most - between)]
+        if second := self._problem.second:
+            fixed = second_between(self._problem, *self._structure)
+            found.append((second.of_units[self._rows], second.most - fixed))
+        return found
 
     def _limit_times(self) -> list[SumRow]:
         """Each stage's resources and the shared medium, where they could exceed the limit."""

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
-from planner.solve.check import PROVEN_GAP, exceeds
+from planner.solve.check import PROVEN_GAP, exceeds, sum_second
 from planner.solve.options.multiple_choice import Pick
-from planner.solve.problem import Problem, Structure
+from planner.solve.problem import Choice, Problem, Structure
 from planner.solve.stages.fixed_stages import NOTHING_BELOW, FixedStages
 from planner.solve.stages.relaxation import Relaxation
 from planner.solve.stages.search import Search
 from planner.solve.stages.stage_graph import Completions, by_cost
 
 _MAX_MULTIPLIERS = 60
+_MAX_PRICES = 24
 
 
 def minimise_latency(
@@ -43,16 +44,18 @@ def minimise_latency(
     for like in known:
         _try(problem, like, search, gap)
     multiplier, completions = _best_multiplier(problem, relaxation, search, gap)
+    if problem.second is not None and completions is not None:
+        multiplier, completions = _price_second(problem, relaxation, search, gap)
     if completions is None:
         search.closed = True  # not even the relaxation has a plan
         return
-    allowance = multiplier * (problem.max_loss or 0.0) + completions.rounding
+    allowance = _allowance(problem, relaxation, multiplier) + completions.rounding
     complete = True
     for cost, structure in by_cost(completions, search.deadline):
         bound = cost - allowance
         if complete:
             search.bound_s = max(search.bound_s, bound)
-        if bound >= search.objective_s * (1 - gap):
+        if bound >= search.objective_s * (1 - gap) or exceeds(bound, problem.max_latency_s):
             break
         if structure is None or search.must_stop:
             search.bound_s = min(search.bound_s, search.objective_s)
@@ -88,9 +91,7 @@ def _best_multiplier(
     next one to try, until the bound there is on the lines. The structures met on the way are
     completed, which gives first plans.
     """
-    limit, most_s = problem.max_loss, problem.max_bottleneck_s
-    if most_s is not None:
-        most_s *= 1 + FEASIBILITY_TOLERANCE
+    limit, most_s = problem.max_loss, _most_s(problem)
     completions = relaxation.latency(0.0, most_s)
     if not np.isfinite(completions.least):
         return 0.0, None
@@ -123,10 +124,66 @@ def _best_multiplier(
         if low.loss <= high.loss:
             break
         multiplier = (high.seconds - low.seconds) / (low.loss - high.loss)
+        if multiplier <= 0:  # what memory adds is no part of a line's loss
+            break
         meeting = low.at(multiplier, limit)
         if meeting <= best[0] + 1e-12 * abs(best[0]):
             break
     return best[1], best[2]
+
+
+def _allowance(problem: Problem, relaxation: Relaxation, multiplier: float) -> float:
+    """What priced limits take off the cost of a structure, for a bound on its latency."""
+    second = 0.0 if problem.second is None else problem.second.most
+    slack = 1 + FEASIBILITY_TOLERANCE
+    return slack * (multiplier * (problem.max_loss or 0.0) + relaxation.second_price * second)
+
+
+def _price_second(
+    problem: Problem, relaxation: Relaxation, search: Search, gap: float
+) -> tuple[float, Completions | None]:
+    """The prices of both limited sums with the greatest bound, and their dynamic program.
+
+    With the best multiplier of the loss for every price of the second sum the bound is concave in
+    that price: it grows until the cheapest structure keeps the second limit, then by halves.
+    """
+    assert problem.second is not None
+    best: tuple[float, float, float] = (-np.inf, 0.0, 0.0)
+    low, high, price = 0.0, np.inf, 0.0
+    largest = problem.second.most or float(problem.second.of_units.max()) or 1.0
+    for _ in range(_MAX_PRICES):
+        relaxation.second_price = price
+        multiplier, completions = _best_multiplier(problem, relaxation, search, gap)
+        if completions is None:
+            return 0.0, None
+        bound = completions.least - _allowance(problem, relaxation, multiplier)
+        if bound > best[0]:
+            best = bound, price, multiplier
+        structure = completions.cheapest()
+        options = relaxation.options(multiplier)[0]
+        rows = np.repeat(structure[1], np.diff([*structure[0], options.shape[1]]))
+        choice = Choice(
+            starts=structure[0],
+            groups=structure[1],
+            options=options[rows, np.arange(len(rows))],
+        )
+        if float(sum_second(problem, choice)) <= problem.second.most:
+            high = price
+        else:
+            low = price
+        if high == 0.0 or search.deadline.passed or exceeds(bound, problem.max_latency_s):
+            break
+        if np.isfinite(high):
+            price = (low + high) / 2
+        else:
+            price = price * 4 or max(completions.least, 1e-12) / (16 * largest)
+    _, relaxation.second_price, multiplier = best
+    return multiplier, relaxation.latency(multiplier, _most_s(problem))
+
+
+def _most_s(problem: Problem) -> float | None:
+    most_s = problem.max_bottleneck_s
+    return None if most_s is None else most_s * (1 + FEASIBILITY_TOLERANCE)
 
 
 @dataclass(frozen=True)

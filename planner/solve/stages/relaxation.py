@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from planner.domain.certificate import FEASIBILITY_TOLERANCE
 from planner.solve.problem import NO_LIMIT, Problem, Structure
 from planner.solve.ring.contiguous import load_starts, memory_starts
+from planner.solve.stages.memory_bound import memory_bound
 from planner.solve.stages.stage_graph import ROUNDING, Chain, Completions, stage_graph
 
 Floats = NDArray[np.float64]
@@ -88,6 +89,7 @@ class Relaxation:
         self.problem = problem
         self.graph = stage_graph(problem)
         self._fits = _longest_that_fit(problem)
+        self._memory = memory_bound(problem)
         # a unit that alone takes too long ends a stage; its own size would only cost digits
         least = {"latency": problem.max_latency_s, "bottleneck": problem.max_bottleneck_s}
         most = {name: 2 * (np.inf if s is None else s) for name, s in least.items()}
@@ -99,6 +101,8 @@ class Relaxation:
         self._latency = np.where(problem.allowed, latency, np.inf)
         self._busy = np.where(problem.allowed, busy, np.inf)
         self._loss = np.where(problem.allowed, problem.loss, np.inf)
+        self.second_price = 0.0
+        """What a unit of the second limited sum costs in `latency`."""
         self._priced: list[tuple[float, Floats]] | None = None
         self._stages: tuple[float, Floats] | None = None
         medium = np.where(problem.allowed, problem.medium_s, np.inf).min(axis=2)
@@ -121,16 +125,39 @@ class Relaxation:
         between = problem.transfer_s
         if problem.transfer_loss is not None:
             between = between + multiplier * problem.transfer_loss
-        cost = LimitedSum(np.inf, run, between, problem.input_s, problem.output_s)
+        if problem.second is not None and self.second_price:
+            between = between + self.second_price * problem.second.of_transfers
+        stage = self._within_memory(self._priced_options(multiplier))
+        if stage is not None and most_s is not None:
+            for busy in self._busy:
+                least = self._within_memory(busy)
+                if least is None:
+                    continue
+                rounding = ROUNDING * float(busy.min(axis=2).sum(axis=1).max())
+                stage = np.where(least > most_s + rounding, np.inf, stage)
+        cost = LimitedSum(np.inf, run, between, problem.input_s, problem.output_s, stage)
         return self._completions(cost, most_s)
 
     def options(self, multiplier: float) -> tuple[NDArray[np.int64], Floats]:
         """The cheapest option of every unit on every group and its cost, shape (G, U)."""
-        cost = self._latency
-        if multiplier:
-            cost = cost + multiplier * self._loss
+        cost = self._priced_options(multiplier)
         option = cost.argmin(axis=2)
         return option, np.take_along_axis(cost, option[..., None], axis=2)[..., 0]
+
+    def _within_memory(self, cost: Floats) -> Floats | None:
+        """Least cost of every stage as far as its memory tells, (G, U, U); None: sums of units."""
+        least = cost.min(axis=2)
+        if self._memory is None or not np.isfinite(least).all():
+            return None
+        reached = _running_sums(least)
+        stage: Floats = reached[:, None, 1:] - reached[:, :-1, None] + self._memory.extra(cost)
+        return stage
+
+    def _priced_options(self, multiplier: float) -> Floats:
+        cost = self._latency + multiplier * self._loss if multiplier else self._latency
+        if self.problem.second is not None and self.second_price:
+            cost = cost + self.second_price * self.problem.second.of_units
+        return cost
 
     def within(self, most_s: float | None) -> Within:
         """The limited sums of all structures within a bottleneck (eq. 27).

@@ -269,10 +269,10 @@ def by_cost(
         costs = before + completions.stage_costs(state, begin)
         if begin + len(costs) == units and graph.final[state]:
             total = float(costs[-1] + completions.after[state, units - 1])
-            if total <= most:
+            if total <= most and np.isfinite(total):
                 heapq.heappush(heap, (total, next(tie), total, -1, starts, groups))
         for last in range(begin, min(begin + len(costs), units - 1)):
-            if not np.isfinite(completions.after[state, last]):
+            if not np.isfinite(completions.after[state, last] + costs[last - begin]):
                 continue
             targets, rest = completions.edge_costs(state, last)
             here = float(costs[last - begin])

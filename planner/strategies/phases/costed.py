@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,13 +12,13 @@ from planner.domain.answer import AnswerPlan, AnswerPredicted, AnswerStage
 from planner.domain.plan import StagePlan
 from planner.domain.workload import Workload
 from planner.strategies.costed import CostedStages, cost_plan, cost_stages
-from planner.strategies.phases.costs import PHASES, LanguageCase, Option, weights_of
+from planner.strategies.phases.costs import CHUNK, PHASES, LanguageCase, Option, Phase, weights_of
 from planner.strategies.phases.ways import rows_of_units
 
 
 def cost_answer(
     case: LanguageCase,
-    phases: dict[str, tuple[StagePlan, ...]],
+    phases: dict[Phase, tuple[StagePlan, ...]],
     options: Sequence[Option],
     batch: int,
     strategy: str,
@@ -38,13 +39,13 @@ def cost_answer(
     nodes = [stage.nodes for stage in phases["step"]]
     placed = tuple((names, option.basis) for names, option in zip(nodes, options, strict=True))
     single = case.cases_of(placed, 1)
-    alone = {phase: cost_stages(single[phase], phases[phase]) for phase in PHASES}
+    alone = {phase: cost_stages(single[phase], phases[phase]) for phase in case.phases}
     cases = single if batch == 1 else case.cases_of(placed, batch)
-    costed = {phase: cost_stages(cases[phase], phases[phase]) for phase in PHASES}
-    prompt_s, token_s = alone["prompt"].latency_s, alone["step"].latency_s
+    costed = {phase: cost_stages(cases[phase], phases[phase]) for phase in case.phases}
     workload = case.workload
+    prompt_s, token_s = first_token_s(workload, alone), alone["step"].latency_s
     step = cases["step"].profile
-    memory, weights, cache = _memory(costed)
+    memory, weights, cache, hosts = _memory(costed)
     return AnswerPlan(
         strategy=strategy,
         model=case.model.name,
@@ -65,6 +66,7 @@ def cost_answer(
             memory_bytes=memory,
             weight_bytes=weights,
             cache_bytes=cache,
+            host_bytes=hosts,
             origin={
                 "first_token_s": "derived",
                 "token_s": "derived",
@@ -82,18 +84,37 @@ def cost_answer(
     )
 
 
-def seconds_per_token(workload: Workload, costed: dict[str, CostedStages], batch: int) -> float:
+def first_token_s(workload: Workload, costed: Mapping[Phase, CostedStages]) -> float:
+    """Seconds to the first token (docs/model.md, eq. 47 and 52)."""
+    last = costed["prompt"].latency_s
+    if CHUNK not in costed:
+        return last
+    return last + (workload.chunks - 1) * max(_occupied_by_chunk(costed))
+
+
+def seconds_per_token(workload: Workload, costed: dict[Phase, CostedStages], batch: int) -> float:
     """Seconds for one token of all requests together (docs/model.md, eq. 48)."""
     many = workload.requests // batch
-    latency = costed["prompt"].latency_s + workload.steps * costed["step"].latency_s
+    latency = first_token_s(workload, costed) + workload.steps * costed["step"].latency_s
     busy = busiest_s(workload, costed)
     return max(latency / many, busy) / (batch * workload.answer)
 
 
-def busiest_s(workload: Workload, costed: dict[str, CostedStages]) -> float:
+def _occupied_by_chunk(costed: Mapping[Phase, CostedStages]) -> tuple[float, ...]:
+    """What a chunk before the last occupies of every resource: the head does not run for it."""
+    found = costed[CHUNK]
+    *others, last = found.stages
+    body = replace(last, rows=slice(last.rows.start, last.rows.stop - 1))
+    return replace(found, stages=(*others, body)).occupied_s
+
+
+def busiest_s(workload: Workload, costed: dict[Phase, CostedStages]) -> float:
     """Seconds that the busiest stage, transfer or medium works for one request or batch."""
     prompt, step = (np.array(costed[phase].occupied_s) for phase in PHASES)
-    return float(np.max(prompt + workload.steps * step))
+    busy = prompt + workload.steps * step
+    if CHUNK in costed:
+        busy = busy + (workload.chunks - 1) * np.array(_occupied_by_chunk(costed))
+    return float(np.max(busy))
 
 
 def seconds_of(workload: Workload, plan: AnswerPlan) -> float:
@@ -109,15 +130,20 @@ def seconds_of(workload: Workload, plan: AnswerPlan) -> float:
 
 
 def _memory(
-    costed: dict[str, CostedStages],
-) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """What every node needs for both phases, and the weights and the cache among it."""
+    costed: dict[Phase, CostedStages],
+) -> tuple[dict[str, int], ...]:
+    """What every node needs for both phases, weights and cache among it, and what hosts store."""
     memory: dict[str, int] = {}
     weights: dict[str, int] = {}
     cache: dict[str, int] = {}
-    for one, other in zip(costed["prompt"].stages, costed["step"].stages, strict=True):
+    hosts: dict[str, int] = {}
+    read = costed.get(CHUNK, costed["prompt"]).stages
+    for one, other, chunk in zip(costed["prompt"].stages, costed["step"].stages, read, strict=True):
         stored = weights_of(one, other)
-        live = np.maximum(one.table.live_bytes, other.table.live_bytes)[other.rows, 0]
+        rows = [row - other.rows.start for row in other.on_host]
+        hosted = stored[rows].sum(axis=0)
+        stored[rows] = 0
+        live = np.max([s.table.live_bytes[s.rows, 0] for s in (one, other, chunk)], axis=0)
         needed = stage_memory_bytes(stored, live)
         layers = other.profile.layers[other.rows]
         parts = np.array([layer.cache_parts for layer in layers])
@@ -129,7 +155,9 @@ def _memory(
             memory[name] = int(needed[at])
             cache[name] = int(mine[at])
             weights[name] = int(stored[:, at].sum() - mine[at])
-    return memory, weights, cache
+            if rows:
+                hosts[name] = int(hosted[at])
+    return memory, weights, cache, hosts
 
 
 def _stages(
@@ -144,11 +172,13 @@ def _stages(
         first, stop = max(begin, 1), min(end, last - 1)
         blocks = max(stop - first, 0)
         several = len(stage.nodes) > 1
+        hosted = {layer.name.split(".")[1] for layer in stage.layers if layer.on_host}
         found.append(
             AnswerStage(
                 nodes=stage.nodes,
                 first_block=first - 1 if blocks else None,
                 blocks=blocks,
+                host_blocks=len(hosted),
                 head=end > last,
                 prompt=option.variant.prompt if several else "",
                 step=option.variant.step if several else "",
@@ -164,6 +194,10 @@ def _assumed(case: LanguageCase) -> list[str]:
         found.append(
             f"the time per token is that of the answer's middle, with "
             f"{case.workload.step_fill:,} tokens kept"
+        )
+    if case.workload.chunks > 1:
+        found.append(
+            "a chunk of the prompt before the last takes what the one in their middle does"
         )
     if case.model.has_experts:
         found.append(

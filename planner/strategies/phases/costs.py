@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,11 @@ from planner.solve.deadline import Deadline
 from planner.strategies.costed import cost_stages
 from planner.strategies.groups import Groups
 from planner.strategies.phases.ways import (
+    BY_TOKENS,
     TENSOR_PARALLEL,
     Manner,
     Variant,
+    experts_of,
     lies_behind,
     rows_of_units,
     stage_of,
@@ -43,7 +45,12 @@ Basis = str
 """By what a group's nodes share out: ``step``, ``prompt``, ``memory`` or ``equal``."""
 
 BASES: tuple[Basis, ...] = ("step", "prompt", "memory", "equal")
-PHASES = ("prompt", "step")
+Phase = Literal["prompt", "step", "chunk"]
+PHASES: tuple[Phase, ...] = ("prompt", "step")
+CHUNK: Phase = "chunk"
+"""The phase beside them where a prompt is read in chunks: what a chunk before the last takes."""
+PLACES = ("node", "host")
+"""In whose memory a block's experts may lie."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,11 @@ class LanguageCase:
             total += layer.macs if layer.flow.mixes else layer.params
         return total
 
+    @property
+    def may_use_hosts(self) -> bool:
+        """Whether experts may lie in the memory of a node's host."""
+        return self.model.has_experts and any(node.has_host for node in self.cluster.nodes)
+
     @cached_property
     def small(self) -> LanguageModel:
         """Every kind of block once: all that is costed."""
@@ -113,7 +125,7 @@ class LanguageCase:
         def make() -> dict[str, Case]:
             cases = self._cases(batch, "step", whole=True)
             for names, basis in several:
-                self.share_out(cases, basis, names)
+                self.share_out(cases, basis, names, whole=True)
             return cases
 
         return self.once(("cases", batch, several), make)
@@ -123,9 +135,16 @@ class LanguageCase:
         phases = self.once(("phases", batch, whole), lambda: phases_of(model, self.workload, batch))
         shares: Shares = "equal" if basis == "equal" else "by-time"
         settings = self.settings.model_copy(update={"shares": shares})
-        return {name: Case(getattr(phases, name), self.cluster, settings) for name in PHASES}
+        return {name: Case(getattr(phases, name), self.cluster, settings) for name in self.phases}
 
-    def share_out(self, cases: dict[str, Case], basis: Basis, names: tuple[str, ...]) -> None:
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Those that are costed."""
+        return (*PHASES, CHUNK) if self.workload.chunks > 1 else PHASES
+
+    def share_out(
+        self, cases: dict[str, Case], basis: Basis, names: tuple[str, ...], whole: bool = False
+    ) -> None:
         """Let both phases of some cases share out alike on a group, as the small model does."""
         small = self.cases(1, basis)
         if basis in PHASES:
@@ -136,12 +155,12 @@ class LanguageCase:
         else:
             ratios = Ratios((1,) * len(names))
         for case in cases.values():
-            case.share_out(names, self._spread(ratios, case))
+            case.share_out(names, self._spread(ratios) if whole else ratios)
 
-    def _spread(self, ratios: Ratios, case: Case) -> Ratios:
-        """The ratios of the small model's layers for those of a case, small or whole."""
+    def _spread(self, ratios: Ratios) -> Ratios:
+        """The ratios of the small model's layers for those of the whole one."""
         by_layer = ratios.by_layer
-        if not by_layer or len(by_layer) == len(case.profile.layers):
+        if not by_layer:
             return ratios
         rows = rows_of_units(self.cases(1, "step")["step"].profile)
         spread = [by_layer[row] for unit in self.unit_of_small for row in rows[unit]]
@@ -172,14 +191,18 @@ class Option:
 class PhaseCosts:
     """Costs of O options over U units of the small model, by phase.
 
+    K places where a unit's experts may lie: one, or `PLACES` where any node has a host. Positions
+    of a group are P nodes, and behind them their hosts if there are any.
+
     Attributes
     ----------
     options : list of Option
     names : list of tuples of str
         Nodes of every option's group.
-    latency_s, medium_s : dict of float array, shape (O, U)
-    busy_s : dict of float array, shape (R, O, U)
-    weight_bytes, live_bytes : int array, shape (O, U, P)
+    latency_s, medium_s : dict of float array, shape (O, U, K)
+    busy_s : dict of float array, shape (R, O, U, K)
+    allowed : bool array, shape (O, U, K)
+    weight_bytes, live_bytes : int array, shape (O, U, K, P or 2P)
     transfers : dict of (Transfers, Transfers)
         Shape (O, O): behind a block, and in front of the head.
     """
@@ -189,6 +212,7 @@ class PhaseCosts:
     latency_s: dict[str, NDArray[np.float64]]
     busy_s: dict[str, NDArray[np.float64]]
     medium_s: dict[str, NDArray[np.float64]]
+    allowed: NDArray[np.bool_]
     weight_bytes: NDArray[np.int64]
     live_bytes: NDArray[np.int64]
     transfers: dict[str, tuple[Transfers, Transfers]]
@@ -247,29 +271,58 @@ def cost_options(
     """Cost every unit of the small model on every option, and every change of option."""
     members = [names[option.group] for option in options]
     width = max(map(len, members))
-    found: dict[str, list[_Stage]] = {phase: [] for phase in PHASES}
+    places = PLACES if case.may_use_hosts else PLACES[:1]
+    hosted = {node.name for node in case.cluster.nodes if node.has_host}
+    found: dict[str, list[list[_Stage]]] = {phase: [] for phase in case.phases}
     for option, group in zip(options, members, strict=True):
-        for phase, manner in (("prompt", option.variant.prompt), ("step", option.variant.step)):
-            found[phase].append(_stage(case, option, group, phase, manner, batch))
+        # where a node has no host the experts lie with it: that option is not allowed
+        usable = [place == "host" and hosted.issuperset(group) for place in places]
+        for phase in case.phases:
+            manner = option.variant.manner(phase)
+            found[phase].append(
+                [_stage(case, option, group, phase, manner, batch, use) for use in usable]
+            )
         deadline.check()
-    weights = np.zeros((len(options), len(found["step"][0].latency_s), width), dtype=np.int64)
+    rows = found["step"][0][0].rows
+    experts = _units_with_experts(case)
+    shape = len(options), len(rows), len(places)
+    allowed = np.ones(shape, dtype=np.bool_)
+    weights = np.zeros((*shape, width * len(places)), dtype=np.int64)
     live = np.zeros_like(weights)
     for at, group in enumerate(members):
-        one, other = (found[phase][at] for phase in PHASES)
         profile = case.cases(batch, options[at].basis)["step"].profile
-        weights[at, :, : len(group)] = one.units(stored_for_both(profile, one.stored, other.stored))
-        live[at, :, : len(group)] = np.maximum(one.live_bytes, other.live_bytes)
+        mine = slice(0, len(group))
+        for k in range(len(places)):
+            one, other = (found[phase][at][k] for phase in PHASES)
+            stored = stored_for_both(profile, one.stored, other.stored)
+            if k:
+                allowed[at, :, k] = experts & hosted.issuperset(group)
+                away = np.zeros_like(stored)
+                routed = experts_of(profile, range(len(stored)))
+                away[routed] = stored[routed]
+                stored = stored - away
+                weights[at, :, k, width : width + len(group)] = one.units(away)
+            weights[at, :, k, mine] = one.units(stored)
+            live[at, :, k, mine] = np.max([found[p][at][k].live_bytes for p in found], axis=0)
+
+    def stacked(phase: str, column: str) -> NDArray[np.float64]:
+        values = np.array([[getattr(s, column) for s in each] for each in found[phase]])
+        if phase == CHUNK:
+            values[..., -1] = 0.0  # the head runs behind the last chunk alone
+        return values
+
     return PhaseCosts(
         options=options,
         names=members,
-        latency_s={phase: np.stack([s.latency_s for s in found[phase]]) for phase in PHASES},
-        busy_s={phase: np.stack([s.busy_s for s in found[phase]], axis=1) for phase in PHASES},
-        medium_s={phase: np.stack([s.medium_s for s in found[phase]]) for phase in PHASES},
+        latency_s={phase: stacked(phase, "latency_s").swapaxes(1, 2) for phase in found},
+        busy_s={phase: stacked(phase, "busy_s").transpose(2, 0, 3, 1) for phase in found},
+        medium_s={phase: stacked(phase, "medium_s").swapaxes(1, 2) for phase in found},
+        allowed=allowed,
         weight_bytes=weights,
         live_bytes=live,
         transfers={
             phase: _transfers(case, groups, options, members, phase, batch, deadline)
-            for phase in PHASES
+            for phase in found
         },
     )
 
@@ -297,25 +350,33 @@ def _stage(
     phase: str,
     manner: Manner,
     batch: int,
+    on_host: bool,
 ) -> _Stage:
     cases = case.cases(batch, option.basis)
 
     def make() -> _Stage:
         if len(names) > 1:
             case.share_out(cases, option.basis, names)
-        return _costed(cases[phase], names, manner)
+        return _costed(cases[phase], names, manner, on_host)
 
-    found = case.once(("stage", names, option.basis, phase, manner, batch), make)
+    found = case.once(("stage", names, option.basis, phase, manner, batch, on_host), make)
     if not option.alone:
         return found
     twice = stored_twice(cases[phase].profile, found.stored[:, None])[:, 0]
     return replace(found, stored=found.stored - twice)
 
 
-def _costed(case: Case, names: tuple[str, ...], manner: Manner) -> _Stage:
+def _units_with_experts(case: LanguageCase) -> NDArray[np.bool_]:
+    """Units of the small model that chosen experts are in, shape (U,)."""
+    profile = case.cases(1, "step")["step"].profile
+    return np.array([bool(experts_of(profile, unit)) for unit in rows_of_units(profile)])
+
+
+def _costed(case: Case, names: tuple[str, ...], manner: Manner, on_host: bool) -> _Stage:
     profile = case.profile
     everything = range(len(profile.layers))
-    costed = cost_stages(case, (stage_of(profile, names, manner, everything),))
+    hosted = experts_of(profile, everything) if on_host else []
+    costed = cost_stages(case, (stage_of(profile, names, manner, everything, hosted),))
     (stage,) = costed.stages
     table, rows = stage.table, rows_of_units(profile)
     occupied = busy_s(
@@ -415,8 +476,8 @@ class _Handing:
         return self._known[sides]
 
     def _lying(self, option: Option, names: tuple[str, ...]) -> tuple[Hashable, ...]:
-        manner = getattr(option.variant, self._phase)
-        if manner != "tokens":
+        manner = option.variant.manner(self._phase)
+        if manner not in BY_TOKENS:
             return (manner,)
         return manner, self._cases(option)[self._phase].ratios(names)
 
@@ -435,7 +496,7 @@ class _Handing:
             lies, arrives = (
                 "whole"
                 if len(names) == 1
-                else lies_behind(tensor, getattr(option.variant, self._phase))
+                else lies_behind(tensor, option.variant.manner(self._phase))
                 for option, names in ((one, senders), (other, receivers))
             )
             moved = case.handover_laid(*laid, [(tensor.name, lies, arrives)])

@@ -35,11 +35,12 @@ from planner.strategies.phases.costs import (
     options_of,
 )
 from planner.strategies.phases.problem import (
+    Weights,
     problem_of_phases,
     stages_of_phases,
     weights_of_goal,
 )
-from planner.strategies.phases.ways import TENSOR_PARALLEL, VARIANTS, Variant
+from planner.strategies.phases.ways import TENSOR_PARALLEL, Variant, variants_of
 from planner.units import readable_bytes
 
 _BASIS_WORDS = {
@@ -73,6 +74,8 @@ def optimise_answer(case: LanguageCase, request: Request) -> AnswerPlan:
         )
     if request.solver == "exhaustive" and case.workload.goal == "tokens-per-second":
         raise BadInputError("--solver exhaustive: not with the goal tokens-per-second")
+    if case.workload.chunk == "best":
+        return _best_chunk(case, request)
     deadline = Deadline(request.time_limit_s)
     found = search_answer(case, request, deadline)
     certificate = found.certificate
@@ -86,6 +89,39 @@ def optimise_answer(case: LanguageCase, request: Request) -> AnswerPlan:
             break
         found = smaller
     return plan_of(case, found).model_copy(update={"certificate": certificate})
+
+
+def _best_chunk(case: LanguageCase, request: Request) -> AnswerPlan:
+    """The best plan with the prompt whole, or in chunks of whichever power of two."""
+    prompt, deadline = case.workload.prompt, Deadline(request.time_limit_s)
+    sizes: list[int | None] = [None]
+    sizes += [1 << k for k in range(LEAST_CHUNK.bit_length() - 1, prompt.bit_length())]
+    sizes = [size for size in sizes if size is None or size < prompt]
+    plans = []
+    for at, size in enumerate(sizes):
+        part = deadline.share(1 / (len(sizes) - at))
+        one = replace(case, workload=case.workload.model_copy(update={"chunk": size}))
+        plans.append(optimise_answer(one, replace(request, time_limit_s=part.left_s)))
+    best = min(plans, key=lambda plan: seconds_of(plan.workload, plan))
+    found = [plan.certificate for plan in plans if plan.certificate is not None]
+    assert best.certificate is not None
+    bounds = [each.bound for each in found]
+    update: dict[str, object] = {
+        "scope": f"{best.certificate.scope}; the prompt whole or in chunks of "
+        f"{', '.join(f'{size:,}' for size in sizes if size)} tokens",
+        "runtime_s": deadline.elapsed_s,
+    }
+    if any(each.status != "optimal" for each in found):
+        known = [bound for bound in bounds if bound is not None]
+        bound = min(known) if len(known) == len(found) else None
+        value = seconds_of(best.workload, best)
+        gap = None if bound is None else max(value - bound, 0.0) / value
+        update |= {"status": "feasible", "bound": bound, "gap": gap}
+    return best.model_copy(update={"certificate": best.certificate.model_copy(update=update)})
+
+
+LEAST_CHUNK = 32
+"""Tokens of the smallest chunk that is tried: of fewer every chunk reads all weights for little."""
 
 
 @dataclass(frozen=True)
@@ -241,12 +277,12 @@ def _made_searches(
     case: LanguageCase, groups: Groups, variants: tuple[Variant, ...] | None
 ) -> Iterator[_Search]:
     names = [groups.members((group,))[0] for group in range(len(groups.uses))]
-    usual = (TENSOR_PARALLEL,) if case.workload.goal == "token" else VARIANTS
-    chosen = variants or usual
+    alone = case.workload.counts_step_alone
+    chosen = variants or variants_of(case.model, alone)
     if len(names) * len(chosen) > MAX_OPTIONS:
         chosen = (TENSOR_PARALLEL,)
     said = tuple(variant.name for variant in chosen)
-    which = tuple(basis for basis in BASES if basis != "prompt" or case.workload.goal != "token")
+    which = tuple(basis for basis in BASES if basis != "prompt" or not alone)
     options = list(options_of(case, names, chosen, which))
     bases: list[tuple[str, ...]] = [which]
     if len(options) > MAX_OPTIONS:
@@ -270,57 +306,99 @@ def _best_of(
         late = Certificate(status="timeout", solver="none", runtime_s=deadline.elapsed_s)
         result = Result(choice=None, objective_s=None, certificate=late)
         return _Answer(groups, None, batch, result)
-    problem = problem_of_phases(case, groups, costs, request, weights_of_goal(case.workload))
-    if case.workload.goal != "tokens-per-second":
+    workload, weights = case.workload, weights_of_goal(case.workload)
+    pipelined: Pipelined | None = None
+    occupied = weights
+    if workload.goal == "tokens-per-second":
+        pipelined = Pipelined(1.0 / (workload.requests // batch), adds=False)
+    elif workload.chunks > 1 and workload.goal != "token":
+        pipelined = Pipelined(1.0, adds=True)
+        occupied = Weights(0.0, 0.0, float(workload.chunks - 1))
+    problem = problem_of_phases(case, groups, costs, request, weights, occupied)
+    if pipelined is None:
         return _Answer(groups, costs, batch, solve(problem, request.solver, deadline))
-    result = _busiest(case.workload, problem, batch, request.solver, deadline)
+    result = _busiest(pipelined, problem, request.solver, deadline)
+    if workload.goal == "tokens-per-second":
+        result = _per_token(result, batch * workload.answer)
     return _Answer(groups, costs, batch, result)
 
 
-def _busiest(
-    workload: Workload, problem: Problem, batch: int, solver: str, deadline: Deadline
-) -> Result:
-    """The most tokens of all requests, as seconds per token (eq. 48).
+@dataclass(frozen=True)
+class Pipelined:
+    """What is counted of a plan's latency and of its busiest stage.
 
     With m batches under way a token of all takes the larger of the latency over m and the busiest
-    stage. Plans of less and less latency under a lower and lower limit on the busiest stage, until
-    none is left that would be better.
+    stage (eq. 48); with a prompt in chunks the busiest stage adds to the last one's latency
+    (eq. 52).
     """
-    many = workload.requests // batch
-    tokens = batch * workload.answer
+
+    share: float
+    adds: bool
+
+    def value(self, latency_s: float, busy_s: float) -> float:
+        """Seconds that count."""
+        latency_s *= self.share
+        return latency_s + busy_s if self.adds else max(latency_s, busy_s)
+
+    def least_busy(self, value: float, floor: float) -> float:
+        """What the busiest stage of a better plan is under, if latencies count this at least."""
+        return value - floor if self.adds else value
+
+
+def _busiest(counted: Pipelined, problem: Problem, solver: str, deadline: Deadline) -> Result:
+    """The least of what counts of latency and busiest stage.
+
+    Plans of the least latency under a lower and lower limit on the busiest stage, until none is
+    left that would be better.
+    """
     best: Result | None = None
     value, bound, asked = float("inf"), 0.0, problem
     while True:
         result = solve(asked, solver, deadline.share(0.5))
         status = result.certificate.status
+        last = result
         if result.choice is None:
             proven = status == "infeasible"
-            last = result
             break
         times = times_of(problem, result.choice)
-        here = max(times.latency_s / many, times.bottleneck_s)
+        here = counted.value(times.latency_s, times.bottleneck_s)
         if here < value:
             best, value = result, here
         # every plan within the limit has at least this latency; all others are busier than it
-        floor = (result.certificate.bound or 0.0) / many
+        floor = (result.certificate.bound or 0.0) * counted.share
         bound = max(bound, min(floor, value))
-        last = result
         if floor >= value * _BELOW:
             proven = status == "optimal"
             break
         if status != "optimal" or deadline.passed:
             proven = False
             break
-        asked = problem.but(max_bottleneck_s=value * _BELOW)
+        asked = problem.but(max_bottleneck_s=counted.least_busy(value, floor) * _BELOW)
     if best is None:  # its bound is one on the latency
         unknown = last.certificate.model_copy(update={"bound": None})
         return last.model_copy(update={"certificate": unknown})
     least = value if proven else bound
-    update = {"status": "optimal" if proven else "feasible", "bound": least / tokens}
-    update["gap"] = (value - least) / value
-    update["runtime_s"] = deadline.elapsed_s
+    update = {
+        "status": "optimal" if proven else "feasible",
+        "bound": least,
+        "gap": (value - least) / value,
+        "runtime_s": deadline.elapsed_s,
+    }
     kept = best.certificate.model_copy(update=update)
-    return best.model_copy(update={"certificate": kept, "objective_s": value / tokens})
+    return best.model_copy(update={"certificate": kept, "objective_s": value})
+
+
+def _per_token(result: Result, tokens: int) -> Result:
+    """A result that counts seconds of so many tokens as one that counts a token's."""
+    if result.objective_s is None:
+        return result
+    bound = result.certificate.bound
+    kept = result.certificate.model_copy(
+        update={"bound": None if bound is None else bound / tokens}
+    )
+    return result.model_copy(
+        update={"certificate": kept, "objective_s": result.objective_s / tokens}
+    )
 
 
 def _shape(stages: tuple[StagePlan, ...]) -> str:
@@ -353,6 +431,8 @@ def _scope(
         bases = " or ".join(dict.fromkeys(_BASIS_WORDS[option.basis] for option in options))
         alike = ", alike in all stages" if len(searches) > len(families) else ""
         said += f"; on groups of two or more {ways}, shared out {bases}{alike}"
+    if case.may_use_hosts:
+        said += "; experts of any blocks in the memory of their nodes' hosts"
     if case.workload.goal == "tokens-per-second":
         said += "; batches of any part of the requests"
     return said
@@ -370,5 +450,7 @@ def _check(case: LanguageCase, plan: AnswerPlan, best: _Answer) -> None:
         raise InconsistentResultError(
             f"the solver says {best.value_s:.9g} s, the cost model says {found:.9g} s"
         )
-    if broken := broken_memory(plan.predicted.memory_bytes, case.cluster):
+    if broken := broken_memory(
+        plan.predicted.memory_bytes, case.cluster, plan.predicted.host_bytes
+    ):
         raise InconsistentResultError(f"the plan does not fit: {broken}")

@@ -2,6 +2,8 @@
 
 single-node
     The whole model on the node that takes least of what the goal counts.
+experts-on-host
+    The same with all experts in the memory of the node's host (llama.cpp's ``--cpu-moe``).
 memory-pipeline
     Blocks in proportion to the nodes' memory, in ring order (exo's ring).
 speed-pipeline
@@ -11,6 +13,8 @@ equal-pipeline
 tensor-parallel
     All blocks on the first 2, 4, 8, … nodes, shared out equally, at most as many as there are
     heads of keys and values (distributed-llama).
+expert-parallel
+    The same with whole experts by node (vLLM's expert parallelism, attention tensor-parallel).
 optimal
     The best of all.
 """
@@ -27,15 +31,24 @@ from pydantic import Field
 from planner.domain.answer import AnswerPlan
 from planner.domain.arrays import Frozen
 from planner.domain.certificate import Status
+from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.domain.workload import Goal, Workload
 from planner.errors import InfeasibleError, SolverStoppedError
 from planner.solve.deadline import Deadline
 from planner.strategies.limits import SLACK, broken_memory
 from planner.strategies.phases.costed import cost_answer, seconds_of
-from planner.strategies.phases.costs import PHASES, LanguageCase, Option
+from planner.strategies.phases.costs import LanguageCase, Option, Phase
 from planner.strategies.phases.optimise import optimise_answer
-from planner.strategies.phases.ways import TENSOR_PARALLEL, rows_of_units, stage_of
+from planner.strategies.phases.ways import (
+    TENSOR_PARALLEL,
+    WHOLE_EXPERTS,
+    Variant,
+    experts_of,
+    rows_of_units,
+    stage_of,
+    variants_of,
+)
 
 
 class AnswerRow(Frozen):
@@ -103,9 +116,14 @@ def peer_plans(case: LanguageCase, nodes: int) -> Iterator[AnswerPlan]:
     alone = [placed(case, [((name,), blocks)], "single-node") for name in names]
     fitting = [plan for plan in alone if not _broken(case, plan)]
     yield min(fitting or alone, key=lambda plan: seconds_of(case.workload, plan))
+    known = {node.name: node for node in case.cluster.nodes}
+    if case.model.has_experts and (hosted := [name for name in names if known[name].has_host]):
+        plans = (
+            placed(case, [((name,), blocks)], "experts-on-host", on_host=True) for name in hosted
+        )
+        yield min(plans, key=lambda plan: seconds_of(case.workload, plan))
     if nodes == 1:
         return
-    known = {node.name: node for node in case.cluster.nodes}
     memory = [known[name].memory_bytes for name in names]
     speeds = [plan.predicted.tokens_per_s for plan in alone for name in plan.running_nodes]
     rules: list[tuple[str, Sequence[float]]] = []
@@ -120,6 +138,8 @@ def peer_plans(case: LanguageCase, nodes: int) -> Iterator[AnswerPlan]:
     size = 2
     while size <= min(nodes, heads):
         yield placed(case, [(names[:size], blocks)], "tensor-parallel")
+        if WHOLE_EXPERTS in variants_of(case.model):
+            yield placed(case, [(names[:size], blocks)], "expert-parallel", WHOLE_EXPERTS)
         size *= 2
 
 
@@ -131,15 +151,20 @@ def in_proportion(blocks: int, shares: Sequence[float]) -> NDArray[np.int64]:
 
 
 def placed(
-    case: LanguageCase, stages: Sequence[tuple[tuple[str, ...], int]], strategy: str
+    case: LanguageCase,
+    stages: Sequence[tuple[tuple[str, ...], int]],
+    strategy: str,
+    variant: Variant = TENSOR_PARALLEL,
+    on_host: bool = False,
 ) -> AnswerPlan:
     """A plan of so many blocks on each of some groups, in order; the last has the head as well.
 
-    Nodes of a group share out equally and run tensor-parallel in both phases.
+    Nodes of a group share out equally, and run alike in all stages; all experts may lie with their
+    hosts.
     """
-    options = [Option(at, TENSOR_PARALLEL, "equal") for at, _ in enumerate(stages)]
-    phases = {}
-    for phase in PHASES:
+    options = [Option(at, variant, "equal") for at, _ in enumerate(stages)]
+    phases: dict[Phase, tuple[StagePlan, ...]] = {}
+    for phase in case.phases:
         profile = case.cases_of((), 1)[phase].profile
         rows, at, found = rows_of_units(profile), 0, []
         for place, (names, count) in enumerate(stages):
@@ -147,7 +172,8 @@ def placed(
             at += count + (1 if place == 0 else 0)
             last = rows[-1] if place == len(stages) - 1 else rows[at - 1]
             layers = range(begin, last.stop)
-            found.append(stage_of(profile, names, TENSOR_PARALLEL.step, layers))
+            hosted = experts_of(profile, layers) if on_host else []
+            found.append(stage_of(profile, names, variant.manner(phase), layers, hosted))
         phases[phase] = tuple(found)
     return cost_answer(case, phases, options, 1, strategy)
 
@@ -155,7 +181,7 @@ def placed(
 def _broken(case: LanguageCase, plan: AnswerPlan) -> str:
     """The limit that a plan breaks, in words; empty where it keeps all."""
     workload, predicted = case.workload, plan.predicted
-    if broken := broken_memory(predicted.memory_bytes, case.cluster):
+    if broken := broken_memory(predicted.memory_bytes, case.cluster, predicted.host_bytes):
         return broken
     for value, most, words in (
         (predicted.first_token_s, workload.max_first_token_s, "over the limit on the first token"),

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.case import Case
 from planner.cost.handover import Transfers
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
 from planner.domain.workload import Workload
-from planner.errors import BadInputError
-from planner.solve.problem import Choice, Problem
+from planner.solve.problem import NO_LIMIT, Choice, Problem, SecondSum
 from planner.strategies.family import memory_limits
 from planner.strategies.groups import Groups, describe
-from planner.strategies.phases.costs import PHASES, LanguageCase, PhaseCosts
-from planner.strategies.phases.ways import rows_of_units, stage_of
+from planner.strategies.phases.costs import CHUNK, LanguageCase, Phase, PhaseCosts
+from planner.strategies.phases.ways import experts_of, rows_of_units, stage_of
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,12 @@ class Weights:
 
     prompt: float
     step: float
+    chunk: float = 0.0
 
     def total(self, of: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """What both phases take together."""
-        return self.prompt * of["prompt"] + self.step * of["step"]
+        """What all phases take together."""
+        total = self.prompt * of["prompt"] + self.step * of["step"]
+        return total + self.chunk * of[CHUNK] if self.chunk else total
 
 
 def weights_of_goal(workload: Workload) -> Weights:
@@ -43,21 +45,27 @@ def weights_of_goal(workload: Workload) -> Weights:
 
 
 def problem_of_phases(
-    case: LanguageCase, groups: Groups, costs: PhaseCosts, request: Request, weights: Weights
+    case: LanguageCase,
+    groups: Groups,
+    costs: PhaseCosts,
+    request: Request,
+    weights: Weights,
+    occupied: Weights | None = None,
 ) -> Problem:
-    """The arrays of a goal, one option per unit: which group runs it, and how.
+    """The arrays of a goal: which group runs a unit, how, and where its experts lie.
 
-    The objective is the latency; a limit on the bottleneck may be set on what is returned.
+    The objective is the latency; a limit on the bottleneck may be set on what is returned. That
+    counts the phases as ``occupied`` says, by default as the latency does.
     """
     units = case.unit_of_small
     rows = np.array([option.group for option in costs.options])
     alone = np.array([option.alone for option in costs.options])
     latency = weights.total(costs.latency_s)[:, units]
-    medium = weights.total(costs.medium_s)[:, units]
-    busy = weights.total(costs.busy_s)[:, :, units]
+    occupied = occupied or weights
     transfers = _between(costs, weights, len(units))
+    busy = transfers if occupied is weights else _between(costs, occupied, len(units))
     step = case.cases(1, "equal")["step"]
-    limits = memory_limits(step, costs.names)
+    limits, kinds = _memories(step, costs)
     devices = {node.name: node.device_type for node in case.cluster.nodes}
     several = len(costs.options)
     nothing = np.zeros(several)
@@ -68,27 +76,22 @@ def problem_of_phases(
         else describe(members, devices)
         for option, members in zip(costs.options, costs.names, strict=True)
     )
-    width = limits.shape[1]
-    kinds = tuple(
-        (*(devices[name] for name in members), *[""] * (width - len(members)))
-        for members in costs.names
-    )
     return Problem(
         objective="latency",
         group_names=names,
         node_kinds=kinds,
-        latency_s=latency[..., None],
-        busy_s=busy[..., None],
-        medium_s=medium[..., None],
-        allowed=np.ones((*latency.shape, 1), dtype=np.bool_),
-        weight_bytes=costs.weight_bytes[:, units, None, :],
-        live_bytes=costs.live_bytes[:, units, None, :],
+        latency_s=latency,
+        busy_s=occupied.total(costs.busy_s)[:, :, units],
+        medium_s=occupied.total(costs.medium_s)[:, units],
+        allowed=costs.allowed[:, units],
+        weight_bytes=costs.weight_bytes[:, units],
+        live_bytes=costs.live_bytes[:, units],
         memory_limit_bytes=limits,
         transfer_s=transfers.seconds,
-        transfer_busy_s=transfers.busy_s,
-        transfer_medium_s=transfers.medium_s,
-        send_s=transfers.send_s if transfers.send_s.any() else None,
-        receive_s=transfers.receive_s if transfers.receive_s.any() else None,
+        transfer_busy_s=busy.busy_s,
+        transfer_medium_s=busy.medium_s,
+        send_s=busy.send_s if busy.send_s.any() else None,
+        receive_s=busy.receive_s if busy.receive_s.any() else None,
         cuttable=case.cuttable,
         input_s=nothing,
         output_s=nothing,
@@ -107,37 +110,66 @@ def problem_of_phases(
     )
 
 
-def limited_phase(workload: Workload) -> tuple[Weights, float, str] | None:
-    """What a limit beside the goal adds up, the most that it may be, and what it is called.
-
-    Raises
-    ------
-    BadInputError
-        Two limits: one is kept beside the goal.
-    """
-    first, token = workload.max_first_token_s, workload.max_token_s
-    if first is not None and token is not None:
-        raise BadInputError("--max-first-token and --max-token: give one of them")
-    if first is not None:
-        return Weights(1.0, 0.0), first, "time to the first token"
-    if token is not None:
-        return Weights(0.0, 1.0), token, "time per token"
-    return None
+def _memories(
+    case: Case, costs: PhaseCosts
+) -> tuple[NDArray[np.int64], tuple[tuple[str, ...], ...]]:
+    """Every position's limit, and what a reader calls it: nodes, and behind them their hosts."""
+    limits = memory_limits(case, costs.names)
+    width = limits.shape[1]
+    nodes = {node.name: node for node in case.cluster.nodes}
+    rows = [[nodes[name] for name in members] for members in costs.names]
+    kinds = [[node.device_type for node in row] + [""] * (width - len(row)) for row in rows]
+    if costs.weight_bytes.shape[3] > width:
+        hosts = np.full_like(limits, NO_LIMIT)
+        for group, row in enumerate(rows):
+            hosts[group, : len(row)] = [node.host_memory_bytes or NO_LIMIT for node in row]
+            kinds[group] += [f"the host of {node.device_type}" for node in row]
+            kinds[group] += [""] * (width - len(row))
+        limits = np.concatenate([limits, hosts], axis=1)
+    return limits, tuple(map(tuple, kinds))
 
 
 def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) -> dict[str, Any]:
-    """Fields of a problem that say what is limited beside the goal."""
-    found = limited_phase(workload)
-    if found is None:
-        return {"loss": np.zeros((len(costs.options), len(units), 1))}
-    weights, most, name = found
-    return {
-        "loss": weights.total(costs.latency_s)[:, units, None],
-        "transfer_loss": _between(costs, weights, len(units)).seconds,
-        "max_loss": most,
-        "loss_name": name,
-        "loss_unit": "s",
-    }
+    """Fields of a problem that say what is limited beside the goal.
+
+    Of two limits one is the loss of eq. 14; the other is on the latency itself where that is the
+    goal, else a second sum, and both together limit the latency of a whole answer.
+    """
+    found = [
+        (phase, most, name)
+        for phase, most, name in (
+            ("prompt", workload.max_first_token_s, "time to the first token"),
+            ("step", workload.max_token_s, "time per token"),
+        )
+        if most is not None
+    ]
+    goals = {"first-token": "prompt", "token": "step"}
+    fields: dict[str, Any] = {"loss": np.zeros(costs.allowed[:, units].shape)}
+    if len(found) == 2 and workload.goal in goals:
+        own = next(row for row in found if row[0] == goals[workload.goal])
+        found.remove(own)
+        fields["max_latency_s"] = own[1]
+    elif len(found) == 2:
+        weights = weights_of_goal(workload)
+        (_, first, _), (_, token, _) = found
+        fields["max_latency_s"] = weights.prompt * first + weights.step * token
+    for at, (phase, most, name) in enumerate(found):
+        one = Weights(float(phase == "prompt"), float(phase == "step"))
+        of_units = one.total(costs.latency_s)[:, units]
+        of_transfers = _between(costs, one, len(units)).seconds
+        if at == 0:
+            fields |= {
+                "loss": of_units,
+                "transfer_loss": of_transfers,
+                "max_loss": most,
+                "loss_name": name,
+                "loss_unit": "s",
+            }
+        else:
+            fields["second"] = SecondSum(
+                of_units=of_units, of_transfers=of_transfers, most=most, name=name, unit="s"
+            )
+    return fields
 
 
 def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:
@@ -145,7 +177,7 @@ def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:
     columns = []
     for place in range(len(Transfers.none().columns)):
         block, head = (
-            weights.total({phase: costs.transfers[phase][at].columns[place] for phase in PHASES})
+            weights.total({p: of[at].columns[place] for p, of in costs.transfers.items()})
             for at in (0, 1)
         )
         column = np.repeat(block[:, :, None], units - 1, axis=2)
@@ -156,17 +188,24 @@ def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:
 
 def stages_of_phases(
     case: LanguageCase, groups: Groups, costs: PhaseCosts, choice: Choice, batch: int
-) -> dict[str, tuple[StagePlan, ...]]:
+) -> dict[Phase, tuple[StagePlan, ...]]:
     """Every phase's stages, layer by layer of the whole model."""
     options = [costs.options[group] for group in choice.groups]
     members = groups.members([option.group for option in options])
-    found: dict[str, tuple[StagePlan, ...]] = {}
-    for phase in PHASES:
+    found: dict[Phase, tuple[StagePlan, ...]] = {}
+    for phase in case.phases:
         profile = case.cases_of((), batch)[phase].profile
         rows = rows_of_units(profile)
         stages = []
         for (first, last, _), names, option in zip(choice.runs(), members, options, strict=True):
             layers = range(rows[first].start, rows[last].stop)
-            stages.append(stage_of(profile, names, getattr(option.variant, phase), layers))
+            hosted = [
+                row
+                for unit in range(first, last + 1)
+                if choice.options[unit]
+                for row in experts_of(profile, rows[unit])
+            ]
+            manner = option.variant.manner(phase)
+            stages.append(stage_of(profile, names, manner, layers, hosted))
         found[phase] = tuple(stages)
     return found

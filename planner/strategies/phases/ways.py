@@ -1,6 +1,6 @@
 """How a stage's layers run on several nodes in each phase, fixed from the first layer to the last.
 
-Three manners, each one way per layer and the conversions that it needs:
+Manners, each one way per layer and the conversions that it needs:
 
 tensor-parallel
     Column- and row-parallel pairs (Megatron-LM): heads and inner numbers are divided, every node
@@ -10,23 +10,39 @@ tokens
     gathered (sequence parallelism).
 first-node
     The group's first node does all of it.
+whole-experts
+    As tensor-parallel, but that every node holds whole experts of its own: what they make is added
+    up by the same all-reduce, because the hidden numbers are on every node already.
+replicated-attention
+    As whole-experts, with all of attention on every node: one all-reduce a block.
+tokens-and-experts
+    As tokens, with whole experts by node: tokens are gathered in front of them (dispatch) and what
+    they make is added up where the tokens came from (combine).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from planner.cost.experts import MOST_EXPERTS
 from planner.cost.ways import MADE_IN
+from planner.domain.language_model import Experts, LanguageModel
 from planner.domain.layer_profile import LayerProfile
-from planner.domain.layouts import Conversion, Layout, Way
+from planner.domain.layouts import EXPERT_WAYS, Conversion, Layout, Way
 from planner.domain.model_profile import ModelProfile
 from planner.domain.plan import LayerPlan, StagePlan
-from planner.language import HIDDEN as FIRST
-from planner.language import LAST_TOKEN
+from planner.language import ATTENTION, HIDDEN, LAST_TOKEN
 
-Manner = Literal["tensor-parallel", "tokens", "first-node"]
+Manner = Literal[
+    "tensor-parallel",
+    "tokens",
+    "first-node",
+    "whole-experts",
+    "replicated-attention",
+    "tokens-and-experts",
+]
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,10 @@ class Variant:
 
     prompt: Manner
     step: Manner
+
+    def manner(self, phase: str) -> Manner:
+        """Of a phase: chunks of a prompt are read as the prompt is."""
+        return self.step if phase == "step" else self.prompt
 
     @property
     def name(self) -> str:
@@ -56,23 +76,44 @@ VARIANTS = (
     Variant("tokens", "first-node"),
 )
 """Those that a search looks at, on groups of two nodes or more."""
+WHOLE_EXPERTS = Variant("whole-experts", "whole-experts")
+EXPERT_VARIANTS = (
+    WHOLE_EXPERTS,
+    Variant("replicated-attention", "replicated-attention"),
+    Variant("tokens-and-experts", "whole-experts"),
+    Variant("tokens-and-experts", "replicated-attention"),
+)
+"""Those beside them where a model has experts. Both phases have the same experts on a node."""
 
-HIDDEN: dict[Manner, Layout] = {
-    "tensor-parallel": "whole",
-    "tokens": "positions",
-    "first-node": "one-node",
-}
-"""How the hidden numbers lie between two blocks."""
+
+def variants_of(model: LanguageModel, step_alone: bool = False) -> tuple[Variant, ...]:
+    """Those that are searched for a model; where the step alone counts, one for each manner."""
+    experts = [kind.mlp for kind in model.kinds if isinstance(kind.mlp, Experts)]
+    placed = bool(experts) and all(each.count <= MOST_EXPERTS for each in experts)
+    found = (*VARIANTS, *(EXPERT_VARIANTS if placed else ()))
+    if not step_alone:
+        return found
+    return tuple(variant for variant in found if variant.prompt == variant.step)
+
+
+BY_TOKENS: tuple[Manner, ...] = ("tokens", "tokens-and-experts")
+"""Manners in which every node has its own tokens of the hidden numbers between two blocks."""
+_BY_EXPERTS: tuple[Manner, ...] = ("whole-experts", "replicated-attention", "tokens-and-experts")
 
 
 def lies_behind(layer: LayerProfile, manner: Manner) -> Layout:
     """How the output of a layer at whose end a stage may end lies there."""
-    tokens_end = manner == "tokens" and not _is_parted(layer)
-    return "whole" if tokens_end else HIDDEN[manner]
+    if manner == "first-node":
+        return "one-node"
+    return "positions" if manner in BY_TOKENS and _is_parted(layer) else "whole"
 
 
 def stage_of(
-    profile: ModelProfile, nodes: tuple[str, ...], manner: Manner, rows: range
+    profile: ModelProfile,
+    nodes: tuple[str, ...],
+    manner: Manner,
+    rows: range,
+    on_host: Collection[int] = (),
 ) -> StagePlan:
     """The stage of some layers on a group; what the layer before them makes is handed over.
 
@@ -84,10 +125,14 @@ def stage_of(
         On one node it does not matter.
     rows : range
         Layers of the profile.
+    on_host : collection of int
+        Those of them that the nodes' hosts run.
     """
     layers = profile.layers
     if len(nodes) == 1:
-        alone = tuple(LayerPlan(name=layers[row].name, nodes=1) for row in rows)
+        alone = tuple(
+            LayerPlan(name=layers[row].name, nodes=1, on_host=row in on_host) for row in rows
+        )
         return StagePlan(nodes=nodes, layers=alone)
     ops = {layer.name: layer.op for layer in layers}
     lies: dict[str, Layout] = {spec.name: "whole" for spec in profile.inputs}
@@ -108,9 +153,15 @@ def stage_of(
                 way=way,
                 layout=MADE_IN[way],
                 conversions=steps,
+                on_host=row in on_host,
             )
         )
     return StagePlan(nodes=nodes, layers=tuple(plans), arrives=arrives)
+
+
+def experts_of(profile: ModelProfile, rows: range) -> list[int]:
+    """Those of some layers that chosen experts run."""
+    return [row for row in rows if profile.layers[row].routing is not None]
 
 
 def _is_parted(layer: LayerProfile) -> bool:
@@ -121,8 +172,12 @@ def _is_parted(layer: LayerProfile) -> bool:
 def _way(layer: LayerProfile, manner: Manner, lies: dict[str, Layout], ops: dict[str, str]) -> Way:
     if manner == "first-node":
         return "one-node"
-    if manner == "tokens" and _is_parted(layer):
+    if manner in _BY_EXPERTS and layer.routing is not None:
+        return "expert-sums" if layer.routing.place == "last" else "experts"
+    if manner in BY_TOKENS and _is_parted(layer):
         return "positions"
+    if manner == "replicated-attention" and ATTENTION in layer.name:
+        return "whole"
     if layer.flow.mixes:
         # heads and inner numbers are divided; all else is read whole
         return "sums" if ops.get(layer.inputs[0]) in ("attention", "mul") else "outputs"
@@ -147,6 +202,11 @@ def _needed(layer: LayerProfile, way: Way, at: int) -> Layout:
         return "features"
     if way == "outputs":
         return "whole"
+    if way in EXPERT_WAYS:
+        routing = layer.routing
+        assert routing is not None
+        weighs = routing.place == "inner" and at == len(layer.inputs) - 1
+        return "whole" if weighs or routing.place == "first" else "experts"
     if way == "positions" and layer.positions is not None and layer.positions.reads[at] is None:
         return "whole"
     return MADE_IN[way]
@@ -159,7 +219,7 @@ def rows_of_units(profile: ModelProfile) -> list[range]:
     """
     names = [layer.name for layer in profile.layers]
     starts = [0]
-    begin = names.index(FIRST) + 1
+    begin = names.index(HIDDEN) + 1
     for row, name in enumerate(names):
         if name.startswith("layers.") and name.count(".") == 1:  # the sum that ends a block
             starts.append(begin)
