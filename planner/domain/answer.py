@@ -31,6 +31,11 @@ class AnswerStage(Frozen):
     head: bool = Field(description="whether the head runs here, behind these blocks")
     prompt: str = Field(description="how the prompt is divided between the nodes; '' on one node")
     step: str = Field(description="how a step of the answer is")
+    shares_by: str = Field(
+        default="",
+        description="what its nodes share out by: the time that they take for the 'step' or the "
+        "'prompt', their 'memory', or nothing ('equal'); '' on one node",
+    )
 
 
 class AnswerPredicted(Frozen):

@@ -34,7 +34,7 @@ UNLIKE = ((1e12, 5e10, 3 * GB), (3e12, 9e10, 2 * GB), (5e11, 2e10, 8 * GB))
 @pytest.mark.parametrize("goal", ["answer", "token", "first-token"])
 @pytest.mark.parametrize("bandwidth", [1e8, 1e10])
 def test_every_nodes_time_adds_up_to_both_phases(goal: str, bandwidth: float) -> None:
-    """Also where unlike nodes share out by a ratio that the plan does not tell."""
+    """Also where unlike nodes share out by another phase's time, or by memory."""
     workload = Workload(prompt=64, answer=16, goal=goal)  # type: ignore[arg-type]
     case = LanguageCase(load_language("llama-3.2-1b"), cluster(bandwidth, *UNLIKE), workload)
     plan = optimise_answer(case, Request(3, exactly=True))
@@ -46,6 +46,16 @@ def test_every_nodes_time_adds_up_to_both_phases(goal: str, bandwidth: float) ->
         assert {time.node for time in times[phase]} == {"n0", "n1", "n2"}
         for time in times[phase]:
             assert time.total_s == pytest.approx(seconds, rel=1e-9)
+
+
+def test_of_a_prompt_in_chunks_the_last_one_is_shown() -> None:
+    workload = Workload(prompt=4096, answer=4, goal="first-token", chunk="best")
+    case = LanguageCase(load_language("llama-3.2-1b"), cluster(1e10, *UNLIKE[:2]), workload)
+    plan = optimise_answer(case, Request(2, "pipeline", exactly=True))
+    assert plan.workload.chunks > 1
+    times = times_of_phases(case, plan)
+    assert times["prompt"][0].total_s == pytest.approx(plan.phases["prompt"].predicted.latency_s)
+    assert times["prompt"][0].total_s < plan.predicted.first_token_s
 
 
 def test_one_node_beside_several_and_two_beside_one() -> None:

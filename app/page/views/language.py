@@ -70,6 +70,8 @@ def _bars(answer: LanguageAnswer) -> None:
         "prompt": f"Prompt: {format_seconds(found.first_token_s, 3)}",
         "step": f"Token: {format_seconds(found.token_s, 3)}",
     }
+    if plan.workload.chunks > 1:
+        said["prompt"] += f"; here the last of {plan.workload.chunks} chunks"
     if len(plan.stages) == 1 and plan.node_count > 1:  # else the view Compare says it by stage
         said["prompt"] += f", {plan.stages[0].prompt}"
         said["step"] += f", {plan.stages[0].step}"

@@ -182,6 +182,7 @@ def _stages(
                 head=end > last,
                 prompt=option.variant.prompt if several else "",
                 step=option.variant.step if several else "",
+                shares_by=option.basis if several else "",
             )
         )
     return found
