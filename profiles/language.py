@@ -21,9 +21,8 @@ from profiles.files import (
     one_line,
     read_document,
     read_file,
-    read_head,
 )
-from profiles.from_gguf.file import MAX_HEADER_BYTES, is_gguf_file
+from profiles.from_gguf.file import is_gguf_file, read_parts
 from profiles.from_hf.config import MAX_CONFIG_BYTES, is_config_file, name_of_config
 from profiles.from_hf.stored import is_stored, stored_bytes
 from profiles.sandbox import Limits, run_limited
@@ -70,8 +69,11 @@ def _as_it_is(source: str) -> LanguageModel:
     if is_stored(path):
         return _as_stored(path)
     if is_gguf_file(path):
-        data = read_head(path, what, MAX_HEADER_BYTES)
-        return language_model_in_child("profiles.from_gguf.child", data, path.stem, path.name)
+        parts, name = read_parts(path)
+        sizes = [len(part) for part in parts]
+        return language_model_in_child(
+            "profiles.from_gguf.child", b"".join(parts), name, path.name, sizes=sizes
+        )
     if is_config_file(path):
         data, name = read_file(path, what, MAX_CONFIG_BYTES), name_of_config(path)
         return language_model_in_child("profiles.from_hf.causal_child", data, name, path.name)
@@ -97,7 +99,9 @@ def _as_stored(path: Path) -> LanguageModel:
     return found.with_block_bytes(size - said)
 
 
-def language_model_in_child(child: str, data: bytes, name: str, source: str) -> LanguageModel:
+def language_model_in_child(
+    child: str, data: bytes, name: str, source: str, **more: Any
+) -> LanguageModel:
     """Let a child read a file, and check what it answers.
 
     Parameters
@@ -108,9 +112,11 @@ def language_model_in_child(child: str, data: bytes, name: str, source: str) -> 
         The file, or the beginning of it.
     name, source : str
         The model's name, and the file's.
+    **more
+        Of the request.
     """
     what = one_line(source)[:100]
-    result: Any = run_limited(child, {"name": name}, data, what=what, limits=_LIMITS)
+    result: Any = run_limited(child, {"name": name, **more}, data, what=what, limits=_LIMITS)
     try:
         found = LanguageModel.model_validate(result)
     except ValidationError as error:

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.settings import SETTINGS
+from planner.domain.cluster import HOST_FIGURES
 from planner.errors import BadInputError
 from planner.units import MOST, parse_quantity
 from profiles.files import one_line
@@ -99,11 +100,14 @@ class Column:
         return f"{words} ({self.unit})" if self.unit else words
 
     def value(self, document: Document) -> Any:
-        """The field of a document."""
-        value: Any = document
-        for step in self.path:
-            value = value[step]
-        return value
+        """The field of a document, which may leave out what is empty."""
+        *steps, last = self.path
+        place: Any = document
+        for step in steps:
+            place = place[step]
+        if isinstance(last, int):
+            return place[last]
+        return place.get(last, self.schema.get("default"))
 
     def put(self, document: Document, value: Any) -> None:
         """Set the field."""
@@ -199,7 +203,8 @@ def blank_of(model: type[BaseModel]) -> Document:
 def _leaves(model: type[BaseModel]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """Every single value of a document, with its schema; of several kinds the first.
 
-    A field with names of its own is no cell; it stays as it is.
+    A field with names of its own is no cell, nor is what a node has whole or not at all: one cell
+    after the other could not say it. Both stay as they are.
     """
     whole = model.model_json_schema()
 
@@ -212,7 +217,8 @@ def _leaves(model: type[BaseModel]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         if not inner and "additionalProperties" not in schema:
             yield path, schema
         for step, child in inner.items():
-            yield from walk((*path, step), child)
+            if step not in HOST_FIGURES:
+                yield from walk((*path, step), child)
 
     return walk((), whole)
 

@@ -37,6 +37,15 @@ NonNegativeFloat = Annotated[float, Field(ge=0, lt=MOST)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
+HOST_FIGURES = (
+    "host_memory_bytes",
+    "host_memory_bytes_per_s",
+    "host_macs_per_s",
+    "host_link_bytes_per_s",
+)
+"""Of the host that a node's card sits in: all of them or none, but for the last."""
+
+
 class Node(Frozen):
     """One device."""
 
@@ -100,7 +109,7 @@ class Node(Frozen):
 
     @model_validator(mode="after")
     def _host_is_whole(self) -> Self:
-        needed = ("host_memory_bytes", "host_memory_bytes_per_s", "host_macs_per_s")
+        *needed, _ = HOST_FIGURES
         missing = [name for name in needed if getattr(self, name) is None]
         if self.host_link_bytes_per_s is not None or len(missing) < len(needed):
             for name in missing:

@@ -53,6 +53,8 @@ def solve(
     solver: str = "auto",
     deadline: Deadline | None = None,
     known: tuple[Choice, ...] = (),
+    *,
+    explained: bool = True,
 ) -> Result:
     """Minimise the latency or the bottleneck of a problem, to gap 0.
 
@@ -67,6 +69,8 @@ def solve(
         the best plan so far is returned as ``feasible``.
     known : tuple of Choice
         Plans of similar problems, whose structures are completed first.
+    explained : bool
+        Whether to look for what binds where nothing fits, which takes longer than to know it.
 
     Raises
     ------
@@ -79,7 +83,7 @@ def solve(
         raise BadInputError(f"solver: {solver!r}; allowed: {', '.join(get_args(Solver))}")
     deadline = deadline or Deadline()
     result = _minimise(problem, solver, deadline, known)
-    if result.certificate.status != "infeasible" or solver == "exhaustive":
+    if result.certificate.status != "infeasible" or solver == "exhaustive" or not explained:
         return result
 
     def solve_relaxed(relaxed: AnyProblem, part: Deadline) -> Result:

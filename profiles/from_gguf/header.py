@@ -7,13 +7,14 @@ length is held against what is there before anything is made of it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import Any
 
 from planner.errors import BadInputError
+from profiles.files import one_line
 
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -128,6 +129,45 @@ def read_header(data: bytes) -> Header:
             f"and {_MAX_VALUES:,} are read"
         )
     return Header(dict(reader.values(values)), dict(reader.tensors(tensors)))
+
+
+def read_headers(parts: Sequence[bytes]) -> Header:
+    """Read the headers of a file's parts, in order, as one.
+
+    Raises
+    ------
+    BadInputError
+        One line: as `read_header`; or the parts are not those of one model.
+    """
+    first, *others = found = [read_header(part) for part in parts]
+    count = first.values.get("split.count", 1)
+    if count == 0:  # some tools write so for a file that is whole
+        count = 1
+    if count != len(parts):
+        raise BadInputError(
+            f"GGUF: is one of {one_line(str(count))[:20]} files with some of the tensors each, and "
+            f"not all are here ({len(parts)}): keep them in one folder, called "
+            "name-00001-of-00003.gguf and so on, merge them, or give the config.json and "
+            "--weight-bits"
+        )
+    tensors = dict(first.tensors)
+    for number, part in enumerate(others, start=1):
+        for key, wanted in (("split.count", count), ("split.no", number)):
+            if part.values.get(key) != wanted:
+                said = one_line(str(part.values.get(key)))[:20]
+                raise BadInputError(f"GGUF: part {number + 1}: {key}: found {said}, not {wanted}")
+        if twice := tensors.keys() & part.tensors.keys():
+            raise BadInputError(f"GGUF: the tensor {min(twice)[:60]!r} is in two parts")
+        tensors |= part.tensors
+    if len(tensors) > MAX_TENSORS:
+        raise BadInputError(f"GGUF: {len(tensors):,} tensors; at most {MAX_TENSORS:,} are read")
+    said = first.values.get("split.tensors.count", len(tensors))
+    if len(found) > 1 and said != len(tensors):
+        raise BadInputError(
+            f"GGUF: the parts have {len(tensors):,} tensors, the first says "
+            f"{one_line(str(said))[:20]}"
+        )
+    return Header(first.values, tensors)
 
 
 class _Reader:

@@ -51,12 +51,6 @@ def language_model_of(header: Header, *, name: str) -> LanguageModel:
 class _Model:
     def __init__(self, header: Header) -> None:
         self._values, self._tensors = header.values, header.tensors
-        parts = self._values.get("split.count")
-        if isinstance(parts, int) and parts > 1:
-            raise BadInputError(
-                f"GGUF: is one of {parts} files with some of the tensors each; merge them, or "
-                "give the config.json and --weight-bits"
-            )
         self.kind = str(self._values.get("general.architecture", ""))[:60]
         self.blocks = self.number("block_count")
         if not 1 <= self.blocks <= _MOST_BLOCKS:

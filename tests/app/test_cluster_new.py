@@ -73,6 +73,11 @@ def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> 
         ("--node jetson-nano:256 --node jetson-tx2:1 --link wi-fi-5", ["found 257", "1 to 256"]),
         ("--node raspberry-pi-5:4", ["--link"]),
         ("--link wi-fi-5", ["--node"]),
+        (
+            "--node rtx-4090:1 --link wi-fi-5 --host-memory 64GB",
+            ["host_memory_bytes_per_s: is missing"],
+        ),
+        ("--node rtx-4090:1 --link wi-fi-5 --host-memory much", ["--host-memory: found 'much'"]),
         ("--node raspberry-pi-5:4 --link wi-fi-5 --name=", ["name: found ''"]),
         ("--node raspberry-pi-5:4 --link wi-fi-5 -o gone/desk.json", ["gone/desk.json"]),
     ],
@@ -87,6 +92,17 @@ def test_bad_input_is_one_line_and_exit_code_2(
     for needle in needles:
         assert needle in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_node_sits_in_a_host_of_its_own() -> None:
+    words = "--host-memory 64GB --host-bandwidth 50GB/s --host-compute 1TMAC/s --host-link 25GB/s"
+    done = planner("cluster", "new", "--node", "rtx-4090:2", "--link", "wi-fi-6", *words.split())
+    assert done.code == 0, done.err
+    found = Cluster.model_validate_json(done.out)
+    for node in found.nodes:
+        assert (node.host_memory_bytes, node.host_memory_bytes_per_s) == (64 * 10**9, 5e10)
+        assert (node.host_macs_per_s, node.host_link_bytes_per_s) == (1e12, 2.5e10)
+    assert {f.source for f in found.figures if f.key.startswith("host_")} == {"set by the user"}
 
 
 def test_help_shows_the_options() -> None:

@@ -173,6 +173,81 @@ def test_a_file_that_is_named_as_one_and_is_none(tmp_path: Path, content: str) -
         load_language_model(str(path))
 
 
+def in_parts(folder: Path, count: int = 3, **changed: Any) -> list[Path]:
+    """A llama cut in parts: values in the first, its tensors dealt out."""
+    values, tensors = llama()
+    names = list(tensors)
+    paths = []
+    for part in range(count):
+        mine = {name: tensors[name] for name in names[part::count]}
+        split = {"split.no": part, "split.count": count, "split.tensors.count": len(names)}
+        told = (values if part == 0 else {}) | split | (changed if part == 1 else {})
+        path = folder / f"tiny-{part + 1:05}-of-{count:05}.gguf"
+        path.write_bytes(gguf(told, mine))
+        paths.append(path)
+    return paths
+
+
+def test_parts_of_a_file_are_read_beside_each_other(tmp_path: Path) -> None:
+    whole = read(gguf(*llama()))
+    for path in in_parts(tmp_path):
+        found = load_language_model(str(path))
+        assert (found.kinds, found.order, found.embedding, found.head) == (
+            whole.kinds,
+            whole.order,
+            whole.embedding,
+            whole.head,
+        )
+        assert found.weight_bits == whole.weight_bits
+
+
+def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
+    paths = in_parts(tmp_path)
+    paths[1].unlink()
+    with pytest.raises(BadInputError, match=r"tiny-00002-of-00003\.gguf"):
+        load_language_model(str(paths[0]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"split.no": 2}, "part 2: split.no: found 2, not 1"),
+        ({"split.count": 10**6}, "part 2: split.count: found 1000000, not 3"),
+    ],
+)
+def test_parts_of_other_files_are_refused(
+    tmp_path: Path, changed: dict[str, int], message: str
+) -> None:
+    paths = in_parts(tmp_path, **changed)
+    with pytest.raises(BadInputError, match=message):
+        load_language_model(str(paths[0]))
+
+
+def test_a_tensor_in_two_parts_is_refused(tmp_path: Path) -> None:
+    paths = in_parts(tmp_path)
+    split = {"split.no": 2, "split.count": 3}
+    paths[2].write_bytes(gguf(split, {"token_embd.weight": ((256, 512), Q4_K)}))
+    with pytest.raises(BadInputError, match=r"'token_embd\.weight' is in two parts"):
+        load_language_model(str(paths[0]))
+
+
+@pytest.mark.parametrize("name", ["x-00001-of-99999.gguf", "x-00000-of-00002.gguf"])
+def test_more_parts_than_are_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gguf(*llama()))
+    with pytest.raises(BadInputError, match="1 to 64 parts are read"):
+        load_language_model(str(path))
+
+
+def test_a_file_beside_that_is_no_part_is_not_read(tmp_path: Path) -> None:
+    """A pipe or a folder by a part's name is refused, not waited for."""
+    paths = in_parts(tmp_path)
+    paths[2].unlink()
+    paths[2].mkdir()
+    with pytest.raises(BadInputError, match=r"tiny-00003-of-00003\.gguf"):
+        load_language_model(str(paths[0]))
+
+
 def test_the_child_refuses_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "evil.gguf"
     path.write_bytes(HOSTILE["a billion tensors"][0])

@@ -82,7 +82,7 @@ def optimise_answer(case: LanguageCase, request: Request) -> AnswerPlan:
     while not request.exactly and found.nodes > 1 and not deadline.passed:
         fewer = replace(request, max_nodes=found.nodes - 1)
         try:
-            smaller = search_answer(case, fewer, deadline.share(0.5))
+            smaller = search_answer(case, fewer, deadline.share(0.5), explained=False)
         except (InfeasibleError, SolverStoppedError):
             break
         if smaller.value_s > found.value_s * (1 + _SAME):
@@ -170,6 +170,7 @@ class _Answer:
     costs: PhaseCosts | None
     batch: int
     result: Result
+    problem: Problem | None = None
 
     @property
     def value_s(self) -> float:
@@ -183,12 +184,16 @@ def search_answer(
     request: Request,
     deadline: Deadline,
     variants: tuple[Variant, ...] | None = None,
+    *,
+    explained: bool = True,
 ) -> Found:
     """Search all families of groups.
 
     Raises
     ------
-    InfeasibleError, SolverStoppedError
+    InfeasibleError
+        With what binds, if that is to be explained, which takes longer than to know it.
+    SolverStoppedError
     """
     chosen = families_of(case, request)
     tried = [
@@ -209,7 +214,10 @@ def search_answer(
                 f"the solver stopped after {request.time_limit_s:g} s without a plan; "
                 "allow more time (--time-limit)"
             )
-        raise InfeasibleError(f"no plan fits: {readable_bytes(best.result.binding)}")
+        why = ""
+        if explained and best.problem is not None:
+            why = solve(best.problem, request.solver, deadline).binding
+        raise InfeasibleError(f"no plan fits: {readable_bytes(why)}")
     certificate = certificate_of_all(results, found.index(best))
     bound = certificate.bound
     if bound is not None and case.workload.goal == "tokens-per-second":
@@ -316,11 +324,12 @@ def _best_of(
         occupied = Weights(0.0, 0.0, float(workload.chunks - 1))
     problem = problem_of_phases(case, groups, costs, request, weights, occupied)
     if pipelined is None:
-        return _Answer(groups, costs, batch, solve(problem, request.solver, deadline))
+        result = solve(problem, request.solver, deadline, explained=False)
+        return _Answer(groups, costs, batch, result, problem)
     result = _busiest(pipelined, problem, request.solver, deadline)
     if workload.goal == "tokens-per-second":
         result = _per_token(result, batch * workload.answer)
-    return _Answer(groups, costs, batch, result)
+    return _Answer(groups, costs, batch, result, problem)
 
 
 @dataclass(frozen=True)
@@ -354,7 +363,7 @@ def _busiest(counted: Pipelined, problem: Problem, solver: str, deadline: Deadli
     best: Result | None = None
     value, bound, asked = float("inf"), 0.0, problem
     while True:
-        result = solve(asked, solver, deadline.share(0.5))
+        result = solve(asked, solver, deadline.share(0.5), explained=False)
         status = result.certificate.status
         last = result
         if result.choice is None:
