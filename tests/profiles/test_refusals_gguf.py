@@ -94,7 +94,6 @@ def _without(name: str) -> tuple[Values, Shapes]:
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (llama(**{"split.count": 3}), "is one of 3 files"),
         (llama(**{"llama.block_count": 0}), "block_count: found 0; 1 to 512 are read"),
         (llama(**{"llama.block_count": 513}), "block_count: found 513; 1 to 512 are read"),
         (

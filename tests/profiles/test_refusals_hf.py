@@ -13,8 +13,10 @@ import pytest
 from torch import Tensor, nn
 
 from planner.domain.model_profile import Provenance
+from planner.domain.workload import Workload
 from planner.errors import BadInputError
 from profiles.build import build_profile
+from profiles.files import made
 from profiles.from_hf.causal import language_model_of
 from profiles.from_hf.config import MAX_CONFIG_BYTES, read_config
 from profiles.from_hf.frontend import profile_config
@@ -27,7 +29,7 @@ from profiles.from_pt2.reshaping import with_open_shapes
 from profiles.from_torch.translate import translate
 from profiles.graph import Graph, Operator
 from profiles.graph import Tensor as Activation
-from profiles.language import load_language_model, workload_of
+from profiles.language import load_language_model
 from profiles.sensitivities import MAX_ROWS, read_sensitivities
 from profiles.size import Size, largest
 from tests.profiles.small_configs import TEXT, VISION
@@ -87,7 +89,7 @@ def _with(values: dict[str, Any]) -> Callable[[], object]:
             lambda: load_language_model("llama-of-our-own"),
             "SOURCE 'llama-of-our-own': no such language model; ",
         ),
-        (lambda: workload_of({"prompt": 0}), "workload: prompt: found 0; "),
+        (lambda: made(Workload, {"prompt": 0}, "workload"), "workload: prompt: found 0; "),
     ],
 )
 def test_configurations(action: Callable[[], object], message: str) -> None:
