@@ -33,6 +33,7 @@ def test_generated_documents_are_fresh(script: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow  # two minutes of searches
 def test_the_pictures_of_the_ways_and_the_table_of_what_they_give_are_fresh() -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "ways_pages.py"), "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)

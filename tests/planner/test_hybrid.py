@@ -209,7 +209,7 @@ def test_a_node_more_only_adds_groups(nodes: int) -> None:
     assert groups(nodes) < groups(nodes + 1)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_neighbours_in_the_ring_are_planned_to_proof() -> None:
     profile = chain(32, 32, 32, 32)
     speeds = [1e6 * (1 + n / 7) for n in range(9)]

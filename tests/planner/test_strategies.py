@@ -269,7 +269,7 @@ def test_independent_branches_say_that_they_send_nothing(case: Case) -> None:
 
 
 @given(studies(least=2), st.sampled_from(OBJECTIVES))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_exhaustive_search_the_ilp_and_the_fast_path_agree(
     case: Case, objective: Objective
 ) -> None:
