@@ -59,7 +59,9 @@ class DeviceKind(Kind, Node):
     def node(self, name: str, host: Mapping[str, float]) -> Node:
         """A node of this kind, in a host of these figures."""
         figures = self.model_dump(include=set(Node.model_fields))
-        return Node.model_validate({**figures, **host, "name": name, "device_type": self.name})
+        within = {"host": dict(host)} if host else {}
+        named = {"name": name, "device_type": self.name}
+        return Node.model_validate(figures | within | named)
 
 
 class LinkKind(Kind, Link):
@@ -118,7 +120,7 @@ def cluster_of(
     name : str, optional
         The cluster's (default: made of what it holds).
     host : mapping of str to float, optional
-        What every node's host has, by field of `Node` (``host_memory_bytes`` and so on).
+        What every node's host has, by field of `Host`.
 
     Raises
     ------
@@ -153,7 +155,10 @@ def cluster_of(
             figures=(
                 Figure(key="nodes", origin="assumed", source=f"as asked for: {asked}"[:256]),
                 *_device_figures([load_device(kind) for kind in counts]),
-                *(Figure(key=key, origin="assumed", source="set by the user") for key in host),
+                *(
+                    Figure(key=f"host.{key}", origin="assumed", source="set by the user")
+                    for key in host
+                ),
                 *_with_absent(wire, "latency_s"),
                 Figure(key="casting", origin="assumed", source="each message has one receiver"),
             ),

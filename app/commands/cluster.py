@@ -60,10 +60,10 @@ def new(
 ) -> None:
     """Write a cluster file of devices and a link from the catalogue, with the figures' sources."""
     given = (
-        ("--host-memory", host_memory, "memory", "host_memory_bytes"),
-        ("--host-bandwidth", host_bandwidth, "bandwidth", "host_memory_bytes_per_s"),
-        ("--host-compute", host_compute, "compute", "host_macs_per_s"),
-        ("--host-link", host_link, "bandwidth", "host_link_bytes_per_s"),
+        ("--host-memory", host_memory, "memory", "memory_bytes"),
+        ("--host-bandwidth", host_bandwidth, "bandwidth", "memory_bytes_per_s"),
+        ("--host-compute", host_compute, "compute", "macs_per_s"),
+        ("--host-link", host_link, "bandwidth", "link_bytes_per_s"),
     )
     host = {
         field: parse_quantity(text, kind, where=option)
@@ -71,7 +71,7 @@ def new(
         if text is not None
     }
     if host_memory is not None:
-        host["host_memory_bytes"] = round(host["host_memory_bytes"])
+        host["memory_bytes"] = round(host["memory_bytes"])
     counted = [_counted(words) for words in node]
     text = document_text(cluster_of(counted, link, name=name, host=host))
     if output is None:

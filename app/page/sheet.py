@@ -17,7 +17,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.settings import SETTINGS
-from planner.domain.cluster import HOST_FIGURES
 from planner.errors import BadInputError
 from planner.units import MOST, parse_quantity
 from profiles.files import one_line
@@ -203,13 +202,16 @@ def blank_of(model: type[BaseModel]) -> Document:
 def _leaves(model: type[BaseModel]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """Every single value of a document, with its schema; of several kinds the first.
 
-    A field with names of its own is no cell, nor is what a node has whole or not at all: one cell
-    after the other could not say it. Both stay as they are.
+    A field with names of its own is no cell, nor are those of what is there whole or not at all:
+    one cell after the other could not say it. Both stay as they are.
     """
     whole = model.model_json_schema()
 
     def walk(path: Path, schema: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        for choice in schema.get("anyOf", schema.get("oneOf", ()))[:1]:
+        choices = schema.get("anyOf", schema.get("oneOf", ()))
+        if any("$ref" in choice for choice in choices) and {"type": "null"} in choices:
+            return
+        for choice in choices[:1]:
             schema = {**choice, **schema}
         if "$ref" in schema:
             schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
@@ -217,8 +219,7 @@ def _leaves(model: type[BaseModel]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         if not inner and "additionalProperties" not in schema:
             yield path, schema
         for step, child in inner.items():
-            if step not in HOST_FIGURES:
-                yield from walk((*path, step), child)
+            yield from walk((*path, step), child)
 
     return walk((), whole)
 

@@ -49,7 +49,8 @@ def run_on_hosts(
         Those of which every node has its own positions.
     """
     crossing = _crossing_bytes(profile, rows)[:, None] * _parts(profile, card, by_positions)
-    rates = [node.host_link_bytes_per_s or np.inf for node in group.nodes]
+    links = [node.host and node.host.link_bytes_per_s for node in group.nodes]
+    rates = [rate or np.inf for rate in links]
     seconds = host.node_compute_s[:, 0] + crossing / np.array(rates)
     at = list(rows)
     node_compute_s, compute_s = card.node_compute_s.copy(), card.compute_s.copy()

@@ -37,13 +37,19 @@ NonNegativeFloat = Annotated[float, Field(ge=0, lt=MOST)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-HOST_FIGURES = (
-    "host_memory_bytes",
-    "host_memory_bytes_per_s",
-    "host_macs_per_s",
-    "host_link_bytes_per_s",
-)
-"""Of the host that a node's card sits in: all of them or none, but for the last."""
+class Host(Frozen):
+    """What a card sits in: a language model's experts may lie there; its processor runs them."""
+
+    memory_bytes: Annotated[int, Field(gt=0, lt=2**62)] = Field(
+        description="beside the card's own memory"
+    )
+    memory_bytes_per_s: PositiveFloat = Field(description="bandwidth of that memory")
+    macs_per_s: PositiveFloat = Field(description="C of the processor")
+    link_bytes_per_s: PositiveFloat | None = Field(
+        default=None,
+        exclude_if=lambda rate: rate is None,
+        description="bytes that pass between card and host in a second; null: at no cost",
+    )
 
 
 class Node(Frozen):
@@ -85,57 +91,29 @@ class Node(Frozen):
     message_bytes_per_s: PositiveFloat | None = Field(
         default=None, description="bytes that its software packs or unpacks; null: at no cost"
     )
-    host_memory_bytes: Annotated[int, Field(gt=0, lt=2**62)] | None = Field(
-        default=None,
-        exclude_if=lambda size: size is None,
-        description="of the host that a card sits in, beside the card's own; a language model's "
-        "experts may lie there, and the host's processor runs them; null: not used",
-    )
-    host_memory_bytes_per_s: PositiveFloat | None = Field(
-        default=None, exclude_if=lambda rate: rate is None, description="bandwidth of that memory"
-    )
-    host_macs_per_s: PositiveFloat | None = Field(
-        default=None, exclude_if=lambda rate: rate is None, description="C of that processor"
-    )
-    host_link_bytes_per_s: PositiveFloat | None = Field(
-        default=None,
-        exclude_if=lambda rate: rate is None,
-        description="bytes that pass between card and host in a second; null: at no cost",
+    host: Host | None = Field(
+        default=None, exclude_if=lambda host: host is None, description="null: not used"
     )
     device_type: Name = "generic"
     seconds_per_param: PositiveFloat | None = Field(
         default=None, description="measured γ of AR-MDI; null: derived from macs_per_s"
     )
 
-    @model_validator(mode="after")
-    def _host_is_whole(self) -> Self:
-        *needed, _ = HOST_FIGURES
-        missing = [name for name in needed if getattr(self, name) is None]
-        if self.host_link_bytes_per_s is not None or len(missing) < len(needed):
-            for name in missing:
-                raise ValueError(f"{name}: is missing; a host has {', '.join(needed)}")
-        return self
-
     def __hash__(self) -> int:
         """Of all fields; a mapping has no hash of its own."""
         return hash(self.model_dump_json())
 
     @property
-    def has_host(self) -> bool:
-        """Whether a host's memory and processor stand beside its own."""
-        return self.host_memory_bytes is not None
-
-    @property
     def as_host(self) -> Node:
         """The same node with the memory and the rates of its host; itself without one."""
-        if not self.has_host:
+        if self.host is None:
             return self
         return self.model_copy(
             update={
-                "macs_per_s": self.host_macs_per_s,
+                "macs_per_s": self.host.macs_per_s,
                 "macs_per_s_by_kind": {},
-                "memory_bytes": self.host_memory_bytes,
-                "memory_bytes_per_s": self.host_memory_bytes_per_s,
+                "memory_bytes": self.host.memory_bytes,
+                "memory_bytes_per_s": self.host.memory_bytes_per_s,
                 "memory_bytes_per_s_by_kind": {},
                 "device_type": f"host of {self.device_type}"[:256],
             }

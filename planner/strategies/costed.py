@@ -150,10 +150,9 @@ def _cost_stage(case: Case, stage: StagePlan, rows: slice) -> _Found:
         return _cost_on_nodes(case, stage, rows)
     group = case.cluster.only(stage.nodes)
     for node in group.nodes:
-        if not node.has_host:
+        if node.host is None:
             raise BadInputError(
-                f"layer {case.profile.layers[hosted[0]].name!r}: on_host: {node.name!r} has no "
-                "host_memory_bytes"
+                f"layer {case.profile.layers[hosted[0]].name!r}: on_host: {node.name!r} has no host"
             )
     costed, lies = _cost_on_nodes(case, stage, rows)
     hosts = case.on_hosts

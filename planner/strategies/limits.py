@@ -37,7 +37,7 @@ def broken_memory(
             (
                 f"the host of {node.name}",
                 (host_bytes or {}).get(node.name, 0),
-                node.host_memory_bytes,
+                node.host.memory_bytes if node.host else None,
             ),
         ):
             if limit is not None and needed > limit:

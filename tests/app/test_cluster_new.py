@@ -75,7 +75,7 @@ def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> 
         ("--link wi-fi-5", ["--node"]),
         (
             "--node rtx-4090:1 --link wi-fi-5 --host-memory 64GB",
-            ["host_memory_bytes_per_s: is missing"],
+            ["host.memory_bytes_per_s: is missing"],
         ),
         ("--node rtx-4090:1 --link wi-fi-5 --host-memory much", ["--host-memory: found 'much'"]),
         ("--node raspberry-pi-5:4 --link wi-fi-5 --name=", ["name: found ''"]),
@@ -100,9 +100,10 @@ def test_every_node_sits_in_a_host_of_its_own() -> None:
     assert done.code == 0, done.err
     found = Cluster.model_validate_json(done.out)
     for node in found.nodes:
-        assert (node.host_memory_bytes, node.host_memory_bytes_per_s) == (64 * 10**9, 5e10)
-        assert (node.host_macs_per_s, node.host_link_bytes_per_s) == (1e12, 2.5e10)
-    assert {f.source for f in found.figures if f.key.startswith("host_")} == {"set by the user"}
+        assert node.host is not None
+        assert (node.host.memory_bytes, node.host.memory_bytes_per_s) == (64 * 10**9, 5e10)
+        assert (node.host.macs_per_s, node.host.link_bytes_per_s) == (1e12, 2.5e10)
+    assert {f.source for f in found.figures if f.key.startswith("host.")} == {"set by the user"}
 
 
 def test_help_shows_the_options() -> None:

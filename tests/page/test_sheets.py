@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from app.page.hardware import edit_cluster, link_columns, link_sheet, node_sheet
 from app.page.sheet import Column, Sheet, blank_of
 from app.page.source_text import COLUMNS, sources_of, text_of
-from planner.domain.cluster import BY_KIND, HOST_FIGURES, Cluster, Figure, Link, Node, PairLink
+from planner.domain.cluster import BY_KIND, Cluster, Figure, Link, Node, PairLink
 from planner.simulation.scenario import Poisson, SourceSpec
 
 UNITS = st.sampled_from((("MB/s", "GMAC/s"), ("Mbit/s", "GFLOP/s")))
@@ -73,7 +73,7 @@ def values(annotation: Any, known: dict[str, Any]) -> st.SearchStrategy[Any]:
 @st.composite
 def clusters(draw: st.DrawFn) -> Cluster:
     """Any cluster; only what must fit together is chosen to."""
-    node = documents(Node, **dict.fromkeys(HOST_FIGURES, st.none()))
+    node = documents(Node, host=st.none())
     nodes = draw(st.lists(node, min_size=1, max_size=4, unique_by=lambda x: x.name))
     names = [node.name for node in nodes]
     ends = st.tuples(st.sampled_from(names), st.sampled_from(names)).filter(lambda x: x[0] != x[1])
@@ -116,7 +116,7 @@ def test_a_cluster_that_nobody_edited_is_unchanged(
 def fields_of(sheet: tuple[Column, ...], model: type[BaseModel]) -> None:
     """No field of a model is without a column."""
     # names of their own, whose rates follow C; and what a node has whole or not at all
-    assert {column.path[0] for column in sheet} == {*model.model_fields} - {*BY_KIND, *HOST_FIGURES}
+    assert {column.path[0] for column in sheet} == {*model.model_fields} - {*BY_KIND, "host"}
 
 
 def test_every_field_of_a_node_a_link_and_a_source_has_a_column() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from planner.domain.cluster import Cluster, Link, Node
+from planner.domain.cluster import Cluster, Host, Link, Node
 from planner.domain.language_model import LanguageModel
 from planner.domain.plan import StagePlan
 from planner.domain.request import Request
@@ -31,13 +31,13 @@ from planner.strategies.phases.ways import (
 from profiles.catalog import load_language
 from tests.planner.language_cases import Structure, language_case, language_model, placements
 
-HOST = {"host_memory_bytes": 64 * 10**9, "host_memory_bytes_per_s": 5e10, "host_macs_per_s": 1e12}
+HOST = {"memory_bytes": 64 * 10**9, "memory_bytes_per_s": 5e10, "macs_per_s": 1e12}
 
 
 def card(memory: int | None, **host: float) -> Cluster:
     node = Node.model_validate(
         {"name": "card", "macs_per_s": 4e13, "memory_bytes_per_s": 1e12, "memory_bytes": memory}
-        | host
+        | ({"host": host} if host else {})
     )
     return Cluster(name="card", nodes=(node,), link=Link(bandwidth_bytes_per_s=1e9))
 
@@ -46,7 +46,7 @@ def test_a_host_reads_the_experts_that_are_taken() -> None:
     model = load_language("qwen3-30b-a3b")
     workload = Workload(prompt=64, answer=8)
     own = LanguageCase(model, card(None), workload)
-    away = LanguageCase(model, card(None, **HOST, host_link_bytes_per_s=2e10), workload)
+    away = LanguageCase(model, card(None, **HOST, link_bytes_per_s=2e10), workload)
     here = placed(own, [(("card",), 48)], "own").phases["step"].predicted
     plan = placed(away, [(("card",), 48)], "away", on_host=True)
     there = plan.phases["step"].predicted
@@ -84,7 +84,7 @@ def test_as_many_experts_stay_as_there_is_room_for() -> None:
 def test_a_host_like_its_card_is_more_memory() -> None:
     """With the card's own rates and no link to pass, where experts lie takes no time."""
     model = load_language("qwen3-30b-a3b")
-    like = {"host_memory_bytes": 10**12, "host_memory_bytes_per_s": 1e12, "host_macs_per_s": 4e13}
+    like = {"memory_bytes": 10**12, "memory_bytes_per_s": 1e12, "macs_per_s": 4e13}
     tight = LanguageCase(model, card(24 * 10**9, **like), Workload())
     free = LanguageCase(model, card(None), Workload())
     plans = [optimise_answer(case, Request(max_nodes=1)) for case in (tight, free)]
@@ -93,22 +93,22 @@ def test_a_host_like_its_card_is_more_memory() -> None:
 
 
 def test_the_hosts_memory_is_a_limit_too() -> None:
-    small = {**HOST, "host_memory_bytes": 8 * 10**9}
+    small = {**HOST, "memory_bytes": 8 * 10**9}
     case = LanguageCase(load_language("qwen3-30b-a3b"), card(24 * 10**9, **small), Workload())
     with pytest.raises(InfeasibleError, match=r"memory of (card|the host of generic) binds"):
         optimise_answer(case, Request(max_nodes=1))
 
 
 def test_half_a_host_is_refused() -> None:
-    with pytest.raises(ValueError, match="host_macs_per_s: is missing"):
-        card(None, host_memory_bytes=10**9, host_memory_bytes_per_s=1e9)
-    with pytest.raises(ValueError, match="host_memory_bytes: is missing"):
-        card(None, host_link_bytes_per_s=1e9)
+    with pytest.raises(ValueError, match=r"host\.macs_per_s\n *Field required"):
+        card(None, memory_bytes=10**9, memory_bytes_per_s=1e9)
+    with pytest.raises(ValueError, match=r"host\.memory_bytes\n *Field required"):
+        card(None, link_bytes_per_s=1e9)
 
 
 def test_experts_on_no_host_are_refused() -> None:
     case = LanguageCase(load_language("qwen3-30b-a3b"), card(None), Workload())
-    with pytest.raises(BadInputError, match="'card' has no host_memory_bytes"):
+    with pytest.raises(BadInputError, match="'card' has no host"):
         placed(case, [(("card",), 48)], "away", on_host=True)
 
 
@@ -123,14 +123,14 @@ def with_hosts(seed: int, workload: Workload) -> LanguageCase:
     size = free.cases_of((), 1)["step"].profile.totals.param_bytes
 
     def node(one: Node, has_host: bool) -> Node:
-        host = {
-            "host_memory_bytes": int(size * chance.uniform(0.1, 0.8)),
-            "host_memory_bytes_per_s": chance.choice([5e6, 5e7]),
-            "host_macs_per_s": chance.choice([3e7, 2e9]),
-            "host_link_bytes_per_s": chance.choice([None, 1e7]),
-        }
+        host = Host(
+            memory_bytes=int(size * chance.uniform(0.1, 0.8)),
+            memory_bytes_per_s=chance.choice([5e6, 5e7]),
+            macs_per_s=chance.choice([3e7, 2e9]),
+            link_bytes_per_s=chance.choice([None, 1e7]),
+        )
         memory = int(size * chance.uniform(0.35, 0.8))
-        return one.model_copy(update={"memory_bytes": memory, **(host if has_host else {})})
+        return one.model_copy(update={"memory_bytes": memory, "host": host if has_host else None})
 
     first, second = case.cluster.nodes
     nodes = node(first, True), node(second, chance.random() < 0.6)
@@ -146,7 +146,7 @@ def hosted(case: LanguageCase, structure: Structure) -> Iterator[dict[str, Coste
     cases = case.cases_of(tuple(zip(groups, (o.basis for o in options), strict=True)), 1)
     rows = rows_of_units(cases["step"].profile)
     ends = [*starts[1:], len(rows)]
-    having = {node.name for node in case.cluster.nodes if node.has_host}
+    having = {node.name for node in case.cluster.nodes if node.host}
     free = [
         unit
         for group, start, end in zip(groups, starts, ends, strict=True)
@@ -180,7 +180,7 @@ def fits(case: LanguageCase, found: dict[str, CostedStages]) -> bool:
             own = int(stored[:, at].sum()) - on_host + max(int(part[at]) for part in live)
             if own > (nodes[name].memory_bytes or own):
                 return False
-            if on_host > (nodes[name].host_memory_bytes or 0):
+            if on_host > (host.memory_bytes if (host := nodes[name].host) else 0):
                 return False
     return True
 

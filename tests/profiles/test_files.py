@@ -37,7 +37,7 @@ def refusal(content: str | bytes, model_type: type = Cluster) -> str:
     message = str(caught.value)
     assert message.startswith("cluster c.json: ")
     assert message.isprintable(), "one line, nothing that could move a terminal's cursor"
-    assert len(message) < 600
+    assert len(message) < 400
     return message.removeprefix("cluster c.json: ")
 
 

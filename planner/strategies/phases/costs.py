@@ -91,7 +91,7 @@ class LanguageCase:
     @property
     def may_use_hosts(self) -> bool:
         """Whether experts may lie in the memory of a node's host."""
-        return self.model.has_experts and any(node.has_host for node in self.cluster.nodes)
+        return self.model.has_experts and any(node.host for node in self.cluster.nodes)
 
     @cached_property
     def small(self) -> LanguageModel:
@@ -272,7 +272,7 @@ def cost_options(
     members = [names[option.group] for option in options]
     width = max(map(len, members))
     places = PLACES if case.may_use_hosts else PLACES[:1]
-    hosted = {node.name for node in case.cluster.nodes if node.has_host}
+    hosted = {node.name for node in case.cluster.nodes if node.host}
     found: dict[str, list[list[_Stage]]] = {phase: [] for phase in case.phases}
     for option, group in zip(options, members, strict=True):
         # where a node has no host the experts lie with it: that option is not allowed

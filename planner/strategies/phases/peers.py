@@ -117,7 +117,7 @@ def peer_plans(case: LanguageCase, nodes: int) -> Iterator[AnswerPlan]:
     fitting = [plan for plan in alone if not _broken(case, plan)]
     yield min(fitting or alone, key=lambda plan: seconds_of(case.workload, plan))
     known = {node.name: node for node in case.cluster.nodes}
-    if case.model.has_experts and (hosted := [name for name in names if known[name].has_host]):
+    if case.model.has_experts and (hosted := [name for name in names if known[name].host]):
         plans = (
             placed(case, [((name,), blocks)], "experts-on-host", on_host=True) for name in hosted
         )

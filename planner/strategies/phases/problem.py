@@ -122,7 +122,9 @@ def _memories(
     if costs.weight_bytes.shape[3] > width:
         hosts = np.full_like(limits, NO_LIMIT)
         for group, row in enumerate(rows):
-            hosts[group, : len(row)] = [node.host_memory_bytes or NO_LIMIT for node in row]
+            hosts[group, : len(row)] = [
+                node.host.memory_bytes if node.host else NO_LIMIT for node in row
+            ]
             kinds[group] += [f"the host of {node.device_type}" for node in row]
             kinds[group] += [""] * (width - len(row))
         limits = np.concatenate([limits, hosts], axis=1)
