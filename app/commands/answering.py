@@ -36,7 +36,7 @@ def answer(
         return Outcome(found, comparison_table(found), comparison_heading(found), [])
     plan = work(doing, optimise_answer, case, request)
     notes = [f"assumed: {line}" for line in plan.assumed]
-    fewer = with_fewer(case, request, plan)
+    fewer = work(f"{doing}, beside fewer nodes", with_fewer, case, request, plan)
     return Outcome(plan, stages_table(plan), answer_heading(plan, fewer), notes)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from planner.domain.cluster import Cluster, Link, Node
 from planner.domain.request import Request
 from planner.domain.workload import Workload
 from planner.strategies.phases.costs import LanguageCase
-from planner.strategies.phases.fewer import parts_of, with_fewer
+from planner.strategies.phases.fewer import Fewer, parts_of, with_fewer
 from planner.strategies.phases.optimise import optimise_answer
 from planner.strategies.phases.times import times_of_phases
 from profiles.catalog import load_language
@@ -76,6 +78,16 @@ def test_one_node_beside_several_and_two_beside_one() -> None:
     case = LanguageCase(model, cluster(1e10, *tight), workload)
     fewer = with_fewer(case, Request(3), optimise_answer(case, Request(3)))
     assert fewer.alone is None and "memory of n0 binds" in fewer.why_not
+
+
+def test_what_time_was_too_short_for_is_not_said_to_be_impossible() -> None:
+    workload = Workload(prompt=64, answer=16)
+    nodes = cluster(1e10, *((1e12, 5e10, 8 * GB),) * 2)
+    case = LanguageCase(load_language("llama-3.2-1b"), nodes, workload)
+    best = optimise_answer(case, Request(2))
+    assert best.node_count == 2
+    unknown = replace(case)  # with no cost worked out
+    assert with_fewer(unknown, Request(2, time_limit_s=1e-9), best) == Fewer()
 
 
 def test_computation_and_messages_make_the_answer_where_nothing_overlaps() -> None:

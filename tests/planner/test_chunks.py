@@ -158,6 +158,28 @@ def test_the_best_chunk_is_the_best_of_all() -> None:
     assert "the prompt whole or in chunks of 32, 64, 128 tokens" in best.certificate.scope
 
 
+def test_a_prompt_that_fits_in_chunks_alone_has_a_plan() -> None:
+    """What is alive of a chunk is less than of all tokens."""
+    workload = Workload(prompt=512, answer=4)
+    whole = LanguageCase(load_language("llama-3.2-1b"), cluster(1), workload)
+    chunked = replace(whole, workload=workload.model_copy(update={"chunk": 64}))
+    most, least = (
+        max(optimise_answer(case, Request(max_nodes=1)).predicted.memory_bytes.values())
+        for case in (whole, chunked)
+    )
+    assert least < most
+    (node,) = whole.cluster.nodes
+    tight = node.model_copy(update={"memory_bytes": (least + most) // 2})
+    case = replace(
+        whole,
+        cluster=whole.cluster.model_copy(update={"nodes": (tight,)}),
+        workload=workload.model_copy(update={"chunk": "best"}),
+    )
+    best = optimise_answer(case, Request(max_nodes=1))
+    assert best.workload.chunks > 1
+    assert best.certificate is not None and best.certificate.status == "optimal"
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [({"goal": "tokens-per-second"}, "tokens-per-second"), ({"max_first_token_s": 1.0}, "one of")],

@@ -39,13 +39,19 @@ def with_fewer(case: LanguageCase, request: Request, best: AnswerPlan) -> Fewer:
     case : LanguageCase
         Its costs are known from the search for the best.
     request : Request
+        Its time limit holds for this and the search for the best together.
     best : AnswerPlan
     """
+    if request.time_limit_s is not None and best.certificate is not None:
+        left_s = max(request.time_limit_s - best.certificate.runtime_s, 0.0)
+        request = replace(request, time_limit_s=left_s)
     if best.node_count > 1:
         try:
             one = optimise_answer(case, replace(request, max_nodes=1, exactly=False))
-        except (InfeasibleError, SolverStoppedError) as error:
+        except InfeasibleError as error:
             return Fewer(why_not=str(error))
+        except SolverStoppedError:  # nothing is known of it
+            return Fewer()
         return Fewer(alone=one)
     if request.max_nodes == 1 or len(case.cluster.nodes) == 1:
         return Fewer(alone=best)

@@ -94,26 +94,34 @@ def optimise_answer(case: LanguageCase, request: Request) -> AnswerPlan:
 def _best_chunk(case: LanguageCase, request: Request) -> AnswerPlan:
     """The best plan with the prompt whole, or in chunks of whichever power of two."""
     prompt, deadline = case.workload.prompt, Deadline(request.time_limit_s)
-    sizes: list[int | None] = [None]
-    sizes += [1 << k for k in range(LEAST_CHUNK.bit_length() - 1, prompt.bit_length())]
-    sizes = [size for size in sizes if size is None or size < prompt]
-    plans = []
+    chunks = [1 << k for k in range(LEAST_CHUNK.bit_length() - 1, prompt.bit_length())]
+    sizes = [None, *(size for size in chunks if size < prompt)]
+    plans: list[AnswerPlan] = []
+    failure: InfeasibleError | SolverStoppedError | None = None
     for at, size in enumerate(sizes):
         part = deadline.share(1 / (len(sizes) - at))
         one = replace(case, workload=case.workload.model_copy(update={"chunk": size}))
-        plans.append(optimise_answer(one, replace(request, time_limit_s=part.left_s)))
+        try:
+            plans.append(optimise_answer(one, replace(request, time_limit_s=part.left_s)))
+        except InfeasibleError as error:  # smaller chunks keep less alive and may fit
+            failure = failure or error
+        except SolverStoppedError as error:
+            failure = error
+    if not plans:
+        assert failure is not None
+        raise failure
     best = min(plans, key=lambda plan: seconds_of(plan.workload, plan))
     found = [plan.certificate for plan in plans if plan.certificate is not None]
     assert best.certificate is not None
-    bounds = [each.bound for each in found]
     update: dict[str, object] = {
         "scope": f"{best.certificate.scope}; the prompt whole or in chunks of "
         f"{', '.join(f'{size:,}' for size in sizes if size)} tokens",
         "runtime_s": deadline.elapsed_s,
     }
-    if any(each.status != "optimal" for each in found):
-        known = [bound for bound in bounds if bound is not None]
-        bound = min(known) if len(known) == len(found) else None
+    stopped = isinstance(failure, SolverStoppedError)
+    if stopped or any(each.status != "optimal" for each in found):
+        bounds = [each.bound for each in found if each.bound is not None]
+        bound = min(bounds) if len(bounds) == len(found) and not stopped else None
         value = seconds_of(best.workload, best)
         gap = None if bound is None else max(value - bound, 0.0) / value
         update |= {"status": "feasible", "bound": bound, "gap": gap}
