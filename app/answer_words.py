@@ -42,19 +42,10 @@ def answer_heading(plan: AnswerPlan, fewer: Fewer = NOT_LOOKED_AT) -> list[str]:
         What one node makes of it, or two; by default nothing is said of them.
     """
     predicted, workload = plan.predicted, plan.workload
-    words = _SHAPES.get(plan.strategy, plan.strategy).format(
-        names=", ".join(plan.running_nodes),
-        nodes=plan.node_count,
-        stages=len(plan.stages),
-        most=max(len(stage.nodes) for stage in plan.stages),
-    )
     kept = plan.cache_token_bytes * workload.kept_tokens * workload.requests
     lines = [
         f"{plan.model} on {plan.cluster.name}: {workload_words(workload)}",
-        f"{words[0].upper()}{words[1:]}: first token after "
-        f"{format_seconds(predicted.first_token_s)}, then {format_rate(predicted.tokens_per_s)} "
-        f"tokens/s ({format_seconds(predicted.token_s)} each); the whole answer takes "
-        f"{format_seconds(predicted.answer_s)}",
+        answer_sentence(plan).removesuffix("."),
     ]
     if told := fewer_sentence(plan, fewer):
         lines.append(told)
@@ -80,7 +71,19 @@ def answer_heading(plan: AnswerPlan, fewer: Fewer = NOT_LOOKED_AT) -> list[str]:
 
 def answer_sentence(plan: AnswerPlan) -> str:
     """Tokens a second, the first token and the whole answer, and on how many nodes."""
-    return f"{answer_heading(plan)[1]}."
+    predicted = plan.predicted
+    words = _SHAPES.get(plan.strategy, plan.strategy).format(
+        names=", ".join(plan.running_nodes),
+        nodes=plan.node_count,
+        stages=len(plan.stages),
+        most=max(len(stage.nodes) for stage in plan.stages),
+    )
+    return (
+        f"{words[0].upper()}{words[1:]}: first token after "
+        f"{format_seconds(predicted.first_token_s)}, then {format_rate(predicted.tokens_per_s)} "
+        f"tokens/s ({format_seconds(predicted.token_s)} each); the whole answer takes "
+        f"{format_seconds(predicted.answer_s)}."
+    )
 
 
 _COUNTED = {

@@ -8,8 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from planner.domain.language_model import LanguageModel
 from planner.errors import BadInputError
 from planner.language import Phase, phase_profile
@@ -17,7 +15,7 @@ from planner.quantise import exact_bits
 from profiles.catalog import language_names, load_language
 from profiles.files import (
     allowed_names,
-    first_problem,
+    made,
     one_line,
     read_document,
     read_file,
@@ -117,10 +115,7 @@ def language_model_in_child(
     """
     what = one_line(source)[:100]
     result: Any = run_limited(child, {"name": name, **more}, data, what=what, limits=_LIMITS)
-    try:
-        found = LanguageModel.model_validate(result)
-    except ValidationError as error:
-        raise BadInputError(f"{what}: {first_problem(error, LanguageModel)}") from error
+    found = made(LanguageModel, result, what)
     told = {"source": source, "sha256": hashlib.sha256(data).hexdigest()}
     provenance = found.provenance.model_copy(update=told)
     return found.model_copy(update={"provenance": provenance})

@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-from pydantic import ValidationError
-
 from planner.domain.model_profile import ModelProfile
-from planner.errors import BadInputError
-from profiles.files import first_problem, one_line, too_large
+from profiles.files import made, one_line, too_large
 from profiles.sandbox import Limits, run_limited
 
 MAX_MODEL_BYTES = 512 * 2**20  # what a child with the default limits can hold
@@ -66,10 +63,7 @@ def profile_in_child(
         "input_types": input_types or {},
     }
     result = run_limited(child, request, data, what=what, limits=limits)
-    try:
-        profile = ModelProfile.model_validate(result)
-    except ValidationError as error:
-        raise BadInputError(f"{what}: {first_problem(error, ModelProfile)}") from error
+    profile = made(ModelProfile, result, what)
     provenance = profile.provenance.model_copy(
         update={"source": file_name, "sha256": hashlib.sha256(data).hexdigest()}
     )

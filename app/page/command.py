@@ -28,14 +28,14 @@ def plan_command(answer: Answer, source: str | None) -> str:
         The catalogue model; without one the downloaded profile is the source.
     """
     option = "--nodes" if answer.request.exactly else "--max-nodes"
-    return _write("plan", answer.question, source or PROFILE_FILE, option)
+    return _write("plan", answer.question, option, source or PROFILE_FILE)
 
 
 def other_commands(answer: Answer, source: str | None) -> dict[str, str]:
     """What makes the other views' results, by title."""
     return {
-        "Compare": _write("compare", answer.question, source or PROFILE_FILE, "--nodes"),
-        "Trade-off": _write("pareto", answer.question, source or PROFILE_FILE, "--max-nodes"),
+        "Compare": _write("compare", answer.question, "--nodes", source or PROFILE_FILE),
+        "Trade-off": _write("pareto", answer.question, "--max-nodes", source or PROFILE_FILE),
     }
 
 
@@ -49,14 +49,14 @@ def answer_command(answer: LanguageAnswer, source: str | None) -> str:
         The catalogue's language model; without one the downloaded document is the source.
     """
     option = "--nodes" if answer.request.exactly else "--max-nodes"
-    return _write("answer", answer.question, *_words_of(answer, source), option)
+    return _write("answer", answer.question, option, *_words_of(answer, source))
 
 
 def other_answer_commands(answer: LanguageAnswer, source: str | None) -> dict[str, str]:
     """What makes the tables beside it, by title."""
     return {
         "Others' rules": f"{answer_command(answer, source)} --compare",
-        "What fits": _write("fits", answer.question, *_words_of(answer, source), "--max-nodes"),
+        "What fits": _write("fits", answer.question, "--max-nodes", *_words_of(answer, source)),
     }
 
 
@@ -75,21 +75,21 @@ def needs_cluster_file(question: Question) -> bool:
     return not isinstance(question.cluster, str) or nodes > len(question.base_cluster.nodes)
 
 
-def _write(command: str, question: Question, source: str, *more: str) -> str:
+def _write(command: str, question: Question, nodes: str, *source: str) -> str:
     """A command with every option that is not at its default; a cluster's file is tuned already.
 
     Parameters
     ----------
     command : str
     question : Question
-    source : str
-    *more : str
-        Words behind the source; the last one is the option for the number of nodes.
+    nodes : str
+        The option for their number.
+    *source : str
+        The model's words.
     """
-    *width, nodes = more
     is_file = needs_cluster_file(question)
     cluster = CLUSTER_FILE if is_file else question.base_cluster.name
-    words = ["planner", command, source, *width, "--cluster", cluster]
+    words = ["planner", command, *source, "--cluster", cluster]
     tuning: list[str] = []
     others = [nodes, str(question.request.max_nodes)]
     for setting in sorted(taken_by(command), key=_place):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from app.page.source_rows import page_scenario
 from app.page.source_text import check_sources, sources_of
 from app.question import ask
 from app.scenarios import read_policy
-from planner.errors import BadInputError
 from planner.measure.fit import fit_models
 from planner.measure.parts import NodeMeasurement
 from planner.reshape import at_input_shapes
@@ -26,6 +24,7 @@ from profiles.catalog import load_model
 from profiles.files import document_text, read_document
 from tests.app.command import one_line, planner
 from tests.measure.made import node_part
+from tests.messages import message_of
 from tests.planner.builders import Net
 
 
@@ -34,14 +33,6 @@ class NeedsMore(Policy):
 
     def __init__(self, more: int) -> None:
         self.more = more
-
-
-def message_of(action: Callable[[], object]) -> str:
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message.isprintable()
-    return message
 
 
 @pytest.mark.parametrize(

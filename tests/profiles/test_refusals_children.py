@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from planner.errors import BadInputError
 from profiles.language import language_model_in_child, load_language_model
 from profiles.sandbox import Limits, run_limited
 from profiles.sources import load_module, load_source
 from profiles.strangers import profile_in_child
+from tests.messages import message_of
 
 CHILD = "tests.profiles.odd_child"
 LIMITS = Limits(memory_bytes=2**31, cpu_s=1, wall_s=20, output_bytes=10**5)
 
 ASKED: Any = {"name": "odd", "input_shapes": None, "batch": None, "limits": None}
-
-
-def message_of(action: Callable[[], object]) -> str:
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message.isprintable()
-    return message
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 
 from planner.domain.cluster import Cluster
 from planner.domain.plan import Plan
-from planner.errors import BadInputError
 from profiles import files
 from profiles.files import (
     check_folder,
@@ -23,16 +22,9 @@ from profiles.from_hf.quantised import widths_of
 from profiles.from_hf.stored import stored_bytes
 from profiles.from_pt2.archive import parse_json
 from profiles.from_pt2.fields import integer, items, mapping, member, text
+from tests.messages import message_of
 
 BY_KEY = {"stages": Plan, "nodes": Cluster}
-
-
-def message_of(action: Callable[[], object]) -> str:
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message.isprintable()
-    return message
 
 
 @pytest.mark.parametrize(

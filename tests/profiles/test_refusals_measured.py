@@ -8,20 +8,12 @@ from typing import Any
 
 import pytest
 
-from planner.errors import BadInputError
 from profiles.catalog import load_model
 from profiles.measured import read_times
 from profiles.sensitivity_file import _known
+from tests.messages import message_of
 
 SPREAD = {"median_s": 1.0, "low_s": 1.0, "high_s": 1.0}
-
-
-def message_of(action: Any) -> str:
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message.isprintable()
-    return message
 
 
 def run(**changed: Any) -> dict[str, Any]:

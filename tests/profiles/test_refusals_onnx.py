@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
-from planner.errors import BadInputError
 from profiles.from_onnx import child, weights
 from profiles.from_onnx.file import read_model
 from profiles.weight_message import decoded
+from tests.messages import message_of
 from tests.profiles.onnx_models import file, node, numbers, weight
 
 ASKED: dict[str, Any] = {"name": "x", "input_shapes": {}, "batch": None}
-
-
-def message_of(action: Callable[[], object]) -> str:
-    with pytest.raises(BadInputError) as caught:
-        action()
-    message = str(caught.value)
-    assert message.isprintable()
-    return message
 
 
 def vendor(op_type: str, *tensors: onnx.TensorProto, inputs: Any, **attributes: Any) -> bytes:

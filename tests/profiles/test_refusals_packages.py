@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planner.errors import BadInputError
+from planner.errors import install_advice
 from profiles.built import built_model
 from profiles.catalog import load_model
 from profiles.from_onnx.frontend import profile_onnx
 from profiles.from_torch.hygiene import import_torch
 from profiles.weights import read_weights
+from tests.messages import message_of
 
 Without = Callable[[str], None]
 
@@ -35,23 +36,21 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Without:
     return take
 
 
-def message_of(action: Callable[[], object]) -> str:
-    with pytest.raises(BadInputError) as caught:
-        action()
-    return str(caught.value)
+PIP = install_advice("").partition(" ")[0]
+"""Of this environment, as messages name it."""
 
 
 def test_torch(without: Without, tmp_path: Path) -> None:
     without("torch")
     assert message_of(import_torch).startswith(
-        "torch is not installed; a PyTorch model needs it: pip"
+        f"torch is not installed; a PyTorch model needs it: {PIP}"
     )
     path = tmp_path / "m.pt"
     path.write_bytes(b"x")
     profile = load_model("resnet50")
     wanted = np.array([layer.weight_params > 0 for layer in profile.layers])
     assert message_of(lambda: read_weights(path, profile, wanted)).startswith(
-        "weights m.pt: torch is not installed, and files of torch.save need it: pip"
+        f"weights m.pt: torch is not installed, and files of torch.save need it: {PIP}"
     )
 
 
@@ -66,6 +65,6 @@ def test_transformers(without: Without, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"model_type": "vit"}))
     without("transformers")
-    assert "transformers is not installed, and it is built with it: pip" in message_of(
+    assert f"transformers is not installed, and it is built with it: {PIP}" in message_of(
         lambda: built_model(str(path))
     )
