@@ -21,5 +21,7 @@ def times_of_phases(case: LanguageCase, plan: AnswerPlan) -> dict[str, tuple[Nod
     plan : AnswerPlan
     """
     placed = tuple((stage.nodes, stage.shares_by or "equal") for stage in plan.stages)
-    cases = replace(case, workload=plan.workload).cases_of(placed, 1)  # its chunk is a number
+    if plan.workload != case.workload:  # the best chunk was asked for, and is a number now
+        case = replace(case, workload=plan.workload)
+    cases = case.cases_of(placed, 1)
     return {phase: node_times(cases[phase], layers) for phase, layers in plan.phases.items()}
