@@ -1,7 +1,5 @@
 // A file that is dropped anywhere goes to the field for model files; other fields take their own.
 (() => {
-  if (window.takesFiles) return;
-  window.takesFiles = true;
   const field = () => document.querySelector('.st-key-upload input[type=file]');
   const brings = event => [...(event.dataTransfer?.types ?? [])].includes('Files');
   const isElsewhere = event =>
