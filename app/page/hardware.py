@@ -99,7 +99,8 @@ def edit_cluster(
         "pair_links": of_links.documents,
         "source_node": names.get(cluster.source_node or ""),
     }
-    changed = {*of_nodes.changed, *of_links.changed, *(link or {})}
+    typed_anew = {key for key, value in common.items() if value != getattr(cluster.link, key)}
+    changed = {*of_nodes.changed, *of_links.changed, *typed_anew}
     if None in of_nodes.origins or rows < len(cluster.nodes):
         changed.add("nodes")
     typed = {"origin": "assumed", "source": "typed on the page"}

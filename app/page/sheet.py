@@ -294,10 +294,13 @@ class Sheet:
         for index, document in enumerate(documents):
             if index not in deleted:
                 cells = edits.get(index, {})
-                result.documents.append(self._changed(document, cells, index + 1))
+                edited = self._changed(document, cells, index + 1)
+                result.documents.append(edited)
                 result.origins.append(index)
                 result.changed.update(
-                    x.key for x in self.columns if x.key in cells and not x.is_text
+                    x.key
+                    for x in self.columns
+                    if not x.is_text and x.show(edited) != x.show(document)
                 )
         rows = [
             dict(row) | edits.get(index, {})

@@ -113,6 +113,19 @@ def test_a_cluster_that_nobody_edited_is_unchanged(
     assert (clicked.cluster, clicked.begun) == (cluster, ())
 
 
+def test_what_is_typed_again_as_it_was_is_no_edit() -> None:
+    units = ("MB/s", "GMAC/s")
+    sheet = node_sheet(UNEDITED, units[1])
+    (row,) = sheet.rows([node.model_dump() for node in UNEDITED.nodes])
+    link = {
+        column.key: column.show(UNEDITED.link.model_dump()) for column in link_columns(units[0])
+    }
+    again = edit_cluster(UNEDITED, units, nodes={"edited_rows": {0: row}}, link=link)
+    assert again.cluster == UNEDITED
+    other = edit_cluster(UNEDITED, units, nodes={"edited_rows": {0: row | {"macs_per_s": "2"}}})
+    assert [figure.key for figure in other.cluster.figures] == ["macs_per_s"]
+
+
 def fields_of(sheet: tuple[Column, ...], model: type[BaseModel]) -> None:
     """No field of a model is without a column."""
     # names of their own, whose rates follow C; and what a node has whole or not at all

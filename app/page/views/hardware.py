@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -45,12 +46,22 @@ class ShownCluster:
         Counts tables begun anew.
     begun : tuple of dict
         Rows of links that do not say enough yet.
+    known : dict
+        By key, what the cells of these tables and of those before them are known to hold. A browser
+        that still draws old tables tells all their cells once more, as if they had been edited.
     """
 
     cluster: Cluster
     units: tuple[str, str]
     number: int
     begun: tuple[Row, ...] = ()
+    known: dict[str, Any] = field(default_factory=dict)
+
+    def takes(self, key: str, value: Any) -> bool:
+        """Whether a widget's value is news; from now on it is not."""
+        news = key not in self.known or self.known[key] != value
+        self.known[key] = copy.deepcopy(value)
+        return news
 
 
 def show(question: Question, answer: Answer | None) -> None:
@@ -74,16 +85,19 @@ def show(question: Question, answer: Answer | None) -> None:
     fields = link_columns(units[0])
     *places, last = st.columns(len(fields) + 1)
     for place, column in zip(places, fields, strict=True):
+        key, value = f"{column.key}_{number}", float(column.show(cluster.link.model_dump()) or 0.0)
+        shown.known.setdefault(key, value)
         place.number_input(
             f"{_OF_EVERY_LINK.get(column.key, column.key)} ({column.unit})",
             min_value=0.0,
-            value=float(column.show(cluster.link.model_dump()) or 0.0),
+            value=value,
             format="%.6g",
-            key=f"{column.key}_{number}",
+            key=key,
             on_change=_edited,
             args=("link", number, column.key),
         )
     draw_problem("link")
+    shown.known.setdefault(f"name_{number}", cluster.name)
     last.text_input(
         "Name of the cluster",
         value=cluster.name,
@@ -120,7 +134,8 @@ def _begin(question: Question) -> ShownCluster:
     units = (st.session_state.bandwidth_unit, st.session_state.compute_unit)
     known = _shown()
     if known is None or (known.cluster, known.units) != (cluster, units):
-        known = ShownCluster(cluster, units, known.number + 1 if known else 0, _take_begun())
+        number, told = (known.number + 1, known.known) if known else (0, {})
+        known = ShownCluster(cluster, units, number, _take_begun(), told)
         store().read[_SHOWN] = (None, known)
         for place in _PLACES:
             tell_problem(place, "")
@@ -143,13 +158,12 @@ def _edited(what: str, number: int, key: str = "") -> None:
 
     What another table still holds was refused, or is a row of links that is only begun.
     """
-    chosen, shown = st.session_state, _shown()
-    if shown is None:
+    shown, widget = _shown(), f"{key or what}_{number}"
+    value = st.session_state.get(widget)
+    if shown is None or not shown.takes(widget, value):
         return
     tell_problem(what, "")
-    changes: dict[str, Any] = {what: chosen.get(f"{key or what}_{number}")}
-    if what == "link":
-        changes = {what: {key: changes[what]}}
+    changes: dict[str, Any] = {what: {key: value} if what == "link" else value}
     begun = shown.begun if what == "links" else _begun(shown)
     try:
         new = edit_cluster(shown.cluster, shown.units, begun=begun, **changes)
@@ -172,9 +186,10 @@ def _begun(shown: ShownCluster) -> tuple[Row, ...]:
 
 def _renamed(number: int) -> None:
     """The cluster has another name."""
-    shown, name = _shown(), st.session_state[f"name_{number}"].strip()
-    if shown is not None and name:
-        state.use_cluster(shown.cluster.model_copy(update={"name": name}))
+    shown, widget = _shown(), f"name_{number}"
+    name = st.session_state[widget]
+    if shown is not None and shown.takes(widget, name) and name.strip():
+        state.use_cluster(shown.cluster.model_copy(update={"name": name.strip()}))
 
 
 def _files(cluster: Cluster) -> None:
