@@ -9,6 +9,7 @@ latency and occupies nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -191,6 +192,10 @@ class Exchanged:
     def __add__(self, other: Exchanged) -> Exchanged:
         """One after the other."""
         return Exchanged(*(a + b for a, b in zip(*map(_fields, (self, other)), strict=True)))
+
+    def at(self, which: Sequence[int]) -> Exchanged:
+        """Those of some numbers, along the first axis."""
+        return Exchanged(*(values[list(which)] for values in _fields(self)))
 
     def where(self, first: NDArray[np.bool_], other: Exchanged) -> Exchanged:
         """Take this one where ``first`` says so, else the other."""

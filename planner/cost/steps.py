@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.cost.exchange import (
     Exchanged,
@@ -317,16 +319,25 @@ class Seconds:
 
     @classmethod
     def of(cls, messages: Sequence[Messages], links: Links) -> Seconds:
-        """Time some exchanges."""
+        """Time some exchanges; layers that are alike have the same ones, timed once."""
+        numbers: dict[tuple[bytes, ...], int] = {}
+        distinct: list[Messages] = []
+        which = []
+        for item in messages:
+            key = tuple(part.tobytes() for part in (item.selected, item.moved, item.added))
+            if key not in numbers:
+                numbers[key] = len(distinct)
+                distinct.append(item)
+            which.append(numbers[key])
         nodes = links.pair_latency_s.shape[-1]
-        shape = (len(messages), nodes, nodes)
+        shape = (len(distinct), nodes, nodes)
         selected, moved, added = (
-            np.array([getattr(item, part) for item in messages], dtype=np.int64).reshape(shape)
+            np.array([getattr(item, part) for item in distinct], dtype=np.int64).reshape(shape)
             for part in ("selected", "moved", "added")
         )
         sent, received = bytes_on_wire(selected, moved + added, links.casting)
         exchanged = time_exchange(selected, moved, links, added)
-        return cls(exchanged=exchanged, sent=whole_on_wire(sent, links), received=received)
+        return cls(exchanged.at(which), whole_on_wire(sent, links)[which], received[which])
 
 
 def cost_steps(
@@ -358,12 +369,16 @@ def cost_steps(
         )
     }  # fmt: skip
     nothing = Messages.none(on.nodes)
-    for step in steps:
-        layer = on.profile.layers[step.row]
+    own = [nothing if step.work is None else step.work.exchange for step in steps]
+    # per step its own exchange, and those of its conversions
+    starts = np.cumsum([0, *(1 + len(step.conversions) for step in steps)])
+    messages = [
+        each for first, step in zip(own, steps, strict=True) for each in (first, *step.conversions)
+    ]
+    times = Seconds.of(messages, links)
+    for step, start, stop in zip(steps, starts, starts[1:], strict=False):
         at = step.row, 0
-        own = nothing if step.work is None else step.work.exchange
-        times = Seconds.of([own, *step.conversions], links)
-        received = times.received[0]
+        received = times.received[start]
         keeps = step.way == "features"
         if keeps:
             received = table.received_bytes[at]
@@ -375,18 +390,30 @@ def cost_steps(
             ("node_comm_s", times.exchanged.node_s),
             ("sent_bytes", times.sent),
         ):
-            changed[name][at] = values.sum(axis=0) + (changed[name][at] if keeps else 0)
-        if step.work is not None:
-            work = step.work
-            changed["macs"][at] = work.macs
-            changed["weight_bytes"][at] = work.weight_bytes
-            seconds = work_s(
-                [layer], group.nodes, work.macs[None], work.touched_bytes[None], work.share[None]
-            )[0]
-            changed["node_compute_s"][at] = seconds
-            changed["compute_s"][at] = seconds.max()
+            here = values[start:stop].sum(axis=0)
+            changed[name][at] = here + (changed[name][at] if keeps else 0)
         changed["live_bytes"][at] = step.held_bytes + received
+    _count_work(on, group, steps, changed)
     changed["latency_s"] = layer_s(
         changed["comm_s"], changed["software_s"], changed["compute_s"], settings.overlap
     )
     return replace(table, **changed)
+
+
+def _count_work(
+    on: GroupLayouts, group: Cluster, steps: Sequence[Step], changed: dict[str, NDArray[Any]]
+) -> None:
+    """Put the work of the steps that have one into a table's columns."""
+    found = [(step.row, step.work) for step in steps if step.work is not None]
+    if not found:
+        return
+    rows = [row for row, _ in found]
+    macs, touched, share = (
+        np.stack([getattr(work, name) for _, work in found])
+        for name in ("macs", "touched_bytes", "share")
+    )
+    seconds = work_s([on.profile.layers[row] for row in rows], group.nodes, macs, touched, share)
+    changed["macs"][rows, 0] = macs
+    changed["weight_bytes"][rows, 0] = np.stack([work.weight_bytes for _, work in found])
+    changed["node_compute_s"][rows, 0] = seconds
+    changed["compute_s"][rows, 0] = seconds.max(axis=-1)
