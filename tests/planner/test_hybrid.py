@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.accuracy.model import curve_model
@@ -23,6 +23,7 @@ from planner.strategies.groups import all_groups
 from planner.strategies.optimise import find_plan, optimise
 from planner.structure import allocation_units, tensors_across
 from profiles.catalog import load_cluster, load_curve, load_model
+from tests.examples import some
 from tests.planner.builders import Net, best, chain, cluster, linear_loss, with_nodes
 from tests.planner.generators import clusters, networks
 from tests.planner.test_strategies import OBJECTIVES, seconds, studies
@@ -114,7 +115,7 @@ def test_between_single_nodes_all_live_bytes_move(profile: ModelProfile, group: 
 
 
 @given(studies(least=2), st.sampled_from([0.0, 0.3, 2.5]), st.sampled_from(OBJECTIVES))
-@settings(max_examples=60)
+@some(0.5)
 def test_a_hybrid_is_never_worse_than_either_kind(
     case: Case, drop: float, objective: Objective
 ) -> None:
@@ -125,7 +126,7 @@ def test_a_hybrid_is_never_worse_than_either_kind(
 
 
 @given(studies(least=2, equal=True), st.sampled_from(OBJECTIVES), st.randoms())
-@settings(max_examples=30)
+@some(0.4)
 def test_equal_nodes_can_be_renamed(case: Case, objective: Objective, random: object) -> None:
     nodes = list(case.cluster.nodes)
     random.shuffle(nodes)  # type: ignore[attr-defined]

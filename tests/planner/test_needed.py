@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.accuracy.model import curve_model
@@ -21,6 +21,7 @@ from planner.strategies.optimise import find_plan, optimise
 from planner.strategies.what_if.needed import Needed, Resource, needed
 from planner.strategies.what_if.quantities import Value, present_value
 from profiles.catalog import load_cluster, load_curve, load_model
+from tests.examples import some
 from tests.planner.builders import ELEMENT_BYTES, chain, cluster, linear_loss, with_nodes
 from tests.planner.generators import chains, clusters
 
@@ -67,7 +68,7 @@ def brute_force_s(case: Case, request: Request, of: Resource, value: Value | Non
     st.sampled_from([0.01, 0.3]),
     st.booleans(),
 )
-@settings(max_examples=20)
+@some(0.25)
 def test_every_claim_holds_against_all_plans(
     case: Case, of: Resource, share: float, tolerance: float, limited: bool
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.case import Case
@@ -14,13 +14,14 @@ from planner.domain.settings import Limits
 from planner.errors import BadInputError, InfeasibleError
 from planner.strategies.optimise import optimise
 from planner.strategies.what_if.frontier import frontier
+from tests.examples import some
 from tests.planner.builders import chain, cluster, linear_loss
 from tests.planner.test_strategies import studies
 
 
 @pytest.mark.thorough
 @given(studies(least=2), st.integers(2, 6))
-@settings(max_examples=40)
+@some(0.4)
 def test_no_point_of_the_accuracy_frontier_is_dominated(case: Case, points: int) -> None:
     nodes = len(case.cluster.nodes)
     found = frontier(case, Request(nodes, limits=Limits()), points=points).points
@@ -45,7 +46,7 @@ def test_no_point_of_the_accuracy_frontier_is_dominated(case: Case, points: int)
 
 
 @given(studies(least=2), st.integers(2, 5))
-@settings(max_examples=30)
+@some(0.4)
 def test_the_throughput_frontier_goes_from_the_fastest_to_the_busiest(
     case: Case, points: int
 ) -> None:

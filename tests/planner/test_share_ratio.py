@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.case import Case
@@ -16,6 +16,7 @@ from planner.domain.request import Request
 from planner.domain.settings import CostSettings, Parallelism
 from planner.strategies.optimise import optimise
 from profiles.catalog import load_model
+from tests.examples import some
 from tests.planner.builders import chain, cluster, with_nodes
 from tests.planner.generators import clusters, networks
 
@@ -139,7 +140,7 @@ def test_a_faster_node_does_not_make_the_plan_slower() -> None:
         assert optimise(by_time, asked).predicted.latency_s > equal.predicted.latency_s
 
 
-@settings(max_examples=25)
+@some(0.3)
 @given(
     networks(),
     st.lists(st.floats(1.0, 8.0), min_size=2, max_size=4),
@@ -172,7 +173,7 @@ def test_faster_nodes_among_equal_ones_never_make_the_plan_slower(
     assert after.predicted.latency_s <= before.predicted.latency_s * (1 + 1e-9)
 
 
-@settings(max_examples=15)
+@some(0.2)
 @given(networks(), clusters())
 def test_either_is_the_better_of_both(profile: ModelProfile, group: Cluster) -> None:
     asked = Request(len(group.nodes), alternatives=False)

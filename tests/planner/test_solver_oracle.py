@@ -29,7 +29,10 @@ SPARSITY = {
     "ties and duplicate rows": partial(sparsity_case, sums=1, alike=True),
     "duplicate rows and memory": partial(sparsity_case, resources=2, sums=1, nodes=1, alike=True),
 }
-BLOCKS = range(CASES // BLOCK)
+BLOCKS = [
+    pytest.param(block, marks=pytest.mark.slow) if block else block
+    for block in range(CASES // BLOCK)
+]
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from planner.accuracy.model import curve_model
@@ -27,6 +27,7 @@ from planner.strategies.baselines import (
 from planner.strategies.costed import predict
 from planner.strategies.optimise import optimal_sparsity, optimise
 from profiles.catalog import load_cluster, load_curve, load_model
+from tests.examples import some
 from tests.planner.builders import best, linear_loss, with_nodes
 from tests.planner.generators import chains, clusters, networks
 
@@ -140,7 +141,7 @@ def test_faster_nodes_or_links_never_hurt(
 
 
 @given(studies(), drops, st.sampled_from(OBJECTIVES), st.floats(0.1, 1.0))
-@settings(max_examples=50)
+@some(0.5)
 def test_more_memory_never_hurts(
     case: Case, drop: float, objective: Objective, share: float
 ) -> None:
@@ -158,7 +159,7 @@ def test_more_memory_never_hurts(
 
 
 @given(studies(), st.sampled_from(OBJECTIVES))
-@settings(max_examples=50)
+@some(0.5)
 def test_a_larger_loss_never_hurts(case: Case, objective: Objective) -> None:
     found = [
         seconds(best(case, drop, objective=objective), objective) for drop in (0.0, 0.5, 2.0, 1e6)
@@ -269,7 +270,7 @@ def test_independent_branches_say_that_they_send_nothing(case: Case) -> None:
 
 
 @given(studies(least=2), st.sampled_from(OBJECTIVES))
-@settings(max_examples=12)
+@some(0.3)
 def test_exhaustive_search_the_ilp_and_the_fast_path_agree(
     case: Case, objective: Objective
 ) -> None:

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.case import Case
@@ -19,6 +19,7 @@ from planner.strategies.costed import predict
 from planner.strategies.optimise import optimise
 from planner.strategies.what_if.quantities import Quantity, Value, present_value, spread_values
 from planner.strategies.what_if.sweep import Sweep, sweep
+from tests.examples import some
 from tests.planner.builders import chain, cluster, linear_loss
 from tests.planner.test_strategies import OBJECTIVES, studies
 
@@ -49,7 +50,7 @@ def at(case: Case, quantity: Quantity, value: Value) -> Cluster:
     st.sampled_from(OBJECTIVES),
     st.lists(st.floats(0.05, 20.0), min_size=1, max_size=3),
 )
-@settings(max_examples=40)
+@some(0.4)
 def test_every_point_is_what_planning_there_finds(
     case: Case, over: Quantity, objective: Objective, factors: list[float]
 ) -> None:
@@ -87,7 +88,7 @@ def test_every_point_is_what_planning_there_finds(
 
 @pytest.mark.thorough
 @given(studies(least=2), st.sampled_from(FASTER))
-@settings(max_examples=25)
+@some(0.3)
 def test_more_of_a_resource_never_makes_the_best_plan_slower(case: Case, over: Quantity) -> None:
     nodes = len(case.cluster.nodes)
     scale: Value = case.cluster.link.bandwidth_bytes_per_s

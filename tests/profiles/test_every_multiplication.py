@@ -57,7 +57,13 @@ def test_a_step_behind_64_tokens(values: Config) -> None:
     assert sum(layer.param_bytes for layer in profile.layers) > params, "what it keeps is stored"
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name.startswith("llama") else name
+        for name in ARCHITECTURES
+    ],
+)
 def test_a_network_of_the_catalogue(name: str) -> None:
     made = ARCHITECTURES[name].prepare("meta")
     module: Any = made.module.requires_grad_(False).eval()

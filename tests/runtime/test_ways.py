@@ -7,12 +7,13 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.domain.layouts import WAYS, Way
 from planner.domain.settings import CostSettings
 from planner.runtime.reading.traced import TracedModel
+from tests.examples import some
 from tests.runtime import networks, spread_networks
 from tests.runtime.cases import check, traced
 from tests.runtime.way_plans import way_plan
@@ -48,7 +49,7 @@ def model(family: str) -> TracedModel:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=20)
+@some(0.25)
 @given(groups=GROUPS, casting=CASTING, counted=st.booleans(), seed=SEED)
 def test_slices_agree_with_the_model_and_the_cost_model(
     family: str, groups: list[list[float]], casting: str, counted: bool, seed: int
@@ -58,7 +59,7 @@ def test_slices_agree_with_the_model_and_the_cost_model(
     check(subject, way_plan(subject, groups, rng, casting=casting, settings=ends))
 
 
-@settings(max_examples=40)
+@some(0.4)
 @given(graph=st.integers(0, 2**32 - 1), groups=GROUPS, casting=CASTING, seed=SEED)
 def test_graphs_that_are_drawn(
     graph: int, groups: list[list[float]], casting: str, seed: int

@@ -13,9 +13,14 @@ from tests.runtime.test_ways import FAMILIES, model
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("bandwidth_bytes_per_s", [1e6, 1e8])
 @pytest.mark.parametrize(
-    ("casting", "speeds"), [("unicast", (1e6, 2e6, 1e6)), ("broadcast", (1e7, 1e6, 3e6))]
+    ("casting", "speeds", "bandwidth_bytes_per_s"),
+    [
+        ("unicast", (1e6, 2e6, 1e6), 1e6),
+        pytest.param("unicast", (1e6, 2e6, 1e6), 1e8, marks=pytest.mark.slow),
+        pytest.param("broadcast", (1e7, 1e6, 3e6), 1e6, marks=pytest.mark.slow),
+        ("broadcast", (1e7, 1e6, 3e6), 1e8),
+    ],
 )
 def test_plans_of_the_planner_run(
     family: str, bandwidth_bytes_per_s: float, casting: Casting, speeds: tuple[float, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.simulation.arrivals import arrival_times
@@ -12,6 +12,7 @@ from planner.simulation.bound import ALL_MODES, carried_share, least_makespan_s,
 from planner.simulation.costing import network_of
 from planner.simulation.scenario import BUILT_IN, Scenario
 from planner.simulation.study import simulate
+from tests.examples import some
 from tests.simulation.cases import (
     check_everything_is_done_once,
     poisson,
@@ -76,7 +77,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     )
 
 
-@settings(max_examples=30)
+@some(0.4)
 @given(scenarios())
 def test_no_policy_beats_the_limit_and_none_loses_an_input(scenario: Scenario) -> None:
     limit = limit_of(scenario)
@@ -86,7 +87,7 @@ def test_no_policy_beats_the_limit_and_none_loses_an_input(scenario: Scenario) -
         assert record.makespan_s >= limit * (1 - 1e-9)
 
 
-@settings(max_examples=15)
+@some(0.2)
 @given(scenarios())
 def test_every_way_has_its_own_limit(scenario: Scenario) -> None:
     if scenario.churn or scenario.drift:

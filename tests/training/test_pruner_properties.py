@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
@@ -21,6 +21,7 @@ from planner.strategies.baselines import uniform
 from planner.strategies.costed import cost_plan
 from planner.training.pruner import Pruner
 from planner.weights.masks import round_counts
+from tests.examples import some
 from tests.planner.builders import Net, chain, cluster
 from tests.planner.mask_cases import Weights, cases
 
@@ -89,7 +90,7 @@ def check(case: Case, planned: tuple[StagePlan, ...], pruner: Pruner, progress: 
                     assert progress > 0 or expected == held
 
 
-@settings(max_examples=60)
+@some(0.5)
 @given(cases(), st.lists(progresses, max_size=3), selections, st.integers(0, 2**32))
 def test_counts_blocks_and_nesting_over_rounds(
     drawn_case: tuple[Case, tuple[StagePlan, ...], Weights],
@@ -111,7 +112,7 @@ def test_counts_blocks_and_nesting_over_rounds(
         assert all((later[name] <= mask).all() for name, mask in earlier.items())
 
 
-@settings(max_examples=30)
+@some(0.4)
 @given(cases(), st.integers(0, 2**16))
 def test_a_broadcast_serves_all_receivers_in_every_round(
     drawn_case: tuple[Case, tuple[StagePlan, ...], Weights], seed: int
@@ -139,7 +140,7 @@ def test_a_broadcast_serves_all_receivers_in_every_round(
                 assert all(a <= b for a, b in pairwise(sorted(sent, key=len)))
 
 
-@settings(max_examples=30)
+@some(0.4)
 @given(cases(), progresses, st.integers(0, 2**32))
 def test_a_seed_is_a_choice(
     drawn_case: tuple[Case, tuple[StagePlan, ...], Weights], progress: float, seed: int
