@@ -33,7 +33,7 @@ quick: test-environment ## run the core's quick tests (planner/) in a minute or 
 	$(TEST_BIN)/python -m pytest tests/planner -m "not slow and not thorough" --hypothesis-profile quick
 
 slow: test-environment ## run the tests that take minutes
-	$(TEST_BIN)/python -m pytest -m slow
+	$(TEST_BIN)/python -m pytest -m slow -o faulthandler_timeout=0
 	$(TEST_BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile many
 
 refusals: test-environment ## which refusals of loaders and validators no test reaches; takes minutes
