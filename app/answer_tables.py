@@ -132,7 +132,7 @@ def fits_table(found: Fits) -> Table:
         found.rows,
         {
             "weights": attrgetter("width"),
-            "bits": attrgetter("weight_bits"),
+            "bits per weight": attrgetter("weight_bits"),
             "largest context": attrgetter("context"),
             "nodes": attrgetter("nodes"),
             "tokens/s": attrgetter("tokens_per_s"),

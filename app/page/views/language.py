@@ -129,7 +129,7 @@ def _few_rules(found: AnswerComparison) -> Table:
         "Others' rules on the same nodes",
         found.rows,
         {
-            "rule": lambda x: x.strategy,
+            "strategy": lambda x: x.strategy,
             "nodes": lambda x: x.nodes,
             "tokens/s": lambda x: x.tokens_per_s,
             f"first token ({first.unit})": first.cell,
