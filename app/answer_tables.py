@@ -8,7 +8,7 @@ from functools import partial
 from operator import attrgetter
 
 from app.node_times import COMPUTES, SENDS, WAITS, parts_of
-from app.tables import Cell, Table, scaled, tabulate
+from app.tables import Cell, Item, Table, scaled, tabulate
 from planner.domain.answer import AnswerPlan, AnswerStage
 from planner.strategies.phases.fitting import Fits
 from planner.strategies.phases.peers import AnswerComparison
@@ -18,13 +18,6 @@ from planner.units import SIZES, TIMES, fitting_unit
 
 def stages_table(plan: AnswerPlan) -> Table:
     """One row per stage."""
-    predicted = plan.predicted
-
-    unit = fitting_unit(SIZES, predicted.memory_bytes.values())
-
-    def each(sizes: dict[str, int], stage: AnswerStage) -> float:
-        return max(sizes[name] for name in stage.nodes) / SIZES[unit]
-
     return tabulate(
         f"{plan.model}: stages",
         plan.stages,
@@ -34,9 +27,7 @@ def stages_table(plan: AnswerPlan) -> Table:
             "experts on hosts": lambda x: x.host_blocks or None,
             "prompt": lambda x: x.prompt or None,
             "answer": lambda x: x.step or None,
-            f"weights ({unit})": lambda x: each(predicted.weight_bytes, x),
-            f"cache ({unit})": lambda x: each(predicted.cache_bytes, x),
-            f"memory needed ({unit})": lambda x: each(predicted.memory_bytes, x),
+            **_sizes(plan, lambda stage: stage.nodes),
         },
         "sizes: of the fullest node of a stage" if plan.node_count > len(plan.stages) else "",
     )
@@ -51,8 +42,8 @@ def nodes_table(plan: AnswerPlan, times: Mapping[str, Sequence[NodeTime]]) -> Ta
     times : mapping of sequence of NodeTime
         By phase (`planner.strategies.phases.times.times_of_phases`).
     """
-    found, limits = plan.predicted, {node.name: node.memory_bytes for node in plan.cluster.nodes}
-    unit = fitting_unit(SIZES, found.memory_bytes.values())
+    limits = {node.name: node.memory_bytes for node in plan.cluster.nodes}
+    unit = fitting_unit(SIZES, limits.values())
     columns: dict[str, Callable[[tuple[NodeTime, NodeTime]], Cell]] = {
         "node": lambda x: x[0].node,
         "stage": lambda x: x[0].stage,
@@ -61,10 +52,8 @@ def nodes_table(plan: AnswerPlan, times: Mapping[str, Sequence[NodeTime]]) -> Ta
         for word, part in zip((COMPUTES, SENDS, WAITS), range(3), strict=True):
             columns[f"{phase}: {word} (ms)"] = partial(_milliseconds, place, part)
     columns |= {
-        f"weights ({unit})": lambda x: found.weight_bytes[x[0].node] / SIZES[unit],
-        f"cache ({unit})": lambda x: found.cache_bytes[x[0].node] / SIZES[unit],
-        f"memory needed ({unit})": lambda x: found.memory_bytes[x[0].node] / SIZES[unit],
-        "memory (GB)": lambda x: (limits[x[0].node] or 0) / 1e9 or None,
+        **_sizes(plan, _node),
+        f"memory ({unit})": lambda x: (limits[x[0].node] or 0) / SIZES[unit] or None,
     }
     return tabulate(
         f"{plan.model}: nodes",
@@ -72,6 +61,33 @@ def nodes_table(plan: AnswerPlan, times: Mapping[str, Sequence[NodeTime]]) -> Ta
         columns,
         "memory needed: live activations as well. Derived by the cost model.",
     )
+
+
+def _sizes(
+    plan: AnswerPlan, nodes_of: Callable[[Item], Sequence[str]]
+) -> dict[str, Callable[[Item], Cell]]:
+    """Columns of what nodes hold, each in a unit that fits; of several nodes the most."""
+    columns: dict[str, Callable[[Item], Cell]] = {}
+    for name, sizes in (
+        ("weights", plan.predicted.weight_bytes),
+        ("cache", plan.predicted.cache_bytes),
+        ("memory needed", plan.predicted.memory_bytes),
+    ):
+        unit = fitting_unit(SIZES, sizes.values())
+        columns[f"{name} ({unit})"] = partial(_most, sizes, SIZES[unit], nodes_of)
+    return columns
+
+
+def _most(
+    sizes: Mapping[str, int], one: float, nodes_of: Callable[[Item], Sequence[str]], item: Item
+) -> float:
+    """What the fullest of an item's nodes holds, in units."""
+    return max(sizes[name] for name in nodes_of(item)) / one
+
+
+def _node(times: tuple[NodeTime, NodeTime]) -> tuple[str, ...]:
+    """Whose times they are."""
+    return (times[0].node,)
 
 
 def _milliseconds(place: int, part: int, times: tuple[NodeTime, NodeTime]) -> float:

@@ -61,7 +61,7 @@ def answer_heading(plan: AnswerPlan, fewer: Fewer = NOT_LOOKED_AT) -> list[str]:
         )
     lines += [
         f"{format_count(plan.params)} parameters, {format_count(plan.active_params)} of them for a "
-        f"token; keys and values take {format_bytes(plan.cache_token_bytes)} a token, at most "
+        f"token; the cache takes {format_bytes(plan.cache_token_bytes)} a token, at most "
         f"{format_bytes(kept)} (a sliding window less); at most "
         f"{format_bytes(max(predicted.memory_bytes.values()))} on a node",
         certificate_words(plan),
