@@ -232,6 +232,7 @@ SETTINGS: tuple[Setting, ...] = (
         option="within-layer (one stage), pipeline (one node a stage) or hybrid.",
         commands=("plan", "pareto", "sweep", "needs", "answer", "fits"),
         label="Parallelism",
+        help="Hybrid allows what the others do as well.",
         words="{} only",
     ),
     Setting(
