@@ -11,7 +11,6 @@ from app.drawing.times import time_bars
 from app.next_steps import SHOWN, label, none_sentence, sentence, untried_sentence
 from app.node_times import cluster_table, node_time_table
 from app.page.answer import Answer
-from app.page.hints import hint
 from app.page.progress import part
 from app.page.show import picture
 from app.page.step import take_step
@@ -67,11 +66,7 @@ def _steps(answer: Answer, found: NextSteps) -> None:
         words = sentence(step, answer.plan).removeprefix(label(step)).removeprefix(": ").strip()
         with st.container(key=f"step_{number}", horizontal=True, vertical_alignment="center"):
             st.button(
-                said(label(step)),
-                key=f"take_{number}",
-                on_click=take_step,
-                args=(answer, step),
-                help=hint(label(step)),
+                said(label(step)), key=f"take_{number}", on_click=take_step, args=(answer, step)
             )
             st.markdown(plain(words), width="content")
     if words := " ".join(filter(None, (none_sentence(found), untried_sentence(found)))):
