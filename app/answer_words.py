@@ -8,7 +8,7 @@ from planner.strategies.phases.costed import seconds_of
 from planner.strategies.phases.fewer import Fewer, parts_of
 from planner.strategies.phases.fitting import Fits
 from planner.strategies.phases.peers import AnswerComparison, AnswerRow
-from planner.units import format_bytes, format_rate, format_seconds
+from planner.units import format_bytes, format_count, format_rate, format_seconds
 
 NOT_LOOKED_AT = Fewer()
 
@@ -60,8 +60,8 @@ def answer_heading(plan: AnswerPlan, fewer: Fewer = NOT_LOOKED_AT) -> list[str]:
             f"{format_bytes(max(predicted.host_bytes.values()))} with one"
         )
     lines += [
-        f"{plan.params / 1e9:,.3g} G parameters, {plan.active_params / 1e9:,.3g} G of them for a "
-        f"token; keys and values take {format_bytes(plan.cache_token_bytes)} a token, at most "
+        f"{format_count(plan.params)} parameters, {format_count(plan.active_params)} of them for a "
+        f"token; the cache takes {format_bytes(plan.cache_token_bytes)} a token, at most "
         f"{format_bytes(kept)} (a sliding window less); at most "
         f"{format_bytes(max(predicted.memory_bytes.values()))} on a node",
         certificate_words(plan),

@@ -25,11 +25,11 @@ def node_time_table(times: Sequence[NodeTime]) -> Table:
             "computes (ms)": lambda x: x.computing_s * 1e3,
             "sends (ms)": lambda x: x.sending_s * 1e3,
             "waits (ms)": lambda x: x.waiting_s * 1e3,
-            "for messages (ms)": lambda x: x.for_messages_s * 1e3,
-            "for slower nodes (ms)": lambda x: x.for_nodes_s * 1e3,
-            "for other stages (ms)": lambda x: x.for_stages_s * 1e3,
+            "waits for messages (ms)": lambda x: x.for_messages_s * 1e3,
+            "waits for slower nodes (ms)": lambda x: x.for_nodes_s * 1e3,
+            "waits for other stages (ms)": lambda x: x.for_stages_s * 1e3,
             "MACs": lambda x: x.macs,
-            "sent bytes": lambda x: x.sent_bytes,
+            "bytes it sends": lambda x: x.sent_bytes,
         },
         "sends: sends or receives, the software of messages included; waits: for messages on "
         "their way, for slower nodes of its stage, and for other stages",
@@ -46,7 +46,7 @@ def cluster_table(plan: Plan, times: Sequence[NodeTime]) -> Table:
         {
             "node": lambda x: x.name,
             "speed": lambda x: format_si(x.macs_per_s, "MAC/s"),
-            "runs": lambda x: runs_words(plan, x.name),
+            "layers": lambda x: runs_words(plan, x.name),
             "busy (ms)": lambda x: work[x.name].busy_s * 1e3 if x.name in work else None,
             "memory needed (MB)": lambda x: (
                 plan.predicted.memory_bytes[x.name] / 1e6 if x.name in work else None

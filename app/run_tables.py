@@ -24,13 +24,15 @@ def run_table(found: Measured) -> Table:
             "predicted (ms)": lambda x: x[1] * 1e3,
             "measured (ms)": lambda x: x[2] * 1e3,
             "ratio": lambda x: x[1] / x[2] if x[2] > 0 else None,
-            "computing (ms)": lambda x: sum(group.predicted_compute_s for group in x[3]) * 1e3,
-            "computed (ms)": lambda x: sum(group.compute.median_s for group in x[3]) * 1e3,
-            "sending (ms)": lambda x: sum(group.predicted_comm_s for group in x[3]) * 1e3,
-            "waited (ms)": lambda x: sum(group.waiting.median_s for group in x[3]) * 1e3,
+            "predicted comp. (ms)": lambda x: (
+                sum(group.predicted_compute_s for group in x[3]) * 1e3
+            ),
+            "measured comp. (ms)": lambda x: sum(group.compute.median_s for group in x[3]) * 1e3,
+            "predicted comm. (ms)": lambda x: sum(group.predicted_comm_s for group in x[3]) * 1e3,
+            "measured waiting (ms)": lambda x: sum(group.waiting.median_s for group in x[3]) * 1e3,
         },
-        "computing and sending are predicted; computed and waited are measured, on the node where "
-        "they take longest; a row begins when all that its nodes exchange is ready and waited for",
+        "comp., comm.: computation and communication; what is measured is that of the node where "
+        "it takes longest; a row begins when all that its nodes exchange is ready and waited for",
     )
 
 

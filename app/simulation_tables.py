@@ -18,7 +18,7 @@ def simulation_table(result: SimulationResult) -> Table:
             "policy": attrgetter("policy"),
             "makespan (s)": attrgetter("makespan_s"),
             "± (s)": lambda row: row.interval.makespan_s if row.interval else None,
-            "mean (s)": attrgetter("mean_s"),
+            "mean time (s)": attrgetter("mean_s"),
             "p50 (s)": attrgetter("p50_s"),
             "p95 (s)": attrgetter("p95_s"),
             "p99 (s)": attrgetter("p99_s"),

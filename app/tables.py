@@ -279,7 +279,7 @@ def frontier_table(found: ParetoFrontier) -> Table:
         found.points,
         {
             "latency (ms)": scaled("latency_s", 1e3),
-            "rate (1/s)": attrgetter("throughput_per_s"),
+            "throughput (1/s)": attrgetter("throughput_per_s"),
             "loss": lost,
             "nodes": attrgetter("nodes"),
             "strategy": attrgetter("strategy"),
@@ -287,7 +287,7 @@ def frontier_table(found: ParetoFrontier) -> Table:
             "status": attrgetter("certificate.status"),
             "gap": lambda point: shown_gap(point.certificate),
         },
-        f"rate: throughput; loss: {loss_words(found.points)}; no row is beaten in both measures",
+        f"loss: {loss_words(found.points)}; no row is beaten in both measures",
     )
 
 
@@ -299,19 +299,19 @@ def comparison_table(comparison: Comparison) -> Table:
         {
             "strategy": attrgetter("strategy"),
             "nodes": attrgetter("nodes"),
-            "S": attrgetter("nominal_sparsity"),
+            "nominal S": attrgetter("nominal_sparsity"),
             "latency (ms)": scaled("latency_s", 1e3),
             "comm. (ms)": scaled("comm_s", 1e3),
             "comp. (ms)": scaled("compute_s", 1e3),
-            "rate (1/s)": attrgetter("throughput_per_s"),
+            "throughput (1/s)": attrgetter("throughput_per_s"),
             "memory (MB)": lambda row: (
                 max(row.memory_bytes.values()) / 1e6 if row.memory_bytes else None
             ),
             "S_comm (%)": scaled("mean_comm_sparsity", 100),
             "S_comp (%)": scaled("mean_comp_sparsity", 100),
             "accuracy": attrgetter("accuracy"),
-            "drop": attrgetter("accuracy_drop"),
-            "which is": attrgetter("accuracy_origin"),
+            "accuracy drop": attrgetter("accuracy_drop"),
+            "origin of accuracy": attrgetter("accuracy_origin"),
             "note": attrgetter("note"),
         },
         _comparison_footer(comparison),
@@ -321,7 +321,7 @@ def comparison_table(comparison: Comparison) -> Table:
 def _comparison_footer(comparison: Comparison) -> str:
     metric = f" accuracy: {comparison.metric};" if comparison.metric else ""
     return (
-        f"S: nominal sparsity; comm., comp.: communication and computation; rate: throughput;"
+        f"nominal S: the sparsity that was asked for; comm., comp.: communication and computation;"
         f"{metric} memory: the fullest node; S_comm, S_comp: means over the layers"
     )
 

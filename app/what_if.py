@@ -44,13 +44,13 @@ class Form:
 
 
 QUANTITIES: dict[Quantity, Form] = {
-    "bandwidth": Form("bandwidth", "B/s", "bandwidth", "bandwidth B", "B (MB/s)",
+    "bandwidth": Form("bandwidth", "B/s", "bandwidth", "bandwidth B", "bandwidth B (MB/s)",
                        "bandwidth B of every link (MB/s)", 1e-6),
-    "compute": Form("compute", "MAC/s", "computing speed", "speed C", "C (GMAC/s)",
-                     "computing speed C of every node (GMAC/s)", 1e-9),
+    "compute": Form("compute", "MAC/s", "computing speed", "computing speed C",
+                    "computing speed C (GMAC/s)", "computing speed C of every node (GMAC/s)", 1e-9),
     "nodes": Form("", "", "number of nodes", "nodes N", "at most (nodes)", "nodes, at most", 1.0),
     "link-latency": Form("time", "s", "delay of a message", "delay of a message",
-                         "link latency (ms)", "delay of a message (ms)", 1e3),
+                         "delay of a message (ms)", "delay of a message (ms)", 1e3),
     "memory": Form("memory", "B", "memory limit", "memory", "memory limit (MB)",
                     "memory of every node (MB)", 1e-6),
     "memory-bandwidth": Form("bandwidth", "B/s", "memory bandwidth", "memory bandwidth",
@@ -198,7 +198,7 @@ def sweep_table(found: Sweep) -> Table:
             "latency (ms)": _of_best(scaled("latency_s", 1e3)),
             "comm. (ms)": _of_best(scaled("comm_s", 1e3)),
             "comp. (ms)": _of_best(scaled("compute_s", 1e3)),
-            "rate (1/s)": _of_best(attrgetter("throughput_per_s")),
+            "throughput (1/s)": _of_best(attrgetter("throughput_per_s")),
             "loss": _of_best(lost),
             "nodes": _of_best(attrgetter("nodes")),
             "strategy": _of_best(attrgetter("strategy")),
@@ -207,7 +207,7 @@ def sweep_table(found: Sweep) -> Table:
             "gap": _of_best(lambda best: shown_gap(best.certificate)),
             "note": lambda point: _note(found, point),
         },
-        "comm., comp.: communication and computation; rate: throughput; loss: "
+        "comm., comp.: communication and computation; loss: "
         f"{loss_words(point.best for point in found.points if point.best)}",
     )
 
@@ -298,7 +298,7 @@ def swing_table(found: Swings) -> Table:
             "how much": lambda row: row[1],
             "value (SI)": lambda row: row[2].value,
             "latency (ms)": lambda row: _of_best(scaled("latency_s", 1e3))(row[2]),
-            "rate (1/s)": lambda row: _of_best(attrgetter("throughput_per_s"))(row[2]),
+            "throughput (1/s)": lambda row: _of_best(attrgetter("throughput_per_s"))(row[2]),
             "nodes": lambda row: _of_best(attrgetter("nodes"))(row[2]),
             "status": lambda row: row[2].best.certificate.status if row[2].best else row[2].failure,
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 from planner.errors import BadInputError
@@ -106,12 +107,37 @@ def round_down(value: float, digits: int = 6) -> str:
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:
     """Write a value with the prefix that leaves one to three digits before the point."""
-    if value == 0 or not abs(value) < 1e18:
+    rounded = float(f"{value:.{digits}g}")  # 999,600 are 1 M
+    if rounded == 0 or not abs(rounded) < 1e18:
         return f"{value:g} {unit}"
     for prefix, scale in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= scale:
-            return f"{value / scale:.{digits}g} {prefix}{unit}"
-    return f"{value:.{digits}g} {unit}"
+        if abs(rounded) >= scale:
+            return f"{rounded / scale:.{digits}g} {prefix}{unit}"
+    return f"{rounded:.{digits}g} {unit}"
+
+
+def format_count(number: float) -> str:
+    """Write how many things there are: 252 k, 1.24 G."""
+    return format_si(number, "").rstrip()
+
+
+SIZES = {"GB": 1e9, "MB": 1e6, "kB": 1e3, "B": 1.0}
+TIMES = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+"""Units of a column of a table, the largest first, and one of each in SI."""
+
+
+def fitting_unit(units: Mapping[str, float], values: Iterable[float | None]) -> str:
+    """The unit of a column: the largest one of which its largest value has one or more.
+
+    Parameters
+    ----------
+    units : mapping of str to float
+        `SIZES` or `TIMES`.
+    values : iterable of float, optional
+        In SI; what is not known is None.
+    """
+    largest = max((value for value in values if value), default=1.0)
+    return next((unit for unit, one in units.items() if largest >= one), list(units)[-1])
 
 
 def format_seconds(value_s: float, digits: int = 4) -> str:

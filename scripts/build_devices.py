@@ -62,7 +62,7 @@ ResNet-50 and MobileNetV2; they hold for one input on ncnn, in its number format
 def devices() -> str:
     """What each kind of device does."""
     return table(
-        "device | C | which is | memory | its rate | time per layer | what it is",
+        "device | C | which is | memory | memory bandwidth | time per layer | what it is",
         [
             (
                 f"`{kind.name}`",

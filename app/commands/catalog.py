@@ -86,12 +86,12 @@ def _devices() -> Table:
             "C (GMAC/s)": scaled("macs_per_s", 1e-9),
             "C is": attrgetter("speed"),
             "memory (GB)": scaled("memory_bytes", 1e-9),
-            "its rate (GB/s)": scaled("memory_bytes_per_s", 1e-9),
-            "a layer (µs)": lambda x: x.layer_overhead_s * 1e6 or None,
+            "memory bandwidth (GB/s)": scaled("memory_bytes_per_s", 1e-9),
+            "time per layer (µs)": lambda x: x.layer_overhead_s * 1e6 or None,
             "figures are": _origins,
             "description": attrgetter("description"),
         },
-        "peak: of a data sheet; reached: published; a layer: what one takes besides its MACs; "
+        "peak: of a data sheet; reached: published; "
         "every figure with its source: planner catalog devices --format json",
     )
 
@@ -127,16 +127,16 @@ def _language() -> Table:
         map(load_language, language_names()),
         {
             "model": attrgetter("name"),
-            "parameters": lambda x: phases_of(x, one).step.totals.params,
+            "parameters (G)": lambda x: phases_of(x, one).step.totals.params / 1e9,
             "blocks": lambda x: len(x.order),
             "hidden": attrgetter("hidden"),
             "context": attrgetter("context"),
-            "keys and values (kB a token)": lambda x: (
+            "cache (kB a token)": lambda x: (
                 sum(cache_token_bytes(x, block.attention) for block in x.blocks) / 1e3
             ),
             "experts": lambda x: "yes" if x.has_experts else None,
         },
-        "16-bit keys and values; planner answer and planner fits take these names",
+        "cache: of 16-bit keys and values; planner answer and planner fits take these names",
     )
 
 

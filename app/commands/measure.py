@@ -421,7 +421,7 @@ def _figure_table(title: str, figures: Sequence[Figure], values: dict[str, float
             "interval": interval,
             "origin": lambda figure: figure.origin,
             "when": lambda figure: figure.measured_at,
-            "source": lambda figure: figure.source,
+            "where from": lambda figure: figure.source,
         },
         "intervals: nine times of ten",
     )

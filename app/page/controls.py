@@ -11,8 +11,10 @@ from typing import Any
 
 import streamlit as st
 
+from app.glossary import explained
 from app.kinds import Flag, Number, OneOf, SomeOf, Text
 from app.page.address import CONTROLS
+from app.page.hints import hint
 from app.setting import Setting
 
 
@@ -29,11 +31,11 @@ def draw_control(key: str, place: Any = st, **more: Any) -> None:
         What this place of the page says otherwise: Streamlit's own parameters of the control.
     """
     setting = CONTROLS[key]
+    more["help"] = hint(*_labels(setting), first=more.get("help", setting.help))
     kind = setting.kind
     said: dict[str, Any] = {
         "label": setting.label,
         "key": key,
-        "help": setting.help,
         "persist_state": "session",
     }
     if isinstance(kind, OneOf) and setting.look:
@@ -56,6 +58,12 @@ def draw_control(key: str, place: Any = st, **more: Any) -> None:
         if kind.empty:
             said |= {"value": None, "placeholder": setting.placeholder}
         place.number_input(**said | more)
+
+
+def _labels(setting: Setting) -> tuple[str, ...]:
+    """What the control is called, and what it offers where all of that are terms."""
+    offered = setting.kind.words if isinstance(setting.kind, OneOf) else ()
+    return (setting.label, *(offered if all(map(explained, offered)) else ()))
 
 
 def draw_section(name: str, among: Collection[Setting]) -> None:

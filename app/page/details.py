@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.figures import ALONE, TRAINING, UNTRAINED, Figure, figures
 from app.page.answer import Answer
+from app.page.hints import hint
 from app.page.show import ORIGIN_WORDS, on_page, table
 from app.page.store import Pinned
 from app.page.text import count, plain
@@ -163,7 +164,7 @@ def numbers(answer: Answer) -> Iterator[Number]:
         "Latency",
         format_seconds(predicted.latency_s),
         origin["latency_s"],
-        f"Time for one input: communication {format_seconds(predicted.comm_s)}, "
+        f"Communication {format_seconds(predicted.comm_s)}, "
         f"computation {format_seconds(predicted.compute_s)}.{_interval(answer)}",
         predicted.latency_s,
     )
@@ -171,7 +172,7 @@ def numbers(answer: Answer) -> Iterator[Number]:
         "Throughput",
         f"{format_rate(predicted.throughput_per_s)} /s",
         origin["throughput_per_s"],
-        "Inputs per second in steady state: 1 / the busiest of stages and transfers.",
+        "1 / the busiest of stages and transfers.",
         predicted.throughput_per_s,
         less_is_better=False,
     )
@@ -181,7 +182,7 @@ def numbers(answer: Answer) -> Iterator[Number]:
         "Memory per node",
         format_bytes(most),
         origin["memory_bytes"],
-        "Of the node that needs most: weights, receive buffers and live activations.",
+        "Of the node that needs most.",
         float(most),
     )
     mean = predicted.mean_comm_sparsity
@@ -189,8 +190,8 @@ def numbers(answer: Answer) -> Iterator[Number]:
         "Mean S_comm",
         "–" if mean is None else f"{mean:.1%}",
         None if mean is None else "derived",
-        "Share of the features that nodes do not send, over the bytes of every layer that "
-        "mixes features and runs on several nodes. A stage on a single node exchanges none.",
+        "Over the bytes of every layer that mixes features and runs on several nodes. A stage on "
+        "a single node exchanges none.",
         mean,
     )
 
@@ -202,7 +203,7 @@ def _loss(answer: Answer) -> Number:
             "Energy loss",
             f"{predicted.energy_loss:.1%}",
             predicted.origin.get("energy_loss"),
-            "Share of the weights' L1 mass that is pruned; it says nothing in points of accuracy.",
+            "It says nothing in points of accuracy.",
             predicted.energy_loss,
         )
     drop = predicted.accuracy_drop
@@ -241,7 +242,7 @@ def _metric(number: Number, before: Number | None, pinned: bool) -> None:
         delta=delta,
         delta_color=color,  # type: ignore[arg-type]
         delta_arrow=arrow,  # type: ignore[arg-type]
-        help=number.words + origin,
+        help=hint(number.name, first=number.words + origin),
         border=True,
         height="stretch",
     )

@@ -9,6 +9,7 @@ import streamlit as st
 from app.page import state
 from app.page.address import chosen_cluster, own_cluster
 from app.page.controls import draw_control
+from app.page.hints import hint
 from app.page.show import tell_error
 from app.page.text import plain, said
 from app.settings import OWN_CLUSTER
@@ -29,7 +30,8 @@ def devices_chip(place: Any) -> None:
     name = cluster.name
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME - 1]}…"
-    with place.popover(f"Devices: {int(chosen.nodes)} × {said(name)}", key="devices_chip"):
+    shown = f"Devices: {int(chosen.nodes)} × {said(name)}"
+    with place.popover(shown, key="devices_chip", help=hint("Devices")):
         _presets(cluster)
         _owned()
 
@@ -69,7 +71,9 @@ def _owned() -> None:
             key=_count_key(kind),
             persist_state="session",
         )
-    st.selectbox("On which link", link_names(), key=_LINK, persist_state="session")
+    st.selectbox(
+        "On which link", link_names(), key=_LINK, persist_state="session", help=hint("link")
+    )
     st.button("Use these devices", key="use_owned", on_click=_use_owned, disabled=not kinds)
     if message := chosen.get(_PROBLEM):
         tell_error(message)

@@ -10,6 +10,7 @@ import streamlit as st
 from app.page import state, uploads
 from app.page.address import own_curve
 from app.page.controls import draw_control
+from app.page.hints import hint
 from app.page.model_choice import kept_file
 from app.page.show import tell_error
 from app.page.store import Same, store
@@ -39,7 +40,8 @@ class OwnAccuracy:
 
 def goal_chip(place: Any, profile: ModelProfile | None) -> OwnAccuracy:
     """Draw what opens the choice of a goal; the accuracy model of the visitor's own, if any."""
-    with place.popover(f"Goal: {_words()}", key="goal_chip"):
+    shown = f"Goal: {_words()}"
+    with place.popover(shown, key="goal_chip", help=hint(shown)):
         draw_control("objective")
         own = _accuracy(profile)
         draw_control("max_latency")

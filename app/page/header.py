@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.glossary import term
 from app.inputs import accuracy_note
 from app.page.answer import Answer
 from app.page.details import details
 from app.page.devices import devices_chip
+from app.page.hints import hinted
 from app.page.language_details import language_details
 from app.page.model_choice import model_chip
 from app.page.show import on_page
@@ -88,27 +88,28 @@ def header(answer: Shown, place: DeltaGenerator, *, is_old: bool) -> None:
             language_details(answer)
 
 
-def _cells(answer: Shown) -> list[tuple[str, str, str]]:
-    """The figures: name, value, and what it means."""
+def _cells(answer: Shown) -> list[tuple[str, str]]:
+    """The figures: name and value."""
     if isinstance(answer, Answer):
         predicted = answer.plan.predicted
         most = max(predicted.memory_bytes.values())
         return [
-            ("per input", format_seconds(predicted.latency_s, 3), term("latency")),
-            ("inputs per second", format_rate(predicted.throughput_per_s), term("throughput")),
-            (_FULLEST, format_bytes(most), "weights, receive buffers, live activations"),
+            ("per input", format_seconds(predicted.latency_s, 3)),
+            ("inputs per second", format_rate(predicted.throughput_per_s)),
+            (_FULLEST, format_bytes(most)),
         ]
     found = answer.plan.plan.predicted
     most = max(found.memory_bytes.values())
     return [
-        ("tokens per second", format_rate(found.tokens_per_s), "of one request"),
-        ("to the first token", format_seconds(found.first_token_s, 3), "from the prompt"),
-        ("for the whole answer", format_seconds(found.answer_s, 3), "from prompt to last token"),
-        (_FULLEST, format_bytes(most), "weights, keys and values, live activations"),
+        ("tokens per second", format_rate(found.tokens_per_s)),
+        ("to the first token", format_seconds(found.first_token_s, 3)),
+        ("for the whole answer", format_seconds(found.answer_s, 3)),
+        (_FULLEST, format_bytes(most)),
     ]
 
 
 _FULLEST = "on the fullest node"
+_ABOUT = {_FULLEST: ("memory",)}
 
 
 def figures_line(answer: Shown, *, is_old: bool) -> str:
@@ -116,8 +117,8 @@ def figures_line(answer: Shown, *, is_old: bool) -> str:
     title = html.escape(answer.title)
     said = f'<div class="what"><dt>the plan of</dt><dd>{title}</dd></div>'
     said += "".join(
-        f'<div title="{html.escape(words)}"><dt>{name}</dt><dd>{html.escape(value)}</dd></div>'
-        for name, value, words in _cells(answer)
+        f"<div>{hinted('dt', name, *_ABOUT.get(name, ()))}<dd>{html.escape(value)}</dd></div>"
+        for name, value in _cells(answer)
     )
     if is_old:
         said += '<div class="old-mark"><dt>these are of</dt><dd>the plan before</dd></div>'

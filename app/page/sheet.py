@@ -41,6 +41,8 @@ _KINDS |= {"s": "time"}
 _WORDS = {  # where a field's own name, without its unit, would say too little
     "macs_per_s": "speed",
     "memory_bytes_per_s": "memory bandwidth",
+    "latency_s": "delay of a message",
+    "layer_overhead_s": "time per layer",
     "seconds_per_param": "time per parameter",
     "between.0": "node",
     "between.1": "other node",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from app.page.hints import hint
 from app.page.sheet import Document, Row, Sheet
 from app.page.show import tell_error
 from app.page.store import store
@@ -42,13 +43,13 @@ def draw_sheet(
     for column in sheet.columns:
         if column.is_text and choices:
             config[column.key] = st.column_config.SelectboxColumn(
-                column.label, options=choices, help=column.help
+                column.label, options=choices, help=hint(column.label, first=column.help)
             )
         else:
             config[column.key] = st.column_config.TextColumn(
                 column.label,
                 max_chars=_LONGEST_CELL,
-                help=column.help,
+                help=hint(column.label, first=column.help),
                 alignment="left" if column.is_text else "right",
             )
     st.data_editor(

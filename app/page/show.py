@@ -15,6 +15,7 @@ from app.drawing.shapes import Picture
 from app.drawing.svg import to_svg
 from app.page.address import CONTROLS
 from app.page.answer import Answer
+from app.page.hints import hint, hinted
 from app.page.text import plain
 from app.render import shown_cell
 from app.settings import PAGE, SETTINGS
@@ -85,8 +86,15 @@ def chart(
     found = st.plotly_chart(
         figure, key=key, config=CHART, alt=alt, on_select=on_select, selection_mode="points"
     )
-    _caption(caption, numbers, f"{key.removeprefix('chart_')}.csv")
+    _caption(caption, numbers, f"{key.removeprefix('chart_')}.csv", hint(*_labels(figure)))
     return found
+
+
+def _labels(figure: go.Figure) -> list[str]:
+    """Titles of a chart's axes, and the names of its legend."""
+    axes = (*figure.select_xaxes(), *figure.select_yaxes())
+    titles = [axis.title.text for axis in axes if axis.title.text]
+    return titles + [x.name for x in figure.data if x.name and x.showlegend is not False]
 
 
 def picture(shown: Picture, numbers: Table, *, key: str) -> None:
@@ -98,26 +106,33 @@ def picture(shown: Picture, numbers: Table, *, key: str) -> None:
     _caption("", numbers, f"{key.removeprefix('picture_')}.csv")
 
 
-def _caption(text: str, numbers: Table, name: str, *, is_table: bool = False) -> None:
-    """What is shown, with its numbers as a table, unless it is one, and as CSV."""
+def _caption(
+    text: str, numbers: Table, name: str, terms: str | None = None, *, is_table: bool = False
+) -> None:
+    """What is shown and its terms, with its numbers as a table, unless it is one, and as CSV."""
     with st.container(
         key=f"below_{name}", horizontal=True, gap="small", horizontal_alignment="right"
     ):
         if text:
-            st.caption(plain(text))
+            st.caption(plain(text), help=terms)
         if not is_table:
-            _numbers(numbers, name)
+            _numbers(numbers, name, None if text else hint(*numbers.columns))
         csv_button(numbers, name)
 
 
-def _numbers(numbers: Table, name: str) -> None:
+def _numbers(numbers: Table, name: str, terms: str | None) -> None:
     """The table behind a chart, drawn once it is asked for."""
     place = st.popover(
-        "Table", key=f"numbers_{name}", on_change="rerun", type="tertiary", icon=":material/table:"
+        "Table",
+        key=f"numbers_{name}",
+        on_change="rerun",
+        type="tertiary",
+        icon=":material/table:",
+        help=terms,
     )
     if place.open:
         with place:
-            _grid(numbers, key=f"grid_{name}")
+            grid(numbers, key=f"grid_{name}")
 
 
 def small_table(shown: Table, whole: Table, *, key: str, bold: str = "") -> None:
@@ -132,7 +147,7 @@ def small_table(shown: Table, whole: Table, *, key: str, bold: str = "") -> None
     bold : str
         The first cell of a row that stands out.
     """
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in shown.columns)
+    head = "".join(hinted('th scope="col"', name) for name in shown.columns)
     rows = []
     for row in shown.rows:
         cells = [html.escape(shown_cell(cell)) for cell in row]
@@ -164,20 +179,19 @@ def csv_button(numbers: Table, name: str) -> None:
 
 def table(shown: Table, *, key: str, height: Literal["auto", "content"] = "auto") -> None:
     """A table as it is, and as CSV; names stay text, and empty cells are dashes."""
-    _grid(shown, key=key, height=height)
+    grid(shown, key=key, height=height)
     _caption(shown.footer, shown, f"{key.removeprefix('table_')}.csv", is_table=True)
 
 
-def _grid(shown: Table, *, key: str, height: Literal["auto", "content"] = "auto") -> None:
+def grid(shown: Table, **more: Any) -> None:
+    """A table whose heads say what their terms mean; ``more`` is Streamlit's."""
     columns = {name: [row[index] for row in shown.rows] for index, name in enumerate(shown.columns)}
-    settings: dict[str, ColumnConfig] = {
-        name: st.column_config.NumberColumn(format="%.4g")
-        for name, cells in columns.items()
-        if any(isinstance(cell, float) for cell in cells)
-    }
-    first = shown.columns[0]
-    if any(isinstance(cell, str) for cell in columns[first]):
-        settings[first] = st.column_config.TextColumn(width=210)
-    st.dataframe(
-        columns, key=key, height=height, hide_index=True, placeholder="–", column_config=settings
-    )
+    settings: dict[str, ColumnConfig] = {}
+    for index, (name, cells) in enumerate(columns.items()):
+        if any(isinstance(cell, float) for cell in cells):
+            settings[name] = st.column_config.NumberColumn(format="%.4g", help=hint(name))
+        elif index == 0 and any(isinstance(cell, str) for cell in cells):
+            settings[name] = st.column_config.TextColumn(width=210, help=hint(name))
+        else:
+            settings[name] = st.column_config.Column(help=hint(name))
+    st.dataframe(columns, hide_index=True, placeholder="–", column_config=settings, **more)

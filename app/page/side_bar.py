@@ -74,7 +74,7 @@ def _glossary() -> None:
     )
     if place.open:
         for name, meaning in terms().items():
-            place.markdown(f"**{plain(name)}**: {plain(meaning)}")
+            place.markdown(f"**{plain(name)}**: {meaning}")
 
 
 def _cluster() -> None:

@@ -147,7 +147,7 @@ def _origin_table(plan: Plan) -> Table:
         field = "accuracy_drop" if predicted.energy_loss is None else "energy_loss"
         known = plan.accuracy_model or "none"
         rows.append((f"loss ({known})", lost, predicted.origin.get(field)))
-    return Table("", ("number", "value", "is"), tuple(rows))
+    return Table("", ("number", "value", "origin"), tuple(rows))
 
 
 def _predicted(plan: Plan, field: str) -> str:
@@ -166,8 +166,8 @@ def figure_table(cluster: Cluster) -> Table:
         cluster.figures,
         {
             "figure": lambda x: x.key,
-            "is": lambda x: x.origin + (", a data sheet's peak" if x.peak else ""),
-            "source": lambda x: x.source,
+            "origin": lambda x: x.origin + (", a data sheet's peak" if x.peak else ""),
+            "where from": lambda x: x.source,
         },
     )
 

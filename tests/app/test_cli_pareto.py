@@ -15,7 +15,7 @@ from tests.app.command import one_line, planner
 
 FRONTIER = ("pareto", "resnet50-eighth", "--accuracy-model", "curve:resnet50-imagenet")
 SMALL = (*FRONTIER, "--max-nodes", "3", "--points", "4")
-COLUMNS = {"latency (ms)", "rate (1/s)", "nodes", "strategy", "S_comm (%)", "status", "gap"}
+COLUMNS = {"latency (ms)", "throughput (1/s)", "nodes", "strategy", "S_comm (%)", "status", "gap"}
 
 
 def test_a_frontier_on_the_terminal() -> None:

@@ -47,7 +47,7 @@ def test_a_sweep_as_json_csv_and_file_is_one_and_the_same(tmp_path: Path) -> Non
     assert best[0]["origin"]["latency_s"] == "derived"
     assert best[0]["latency_s"] > best[1]["latency_s"] > best[2]["latency_s"]
     table = list(csv.DictReader(io.StringIO(planner(*words, "--format", "csv").out)))
-    assert [row["B (MB/s)"] for row in table] == ["1.0", "20.0", "37.5"]
+    assert [row["bandwidth B (MB/s)"] for row in table] == ["1.0", "20.0", "37.5"]
     assert [float(row["latency (ms)"]) for row in table] == pytest.approx(
         [found["latency_s"] * 1e3 for found in best]
     )
@@ -60,15 +60,23 @@ def test_a_sweep_as_json_csv_and_file_is_one_and_the_same(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "column", "values"),
     [
-        (["--over", "compute", "--points", "3"], "C (GMAC/s)", ["0.1171875", "3.75", "120.0"]),
+        (
+            ["--over", "compute", "--points", "3"],
+            "computing speed C (GMAC/s)",
+            ["0.1171875", "3.75", "120.0"],
+        ),
         (
             ["--over", "compute", "--from", "2GFLOP/s", "--to", "1e10", "--points", "2"],
-            "C (GMAC/s)",
+            "computing speed C (GMAC/s)",
             ["1.0", "10.0"],
         ),
         (["--over", "nodes", "--to", "3"], "at most (nodes)", ["1", "2", "3"]),
         (["--over", "nodes", "--values", "2,10"], "at most (nodes)", ["2", "10"]),
-        (["--over", "link-latency", "--values", "10us,1ms"], "link latency (ms)", ["0.01", "1.0"]),
+        (
+            ["--over", "link-latency", "--values", "10us,1ms"],
+            "delay of a message (ms)",
+            ["0.01", "1.0"],
+        ),
         (["--over", "memory", "--values", "1MB,1GiB"], "memory limit (MB)", ["1.0", "1073.741824"]),
     ],
 )

@@ -56,10 +56,10 @@ def test_edits_additions_and_deletions_reach_the_cluster() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"edited_rows": {0: {"macs_per_s": "0"}}}, "nodes, row 1: found 0 for Compute C"),
+        ({"edited_rows": {0: {"macs_per_s": "0"}}}, "nodes, row 1: found 0 for Computing speed C"),
         ({"edited_rows": {0: {"macs_per_s": "inf"}}}, "row 1: found inf"),
-        ({"edited_rows": {0: {"macs_per_s": "fast"}}}, "row 1: found fast for Compute C"),
-        ({"edited_rows": {0: {"macs_per_s": None}}}, "row 1: found nothing for Compute C"),
+        ({"edited_rows": {0: {"macs_per_s": "fast"}}}, "row 1: found fast for Computing speed C"),
+        ({"edited_rows": {0: {"macs_per_s": None}}}, "row 1: found nothing for Computing speed C"),
         ({"edited_rows": {1: {"name": "node-1"}}}, "two nodes have the same name"),
         ({"edited_rows": {0: {"layer_overhead_s": "-1"}}}, "found -1 ms; give 0 or more"),
         ({"edited_rows": {0: {"memory_bytes": "-1"}}}, "found -1 for Memory"),
@@ -127,7 +127,7 @@ def test_two_best_of_unequal_nodes_may_work_and_like_ones_are_cut() -> None:
 def test_an_edited_table_is_a_cluster_of_ones_own() -> None:
     page = opened("hardware", nodes="2")
     before = shown_headline(page)
-    (field,) = [x for x in page.number_input if x.label.startswith("Latency of a message")]
+    (field,) = [x for x in page.number_input if x.label.startswith("Delay of a message")]
     good(field.set_value(5.0).run())
     assert page.selectbox(key="cluster").value == "own"
     assert shown_title(page) == "resnet50 on small-nodes-edited"

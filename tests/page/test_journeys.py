@@ -49,7 +49,7 @@ def test_upload_tune_pin_and_export(visit: Callable[..., Visit], onnx_net) -> No
     here.press("button", "Pin as A")
     expect(here.figures.locator(".same")).to_be_visible()
     here.settle()
-    here.type_into("Compute C", "1")
+    here.type_into("Computing speed C", "1")
     expect(here.figures.locator(".worse")).to_contain_text("slower")
     here.settle()
     here.go("Export")

@@ -177,7 +177,9 @@ def test_hardware_is_edited_as_it_is_typed(visit: Callable[..., Visit]) -> None:
     expect(links.rows).to_have_count(0)
     here.settle()
     nodes.type_into(0, "speed", "-5")
-    expect(here.error).to_have_text("nodes, row 1: found -5 for Compute C; give GMAC/s above 0")
+    expect(here.error).to_have_text(
+        "nodes, row 1: found -5 for Computing speed C; give GMAC/s above 0"
+    )
     table, error = nodes.place.bounding_box(), here.error.bounding_box()
     assert table and error
     assert 0 <= error["y"] - (table["y"] + table["height"]) < 100

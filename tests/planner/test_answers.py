@@ -13,7 +13,7 @@ from planner.domain.request import Request
 from planner.domain.workload import Workload
 from planner.language import phases_of
 from planner.strategies.phases.costs import LanguageCase, Option
-from planner.strategies.phases.fitting import what_fits
+from planner.strategies.phases.fitting import MOST, what_fits
 from planner.strategies.phases.optimise import optimise_answer
 from planner.strategies.phases.peers import compare_answers, in_proportion, placed
 from planner.strategies.phases.ways import TENSOR_PARALLEL, rows_of_units
@@ -148,6 +148,26 @@ def test_more_memory_fits_a_longer_context() -> None:
         gained = large.context - small.context
         assert gained == pytest.approx(4e8 / (16 * 2 * 2 * 8 * 64), rel=0.03)
     assert found[0].widest == "Q8_0"
+
+
+@pytest.mark.parametrize(
+    ("trained", "context", "at_most", "note"),
+    [
+        (None, MOST, False, "what the model was trained for is unknown"),
+        (1000, 768, True, "all that the model was trained for"),
+        (700, 768, True, "all that the model was trained for"),
+        (500, 768, False, "more than the 500 tokens that the model was trained for"),
+    ],
+)
+def test_a_context_ends_where_the_model_was_trained_or_that_is_unknown(
+    trained: int | None, context: int, at_most: bool, note: str
+) -> None:
+    model = load_language("llama-3.2-1b").model_copy(update={"context": trained})
+    prompt = 32 if trained is None else 600
+    case = LanguageCase(model, cluster(1, 10**12), Workload(prompt=prompt, answer=8))
+    (row,) = what_fits(case, Request(max_nodes=1), (("Q4_K", Fraction(9, 2)),)).rows
+    assert (row.context, row.at_most) == (context, at_most)
+    assert note in row.note
 
 
 def test_units_cover_the_layers_in_order() -> None:

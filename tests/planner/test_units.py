@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from planner.errors import BadInputError
 from planner.units import (
     FLOP_PER_MAC,
+    SIZES,
+    TIMES,
+    fitting_unit,
     format_bytes,
+    format_count,
     format_least_bytes,
     format_seconds,
     format_si,
@@ -100,6 +104,15 @@ def test_prefixes() -> None:
     assert format_si(0, "B") == "0 B"
     assert format_bytes(109665952) == "110 MB"
     assert format_si(2.5e18, "B") == "2.5e+18 B"
+    assert format_si(999_600, "B") == "1 MB"
+    assert [format_count(x) for x in (0, 7, 252_000, 1.24e9)] == ["0", "7", "252 k", "1.24 G"]
+
+
+def test_a_column_has_the_largest_unit_of_which_its_largest_value_has_one() -> None:
+    assert [fitting_unit(SIZES, x) for x in ([3e9, 7], [9.9e8], [2e3, None], [0.0], [])] == [
+        "GB", "MB", "kB", "B", "B"
+    ]  # fmt: skip
+    assert [fitting_unit(TIMES, [x]) for x in (1.0, 0.02, 1e-9)] == ["s", "ms", "µs"]
 
 
 @pytest.mark.parametrize(

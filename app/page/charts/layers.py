@@ -400,5 +400,5 @@ def roofline(points: Sequence[LayerPoint]) -> go.Figure:
         height=320,
         hovermode="closest",
         xaxis=log_axis([low, high], "MACs per byte on the wire"),
-        yaxis=log_axis([*y, speed / 1e9], "GMAC/s of all nodes"),
+        yaxis=log_axis([*y, speed / 1e9], "computing speed of all nodes (GMAC/s)"),
     )

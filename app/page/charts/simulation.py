@@ -60,7 +60,7 @@ def spread(result: SimulationResult) -> go.Figure:
     return finish(
         figure,
         height=320,
-        xaxis=log_axis(times, "time from its coming to its end (s)"),
+        xaxis=log_axis(times, "time of an input, waiting included (s)"),
         yaxis={"title": "inputs (%)", "range": [0, 102]},
     )
 

@@ -146,7 +146,7 @@ def memory(needed: dict[str, int], limits: dict[str, int | None]) -> go.Figure:
     names = [label(node) for node in needed]
     figure = go.Figure()
     figure.add_bar(
-        name="needed",
+        name="memory needed",
         orientation="h",
         y=names,
         x=[value / 1e6 for value in needed.values()],

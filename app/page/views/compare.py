@@ -117,7 +117,7 @@ def _alternatives(answer: Answer) -> None:
         )
         for other in others
     )
-    columns = ("strategy", "nodes", "latency (ms)", "rate (1/s)", "loss", "why not")
+    columns = ("strategy", "nodes", "latency (ms)", "throughput (1/s)", "loss", "why not")
     footer = (
         "The best of each shape under the same limits, and the best without training or with it. "
         "Derived by the cost model."

@@ -12,6 +12,7 @@ from app.page import state, uploads
 from app.page.answer import Answer
 from app.page.charts.timeline import memory
 from app.page.hardware import edit_cluster, edited_name, link_columns, link_sheet, node_sheet
+from app.page.hints import hint
 from app.page.sheet import Row
 from app.page.sheet_view import draw_problem, draw_sheet, tell_problem
 from app.page.show import chart, table
@@ -29,7 +30,7 @@ _PLACES = ("nodes", "link", "links", "file")
 
 _OF_EVERY_LINK = {
     "bandwidth_bytes_per_s": "Bandwidth of every link",
-    "latency_s": "Latency of a message",
+    "latency_s": "Delay of a message",
 }
 
 
@@ -85,16 +86,18 @@ def show(question: Question, answer: Answer | None) -> None:
     fields = link_columns(units[0])
     *places, last = st.columns(len(fields) + 1)
     for place, column in zip(places, fields, strict=True):
+        label = f"{_OF_EVERY_LINK.get(column.key, column.key)} ({column.unit})"
         key, value = f"{column.key}_{number}", float(column.show(cluster.link.model_dump()) or 0.0)
         shown.known.setdefault(key, value)
         place.number_input(
-            f"{_OF_EVERY_LINK.get(column.key, column.key)} ({column.unit})",
+            label,
             min_value=0.0,
             value=value,
             format="%.6g",
             key=key,
             on_change=_edited,
             args=("link", number, column.key),
+            help=hint(label),
         )
     draw_problem("link")
     shown.known.setdefault(f"name_{number}", cluster.name)
@@ -233,7 +236,7 @@ def _figures(cluster: Cluster) -> None:
     rows = tuple((figure.key, figure.origin, figure.source) for figure in cluster.figures)
     footer = "Measured: published measurements. Derived: from data sheets. Assumed: a choice."
     table(
-        Table("figures", ("figure", "origin", "source"), rows, footer),
+        Table("figures", ("figure", "origin", "where from"), rows, footer),
         key="table_figures",
         height="content",
     )
@@ -248,7 +251,7 @@ def _memory(answer: Answer) -> None:
     rows = tuple((name, value, limits.get(name)) for name, value in needed.items())
     chart(
         memory(needed, limits),
-        Table("memory", ("node", "needed bytes", "limit bytes"), rows),
+        Table("memory", ("node", "memory needed (bytes)", "memory limit (bytes)"), rows),
         "Weights of its part, receive buffers and the most activations alive at once. "
         + ("The mark is the limit. " if known else "No limit is known. ")
         + "Derived by the cost model.",

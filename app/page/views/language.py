@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.answer_tables import comparison_table, fits_table, nodes_table, stages_table
+from app.answer_tables import comparison_table, fits_table, nodes_table, stages_table, times_column
 from app.answer_words import (
     answer_sentence,
     certificate_words,
@@ -107,6 +107,7 @@ def _rules(answer: LanguageAnswer) -> None:
 
 def _few_fits(found: Fits) -> Table:
     """What fits, in the columns that a first screen has room for."""
+    first = times_column(found.rows, "first_token_s")
     return tabulate(
         "What fits: largest context and its speed",
         found.rows,
@@ -115,23 +116,24 @@ def _few_fits(found: Fits) -> Table:
             "context": lambda x: x.context,
             "nodes": lambda x: x.nodes,
             "tokens/s": lambda x: x.tokens_per_s,
-            "first token (s)": lambda x: x.first_token_s,
-            "why no more": lambda x: "all it was trained for" if x.at_most else on_page(x.note),
+            f"first token ({first.unit})": first.cell,
+            "why no more": lambda x: on_page(x.note),
         },
     )
 
 
 def _few_rules(found: AnswerComparison) -> Table:
     """Others' rules, in the columns that a first screen has room for."""
+    first, answer = (times_column(found.rows, x) for x in ("first_token_s", "answer_s"))
     return tabulate(
         "Others' rules on the same nodes",
         found.rows,
         {
-            "rule": lambda x: x.strategy,
+            "strategy": lambda x: x.strategy,
             "nodes": lambda x: x.nodes,
             "tokens/s": lambda x: x.tokens_per_s,
-            "first token (s)": lambda x: x.first_token_s,
-            "answer (s)": lambda x: x.answer_s,
+            f"first token ({first.unit})": first.cell,
+            f"answer ({answer.unit})": answer.cell,
             "fits": lambda x: "yes" if x.fits else f"no: {x.note}",
         },
     )

@@ -86,7 +86,7 @@ def _of_page(answer: Answer) -> Scenario:
     )
     draw_control("send")
     st.caption(
-        "Overlapped: a node computes while it sends. The plan above is for one input at a time; "
+        "The plan above is for one input at a time; "
         "here whole models and parts of them (AR-MDI's) share the nodes."
     )
     return page_scenario(answer, sources, st.session_state.send)

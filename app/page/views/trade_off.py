@@ -13,7 +13,7 @@ from app.page.answer import Answer
 from app.page.charts.plans import POINTS, frontier_chart
 from app.page.controls import draw_control
 from app.page.progress import finished
-from app.page.show import chart, times_origin
+from app.page.show import chart, grid, times_origin
 from app.page.store import Same, store
 from app.page.text import plain
 from app.tables import frontier_table
@@ -64,14 +64,7 @@ def _drawn(answer: Answer, found: ParetoFrontier) -> None:
         alt="Latency of the best plans against what is traded",
         on_select=_chart_clicked,
     )
-    st.dataframe(
-        {name: [row[index] for row in numbers.rows] for index, name in enumerate(numbers.columns)},
-        key=_TABLE,
-        hide_index=True,
-        placeholder="–",
-        on_select=_row_chosen,
-        selection_mode="single-row",
-    )
+    grid(numbers, key=_TABLE, on_select=_row_chosen, selection_mode="single-row")
     st.caption(plain(f"Choosing a row makes it the plan as well. {numbers.footer}."))
 
 

@@ -30,7 +30,7 @@ WIDTHS: tuple[tuple[str, Fraction], ...] = (
 STEP = 256
 """Contexts are told apart in steps of so many tokens."""
 MOST = 2**20
-"""Of a context, where the model does not say."""
+"""Of a context, where the model does not say for what it was trained."""
 
 
 class Fit(Frozen):
@@ -95,7 +95,8 @@ def _largest(
 ) -> Fit:
     workload = case.workload
     least = -(-(workload.prompt + workload.answer) // STEP)
-    most = max((case.model.context or MOST) // STEP, least)
+    trained = case.model.context
+    most = max((trained or MOST) // STEP, least)
     best: AnswerPlan | None = None
     low, high, tried, note = least - 1, most + 1, least, ""
     while high - low > 1 and not deadline.passed:
@@ -111,19 +112,29 @@ def _largest(
             low = tried
         tried = most if low == least and high > most else (low + high) // 2
     late = high - low > 1
+    is_within = trained is not None and trained > (low - 1) * STEP
     if best is None:
         return Fit(width=name, weight_bits=bits, proven=not late, note=_LATE if late else note)
     return Fit(
         width=name,
         weight_bits=bits,
         context=low * STEP,
-        at_most=low == most,
+        at_most=low == most and is_within,
         proven=not late,
         nodes=best.node_count,
         first_token_s=best.predicted.first_token_s,
         tokens_per_s=best.predicted.tokens_per_s,
-        note=_LATE if late else note.replace("no plan fits", "no more"),
+        note=_LATE if late else note.replace("no plan fits", "no more") or _end(trained, is_within),
     )
+
+
+def _end(trained: int | None, is_within: bool) -> str:
+    """Why no larger context was tried than one that fits."""
+    if trained is None:
+        return "no larger one was tried: what the model was trained for is unknown"
+    if is_within:
+        return "all that the model was trained for"
+    return f"more than the {trained:,} tokens that the model was trained for"
 
 
 _LATE = "or more: time was up (--time-limit)"
