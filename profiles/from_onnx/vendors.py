@@ -124,7 +124,9 @@ def _to_last(call: Call, x: Tensor) -> None:
 
 
 def _shape_first(call: Call) -> tuple[int, ...]:
-    batch, *inner, channels = call.output().shape
+    shape = call.output().shape
+    require(len(shape) >= 3)
+    batch, *inner, channels = shape
     return (batch, channels, *inner)
 
 
@@ -132,7 +134,8 @@ def _nhwc_conv(call: Call, weight: int = 1, bias: int = 2) -> None:
     """(batch, height, width, channels) in and out; filters as the standard has them."""
     x, filters = call.data(0), call.operand(weight)
     require(len(x.shape) >= 3 and call.tensor(bias) is None)
-    data, made = _to_first(call, x), _shape_first(call)
+    made = _shape_first(call)
+    data = _to_first(call, x)
     result = layers.convolution(
         call,
         data,
@@ -155,8 +158,8 @@ def _pool(call: Call) -> None:
     x = call.data(0)
     if call.integer("channels_last", 1 if "Nhwc" in call.op_type else 0):
         require(len(x.shape) >= 3)
-        data = _to_first(call, x)
-        _to_last(call, call.add("pool", [data], shape=_shape_first(call), step="pool"))
+        made = _shape_first(call)
+        _to_last(call, call.add("pool", [_to_first(call, x)], shape=made, step="pool"))
     else:
         call.add("pool", [x], spans=spans_of(call))
 

@@ -31,6 +31,7 @@ ATTRIBUTES: dict[str, list[Any]] = {
     "bits": [0, 4, 8],
     "block_size": [0, 32],
     "blocksize": [0, 2],
+    "channels_last": [0, 1],
     "coefficients": [[1.0], [1.0, 2.0]],
     "direction": ["bidirectional"],
     "do_rotary": [0, 1],
@@ -99,6 +100,19 @@ def test_no_handler_takes_a_shape_for_granted(op: str) -> None:
         except Exception as error:
             error.add_note(f"{SEED_VARIABLE}={seed}")
             raise
+
+
+@pytest.mark.parametrize("op", ["com.microsoft.NhwcMaxPool", "com.microsoft.NhwcConv"])
+def test_channels_last_that_make_a_single_number(op: str) -> None:
+    """A name with a domain in it: no rule of that domain says what is made."""
+    given = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 4, 4, 2]) for name in ("x", "w")
+    ]
+    made = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])]
+    graph = helper.make_graph([helper.make_node(op, ["x", "w"], ["y"])], "odd", given, made)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    (layer,) = child.main(REQUEST, model.SerializeToString())["layers"]
+    assert layer["feature_flow"] == "one-node", "of an operator of a form that is not known"
 
 
 def test_some_of_them_are_profiled() -> None:
