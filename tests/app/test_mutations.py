@@ -192,7 +192,20 @@ def test_a_few(make: Callable[[int, Path], list[str]], files: Path, tmp_path: Pa
     assert {x.code for x in ended} >= {0, 2}  # they are not all nonsense, nor all harmless
 
 
+@pytest.fixture(scope="module")
+def warm(files: Path) -> None:
+    """Every command ran once, so that no fork needs to import what it runs."""
+    before = Path.cwd()
+    os.chdir(files)
+    try:
+        for words in COMMANDS:
+            planner(*words.split())
+    finally:
+        os.chdir(before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("make", [of_words, of_documents])
 def test_all(
     make: Callable[[int, Path], list[str]],
