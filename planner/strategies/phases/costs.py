@@ -454,17 +454,18 @@ def _transfers(
     follows = groups.may_follow()
     block, head, back = (Transfers.none((len(options),) * 2) for _ in range(3))
     hand_over = _Handing(case, phase, batch)
+    sides = [hand_over.side(option, group) for option, group in zip(options, names, strict=True)]
     for i, one in enumerate(options):
         deadline.check()
         for j, other in enumerate(options):
             ahead, again = follows[one.group, other.group], follows[other.group, one.group]
             if one.alone or other.alone or not (ahead or again):
                 continue
-            members = names[i], names[j]
-            if set(members[0]) & set(members[1]):  # of one type: others stand for these
-                first, second = groups.members((one.group, other.group))
-                members = first, second
-            behind_block, before_head = hand_over(one, other, *members)
+            sender, receiver = sides[i], sides[j]
+            if not groups.runs and not sender.members.isdisjoint(receiver.members):
+                first, second = groups.members((one.group, other.group))  # of one type: others
+                sender, receiver = hand_over.side(one, first), hand_over.side(other, second)
+            behind_block, before_head = hand_over(sender, receiver)
             found = [(block, behind_block)] if ahead else []
             if phase != CHUNK:  # the head runs behind the last chunk alone
                 found += [(head, before_head)] if ahead else []
@@ -478,12 +479,23 @@ def _transfers(
 _Figures = tuple[tuple[float, ...], tuple[float, ...]]
 
 
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Who sends or receives: an option on some nodes, and the number of all that are alike."""
+
+    option: Option
+    names: tuple[str, ...]
+    members: frozenset[str]
+    number: int
+
+
 class _Handing:
     """Changes of group in one phase; those of pairs that are alike are timed once."""
 
     def __init__(self, case: LanguageCase, phase: str, batch: int) -> None:
         self._case, self._phase, self._batch = case, phase, batch
-        self._known: dict[Hashable, _Figures] = {}
+        self._known: dict[tuple[int, int], _Figures] = {}
+        self._numbers: dict[Hashable, int] = {}
         special = {name for pair in case.cluster.pair_links for name in pair.between}
         self._kind = {
             node.name: (
@@ -496,16 +508,17 @@ class _Handing:
             for node in case.cluster.nodes
         }
 
-    def __call__(
-        self, one: Option, other: Option, senders: tuple[str, ...], receivers: tuple[str, ...]
-    ) -> _Figures:
-        sides = tuple(
-            (tuple(self._kind[name] for name in names), *self._lying(option, names))
-            for option, names in ((one, senders), (other, receivers))
-        )
-        if sides not in self._known:
-            self._known[sides] = self._timed(one, other, senders, receivers)
-        return self._known[sides]
+    def side(self, option: Option, names: tuple[str, ...]) -> _Side:
+        """An option on some nodes."""
+        kinds = tuple(self._kind[name] for name in names), *self._lying(option, names)
+        number = self._numbers.setdefault(kinds, len(self._numbers))
+        return _Side(option, names, frozenset(names), number)
+
+    def __call__(self, one: _Side, other: _Side) -> _Figures:
+        pair = one.number, other.number
+        if pair not in self._known:
+            self._known[pair] = self._timed(one.option, other.option, one.names, other.names)
+        return self._known[pair]
 
     def _lying(self, option: Option, names: tuple[str, ...]) -> tuple[Hashable, ...]:
         manner = option.variant.manner(self._phase)

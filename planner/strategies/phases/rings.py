@@ -206,7 +206,10 @@ def _chain(problem: Problem, kept: NDArray[np.int64], tied: NDArray[np.int64]) -
         return found
 
     def between(values: Floats | None) -> Floats | None:
-        return None if values is None else values[square][:, :, :-1]
+        if values is None:
+            return None
+        every = len(kept) == len(values)  # then as they are: they are large
+        return (values if every else values[square])[:, :, :-1]
 
     stored, live = problem.weight_bytes[kept], problem.live_bytes[kept]
     weights, alive = stored[:, :-1].copy(), live[:, :-1].copy()
