@@ -254,6 +254,7 @@ def search_answer(
         why = ""
         if explained and best.asked is not None:
             why = solve(best.asked.problem, request.solver, deadline).binding
+            why += " (without a ring)" if with_rings and why else ""
         raise InfeasibleError(f"no plan fits: {readable_bytes(why)}")
     certificate = certificate_of_all(results, found.index(best))
     bound = certificate.bound
