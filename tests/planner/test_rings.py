@@ -223,6 +223,32 @@ def test_no_ring_and_no_other_pipeline_is_better(seed: int, goal: Goal, chunk: i
     assert plan.is_ring == (ring < other * (1 - 1e-8)) == ((seed, goal, chunk) in RING_IS_BEST)
 
 
+@pytest.mark.parametrize("seed", [6, 23])
+def test_no_ring_of_groups_is_better(seed: int) -> None:
+    """The head divided between the two nodes of a first stage; memory that nothing else keeps."""
+    chance = random.Random(seed)
+    free = language_case(seed, 3, 2, Workload(prompt=12, answer=6, context=24, goal="token"))
+    size = free.cases_of((), 1)["step"].profile.totals.param_bytes
+    nodes = tuple(
+        node.model_copy(update={"memory_bytes": int(size * chance.uniform(0.25, 0.5))})
+        for node in free.cluster.nodes
+    )
+    case = replace(free, cluster=free.cluster.model_copy(update={"nodes": nodes}))
+    best = min(
+        found["step"].latency_s
+        for structure in placements(case, 3)
+        if all(
+            option.basis != "prompt" and option.variant.prompt == option.variant.step
+            for option in structure[1]
+        )  # where the step alone counts, as the scope says
+        and fits(case, found := costed(case, structure))
+    )
+    plan = optimise_answer(case, Request(3))
+    assert plan.certificate is not None and plan.certificate.status == "optimal"
+    assert plan.is_ring and len(plan.stages[0].nodes) == 2
+    assert plan.predicted.token_s == pytest.approx(best, rel=1e-9)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 5, 9, 24, 32])
 def test_no_ring_within_two_limits_is_better(seed: int) -> None:
     """Limits that some rings and some others keep; what the way back takes counts in both."""
