@@ -78,6 +78,8 @@ def answer_sentence(plan: AnswerPlan) -> str:
         stages=len(plan.stages),
         most=max(len(stage.nodes) for stage in plan.stages),
     )
+    if plan.is_ring:
+        words += f" in a ring, the head back on {', '.join(plan.stages[0].nodes)}"
     return (
         f"{words[0].upper()}{words[1:]}: first token after "
         f"{format_seconds(predicted.first_token_s)}, then {format_rate(predicted.tokens_per_s)} "

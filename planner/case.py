@@ -51,6 +51,9 @@ class Case:
         First layers of block groups, in place of the model's own.
     levels : tuple of float
         S_comm that a layer may choose from, rising from 0.
+    rings : bool
+        Whether a plan's last stage may run on the nodes of its first one: where a language model's
+        head may lie. Nothing that runs or cuts plans takes those.
     """
 
     profile: ModelProfile
@@ -60,6 +63,7 @@ class Case:
     curve: AccuracyCurve | None = None
     split_points: tuple[str, ...] = ()
     levels: tuple[float, ...] = DEFAULT_LEVELS
+    rings: bool = False
     _made: dict[Hashable, object] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -57,7 +57,7 @@ def node_weight_bytes(
 def stored_twice(
     profile: ModelProfile,
     weight_bytes: NDArray[np.int64],
-    rows: slice = slice(None),
+    rows: slice | Sequence[int] = slice(None),
     ways: Sequence[Way | None] = (),
 ) -> NDArray[np.int64]:
     """Bytes that a node holds already for an earlier layer of the same stage, at the least.
@@ -71,8 +71,8 @@ def stored_twice(
     profile : ModelProfile
     weight_bytes : int array, shape (L, K, n)
         Of all layers of the model, by option, on one group of nodes.
-    rows : slice
-        The stage's layers.
+    rows : slice or sequence of int
+        The stage's layers, in order.
     ways : sequence of Way
         In which each of these runs; all gather features where none is given.
 
@@ -83,7 +83,8 @@ def stored_twice(
     """
     layers = profile.layers
     held = np.zeros_like(weight_bytes)
-    inside = range(*rows.indices(len(layers)))
+    inside = range(*rows.indices(len(layers))) if isinstance(rows, slice) else rows
+    place = {index: at for at, index in enumerate(inside)}
     row = {layers[index].name: index for index in inside}
     for index in inside:
         layer = layers[index]
@@ -94,7 +95,7 @@ def stored_twice(
             mine = weight_bytes[index] / layer.param_bytes
             first = (weight_bytes[before] / layers[before].param_bytes).min(axis=0)
             twice = np.maximum(mine + first - 1.0, 0.0)
-            same_way = not ways or ways[index - inside.start] == ways[before - inside.start]
+            same_way = not ways or ways[place[index]] == ways[place[before]]
             if same_way and _are_alike(layer, layers[before]):
                 twice = np.where(mine == first, mine, twice)
             held[index] += np.floor(shared * twice + _ROUNDING).astype(np.int64)

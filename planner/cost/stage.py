@@ -80,12 +80,29 @@ class StageCosts:
 
     def memory_bytes(self) -> dict[str, int]:
         """What every node needs, by its name (eq. 11)."""
-        stored = self.table.weight_bytes
-        stored = (stored - stored_twice(self.profile, stored, self.rows, self.ways))[:, 0]
-        own, _ = self.parted(stored)
-        live = self.table.live_bytes[self.rows, 0]
-        needed = stage_memory_bytes(own[self.rows], live)
+        needed = stage_memory_bytes(self.own_bytes(), self.table.live_bytes[self.rows, 0])
         return dict(zip(self.nodes, needed.tolist(), strict=True))
+
+    def own_bytes(self, first: StageCosts | None = None) -> NDArray[np.int64]:
+        """What the nodes store of every layer in their own memory, shape (l, n).
+
+        Parameters
+        ----------
+        first : StageCosts, optional
+            A stage before this one on the same nodes: what these store for that one is left out.
+        """
+        stored, rows, ways = self.table.weight_bytes, self.indices, self.ways
+        if first is not None:
+            stored = stored.copy()
+            stored[first.rows] = first.table.weight_bytes[first.rows]
+            rows, ways = [*first.indices, *rows], first.ways + ways
+        own, _ = self.parted((stored - stored_twice(self.profile, stored, rows, ways))[:, 0])
+        return own[self.rows]
+
+    @property
+    def indices(self) -> list[int]:
+        """The stage's layers by their rows."""
+        return list(range(len(self.profile.layers))[self.rows])
 
     def parted(self, stored: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What layers store in the nodes' own memory, and in their hosts', shape (L, n) each."""

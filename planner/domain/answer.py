@@ -28,7 +28,10 @@ class AnswerStage(Frozen):
         exclude_if=lambda count: not count,
         description="of these, with their experts in the memory of the nodes' hosts",
     )
-    head: bool = Field(description="whether the head runs here, behind these blocks")
+    head: bool = Field(
+        description="whether the head runs here: behind the last block, or in a ring on the first "
+        "stage, to which the last one hands its vector back"
+    )
     prompt: str = Field(description="how the prompt is divided between the nodes; '' on one node")
     step: str = Field(description="how a step of the answer is")
     shares_by: str = Field(
@@ -78,8 +81,13 @@ class AnswerPlan(Frozen):
     assumed: tuple[str, ...] = Field(default=(), description="what the figures take for granted")
     phases: dict[Literal["prompt", "step"], Plan] = Field(
         description="each phase as a plan of layers, on the same nodes; of a prompt in chunks the "
-        "last one"
+        "last one. In a ring its last stage is the head alone, on the first stage's nodes"
     )
+
+    @property
+    def is_ring(self) -> bool:
+        """Whether the head lies with the first of several stages (docs/model.md, eq. 53)."""
+        return len(self.stages) > 1 and self.stages[0].head
 
     @property
     def running_nodes(self) -> tuple[str, ...]:

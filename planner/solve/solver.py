@@ -11,6 +11,7 @@ import contextlib
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.domain.certificate import Certificate, Status
 from planner.domain.settings import Solver
@@ -143,8 +144,12 @@ class _Call:
         if problem.all_nodes:
             fits &= problem.nodes == problem.max_nodes
         size = (problem.weight_bytes + problem.live_bytes).max(axis=3).astype(np.float64)
+        tried: list[NDArray[np.int64]] = []
         for cost in (problem.latency_s, problem.loss, size):
             options = np.where(problem.allowed, cost, np.inf).argmin(axis=2)
+            if any(np.array_equal(options, other) for other in tried):
+                continue
+            tried.append(options)
             for group in np.flatnonzero(fits):
                 self.offer(Choice(starts=(0,), groups=(int(group),), options=options[group]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from planner.accuracy.interface import NOTHING_KNOWN, PredictedLoss
 from planner.case import Case
 from planner.cost.handover import Transfers
 from planner.cost.hosts import run_on_hosts
+from planner.cost.memory import stage_memory_bytes
 from planner.cost.sparsity import to_each_other
 from planner.cost.stage import StageCosts
 from planner.cost.steps import cost_steps, follow_steps, in_ways
@@ -70,17 +72,20 @@ class CostedStages:
     def occupied_s(self) -> tuple[float, ...]:
         """Seconds of every resource that an input occupies: stages', transfers', the medium.
 
-        In an order that plans on the same nodes share.
+        In an order that plans on the same nodes share. In a ring the first stage's nodes do the
+        last one's work as well.
         """
         software = [0.0] * len(self.stages)
         for at, handover in enumerate(self.handovers):
             software[at] += float(handover.send_s)
             software[at + 1] += float(handover.receive_s)
-        busy = [
-            seconds
+        each = [
+            np.array(stage.occupied_s(self.overlap, own))
             for stage, own in zip(self.stages, software, strict=True)
-            for seconds in stage.occupied_s(self.overlap, own)
         ]
+        if self.is_ring:
+            each[0] = each[0] + each.pop()
+        busy = np.concatenate(each).tolist()
         ends = (float(occupied) for _, occupied, _ in (end.at_an_end for end in self.ends))
         medium = sum(stage.sum_of(stage.table.medium_s) for stage in self.stages)
         medium += sum(float(each.medium_s) for each in self._between)
@@ -89,7 +94,19 @@ class CostedStages:
     @property
     def memory_bytes(self) -> dict[str, int]:
         """What every node needs, by its name."""
-        return {name: b for stage in self.stages for name, b in stage.memory_bytes().items()}
+        needed = {name: b for stage in self.stages for name, b in stage.memory_bytes().items()}
+        if self.is_ring:
+            first, head = self.stages[0], self.stages[-1]
+            stored = np.concatenate([first.own_bytes(), head.own_bytes(first)])
+            live = [stage.table.live_bytes[stage.rows, 0] for stage in (first, head)]
+            both = stage_memory_bytes(stored, np.concatenate(live))
+            needed |= dict(zip(first.nodes, both.tolist(), strict=True))
+        return needed
+
+    @property
+    def is_ring(self) -> bool:
+        """Whether the last of several stages is on the first one's nodes (eq. 53)."""
+        return is_ring([stage.nodes for stage in self.stages])
 
     @property
     def _between(self) -> tuple[Transfers, ...]:
@@ -100,6 +117,11 @@ class CostedStages:
         return sum(float(each.seconds) for each in self._between)
 
 
+def is_ring(nodes: Sequence[tuple[str, ...]]) -> bool:
+    """Whether stages on these nodes end where they begin: a ring, of two more groups or more."""
+    return len(nodes) > 2 and nodes[0] == nodes[-1]
+
+
 def cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
     """Cost the stages of a plan on the case's cluster.
 
@@ -107,7 +129,8 @@ def cost_stages(case: Case, stages: tuple[StagePlan, ...]) -> CostedStages:
     ----------
     case : Case
     stages : tuple of StagePlan
-        Contiguous layers each, on groups of nodes that have none in common.
+        Contiguous layers each, on groups of nodes that have none in common; of a case of rings the
+        last may be the first once more.
 
     Raises
     ------
@@ -271,7 +294,10 @@ def _check_layers(case: Case, stages: tuple[StagePlan, ...]) -> None:
 
 def _check_nodes(case: Case, stages: tuple[StagePlan, ...]) -> None:
     known = [node.name for node in case.cluster.nodes]
-    used = [name for stage in stages for name in stage.nodes]
+    groups = [stage.nodes for stage in stages]
+    if case.rings and is_ring(groups):
+        groups.pop()
+    used = [name for group in groups for name in group]
     unknown = [name for name in used if name not in known]
     if unknown:
         raise BadInputError(

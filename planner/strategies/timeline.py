@@ -153,11 +153,10 @@ class _Course:
         on = case.sharing(plan.settings.shares)
         self.costed: CostedStages = cost_stages(on, plan.stages)
         self.nodes = plan.running_nodes
-        self.stage_of = {
-            name: number
-            for number, stage in enumerate(plan.stages, start=1)
-            for name in stage.nodes
-        }
+        self.stage_of: dict[str, int] = {}
+        for number, stage in enumerate(plan.stages, start=1):
+            for name in stage.nodes:
+                self.stage_of.setdefault(name, number)  # of a ring the first
         self.rows = [_Rows.of(stage, self.costed.overlap) for stage in self.costed.stages]
         source = (on.cluster.nodes[on.cluster.source_index].name,)
         groups = [stage.nodes for stage in plan.stages]

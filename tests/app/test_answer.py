@@ -57,6 +57,20 @@ def test_a_plan_as_a_document_and_in_words(cluster: Any) -> None:
     assert "note: assumed: the time per token" in told.err
 
 
+def test_a_ring_says_where_the_head_is(cluster: Any) -> None:
+    """The tied embedding, 0.53 GB, has room once on nodes that hold half the blocks and it."""
+    asked = ("llama-3.2-1b", "-c", cluster(2, 1_450_000_000), "--parallelism", "pipeline")
+    done = planner("answer", *asked, "--format", "json")
+    plan = AnswerPlan.model_validate_json(done.out)
+    assert plan.is_ring and [stage.head for stage in plan.stages] == [True, False]
+    assert plan.phases["step"].stages[-1].nodes == plan.stages[0].nodes
+    told = planner("answer", *asked).out
+    assert "A pipeline of 2 stages in a ring, the head back on pi0: first token" in told
+    assert "in a ring with the first stage" in " ".join(told.split())
+    rows = [line for line in told.splitlines() if line.startswith((" pi0", " pi1"))]
+    assert ["head" in row for row in rows] == [True, False]
+
+
 def test_one_token_reads_all_weights_and_what_is_kept(cluster: Any) -> None:
     """On one node whose memory binds a step takes bytes over bandwidth, by hand."""
     done = planner(

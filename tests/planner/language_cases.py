@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -122,11 +123,15 @@ Structure = tuple[tuple[tuple[str, ...], ...], tuple[Option, ...], tuple[int, ..
 
 
 def placements(case: LanguageCase, most: int) -> Iterator[Structure]:
-    """Groups in any order, how each runs, and the units at which they begin."""
+    """Groups in any order, how each runs, and the units at which they begin.
+
+    With the head on the last group, and in a ring on the first one once more.
+    """
     names = [node.name for node in case.cluster.nodes]
     groups = [g for size in range(1, most + 1) for g in itertools.combinations(names, size)]
     places = [2 + at for at in range(len(case.model.order) - 1)]
-    places.append(len(case.model.order) + 2)  # in front of the head
+    head = len(case.model.order) + 2
+    places.append(head)
     variants = (*VARIANTS, *(EXPERT_VARIANTS if case.model.has_experts else ()))
     for stages in range(1, most + 1):
         for chosen in itertools.permutations(groups, stages):
@@ -144,6 +149,8 @@ def placements(case: LanguageCase, most: int) -> Iterator[Structure]:
             for options in itertools.product(*ways):
                 for cuts in itertools.combinations(places, stages - 1):
                     yield chosen, options, (0, *cuts)
+                    if stages > 1 and head not in cuts:
+                        yield (*chosen, chosen[0]), (*options, options[0]), (0, *cuts, head)
 
 
 def costed(case: LanguageCase, structure: Structure, batch: int = 1) -> dict[str, CostedStages]:
@@ -165,16 +172,48 @@ def costed(case: LanguageCase, structure: Structure, batch: int = 1) -> dict[str
 
 
 def fits(case: LanguageCase, found: dict[str, CostedStages]) -> bool:
-    """Whether every node has room for both phases."""
-    limits = {node.name: node.memory_bytes for node in case.cluster.nodes}
-    for at_once in zip(*(costs.stages for costs in found.values()), strict=True):
+    """Whether all nodes and hosts have room for both phases, a ring's first ones for the head too.
+
+    What both stages of a ring's nodes read is stored once.
+    """
+    stored, live, away = Counter[str](), Counter[str](), Counter[str]()
+    stages = list(zip(*(costs.stages for costs in found.values()), strict=True))
+    for place, at_once in enumerate(stages):
         one, other, *_ = at_once  # prompt and step
-        stored = weights_of(one, other).sum(axis=0)
-        rows = other.rows
-        live = [stage.table.live_bytes[rows, 0].max(axis=0) for stage in at_once]
+        again = place > 0 and other.nodes == stages[0][0].nodes
+        weights = weights_of(one, other, stages[0][:2] if again else None)
+        hosted = [row - other.rows.start for row in other.on_host]
         for at, name in enumerate(other.nodes):
-            limit = limits[name]
-            needed = int(stored[at]) + max(int(part[at]) for part in live)
-            if limit is not None and needed > limit:
-                return False
-    return True
+            away[name] += int(weights[hosted, at].sum())
+            stored[name] += int(weights[:, at].sum() - weights[hosted, at].sum())
+            for stage in at_once:
+                mine = int(stage.table.live_bytes[other.rows, 0, at].max())
+                live[name] = max(live[name], mine)
+    return all(
+        (node.memory_bytes is None or stored[node.name] + live[node.name] <= node.memory_bytes)
+        and away[node.name] <= (node.host.memory_bytes if node.host else 0)
+        for node in case.cluster.nodes
+    )
+
+
+def busy_of_a_chunk(found: CostedStages) -> float:
+    """The busiest resource without the head and what it is sent, written down anew."""
+    software = [0.0] * len(found.stages)
+    names = found.stages[-1].table.layer_names
+    alone = len(found.stages) > 1 and names[found.stages[-1].rows] == ("lm_head",)
+    handovers = found.handovers[:-1] if alone else found.handovers
+    for at, handover in enumerate(handovers):
+        software[at] += float(handover.send_s)
+        software[at + 1] += float(handover.receive_s)
+    busy, medium = [float(each.busy_s) for each in handovers], 0.0
+    for stage, own in zip(found.stages, software, strict=True):
+        rows = [r for r in range(stage.rows.start, stage.rows.stop) if names[r] != "lm_head"]
+        wire, packing, computing, shared = (
+            float(getattr(stage.table, name)[rows, 0].sum())
+            for name in ("wire_s", "software_s", "compute_s", "medium_s")
+        )
+        nodes = packing + computing + own
+        busy += [wire, nodes] if found.overlap else [wire + nodes]
+        medium += shared
+    medium += sum(float(each.medium_s) for each in handovers)
+    return max([*busy, medium])

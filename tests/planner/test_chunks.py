@@ -12,13 +12,18 @@ from planner.domain.request import Request
 from planner.domain.workload import Workload
 from planner.errors import InfeasibleError
 from planner.language import Phase, phase_profile
-from planner.strategies.costed import CostedStages
 from planner.strategies.phases.costed import seconds_of
 from planner.strategies.phases.costs import LanguageCase
 from planner.strategies.phases.optimise import optimise_answer
 from planner.strategies.phases.peers import placed
 from profiles.catalog import load_language
-from tests.planner.language_cases import costed, fits, language_case, placements
+from tests.planner.language_cases import (
+    busy_of_a_chunk,
+    costed,
+    fits,
+    language_case,
+    placements,
+)
 
 FAST = Link(bandwidth_bytes_per_s=1e12)
 
@@ -94,27 +99,6 @@ def test_chunks_read_the_keys_and_values_before_them() -> None:
     assert sum(macs(p, "attention") for p in parts) * 64 * 64 == macs(whole, "attention") * seen
 
 
-def busy_of_a_chunk(case: LanguageCase, found: CostedStages) -> float:
-    """The busiest resource without the head, written down anew."""
-    software = [0.0] * len(found.stages)
-    for at, handover in enumerate(found.handovers):
-        software[at] += float(handover.send_s)
-        software[at + 1] += float(handover.receive_s)
-    busy, medium = [float(each.busy_s) for each in found.handovers], 0.0
-    for stage, own in zip(found.stages, software, strict=True):
-        names = stage.table.layer_names
-        rows = [r for r in range(stage.rows.start, stage.rows.stop) if names[r] != "lm_head"]
-        wire, packing, computing, shared = (
-            float(getattr(stage.table, name)[rows, 0].sum())
-            for name in ("wire_s", "software_s", "compute_s", "medium_s")
-        )
-        nodes = packing + computing + own
-        busy += [wire, nodes] if case.settings.overlap else [wire + nodes]
-        medium += shared
-    medium += sum(float(each.medium_s) for each in found.handovers)
-    return max([*busy, medium])
-
-
 @pytest.mark.parametrize("seed", range(60, 70))
 def test_no_placement_of_chunks_is_better(seed: int) -> None:
     goal = ("first-token", "answer")[seed % 2]
@@ -126,7 +110,7 @@ def test_no_placement_of_chunks_is_better(seed: int) -> None:
     for structure in placements(case, 2):
         found = costed(case, structure)
         if fits(case, found):
-            wait = (workload.chunks - 1) * busy_of_a_chunk(case, found["chunk"])
+            wait = (workload.chunks - 1) * busy_of_a_chunk(found["chunk"])
             first = found["prompt"].latency_s + wait
             whole = first + 5 * found["step"].latency_s
             best = min(best, first if goal == "first-token" else whole)

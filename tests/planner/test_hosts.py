@@ -18,7 +18,7 @@ from planner.errors import BadInputError, InfeasibleError
 from planner.solve.deadline import Deadline
 from planner.strategies.costed import CostedStages, cost_stages
 from planner.strategies.phases.costed import busiest_s, seconds_of
-from planner.strategies.phases.costs import PHASES, LanguageCase, weights_of
+from planner.strategies.phases.costs import PHASES, LanguageCase
 from planner.strategies.phases.optimise import optimise_answer, plan_of, search_answer
 from planner.strategies.phases.peers import compare_answers, placed
 from planner.strategies.phases.ways import (
@@ -29,7 +29,13 @@ from planner.strategies.phases.ways import (
     stage_of,
 )
 from profiles.catalog import load_language
-from tests.planner.language_cases import Structure, language_case, language_model, placements
+from tests.planner.language_cases import (
+    Structure,
+    fits,
+    language_case,
+    language_model,
+    placements,
+)
 
 HOST = {"memory_bytes": 64 * 10**9, "memory_bytes_per_s": 5e10, "macs_per_s": 1e12}
 
@@ -166,23 +172,6 @@ def hosted(case: LanguageCase, structure: Structure) -> Iterator[dict[str, Coste
                     stages.append(stage_of(profile, group, manner, layers, moved))
                 found[phase] = cost_stages(cases[phase], tuple(stages))
             yield found
-
-
-def fits(case: LanguageCase, found: dict[str, CostedStages]) -> bool:
-    """Whether every node and every host has room."""
-    nodes = {node.name: node for node in case.cluster.nodes}
-    for one, other in zip(found["prompt"].stages, found["step"].stages, strict=True):
-        stored = weights_of(one, other)
-        away = [row - other.rows.start for row in other.on_host]
-        live = [stage.table.live_bytes[other.rows, 0].max(axis=0) for stage in (one, other)]
-        for at, name in enumerate(other.nodes):
-            on_host = int(stored[away, at].sum())
-            own = int(stored[:, at].sum()) - on_host + max(int(part[at]) for part in live)
-            if own > (nodes[name].memory_bytes or own):
-                return False
-            if on_host > (host.memory_bytes if (host := nodes[name].host) else 0):
-                return False
-    return True
 
 
 WAYS = TENSOR_PARALLEL, WHOLE_EXPERTS

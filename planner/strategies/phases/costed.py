@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from planner.cost.memory import stage_memory_bytes
+from planner.cost.handover import Transfers
+from planner.cost.stage import StageCosts
 from planner.domain.answer import AnswerPlan, AnswerPredicted, AnswerStage
 from planner.domain.plan import StagePlan
 from planner.domain.workload import Workload
@@ -25,18 +27,20 @@ def cost_answer(
 ) -> AnswerPlan:
     """A plan of these stages with the cost model's word on it.
 
+    In a ring the head is a stage of its own, behind the others, on the first one's nodes.
+
     Parameters
     ----------
     case : LanguageCase
     phases : dict of tuple of StagePlan
         By phase; the same layers on the same nodes.
     options : sequence of Option
-        One per stage.
+        One per stage, without a ring's head.
     batch : int
         Requests that run together.
     strategy : str
     """
-    nodes = [stage.nodes for stage in phases["step"]]
+    nodes = [stage.nodes for stage in phases["step"]][: len(options)]
     placed = tuple((names, option.basis) for names, option in zip(nodes, options, strict=True))
     single = case.cases_of(placed, 1)
     alone = {phase: cost_stages(single[phase], phases[phase]) for phase in case.phases}
@@ -105,7 +109,10 @@ def _occupied_by_chunk(costed: Mapping[Phase, CostedStages]) -> tuple[float, ...
     found = costed[CHUNK]
     *others, last = found.stages
     body = replace(last, rows=slice(last.rows.start, last.rows.stop - 1))
-    return replace(found, stages=(*others, body)).occupied_s
+    handovers = found.handovers
+    if handovers and not body.indices:  # nothing goes to the head either
+        handovers = (*handovers[:-1], Transfers.none())
+    return replace(found, stages=(*others, body), handovers=handovers).occupied_s
 
 
 def busiest_s(workload: Workload, costed: dict[Phase, CostedStages]) -> float:
@@ -133,18 +140,18 @@ def _memory(
     costed: dict[Phase, CostedStages],
 ) -> tuple[dict[str, int], ...]:
     """What every node needs for both phases, weights and cache among it, and what hosts store."""
-    memory: dict[str, int] = {}
-    weights: dict[str, int] = {}
-    cache: dict[str, int] = {}
-    hosts: dict[str, int] = {}
+    live_bytes: dict[str, int] = {}
+    weights, cache, hosts = Counter[str](), Counter[str](), Counter[str]()
     read = costed.get(CHUNK, costed["prompt"]).stages
+    first: tuple[StageCosts, StageCosts] | None = None
     for one, other, chunk in zip(costed["prompt"].stages, costed["step"].stages, read, strict=True):
-        stored = weights_of(one, other)
+        in_ring = other is costed["step"].stages[-1] and costed["step"].is_ring
+        stored = weights_of(one, other, first if in_ring else None)
+        first = first or (one, other)
         rows = [row - other.rows.start for row in other.on_host]
         hosted = stored[rows].sum(axis=0)
         stored[rows] = 0
         live = np.max([s.table.live_bytes[s.rows, 0] for s in (one, other, chunk)], axis=0)
-        needed = stage_memory_bytes(stored, live)
         layers = other.profile.layers[other.rows]
         parts = np.array([layer.cache_parts for layer in layers])
         each = np.array([layer.cache_bytes // layer.cache_parts for layer in layers])
@@ -152,12 +159,13 @@ def _memory(
         held = np.rint(stored * (parts / size)[:, None]).astype(np.int64)  # whole heads
         mine = (held * each[:, None]).sum(axis=0)
         for at, name in enumerate(other.nodes):
-            memory[name] = int(needed[at])
-            cache[name] = int(mine[at])
-            weights[name] = int(stored[:, at].sum() - mine[at])
+            live_bytes[name] = max(live_bytes.get(name, 0), int(live[:, at].max()))
+            cache[name] += int(mine[at])
+            weights[name] += int(stored[:, at].sum() - mine[at])
             if rows:
-                hosts[name] = int(hosted[at])
-    return memory, weights, cache, hosts
+                hosts[name] += int(hosted[at])
+    memory = {name: weights[name] + cache[name] + live for name, live in live_bytes.items()}
+    return memory, dict(weights), dict(cache), dict(hosts)
 
 
 def _stages(
@@ -166,8 +174,9 @@ def _stages(
     profile = case.cases_of((), 1)["step"].profile
     units = {profile.layers[unit.start].name: at for at, unit in enumerate(rows_of_units(profile))}
     last = len(units) - 1
+    in_ring = len(stages) > len(options)
     found, ends = [], [units[stage.layers[0].name] for stage in stages[1:]] + [last + 1]
-    for stage, option, end in zip(stages, options, ends, strict=True):
+    for at, (stage, option, end) in enumerate(zip(stages, options, ends, strict=False)):
         begin = units[stage.layers[0].name]
         first, stop = max(begin, 1), min(end, last - 1)
         blocks = max(stop - first, 0)
@@ -179,7 +188,7 @@ def _stages(
                 first_block=first - 1 if blocks else None,
                 blocks=blocks,
                 host_blocks=len(hosted),
-                head=end > last,
+                head=at == 0 if in_ring else end > last,
                 prompt=option.variant.prompt if several else "",
                 step=option.variant.step if several else "",
                 shares_by=option.basis if several else "",

@@ -135,7 +135,10 @@ class LanguageCase:
         phases = self.once(("phases", batch, whole), lambda: phases_of(model, self.workload, batch))
         shares: Shares = "equal" if basis == "equal" else "by-time"
         settings = self.settings.model_copy(update={"shares": shares})
-        return {name: Case(getattr(phases, name), self.cluster, settings) for name in self.phases}
+        return {
+            name: Case(getattr(phases, name), self.cluster, settings, rings=True)
+            for name in self.phases
+        }
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -203,8 +206,11 @@ class PhaseCosts:
     busy_s : dict of float array, shape (R, O, U, K)
     allowed : bool array, shape (O, U, K)
     weight_bytes, live_bytes : int array, shape (O, U, K, P or 2P)
-    transfers : dict of (Transfers, Transfers)
-        Shape (O, O): behind a block, and in front of the head.
+    tied_bytes : int array, shape (O, P or 2P)
+        Of the head, what a node stores for the embedding already.
+    transfers : dict of (Transfers, Transfers, Transfers)
+        Shape (O, O): behind a block; in front of the head; and there in a ring, from the last stage
+        back to the first.
     """
 
     options: list[Option]
@@ -215,7 +221,8 @@ class PhaseCosts:
     allowed: NDArray[np.bool_]
     weight_bytes: NDArray[np.int64]
     live_bytes: NDArray[np.int64]
-    transfers: dict[str, tuple[Transfers, Transfers]]
+    tied_bytes: NDArray[np.int64]
+    transfers: dict[str, tuple[Transfers, Transfers, Transfers]]
 
 
 def options_of(
@@ -289,12 +296,17 @@ def cost_options(
     allowed = np.ones(shape, dtype=np.bool_)
     weights = np.zeros((*shape, width * len(places)), dtype=np.int64)
     live = np.zeros_like(weights)
+    tied = np.zeros((len(options), weights.shape[3]), dtype=np.int64)
     for at, group in enumerate(members):
         profile = case.cases(batch, options[at].basis)["step"].profile
         mine = slice(0, len(group))
         for k in range(len(places)):
             one, other = (found[phase][at][k] for phase in PHASES)
             stored = stored_for_both(profile, one.stored, other.stored)
+            twice = stored_twice(profile, stored[:, None])[:, 0]
+            tied[at, mine] = twice[-1]
+            if options[at].alone:
+                stored = stored - twice
             if k:
                 allowed[at, :, k] = experts & hosted.issuperset(group)
                 away = np.zeros_like(stored)
@@ -320,6 +332,7 @@ def cost_options(
         allowed=allowed,
         weight_bytes=weights,
         live_bytes=live,
+        tied_bytes=tied,
         transfers={
             phase: _transfers(case, groups, options, members, phase, batch, deadline)
             for phase in found
@@ -359,11 +372,7 @@ def _stage(
             case.share_out(cases, option.basis, names)
         return _costed(cases[phase], names, manner, on_host)
 
-    found = case.once(("stage", names, option.basis, phase, manner, batch, on_host), make)
-    if not option.alone:
-        return found
-    twice = stored_twice(cases[phase].profile, found.stored[:, None])[:, 0]
-    return replace(found, stored=found.stored - twice)
+    return case.once(("stage", names, option.basis, phase, manner, batch, on_host), make)
 
 
 def _units_with_experts(case: LanguageCase) -> NDArray[np.bool_]:
@@ -406,11 +415,29 @@ def stored_for_both(
     return stored
 
 
-def weights_of(prompt: StageCosts, step: StageCosts) -> NDArray[np.int64]:
-    """The same of a plan's stage, where what layers share is stored once, shape (L, n)."""
-    one, other = (stage.table.weight_bytes[:, 0] for stage in (prompt, step))
-    both = stored_for_both(step.profile, one, other)[:, None]
-    stored: NDArray[np.int64] = (both - stored_twice(step.profile, both, step.rows))[step.rows, 0]
+def weights_of(
+    prompt: StageCosts, step: StageCosts, first: tuple[StageCosts, StageCosts] | None = None
+) -> NDArray[np.int64]:
+    """The same of a plan's stage, where what layers share is stored once, shape (l, n).
+
+    Parameters
+    ----------
+    prompt, step : StageCosts
+        The stage in each phase.
+    first : (StageCosts, StageCosts), optional
+        The first stage of a ring whose last this is: what its nodes store is not stored again.
+    """
+
+    def both(*stage: StageCosts) -> NDArray[np.int64]:
+        one, other = (each.table.weight_bytes[:, 0] for each in stage)
+        return stored_for_both(step.profile, one, other)[:, None]
+
+    weights, rows = both(prompt, step), step.indices
+    if first is not None:
+        before = first[1].indices
+        weights[before] = both(*first)[before]
+        rows = [*before, *rows]
+    stored: NDArray[np.int64] = (weights - stored_twice(step.profile, weights, rows))[step.rows, 0]
     return stored
 
 
@@ -422,28 +449,44 @@ def _transfers(
     phase: str,
     batch: int,
     deadline: Deadline,
-) -> tuple[Transfers, Transfers]:
-    """Handing the hidden numbers over behind a block, and in front of the head, (O, O) each."""
+) -> tuple[Transfers, Transfers, Transfers]:
+    """Handing the hidden numbers over behind a block, in front of the head, and back, (O, O)."""
     follows = groups.may_follow()
-    block, head = (Transfers.none((len(options),) * 2) for _ in range(2))
+    block, head, back = (Transfers.none((len(options),) * 2) for _ in range(3))
     hand_over = _Handing(case, phase, batch)
+    sides = [hand_over.side(option, group) for option, group in zip(options, names, strict=True)]
     for i, one in enumerate(options):
         deadline.check()
         for j, other in enumerate(options):
-            if one.alone or other.alone or not follows[one.group, other.group]:
+            ahead, again = follows[one.group, other.group], follows[other.group, one.group]
+            if one.alone or other.alone or not (ahead or again):
                 continue
-            members = names[i], names[j]
-            if set(members[0]) & set(members[1]):  # of one type: others stand for these
-                first, second = groups.members((one.group, other.group))
-                members = first, second
-            found = hand_over(one, other, *members)
-            for into, columns in zip((block, head), found, strict=True):
+            sender, receiver = sides[i], sides[j]
+            if not groups.runs and not sender.members.isdisjoint(receiver.members):
+                first, second = groups.members((one.group, other.group))  # of one type: others
+                sender, receiver = hand_over.side(one, first), hand_over.side(other, second)
+            behind_block, before_head = hand_over(sender, receiver)
+            found = [(block, behind_block)] if ahead else []
+            if phase != CHUNK:  # the head runs behind the last chunk alone
+                found += [(head, before_head)] if ahead else []
+                found += [(back, before_head)] if again else []
+            for into, columns in found:
                 for column, value in zip(into.columns, columns, strict=True):
                     column[i, j] = value
-    return block, head
+    return block, head, back
 
 
 _Figures = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Who sends or receives: an option on some nodes, and the number of all that are alike."""
+
+    option: Option
+    names: tuple[str, ...]
+    members: frozenset[str]
+    number: int
 
 
 class _Handing:
@@ -451,7 +494,8 @@ class _Handing:
 
     def __init__(self, case: LanguageCase, phase: str, batch: int) -> None:
         self._case, self._phase, self._batch = case, phase, batch
-        self._known: dict[Hashable, _Figures] = {}
+        self._known: dict[tuple[int, int], _Figures] = {}
+        self._numbers: dict[Hashable, int] = {}
         special = {name for pair in case.cluster.pair_links for name in pair.between}
         self._kind = {
             node.name: (
@@ -464,16 +508,17 @@ class _Handing:
             for node in case.cluster.nodes
         }
 
-    def __call__(
-        self, one: Option, other: Option, senders: tuple[str, ...], receivers: tuple[str, ...]
-    ) -> _Figures:
-        sides = tuple(
-            (tuple(self._kind[name] for name in names), *self._lying(option, names))
-            for option, names in ((one, senders), (other, receivers))
-        )
-        if sides not in self._known:
-            self._known[sides] = self._timed(one, other, senders, receivers)
-        return self._known[sides]
+    def side(self, option: Option, names: tuple[str, ...]) -> _Side:
+        """An option on some nodes."""
+        kinds = tuple(self._kind[name] for name in names), *self._lying(option, names)
+        number = self._numbers.setdefault(kinds, len(self._numbers))
+        return _Side(option, names, frozenset(names), number)
+
+    def __call__(self, one: _Side, other: _Side) -> _Figures:
+        pair = one.number, other.number
+        if pair not in self._known:
+            self._known[pair] = self._timed(one.option, other.option, one.names, other.names)
+        return self._known[pair]
 
     def _lying(self, option: Option, names: tuple[str, ...]) -> tuple[Hashable, ...]:
         manner = option.variant.manner(self._phase)

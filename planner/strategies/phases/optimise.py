@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from planner.errors import (
 )
 from planner.solve.check import times_of
 from planner.solve.deadline import Deadline, OutOfTimeError
-from planner.solve.problem import Choice, Problem, Result
+from planner.solve.problem import Choice, Problem, Result, infeasible
 from planner.solve.solver import solve
 from planner.strategies.groups import Groups, all_groups
 from planner.strategies.limits import SLACK, broken_memory
@@ -40,6 +41,7 @@ from planner.strategies.phases.problem import (
     stages_of_phases,
     weights_of_goal,
 )
+from planner.strategies.phases.rings import rings_of, search_rings
 from planner.strategies.phases.ways import TENSOR_PARALLEL, Variant, variants_of
 from planner.units import readable_bytes
 
@@ -82,7 +84,13 @@ def optimise_answer(case: LanguageCase, request: Request) -> AnswerPlan:
     while not request.exactly and found.nodes > 1 and not deadline.passed:
         fewer = replace(request, max_nodes=found.nodes - 1)
         try:
-            smaller = search_answer(case, fewer, deadline.share(0.5), explained=False)
+            smaller = search_answer(
+                case,
+                fewer,
+                deadline.share(0.5),
+                explained=False,
+                at_most_s=found.value_s * (1 + _SAME),
+            )
         except (InfeasibleError, SolverStoppedError):
             break
         if smaller.value_s > found.value_s * (1 + _SAME):
@@ -172,13 +180,17 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class _Answer:
-    """The best of one family of groups at one batch; the result counts what the goal does."""
+    """The best of one family of groups at one batch; the result counts what the goal does.
+
+    The choice of a ring leaves out the head, which lies with the first stage.
+    """
 
     groups: Groups
     costs: PhaseCosts | None
     batch: int
     result: Result
-    problem: Problem | None = None
+    asked: _Asked | None = None
+    in_ring: bool = False
 
     @property
     def value_s(self) -> float:
@@ -194,8 +206,21 @@ def search_answer(
     variants: tuple[Variant, ...] | None = None,
     *,
     explained: bool = True,
+    at_most_s: float | None = None,
 ) -> Found:
-    """Search all families of groups.
+    """Search all families of groups, without a ring and with one.
+
+    Parameters
+    ----------
+    case : LanguageCase
+    request : Request
+    deadline : Deadline
+    variants : tuple of Variant, optional
+        How groups may run; by default all that there are.
+    explained : bool
+        Whether to say what binds where nothing fits.
+    at_most_s : float, optional
+        No plan above is of use, nor a better one than a plan that is not.
 
     Raises
     ------
@@ -210,10 +235,14 @@ def search_answer(
         for search in _searches(case, groups, variants)
         for batch in batches(case.workload)
     ]
+    with_rings = request.parallelism != "within-layer" and request.max_nodes > 1
+    searches = (1 + with_rings) * len(tried)
     found = [
-        _best_of(case, request, search, batch, deadline.share(1 / (len(tried) - done)))
+        _best_of(case, request, search, batch, deadline.share(1 / (searches - done)))
         for done, (search, batch) in enumerate(tried)
     ]
+    if with_rings:
+        found += list(_rings(case, request, found, deadline, at_most_s))
     results = [each.result for each in found]
     best = min(found, key=lambda each: each.value_s)
     if best.result.choice is None:
@@ -223,8 +252,9 @@ def search_answer(
                 "allow more time (--time-limit)"
             )
         why = ""
-        if explained and best.problem is not None:
-            why = solve(best.problem, request.solver, deadline).binding
+        if explained and best.asked is not None:
+            why = solve(best.asked.problem, request.solver, deadline).binding
+            why += " (without a ring)" if with_rings and why else ""
         raise InfeasibleError(f"no plan fits: {readable_bytes(why)}")
     certificate = certificate_of_all(results, found.index(best))
     bound = certificate.bound
@@ -244,8 +274,10 @@ def plan_of(case: LanguageCase, found: Found) -> AnswerPlan:
     """
     best = found.best
     assert best.costs is not None
-    phases = stages_of_phases(case, best.groups, best.costs, found.choice, best.batch)
-    plan = cost_answer(case, phases, found.options, best.batch, _shape(phases["step"]))
+    phases = stages_of_phases(case, best.groups, best.costs, found.choice, best.batch, best.in_ring)
+    plan = cost_answer(
+        case, phases, found.options, best.batch, _shape(phases["step"][: len(found.options)])
+    )
     _check(case, plan, best)
     return plan.model_copy(update={"certificate": found.certificate})
 
@@ -322,22 +354,108 @@ def _best_of(
         late = Certificate(status="timeout", solver="none", runtime_s=deadline.elapsed_s)
         result = Result(choice=None, objective_s=None, certificate=late)
         return _Answer(groups, None, batch, result)
+    asked = _asked(case, request, groups, costs, batch)
+    return _Answer(groups, costs, batch, asked.minimise(asked.problem, deadline), asked)
+
+
+def _rings(
+    case: LanguageCase,
+    request: Request,
+    found: list[_Answer],
+    deadline: Deadline,
+    at_most_s: float | None,
+) -> Iterator[_Answer]:
+    """The best rings of some searches, each as far as it may be better than all before it."""
+    least_s = min(each.value_s for each in found)
+    if at_most_s is not None and least_s <= at_most_s:
+        return
+    for done, one in enumerate(found):
+        if one.asked is None or one.costs is None:
+            continue
+        asked, part = one.asked, deadline.share(1 / (len(found) - done))
+        rings = rings_of(asked.problem, one.costs, case.workload, asked.weights, asked.occupied)
+        below_s = min(least_s * _BELOW, float("inf") if at_most_s is None else at_most_s)
+        if asked.counted(rings.least_s) >= below_s:
+            result = infeasible("")
+        else:
+            minimise = partial(asked.minimise, deadline=part, below_s=below_s)
+            result = search_rings(rings, minimise)
+        ring = _Answer(one.groups, one.costs, one.batch, result, asked, in_ring=True)
+        least_s = min(least_s, ring.value_s)
+        yield ring
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A problem, and what is counted of its plans.
+
+    Attributes
+    ----------
+    problem : Problem
+    weights, occupied : Weights
+        How often each phase counts in the latency, and in what a resource does.
+    pipelined : Pipelined, optional
+        What is counted beside the latency; None: nothing.
+    tokens : int
+        That share what is counted.
+    solver : str
+    """
+
+    problem: Problem
+    weights: Weights
+    occupied: Weights
+    pipelined: Pipelined | None
+    tokens: int
+    solver: str
+
+    def counted(self, latency_s: float) -> float:
+        """The least that is counted of plans of at least some latency."""
+        return (self.pipelined.share if self.pipelined else 1.0) * latency_s / self.tokens
+
+    def minimise(
+        self, problem: Problem, deadline: Deadline, below_s: float = float("inf")
+    ) -> Result:
+        """The plan of which least is counted, or that none is below a value.
+
+        Parameters
+        ----------
+        problem : Problem
+            This one, or another that counts alike.
+        deadline : Deadline
+        below_s : float
+        """
+        limits: dict[str, float] = {}
+        if below_s < float("inf"):
+            most_s = below_s * self.tokens
+            latency_s = most_s / (self.pipelined.share if self.pipelined else 1.0)
+            limits["max_latency_s"] = min(latency_s, problem.max_latency_s or latency_s)
+            if self.pipelined:
+                limits["max_bottleneck_s"] = most_s
+        limited = problem.but(**limits)
+        if self.pipelined is None:
+            return solve(limited, self.solver, deadline, explained=False)
+        result = _busiest(self.pipelined, limited, self.solver, deadline)
+        if self.tokens > 1:
+            result = _per_token(result, self.tokens)
+        # limits on the latency and the busiest stage say less than one on what is counted
+        useless = result.objective_s is not None and result.objective_s > below_s
+        return infeasible("") if useless and result.certificate.status == "optimal" else result
+
+
+def _asked(
+    case: LanguageCase, request: Request, groups: Groups, costs: PhaseCosts, batch: int
+) -> _Asked:
     workload, weights = case.workload, weights_of_goal(case.workload)
     pipelined: Pipelined | None = None
-    occupied = weights
+    occupied, tokens = weights, 1
     if workload.goal == "tokens-per-second":
         pipelined = Pipelined(1.0 / (workload.requests // batch), adds=False)
+        tokens = batch * workload.answer
     elif workload.chunks > 1 and workload.goal != "token":
         pipelined = Pipelined(1.0, adds=True)
         occupied = Weights(0.0, 0.0, float(workload.chunks - 1))
     problem = problem_of_phases(case, groups, costs, request, weights, occupied)
-    if pipelined is None:
-        result = solve(problem, request.solver, deadline, explained=False)
-        return _Answer(groups, costs, batch, result, problem)
-    result = _busiest(pipelined, problem, request.solver, deadline)
-    if workload.goal == "tokens-per-second":
-        result = _per_token(result, batch * workload.answer)
-    return _Answer(groups, costs, batch, result, problem)
+    return _Asked(problem, weights, occupied, pipelined, tokens, request.solver)
 
 
 @dataclass(frozen=True)
@@ -448,6 +566,8 @@ def _scope(
         bases = " or ".join(dict.fromkeys(_BASIS_WORDS[option.basis] for option in options))
         alike = ", alike in all stages" if len(searches) > len(families) else ""
         said += f"; on groups of two or more {ways}, shared out {bases}{alike}"
+    if request.parallelism != "within-layer" and request.max_nodes > 1:
+        said += "; the head behind the last block, or in a ring with the first stage"
     if case.may_use_hosts:
         said += "; experts of any blocks in the memory of their nodes' hosts"
     if case.workload.goal == "tokens-per-second":

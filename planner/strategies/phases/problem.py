@@ -131,8 +131,8 @@ def _memories(
     return limits, tuple(map(tuple, kinds))
 
 
-def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) -> dict[str, Any]:
-    """Fields of a problem that say what is limited beside the goal.
+def limits_of(workload: Workload) -> tuple[list[tuple[Weights, float, str]], float | None]:
+    """What is limited beside the goal: sums over a plan, and its latency.
 
     Of two limits one is the loss of eq. 14; the other is on the latency itself where that is the
     goal, else a second sum, and both together limit the latency of a whole answer.
@@ -146,17 +146,26 @@ def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) ->
         if most is not None
     ]
     goals = {"first-token": "prompt", "token": "step"}
-    fields: dict[str, Any] = {"loss": np.zeros(costs.allowed[:, units].shape)}
+    latency_s: float | None = None
     if len(found) == 2 and workload.goal in goals:
         own = next(row for row in found if row[0] == goals[workload.goal])
         found.remove(own)
-        fields["max_latency_s"] = own[1]
+        latency_s = own[1]
     elif len(found) == 2:
         weights = weights_of_goal(workload)
         (_, first, _), (_, token, _) = found
-        fields["max_latency_s"] = weights.prompt * first + weights.step * token
-    for at, (phase, most, name) in enumerate(found):
-        one = Weights(float(phase == "prompt"), float(phase == "step"))
+        latency_s = weights.prompt * first + weights.step * token
+    alone = {"prompt": Weights(1.0, 0.0), "step": Weights(0.0, 1.0)}
+    return [(alone[phase], most, name) for phase, most, name in found], latency_s
+
+
+def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) -> dict[str, Any]:
+    """Fields of a problem that say what is limited beside the goal."""
+    found, latency_s = limits_of(workload)
+    fields: dict[str, Any] = {"loss": np.zeros(costs.allowed[:, units].shape)}
+    if latency_s is not None:
+        fields["max_latency_s"] = latency_s
+    for at, (one, most, name) in enumerate(found):
         of_units = one.total(costs.latency_s)[:, units]
         of_transfers = _between(costs, one, len(units)).seconds
         if at == 0:
@@ -177,21 +186,32 @@ def _limited(workload: Workload, costs: PhaseCosts, units: NDArray[np.int64]) ->
 def _between(costs: PhaseCosts, weights: Weights, units: int) -> Transfers:
     """Changes of group at every cut, (O, O, U - 1): alike behind all blocks."""
     columns = []
-    for place in range(len(Transfers.none().columns)):
-        block, head = (
-            weights.total({p: of[at].columns[place] for p, of in costs.transfers.items()})
-            for at in (0, 1)
-        )
+    for block, head in zip(*(moved(costs, weights, at).columns for at in (0, 1)), strict=True):
         column = np.repeat(block[:, :, None], units - 1, axis=2)
         column[:, :, -1] = head
         columns.append(column)
     return Transfers(*columns)
 
 
+def moved(costs: PhaseCosts, weights: Weights, at: int) -> Transfers:
+    """What all phases hand over in one of the places of `PhaseCosts.transfers`, (O, O)."""
+    return Transfers(
+        *(
+            weights.total({phase: of[at].columns[column] for phase, of in costs.transfers.items()})
+            for column in range(len(Transfers.none().columns))
+        )
+    )
+
+
 def stages_of_phases(
-    case: LanguageCase, groups: Groups, costs: PhaseCosts, choice: Choice, batch: int
+    case: LanguageCase,
+    groups: Groups,
+    costs: PhaseCosts,
+    choice: Choice,
+    batch: int,
+    in_ring: bool = False,
 ) -> dict[Phase, tuple[StagePlan, ...]]:
-    """Every phase's stages, layer by layer of the whole model."""
+    """Every phase's stages, layer by layer of the whole model; in a ring the head behind them."""
     options = [costs.options[group] for group in choice.groups]
     members = groups.members([option.group for option in options])
     found: dict[Phase, tuple[StagePlan, ...]] = {}
@@ -209,5 +229,8 @@ def stages_of_phases(
             ]
             manner = option.variant.manner(phase)
             stages.append(stage_of(profile, names, manner, layers, hosted))
+        if in_ring:
+            manner = options[0].variant.manner(phase)
+            stages.append(stage_of(profile, members[0], manner, rows[-1]))
         found[phase] = tuple(stages)
     return found
