@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app import scenarios
+from app.commands.run import _Process
 from app.page.answer import Answer
 from app.page.asking import ask_on_page
 from app.page.source_rows import page_scenario
 from app.page.source_text import check_sources, sources_of
 from app.question import ask
 from app.scenarios import read_policy
+from planner.domain.cluster import PairLink
+from planner.domain.plan import Plan
+from planner.domain.request import Request
 from planner.measure.fit import fit_models
 from planner.measure.parts import NodeMeasurement
 from planner.reshape import at_input_shapes
 from planner.runtime.documents import dtype_named
 from planner.simulation.policies import Policy
+from planner.simulation.scenario import Scenario
 from profiles.catalog import load_model
 from profiles.files import document_text, read_document
 from tests.app.command import one_line, planner
 from tests.measure.made import node_part
 from tests.messages import message_of
-from tests.planner.builders import Net
+from tests.planner.builders import Net, cluster
 
 
 class NeedsMore(Policy):
@@ -93,6 +99,7 @@ def test_times_of_models_that_tell_nothing() -> None:
 def test_types_that_are_none() -> None:
     said = message_of(lambda: dtype_named("float33"))
     assert said.startswith("'float33' is no type; there are ")
+    assert dtype_named("float32").itemsize == 4
 
 
 @pytest.mark.parametrize(
@@ -104,6 +111,12 @@ def test_types_that_are_none() -> None:
             ("export", "{plan}", "--to", "{there}", "--model", "resnet50"),
             "are for masks: give --weights FILE",
         ),
+        (("measure", "node", "--input-shape", "x=1"), "--input-shape: is that of --model, which"),
+        (("measure", "node", "--model", "resnet50"), "--model 'resnet50': give MODULE:CALLABLE"),
+        (("measure", "node", "--model", "math:nothing"), "module 'math' has no attribute"),
+        (("profile", "resnet50", "--input-type", "x=4"), "--input-type 'x=4': give NAME=TYPE"),
+        (("plan", "resnet50", "--accuracy-model", "csv:"), "give none, csv:FILE, energy:FILE, "),
+        (("plan", "resnet50", "--min-throughput", "0"), "--min-throughput: found 0; give inputs"),
     ],
 )
 def test_words(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
@@ -123,6 +136,43 @@ def test_limits_and_figures_that_cannot_be() -> None:
     assert said.startswith("max_latency_s: found -1")
     tiny = ask("small-nodes", max_nodes=2, changes=("compute=1e-60x",))
     assert "nodes[0].macs_per_s: found " in message_of(lambda: tiny.tuned_cluster)
+
+
+def test_requests_that_cannot_be() -> None:
+    said = message_of(lambda: Request(2, time_limit_s=-1.0))
+    assert said == "time_limit_s: found -1.0, allowed: 0 or more, or None"
+
+
+def test_one_second_measures_this_machine_as_far_as_it_comes(tmp_path: Path) -> None:
+    path = tmp_path / "part.json"
+    done = planner("measure", "node", "--name", "here", "--time-limit", "1", "-o", str(path))
+    part = read_document(path, NodeMeasurement, what="part")
+    assert part.node.macs_per_s > 0 and part.models == ()
+    assert part.complete == (done.code == 0) and "Traceback" not in done.err
+
+
+def test_a_range_of_links_that_are_unlike(tmp_path: Path) -> None:
+    two = cluster(2)
+    ends = (two.nodes[0].name, two.nodes[1].name)
+    fast = PairLink(between=ends, bandwidth_bytes_per_s=1e9)
+    path, words = tmp_path / "unlike.json", ("--over", "bandwidth", "--points", "2")
+    path.write_text(document_text(two.model_copy(update={"pair_links": (fast,)})))
+    sweep = ("sweep", "resnet50-eighth", "--cluster", str(path), *words)
+    done = planner(*sweep, "--from", "1MB/s")
+    assert done.code == 2
+    assert "--from and --to: give both, " in one_line(done)
+    done = planner(*sweep, "--from", "1MB/s", "--to", "9MB/s")
+    assert done.code == 0, done.err
+
+
+def test_a_node_may_leave_again_when_it_is_back() -> None:
+    away = [{"node": "a", "leaves_s": s, "rejoins_s": s + 1} for s in (1.0, 3.0)]
+    fields = {
+        "model": "resnet50",
+        "cluster": "small-nodes",
+        "sources": [{"node": "a", "arrivals": {"kind": "poisson", "rate_per_s": 1.0, "total": 2}}],
+    }
+    assert len(Scenario.model_validate({**fields, "name": "s", "churn": away}).churn) == 2
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +206,38 @@ def test_runs_that_cannot_be(plan: Path, words: str, message: str) -> None:
     done = planner("run", str(plan), *words.split())
     assert done.code == 2
     assert message in one_line(done)
+
+
+def test_a_process_that_torchrun_did_not_start(
+    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    done = planner("run", str(plan), "--slices", str(tmp_path))
+    assert done.code == 2
+    assert "start one on every node under torchrun" in one_line(done)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [("node-9", "--name 'node-9': the plan runs on node-"), (None, "rank 2: the plan runs on 2")],
+)
+def test_processes_that_a_plan_does_not_name(plan: Path, node: str | None, message: str) -> None:
+    process = _Process(
+        read_document(plan, Plan, what="plan"),
+        Path(),
+        node,
+        1.0,
+        1,
+        engine="torch",
+        interface=None,
+        host=None,
+    )
+    assert message_of(lambda: process._name(2)).startswith(message)
+
+
+def test_slices_that_are_not_there(plan: Path, tmp_path: Path) -> None:
+    done = planner("run", str(plan), "--local", "--slices", str(tmp_path))
+    assert done.code == 2
 
 
 @pytest.mark.parametrize(

@@ -332,6 +332,11 @@ def test_figures_that_are_too_small_to_divide_by() -> None:
     [
         ({"context": 10}, "context: found 10; prompt and answer have 640 tokens"),
         ({"fill": 640}, "fill: found 640; the context keeps 640 tokens, the new one among them"),
+        (
+            {"chunk": 64, "goal": "tokens-per-second"},
+            "chunk: found one with the goal tokens-per-second",
+        ),
+        ({"chunk": 64, "max_first_token_s": 1.0}, "chunk: found one with max_first_token_s"),
     ],
 )
 def test_workloads_that_do_not_fit(fields: Document, message: str) -> None:
