@@ -91,7 +91,11 @@ def test_one_node_has_one_point() -> None:
         (["resnet50", "--parallelism", "none"], 2, ["--parallelism 'none'", "hybrid"]),
         (["resnet50", "--max-nodes", "9"], 2, ["--max-nodes 9", "1 to 8 nodes"]),
         (["mobilenetv2-224"], 2, ["no accuracy model", "--accuracy-model", "--trade throughput"]),
-        (["resnet50-eighth", "--max-latency", "1us", "--max-nodes", "2"], 3, ["no plan fits"]),
+        (
+            ["resnet50", "--max-latency", "1ms", "--max-nodes", "2", "--ways", "features"],
+            3,
+            ["no plan fits"],
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_an_exit_code(

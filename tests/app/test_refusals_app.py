@@ -222,17 +222,11 @@ def test_a_process_that_torchrun_did_not_start(
     [("node-9", "--name 'node-9': the plan runs on node-"), (None, "rank 2: the plan runs on 2")],
 )
 def test_processes_that_a_plan_does_not_name(plan: Path, node: str | None, message: str) -> None:
-    process = _Process(
-        read_document(plan, Plan, what="plan"),
-        Path(),
-        node,
-        1.0,
-        1,
-        engine="torch",
-        interface=None,
-        host=None,
-    )
+    known = read_document(plan, Plan, what="plan")
+    process = _Process(known, Path(), node, 1.0, 1, engine="torch", interface=None, host=None)
     assert message_of(lambda: process._name(2)).startswith(message)
+    for name in known.running_nodes:
+        assert replace(process, node=name)._name(2) == name
 
 
 def test_slices_that_are_not_there(plan: Path, tmp_path: Path) -> None:
