@@ -13,6 +13,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Any, Literal
 
+from planner.domain.expressions import MAX_VALUE
 from planner.domain.flows import FeatureFlow
 from planner.domain.language_model import (
     Attention,
@@ -28,6 +29,7 @@ from planner.domain.layer_profile import LayerProfile, Routing, TensorSpec
 from planner.domain.model_profile import Coverage, ModelProfile
 from planner.domain.positions import SAME, Geometry, Window
 from planner.domain.workload import Workload
+from planner.errors import BadInputError
 
 HIDDEN = "hidden"
 """The layer in front of all blocks: the embedding, brought to where the first block wants it."""
@@ -143,6 +145,11 @@ def phase_profile(model: LanguageModel, phase: Phase) -> ModelProfile:
     ----------
     model : LanguageModel
     phase : Phase
+
+    Raises
+    ------
+    BadInputError
+        A layer would have counts of 2^62 or more.
     """
     build = _Build(model, phase)
     spec = TensorSpec(
@@ -456,20 +463,29 @@ class _Build:
         """A layer that reads and makes so many features of so many bytes."""
         element = self.model.element_bytes
         same = windows or (SAME,) * len(inputs)
-        layer = LayerProfile(
-            name=name,
-            op=op,
-            inputs=inputs,
-            feature_flow=flow,
+        counts: dict[str, Any] = dict(
             in_features=read[0],
             out_features=made[0],
             elements_per_feature=max(read[1] // read[0] // element, 1),
             output_elements_per_feature=max(made[1] // made[0] // element, 1),
             input_bytes=read[1],
             output_bytes=made[1],
+            **{"macs": 0, "params": 0, "param_bytes": 0, **fields},
+        )
+        for what, count in counts.items():
+            if isinstance(count, int) and count >= MAX_VALUE:
+                raise BadInputError(
+                    f"{self.model.name}, {self._tokens:,} tokens: layer {name!r}: its {what} are "
+                    "2^62 or more"
+                )
+        layer = LayerProfile(
+            name=name,
+            op=op,
+            inputs=inputs,
+            feature_flow=flow,
             positions=Geometry(count=self._tokens, reads=same),
             samples=Geometry(count=self.phase.batch, reads=(SAME,) * len(inputs)),
-            **{"macs": 0, "params": 0, "param_bytes": 0, **fields},
+            **counts,
         )
         self.layers.append(layer)
         self._last = name

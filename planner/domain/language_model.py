@@ -97,6 +97,8 @@ class Attention(Frozen):
     def _fits(self) -> Self:
         if self.heads % self.kv_heads:
             raise ValueError("attention: heads are no multiple of those of keys and values")
+        if self.query[0].outputs != self.query[-1].inputs and len(self.query) > 1:
+            raise ValueError("attention: the matrices of its queries do not meet")
         if self.query[-1].outputs != self.heads * self.key_size:
             raise ValueError("attention: its queries are no heads of key_size numbers")
         if self.output.inputs != self.heads * self.value_size:
@@ -165,6 +167,8 @@ class Experts(Frozen):
     def _fits(self) -> Self:
         if self.active > self.count:
             raise ValueError(f"experts: {self.active} of {self.count} are active")
+        if self.router.outputs != self.count:
+            raise ValueError(f"experts: its router chooses of {self.router.outputs}")
         return self
 
     def distinct(self, tokens: int) -> Fraction:
@@ -251,8 +255,9 @@ class LanguageModel(Frozen):
         ):
             raise ValueError("head: does not join the hidden numbers to the vocabulary")
         for kind in self.kinds:
-            reads = {kind.attention.query[0].inputs, *(m.inputs for m in _readers(kind.mlp))}
-            if reads != {self.hidden} or kind.attention.output.outputs != self.hidden:
+            reads = {m.inputs for m in (*_attending(kind.attention), *_readers(kind.mlp))}
+            makes = {m.outputs for m in (kind.attention.output, *_makers(kind.mlp))}
+            if reads | makes != {self.hidden}:
                 raise ValueError("kinds: a block does not read and make the hidden numbers")
         return self
 
@@ -301,6 +306,20 @@ class LanguageModel(Frozen):
                 "weight_bits": float(bits),
             }
         )
+
+
+def _attending(attention: Attention) -> tuple[Matrix, ...]:
+    """Matrices of attention that read the hidden numbers."""
+    down = None if attention.latent is None else attention.latent.down
+    others = (attention.key, attention.value, down)
+    return (attention.query[0], *(matrix for matrix in others if matrix is not None))
+
+
+def _makers(mlp: Mlp | Experts) -> tuple[Matrix, ...]:
+    """Matrices that make the hidden numbers."""
+    if isinstance(mlp, Mlp):
+        return (mlp.down,)
+    return (mlp.each.down,) if mlp.beside is None else (mlp.each.down, mlp.beside.down)
 
 
 def _readers(mlp: Mlp | Experts) -> tuple[Matrix, ...]:

@@ -22,6 +22,7 @@ from planner.domain.positions import Geometry
 from planner.domain.reshaping import Reshaping
 from planner.domain.workload import Workload
 from planner.errors import BadInputError
+from planner.language import Phase, phase_profile
 from planner.units import parse_quantity
 from profiles.catalog import load_curve
 from tests.planner.builders import chain, cluster
@@ -77,14 +78,20 @@ def _latent(inputs: int, rank: int, made: int) -> Change:
     return change
 
 
-def _experts(document: Document) -> None:
-    hidden = document["hidden"]
-    document["kinds"][0]["mlp"] = {
-        "count": 4,
-        "active": 5,
-        "router": _matrix(hidden, 4),
-        "each": {"up": _matrix(hidden, 32), "down": _matrix(32, hidden)},
-    }
+def _experts(active: int, chosen_of: int, made: int = 64) -> Change:
+    def change(document: Document) -> None:
+        hidden = document["hidden"]
+        document["kinds"][0]["mlp"] = {
+            "count": 4,
+            "active": active,
+            "router": _matrix(hidden, chosen_of),
+            "each": {"up": _matrix(hidden, 32), "down": _matrix(32, made)},
+        }
+
+    return change
+
+
+NOT_HIDDEN = "kinds: a block does not read and make the hidden numbers"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +102,15 @@ def _experts(document: Document) -> None:
         (set_at("head")(_matrix(64, 3)), "head: does not join the hidden numbers to the vocabul"),
         (
             set_at(*ATTENTION, "query", 0, "inputs")(32),
-            "kinds: a block does not read and make the hidden numbers",
+            NOT_HIDDEN,
+        ),
+        (set_at(*ATTENTION, "key", "inputs")(32), NOT_HIDDEN),
+        (set_at(*ATTENTION, "value", "inputs")(32), NOT_HIDDEN),
+        (set_at(*KIND, "mlp")({"up": _matrix(64, 32), "down": _matrix(32, 63)}), NOT_HIDDEN),
+        (_experts(2, 4, made=63), NOT_HIDDEN),
+        (
+            set_at(*ATTENTION, "query")([_matrix(64, 48), _matrix(64, 64)]),
+            "attention: the matrices of its queries do not meet",
         ),
         (
             set_at(*ATTENTION, "kv_heads")(5),
@@ -121,7 +136,8 @@ def _experts(document: Document) -> None:
             set_at(*KIND, "mlp")({"up": _matrix(64, 32), "down": _matrix(31, 64)}),
             "mlp: its matrices do not meet",
         ),
-        (_experts, "experts: 5 of 4 are active"),
+        (_experts(5, 4), "experts: 5 of 4 are active"),
+        (_experts(2, 5), "experts: its router chooses of 5"),
     ],
 )
 def test_language_models_that_do_not_fit(change: Change, message: str) -> None:
@@ -135,6 +151,12 @@ def test_latent_vectors_of_equal_heads_fit() -> None:
     document = copy.deepcopy(LANGUAGE)
     _latent(16, 16, 8 * document["kinds"][0]["attention"]["heads"])(document)
     assert LanguageModel.model_validate_json(json.dumps(document)).kinds[0].attention.latent
+
+
+def test_counts_of_a_run_have_bounds() -> None:
+    model = language_model(random.Random(0), 3)
+    with pytest.raises(BadInputError, match=r"tokens: layer '.*': its .* are 2\^62 or more"):
+        phase_profile(model, Phase(tokens=10**17))
 
 
 @pytest.mark.parametrize("more", [-(10**9), 10**9])
