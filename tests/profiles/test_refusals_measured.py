@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from profiles.accuracy import find_accuracy
-from profiles.catalog import load_model
+from profiles.catalog import curve_names, load_model
 from profiles.measured import read_times
 from profiles.sensitivity_file import _known
 from tests.messages import message_of
@@ -62,3 +62,8 @@ def test_accuracy_models_that_are_none(text: str) -> None:
     assert said.startswith(
         f"--accuracy-model {text!r}: give none, csv:FILE, energy:FILE, curve:NAME or "
     )
+
+
+def test_every_curve_is_one() -> None:
+    for name in curve_names():
+        assert find_accuracy(f"curve:{name}", load_model("resnet50")).model is not None
