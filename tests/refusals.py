@@ -61,6 +61,7 @@ SCOPE = (
 OF_OURS = ("AssertionError", "NotImplementedError", "TypeError")
 """Raised for mistakes of this project, which nobody's file or words make."""
 
+_LENGTH_BYTES = 8
 _FOLDER, _SOCKET = "REFUSALS_FOLDER", "REFUSALS_SOCKET"
 _BOOT = """\
 import json, sys
@@ -91,9 +92,10 @@ def covered_child(spec: dict[str, Any]) -> None:
         sandbox.serve(spec)
     finally:
         coverage.stop()
+        covered = coverage.get_data().dumps()
         with socket.socket(socket.AF_UNIX) as line:
             line.connect(os.environ[_SOCKET])
-            line.sendall(coverage.get_data().dumps())
+            line.sendall(len(covered).to_bytes(_LENGTH_BYTES, "little") + covered)
 
 
 def _coverage(data_file: Path | None) -> Coverage:
@@ -122,7 +124,9 @@ class _Listener:
         while True:
             line, _ = self._server.accept()
             with line, line.makefile("rb") as file:
-                self.found.append(file.read())
+                length, covered = file.read(_LENGTH_BYTES), file.read()
+            if len(covered) == int.from_bytes(length, "little") > 0:
+                self.found.append(covered)  # a child that is killed meanwhile sends a part of it
 
 
 class _Covering:

@@ -55,12 +55,10 @@ def main(request: dict[str, Any], data: bytes) -> dict[str, Any]:
     layers = [LayerProfile.model_validate(layer) for layer in request["layers"]]
     try:
         found = read_state(torch, layers, data)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
-            raise BadInputError(
-                f"needs more than {ROOM_BYTES / 2**30:g} GiB of memory to read"
-            ) from error
-        raise
+    except MemoryError as error:
+        raise BadInputError(
+            f"needs more than {ROOM_BYTES / 2**30:g} GiB of memory to read"
+        ) from error
     return {name: encoded(*weight) for name, weight in found.items()}
 
 
@@ -70,7 +68,9 @@ def read_state(torch: Any, layers: list[LayerProfile], data: bytes) -> dict[str,
     Raises
     ------
     BadInputError
-        As `main`, but for the memory that it may take.
+        As `main`.
+    MemoryError
+        There is no more memory.
     """
     _check_archive(data)
     state = _state(_loaded(torch, data), torch)
@@ -136,7 +136,9 @@ def _state(loaded: Any, torch: Any) -> dict[str, Any]:
             state = {
                 name: value
                 for name, value in found.items()
-                if isinstance(name, str) and isinstance(value, torch.Tensor)
+                if isinstance(name, str)
+                and isinstance(value, torch.Tensor)
+                and not value.is_nested  # several tensors, without a shape
             }
             if state:
                 return state
@@ -155,5 +157,10 @@ def _weight(torch: Any, state: dict[str, Any], stored: StoredWeight) -> Weight:
             f"{stored.name[:90]!r} is {tensor.dtype}, {where}; dense float16, bfloat16, float32 "
             "and float64 can be read"
         )
-    values = tensor.detach().to(torch.float32).numpy()
+    try:
+        values = tensor.detach().resolve_neg().to(torch.float32).numpy()
+    except RuntimeError as error:
+        if _NO_MEMORY not in str(error):
+            raise
+        raise MemoryError from error
     return stored.by_output(magnitudes(values)), stored

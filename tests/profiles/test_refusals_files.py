@@ -20,9 +20,10 @@ from profiles.files import (
 )
 from profiles.from_hf.quantised import widths_of
 from profiles.from_hf.stored import stored_bytes
-from profiles.from_pt2.archive import parse_json
+from profiles.from_pt2.archive import parse_json, read_graph_json
 from profiles.from_pt2.fields import integer, items, mapping, member, text
 from tests.messages import message_of
+from tests.profiles.test_pt2_hostile import archived
 
 BY_KEY = {"stages": Plan, "nodes": Cluster}
 
@@ -119,7 +120,14 @@ def test_methods_that_are_not_known() -> None:
     assert said.endswith("give --weight-bits and leave it out")
 
 
-# The JSON of an archive
+# Archives and the JSON in them
+
+
+def test_an_archive_with_a_name_that_is_no_text() -> None:
+    data = archived({}, **{"é": b""}).replace("é".encode(), b"\xff\xfe")
+    assert message_of(lambda: read_graph_json(data)) == (
+        "is no .pt2 archive: its table of contents is broken"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from planner.errors import BadInputError
-from profiles.from_gguf.header import read_header
+from profiles.from_gguf.header import MAX_TENSORS, read_header, read_headers
 from profiles.from_gguf.model import language_model_of
+from tests.messages import message_of
 from tests.profiles.gguf_files import ARRAY, F32_TYPE, Q4_K, Shapes, experts, gguf, llama, text
 
 Values = dict[str, Any]
@@ -65,6 +66,32 @@ def tensor(*shape: int, kind: int = F32_TYPE) -> bytes:
 )
 def test_headers(data: bytes, message: str) -> None:
     assert message in refused(data)
+
+
+def _parts(count: int, **first: Any) -> list[bytes]:
+    """A file in two parts of so many tensors each."""
+    return [
+        gguf(
+            {"split.count": 2, "split.no": part} | (first if part == 0 else {}),
+            {f"{part}.{number}": ((1,), F32_TYPE) for number in range(count)},
+        )
+        for part in range(2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (_parts(MAX_TENSORS // 2 + 1), "GGUF: 65,538 tensors; at most 65,536 are read"),
+        (
+            _parts(2, **{"split.tensors.count": 5}),
+            "GGUF: the parts have 4 tensors, the first says 5",
+        ),
+    ],
+    ids=["too many", "another number"],
+)
+def test_parts(parts: list[bytes], message: str) -> None:
+    assert message_of(lambda: read_headers(parts)) == message
 
 
 def _latent(**values: Any) -> tuple[Values, Shapes]:

@@ -174,6 +174,60 @@ def open_document() -> dict[str, Any]:
     return document
 
 
+def _second(document: dict[str, Any], *sizes: Any, read: bool) -> None:
+    """Declare an input more, which the graph has or only the signature names."""
+    module = document["graph_module"]
+    module["graph"]["tensor_values"]["z"] = tensor(*sizes)
+    if read:
+        module["graph"]["inputs"].append({"as_tensor": {"name": "z"}})
+    module["signature"]["input_specs"].append({"user_input": {"arg": {"as_tensor": {"name": "z"}}}})
+
+
+def _expression(text: str, hint: int) -> dict[str, Any]:
+    return {"as_expr": {"expr_str": text, "hint": {"as_int": hint}}}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "read", "shapes", "message"),
+    [
+        ((2,), False, {}, "its signature names 'z', which is no input of its graph"),
+        (
+            (_expression("s0", 2),),
+            True,
+            {"x": (2, 4), "z": (3,)},
+            "input 'z': the size s0 is 2 elsewhere, not 3",
+        ),
+        (
+            (_expression("2*s0", 4),),
+            True,
+            {"x": (2, 4), "z": (6,)},
+            "input 'z': a .pt2 keeps its traced shapes, here any, not 6; export the model again "
+            "for another one",
+        ),
+    ],
+)
+def test_inputs_of_archives(
+    sizes: tuple[Any, ...], read: bool, shapes: dict[str, tuple[int, ...]], message: str
+) -> None:
+    document = open_document()
+    _second(document, *sizes, read=read)
+    assert message_of(lambda: read_document(document, shapes, None)) == message
+
+
+def test_an_input_may_have_the_size_that_it_was_traced_with() -> None:
+    document = open_document()
+    _second(document, _expression("2*s0", 4), read=True)
+    program = read_document(document, {"x": (2, 4), "z": (4,)}, None)
+    assert program.body.values["z"].shape == (4,)
+
+
+def test_a_linear_layer_that_gives_out_another_shape() -> None:
+    document = linear_document()
+    document["graph_module"]["graph"]["tensor_values"]["p_w"] = tensor(5, 4)
+    said = message_of(lambda: translate(read_document(document, {}, None), "x"))
+    assert said == "node 'y' (aten.linear) has arguments that do not fit each other"
+
+
 @pytest.mark.parametrize(
     ("guards", "known"),
     [

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from profiles.catalog import load_model
+from profiles.accuracy import find_accuracy
+from profiles.catalog import curve_names, load_model
 from profiles.measured import read_times
 from profiles.sensitivity_file import _known
 from tests.messages import message_of
@@ -53,3 +54,16 @@ def test_losses_that_were_measured_otherwise(tmp_path: Path, found: str) -> None
     )
     path.write_text("# metric: top-1\nlayer,sparsity,loss\n")
     assert _known(path, {"metric": "top-1"}) == {}
+
+
+@pytest.mark.parametrize("text", ["csv:", "energy", "curve:", "curve:resnet50/no-rule", "other:x"])
+def test_accuracy_models_that_are_none(text: str) -> None:
+    said = message_of(lambda: find_accuracy(text, load_model("resnet50")))
+    assert said.startswith(
+        f"--accuracy-model {text!r}: give none, csv:FILE, energy:FILE, curve:NAME or "
+    )
+
+
+def test_every_curve_is_one() -> None:
+    for name in curve_names():
+        assert find_accuracy(f"curve:{name}", load_model("resnet50")).model is not None

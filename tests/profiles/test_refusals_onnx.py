@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
-from profiles.from_onnx import child, weights
+from profiles.from_onnx import child, control, weights
 from profiles.from_onnx.file import read_model
+from profiles.sandbox import run_limited
 from profiles.weight_message import decoded
 from tests.messages import message_of
-from tests.profiles.onnx_models import file, node, numbers, weight
+from tests.profiles.onnx_models import file, node, numbers, proto, weight
 
 ASKED: dict[str, Any] = {"name": "x", "input_shapes": {}, "batch": None}
 
@@ -51,6 +53,90 @@ def test_operands_that_do_not_fit(data: bytes, message: str) -> None:
 
 def test_a_file_without_bytes() -> None:
     assert message_of(lambda: read_model(b"")) == "is empty; an ONNX model is needed"
+
+
+@pytest.mark.parametrize(
+    ("room", "cause"), [(0.5, "DecodeError"), (2.25, "EncodeError"), (20, "nothing")]
+)
+def test_protobufs_words_for_memory(room: float, cause: str) -> None:
+    """A model with one output of no shape, which is written again for the checker."""
+    held = TensorProto(name="w", dims=[2**23], data_type=TensorProto.FLOAT, raw_data=bytes(2**25))
+    model = proto([node("Add", "x w", "y")], {"x": [2**23]}, "y", [held])
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    asked = {"name": "reads ONNX", "room_bytes": int(room * 2**25)}
+    data = model.SerializeToString()
+    assert run_limited("tests.profiles.odd_child", asked, data, what="x.onnx") == cause
+
+
+@pytest.mark.parametrize(
+    ("data", "shapes", "message"),
+    [
+        (
+            file([node("Relu", "x", "y")], {"x": None}, "y"),
+            {},
+            "input 'x' declares no shape; give one, such as --input-shape x=1,3,224,224",
+        ),
+        (
+            file([node("Relu", "x", "y")], {"x": [1, 3]}, "y"),
+            {"x": (1, -3)},
+            "input 'x': the shape (1, -3) is given; sizes are at least 0",
+        ),
+        (
+            file(
+                [node("Identity", "x", "y")],
+                {"x": [1, 3]},
+                "y",
+                element_type=TensorProto.STRING,
+                output_type=TensorProto.STRING,
+            ),
+            {},
+            "input 'x' holds text; only numbers can be profiled",
+        ),
+    ],
+)
+def test_inputs(data: bytes, shapes: dict[str, tuple[int, ...]], message: str) -> None:
+    assert message_of(lambda: child.main({**ASKED, "input_shapes": shapes}, data)) == message
+
+
+def _choice(*branches: list[onnx.NodeProto]) -> bytes:
+    """An If on what only the data tell."""
+    output = helper.make_tensor_value_info("o", TensorProto.FLOAT, None)
+    then, other = (helper.make_graph(nodes, "branch", [], [output]) for nodes in branches)
+    nodes = [
+        node("ReduceMax", "x", "top", keepdims=0),
+        node("Cast", "top", "yes", to=TensorProto.BOOL),
+        node("If", "yes", "y", then_branch=then, else_branch=other, name="if"),
+    ]
+    return file(nodes, {"x": (2, 3)}, "y", [weight("w", 4, 5)])
+
+
+def test_neither_branch_fits() -> None:
+    data = _choice([node("MatMul", "x w", "o")], [node("Gemm", "x w", "o")])
+    said = message_of(lambda: child.main(ASKED, data))
+    assert said.startswith("its tensors' shapes do not fit: ")
+
+
+def test_branches_of_too_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "MAX_NODES", 6)
+    steps = [node("Relu", "x", "o1"), *(node("Relu", f"o{k}", f"o{k + 1}") for k in range(1, 7))]
+    data = _choice([*steps, node("Relu", "o7", "o")], [node("Relu", "x", "o")])
+    said = message_of(lambda: child.main(ASKED, data))
+    assert said == "has more than 6 nodes in its branches"
+
+
+def test_a_reduction_over_axes_that_only_the_data_tell() -> None:
+    nodes = [
+        node("ReduceMax", "x", "top", name="top", keepdims=0),
+        node("Cast", "top", "number", to=TensorProto.INT64),
+        node("Unsqueeze", "number first", "axes"),
+        node("ReduceSum", "x axes", "s", name="sum"),
+        node("Gemm", "s w", "y", name="last"),
+    ]
+    held = [weight("w", 3, 4), numbers("first", [0])]
+    data = file(nodes, {"x": (2, 3)}, "y", held, value_info={"s": [2, 3]})
+    found = child.main(ASKED, data)
+    assert found["coverage"]["uncounted"] == {"ReduceSum": 1}
+    assert [layer["macs"] for layer in found["layers"] if layer["op"] == "linear"] == [2 * 3 * 4]
 
 
 def _recurrent(*nodes: onnx.NodeProto) -> bytes:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from planner.errors import BadInputError
 from profiles.from_torch.frontend import UntracedError, profile_module
-from profiles.from_torch.opened import NotUnderstoodError, _conditions, open_size
+from profiles.from_torch.opened import NotUnderstoodError, _conditions, open_size, requirements
 from profiles.from_torch.runnable import traced_model
 
 WIDE = 2**21
@@ -106,3 +106,18 @@ def test_sizes_that_our_language_has_no_words_for() -> None:
         list(_conditions(either, env))
     (held,) = _conditions(sympy.Or(unknown.node.expr > 3, size.node.expr > 2), env)
     assert held == (size.node.expr > 2)
+
+
+class Small(nn.Module):
+    """One whose path depends on two sizes at once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = x.shape
+        return x * 2 if (rows > 3) & (columns > 20) else x.relu()
+
+
+def test_a_condition_that_is_no_comparison() -> None:
+    auto = torch.export.Dim.AUTO
+    exported = torch.export.export(Small(), (torch.ones(6, 9),), dynamic_shapes=((auto, auto),))
+    with pytest.raises(NotUnderstoodError, match=r"^~\(.* > 20\) & \(.* > 3\)\)$"):
+        requirements(exported)

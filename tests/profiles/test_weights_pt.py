@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -155,9 +156,43 @@ def test_what_asks_for_absurd_memory(tmp_path: Path) -> None:
     assert "has the shape (8589934592, 6, 1, 1)" in said_of(saved(state(**{NAME: wide})))
 
 
+def test_torchs_words_for_memory() -> None:
+    """One more number than stored, and one number for all of a tensor that no machine holds."""
+    weight = state()[NAME]
+    old = saved({NAME: weight}, _use_new_zipfile_serialization=False)
+    count, larger = b"K\x18", b"\x8a\x06" + (2**46).to_bytes(6, "little")  # 24 to pickle, and 2^46
+    assert old.count(count) == 1
+    wide = torch.zeros(1).half().expand(2**23, 2**23, 1, 1)
+    for content, layers in (
+        (old.replace(count, larger), PROFILE.layers),
+        (saved({NAME: wide}), chain(2**23, 2**23).layers),
+    ):
+        with pytest.raises(MemoryError) as caught:
+            read_state(torch, [layers[1]], content)
+        assert "allocate memory" in str(caught.value.__cause__)
+
+
+def test_imaginary_parts_of_conjugates_are_numbers_too() -> None:
+    """torch stores them as they are, with a note that they are to be negated."""
+    dense = state()[NAME]
+    turned = torch.complex(dense, dense).conj().imag
+    assert turned.is_neg()
+    found, _ = read_state(torch, [PROFILE.layers[1]], saved(state(**{NAME: turned})))["conv_1"]
+    assert np.array_equal(found, dense.abs().numpy()[:, :, 0, 0])
+
+
+def nested() -> bytes:
+    """Tensors of two shapes in one, which has none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch calls them a prototype
+        several = torch.nested.nested_tensor([torch.ones(4, 6), torch.ones(2, 6)])
+    return saved({NAME: several, "conv_0.weight": torch.ones(6, 3, 1, 1)})
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
+        (nested(), "no tensor 'conv_1.weight' for the layer 'conv_1'"),
         (b"not a file of torch", "is no state dict of tensors alone"),
         (b"PK\x03\x04" + bytes(100), "is no whole archive of torch.save"),
         (pickle.dumps({"a": 1}, 2), "is no file of torch.save that can be read"),

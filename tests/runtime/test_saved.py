@@ -124,6 +124,17 @@ def test_missing_and_damaged_tensors_are_refused(saved: Path, tmp_path: Path) ->
         load_slices(tmp_path / "nowhere")
 
 
+def test_an_output_of_a_node_that_holds_none_of_it_is_refused(saved: Path, tmp_path: Path) -> None:
+    copy = change(saved, tmp_path, "slices.json", "", "")
+    index = json.loads((copy / "slices.json").read_text())
+    for name, missing in (("n9", "'n9'"), ("n0", "'#output/other'")):
+        output = {**index["outputs"][0], "name": "other", "nodes": [name]}
+        (copy / "slices.json").write_text(json.dumps(index | {"outputs": [output]}))
+        with pytest.raises(BadInputError) as caught:
+            load_slices(copy)
+        assert str(caught.value) == f"slices {copy}/slices.json: {missing} is not there"
+
+
 def _no_run(index: dict[str, Any]) -> None:
     index["run"] = None
 
