@@ -14,7 +14,7 @@ from planner.domain.plan import Plan
 from tests.app.command import one_line, planner
 
 FRONTIER = ("pareto", "resnet50-eighth", "--accuracy-model", "curve:resnet50-imagenet")
-SMALL = (*FRONTIER, "--max-nodes", "3", "--points", "4")
+SMALL = (*FRONTIER, "--max-nodes", "3", "--points", "4", "--time-limit", "500")
 COLUMNS = {"latency (ms)", "throughput (1/s)", "nodes", "strategy", "S_comm (%)", "status", "gap"}
 
 

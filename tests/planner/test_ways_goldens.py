@@ -23,7 +23,6 @@ from planner.strategies.optimise import find_plan
 from profiles.catalog import load_cluster, load_curve, load_model
 from tests.planner.builders import cluster, with_nodes
 from tests.planner.test_goldens import B_BYTES_PER_S, SMALL_NODE_MACS_PER_S, resnet50
-from tests.processor_time import HANG_S
 
 NODES = pytest.mark.parametrize("nodes", [2, 4, 8])
 ELEMENT = 4
@@ -246,7 +245,7 @@ def test_weights_that_all_nodes_together_do_not_hold_are_seen_at_once() -> None:
     """102 MB of weights on four nodes of 20 MB: no search is needed to say so."""
     profile = load_model("resnet50")
     group = tuned_cluster(load_cluster("small-nodes").first(4), memory_bytes=20_000_000)
-    _, result = find_plan(Case(profile, group), Request(4, time_limit_s=HANG_S))
+    _, result = find_plan(Case(profile, group), Request(4, time_limit_s=30.0))
     assert result.certificate.status == "infeasible"
     assert result.certificate.solver == "by inspection"
     assert "memory" in result.binding
