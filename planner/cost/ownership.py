@@ -145,6 +145,7 @@ def feature_shares(profile: ModelProfile, speeds: Iterable[float] | Ratios) -> F
 
     sizes = tensor_bytes(profile)
     owners = {spec.name: once(held_by(REPLICATED, spec.features)) for spec in profile.inputs}
+    counting = _Counting(nodes)
     numbers: dict[object, int] = {}
     made: list[Owners] = []
     needs: list[tuple[Owners | None, ...]] = []
@@ -160,8 +161,8 @@ def feature_shares(profile: ModelProfile, speeds: Iterable[float] | Ratios) -> F
         if number == len(made):
             output, needed = layer.flow.follow(layer, sources, ratio)
             made.append(once(output))
-            needs.append(tuple(needed))
-            counts.append(_counts(layer, sources, source_bytes, output, needed, nodes))
+            needs.append(tuple(None if need is None else once(need) for need in needed))
+            counts.append(counting.of(layer, sources, source_bytes, made[-1], needs[-1]))
             first.append(index)
         kind.append(number)
         owners[layer.name] = made[number]
@@ -178,23 +179,51 @@ def feature_shares(profile: ModelProfile, speeds: Iterable[float] | Ratios) -> F
 _Counts = tuple[NDArray[np.int64], int, NDArray[np.int64], NDArray[np.int64], bool]
 
 
-def _counts(
-    layer: LayerProfile,
-    sources: list[Owners],
-    source_bytes: list[int],
-    output: Owners,
-    needed: list[Owners | None],
-    nodes: int,
-) -> _Counts:
-    """A layer's fields of `KindShares`."""
-    moved_bytes = np.zeros((nodes, nodes), dtype=np.int64)
-    for size, current, need in zip(source_bytes, sources, needed, strict=True):
-        if need is not None:
-            moved_bytes += count_moves(current, need, nodes) * (size // len(current))
-    outputs = count_owned(output, nodes) + np.count_nonzero(output == REPLICATED)
-    holds, whole = count_owned(sources[0], nodes), np.count_nonzero(sources[0] == REPLICATED)
-    if layer.statistics_bytes:
-        told = np.outer(holds > 0, outputs > 0) & ~np.eye(nodes, dtype=np.bool_)
-        moved_bytes += told * layer.statistics_bytes
-    mixes = layer.flow.mixes
-    return holds * mixes, int(whole) * mixes, outputs, moved_bytes, mixes
+class _Counting:
+    """Counts of who holds and who needs what in a group.
+
+    Layers share their owners, array for array (`feature_shares` keeps each once, and so alive):
+    what was counted of an array is known by its identity.
+    """
+
+    def __init__(self, nodes: int) -> None:
+        self._nodes = nodes
+        self._owned: dict[int, tuple[NDArray[np.int64], int]] = {}
+        self._moved: dict[tuple[int, int], NDArray[np.int64]] = {}
+
+    def of(
+        self,
+        layer: LayerProfile,
+        sources: list[Owners],
+        source_bytes: list[int],
+        output: Owners,
+        needed: tuple[Owners | None, ...],
+    ) -> _Counts:
+        """A layer's fields of `KindShares`."""
+        nodes = self._nodes
+        moved_bytes = np.zeros((nodes, nodes), dtype=np.int64)
+        for size, current, need in zip(source_bytes, sources, needed, strict=True):
+            if need is not None:
+                moved_bytes += self._moves(current, need) * (size // len(current))
+        alone, by_all = self._held(output)
+        outputs = alone + by_all
+        holds, whole = self._held(sources[0])
+        if layer.statistics_bytes:
+            told = np.outer(holds > 0, outputs > 0) & ~np.eye(nodes, dtype=np.bool_)
+            moved_bytes += told * layer.statistics_bytes
+        mixes = layer.flow.mixes
+        return holds * mixes, whole * mixes, outputs, moved_bytes, mixes
+
+    def _held(self, owners: Owners) -> tuple[NDArray[np.int64], int]:
+        """Features that each node alone holds, and how many all nodes hold."""
+        key = id(owners)
+        if key not in self._owned:
+            alone = count_owned(owners, self._nodes)
+            self._owned[key] = alone, len(owners) - int(alone.sum())
+        return self._owned[key]
+
+    def _moves(self, current: Owners, needed: Owners) -> NDArray[np.int64]:
+        key = id(current), id(needed)
+        if key not in self._moved:
+            self._moved[key] = count_moves(current, needed, self._nodes)
+        return self._moved[key]

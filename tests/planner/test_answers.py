@@ -198,8 +198,8 @@ def test_unlike_nodes_share_out_alike_in_both_phases() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("goal", ["token", "answer"])
-def test_405b_on_sixteen_unlike_nodes_takes_less_than_ten_seconds(goal: str) -> None:
+@pytest.mark.parametrize(("goal", "most_s"), [("token", 10.0), ("answer", 16.0)])
+def test_405b_on_sixteen_unlike_nodes_takes_seconds(goal: str, most_s: float) -> None:
     def node(k: int) -> Node:
         return Node(
             name=f"n{k}",
@@ -219,7 +219,7 @@ def test_405b_on_sixteen_unlike_nodes_takes_less_than_ten_seconds(goal: str) -> 
     plan = optimise_answer(LanguageCase(model, sixteen, workload), Request(max_nodes=16))
     took = time.process_time() - began
     assert plan.certificate is not None and plan.certificate.status == "optimal"
-    assert took < 10.0
+    assert took < most_s  # of processor time; rings of a whole answer are searched as well
     found = compare_answers(LanguageCase(model, sixteen, workload), Request(max_nodes=16))
     assert all(not row.fits for row in found.rows[:1]), "no node has room for it alone"
     assert [row.status for row in found.rows if row.strategy == "optimal"] == ["optimal"]
