@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from math import prod
 from operator import attrgetter
 
+from planner.domain.expressions import MAX_VALUE
 from planner.domain.layer_profile import LayerProfile, TensorSpec
 from planner.domain.model_profile import ModelProfile, check_changed
 from planner.domain.positions import Geometry
 from planner.domain.reshaping import Reshaping
 from planner.errors import BadInputError
 
-_MAX_COUNT = 2**62
 Shape = tuple[int, ...]
 
 
@@ -88,7 +88,7 @@ def _wanted(
             for name, shape in present.items()
         }
     for name, shape in given.items():
-        if any(not 1 <= size < _MAX_COUNT for size in shape):
+        if any(not 1 <= size < MAX_VALUE for size in shape):
             raise BadInputError(f"input {name!r}: found the shape {_shown(shape)}; sizes are 1 on")
     return given
 
@@ -138,7 +138,7 @@ def _reshaped(
     )
     check_changed(profile, inputs, layers)
     for name in ("macs", "input_bytes", "output_bytes", "statistics_bytes"):
-        if sum(map(attrgetter(name), layers)) >= _MAX_COUNT:
+        if sum(map(attrgetter(name), layers)) >= MAX_VALUE:
             raise ValueError(f"the {name} of all layers are 2^62 or more")
     timed = any(layer.measured_s for layer in profile.layers)
     return ModelProfile.model_construct(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -376,7 +377,7 @@ def cost_steps(
         each for first, step in zip(own, steps, strict=True) for each in (first, *step.conversions)
     ]
     times = Seconds.of(messages, links)
-    for step, start, stop in zip(steps, starts, starts[1:], strict=False):
+    for step, (start, stop) in zip(steps, pairwise(starts), strict=True):
         at = step.row, 0
         received = times.received[start]
         keeps = step.way == "features"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import pairwise
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
@@ -97,7 +98,7 @@ class Attention(Frozen):
     def _fits(self) -> Self:
         if self.heads % self.kv_heads:
             raise ValueError("attention: heads are no multiple of those of keys and values")
-        if self.query[0].outputs != self.query[-1].inputs and len(self.query) > 1:
+        if any(one.outputs != other.inputs for one, other in pairwise(self.query)):
             raise ValueError("attention: the matrices of its queries do not meet")
         if self.query[-1].outputs != self.heads * self.key_size:
             raise ValueError("attention: its queries are no heads of key_size numbers")

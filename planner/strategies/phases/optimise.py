@@ -235,7 +235,7 @@ def search_answer(
         for search in _searches(case, groups, variants)
         for batch in batches(case.workload)
     ]
-    with_rings = request.parallelism != "within-layer" and request.max_nodes > 1
+    with_rings = _may_be_rings(request)
     searches = (1 + with_rings) * len(tried)
     found = [
         _best_of(case, request, search, batch, deadline.share(1 / (searches - done)))
@@ -356,6 +356,11 @@ def _best_of(
         return _Answer(groups, None, batch, result)
     asked = _asked(case, request, groups, costs, batch)
     return _Answer(groups, costs, batch, asked.minimise(asked.problem, deadline), asked)
+
+
+def _may_be_rings(request: Request) -> bool:
+    """Whether a plan may have several stages."""
+    return request.parallelism != "within-layer" and request.max_nodes > 1
 
 
 def _rings(
@@ -566,7 +571,7 @@ def _scope(
         bases = " or ".join(dict.fromkeys(_BASIS_WORDS[option.basis] for option in options))
         alike = ", alike in all stages" if len(searches) > len(families) else ""
         said += f"; on groups of two or more {ways}, shared out {bases}{alike}"
-    if request.parallelism != "within-layer" and request.max_nodes > 1:
+    if _may_be_rings(request):
         said += "; the head behind the last block, or in a ring with the first stage"
     if case.may_use_hosts:
         said += "; experts of any blocks in the memory of their nodes' hosts"
