@@ -7,16 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app import scenarios
 from app.commands.run import _Process
+from app.inputs import parse_input_types
 from app.page.answer import Answer
 from app.page.asking import ask_on_page
 from app.page.source_rows import page_scenario
 from app.page.source_text import check_sources, sources_of
 from app.question import ask
 from app.scenarios import read_policy
+from app.workload_settings import WORKLOAD
 from planner.domain.cluster import PairLink
 from planner.domain.plan import Plan
 from planner.domain.request import Request
@@ -32,6 +35,9 @@ from tests.app.command import one_line, planner
 from tests.measure.made import node_part
 from tests.messages import message_of
 from tests.planner.builders import Net, cluster
+from tests.run.team import written
+from tests.runtime.test_ways import model
+from tests.runtime.way_plans import way_plan
 
 
 class NeedsMore(Policy):
@@ -138,6 +144,12 @@ def test_limits_and_figures_that_cannot_be() -> None:
     assert "nodes[0].macs_per_s: found " in message_of(lambda: tiny.tuned_cluster)
 
 
+def test_types_and_chunks_that_are_taken() -> None:
+    assert parse_input_types(["x=int64", "a=b=float32"]) == {"x": "int64", "a=b": "float32"}
+    chunk = next(setting for setting in WORKLOAD if setting.key == "chunk").kind
+    assert chunk.to_core("64") == 64
+
+
 def test_requests_that_cannot_be() -> None:
     said = message_of(lambda: Request(2, time_limit_s=-1.0))
     assert said == "time_limit_s: found -1.0, allowed: 0 or more, or None"
@@ -232,6 +244,15 @@ def test_processes_that_a_plan_does_not_name(plan: Path, node: str | None, messa
 def test_slices_that_are_not_there(plan: Path, tmp_path: Path) -> None:
     done = planner("run", str(plan), "--local", "--slices", str(tmp_path))
     assert done.code == 2
+
+
+def test_slices_that_fit_run_on_this_machine(tmp_path: Path) -> None:
+    subject = model("plain")
+    cut = way_plan(subject, [[1.0, 2.0]], np.random.default_rng(7))
+    written(subject, cut, tmp_path)
+    words = (str(tmp_path / "plan.json"), "--slices", str(tmp_path))
+    done = planner("run", *words, "--local", "--inputs", "1", "--repeats", "1")
+    assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from profiles.from_onnx.file import read_model
 from profiles.sandbox import run_limited
 from profiles.weight_message import decoded
 from tests.messages import message_of
+from tests.profiles.mutants import REQUEST
 from tests.profiles.onnx_models import file, node, numbers, proto, weight
 
 ASKED: dict[str, Any] = {"name": "x", "input_shapes": {}, "batch": None}
@@ -202,3 +203,19 @@ def test_an_answer_that_is_one() -> None:
     values, stored = decoded(_answer(), "w.onnx")
     assert values.shape == (2, 3)
     assert stored.name == "w"
+
+
+def test_a_scan_that_gathers_along_another_axis_is_not_counted() -> None:
+    def tensor(name: str, *shape: int) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    steps = [node("Add", "s e", "s2"), node("Identity", "s2", "o")]
+    body = helper.make_graph(
+        steps, "body", [tensor("s", 4), tensor("e", 4)], [tensor("s2", 4), tensor("o", 4)]
+    )
+    scan = node("Scan", "s0 x", "last all", num_scan_inputs=1, body=body, scan_output_axes=[1])
+    ends = [tensor("s0", 4), tensor("x", 3, 4)], [tensor("last", 4), tensor("all", 4, 3)]
+    graph = helper.make_graph([scan], "scans", *ends)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    profile = child.main(REQUEST, model.SerializeToString())
+    assert profile["coverage"]["uncounted"] == {"Scan": 1, "Scan (output 1)": 1}
