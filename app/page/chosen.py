@@ -48,12 +48,14 @@ class Chosen:
         shown = store().shown
         if shown is not None and self._is_about(shown):  # others may have driven it from the cache
             return shown
+        # Kept in the session as well: what is shared makes room for other visitors' questions, and
+        # a plan that is looked for would begin anew, for as long as there are enough of them.
         if model.language is not None:
             return self._about_language(model.language)
         if model.catalogue_model is not None and self.own_accuracy is None:
             shapes = tuple(read_shapes(chosen.shapes).items())
-            asked = shapes, chosen.batch, chosen.weight_bits
-            return catalogue_answer(model.catalogue_model, self.question, *asked)
+            named = model.catalogue_model, self.question, shapes, chosen.batch, chosen.weight_bits
+            return store().once("answer", named, lambda: catalogue_answer(*named))
         profile = model.profile
         assert profile is not None
         before = shown if isinstance(shown, Answer) else None
@@ -65,7 +67,8 @@ class Chosen:
     def _about_language(self, model: LanguageModel) -> LanguageAnswer:
         name = self.model.catalogue_model
         if name is not None:
-            return language_answer(name, st.session_state.weight_bits, self.question)
+            named = name, st.session_state.weight_bits, self.question
+            return store().once("answer", named, lambda: language_answer(*named))
         key = (Same(model), self.question)
         return store().once("answer", key, lambda: LanguageAnswer(model, self.question))
 

@@ -269,7 +269,8 @@ def _model_file() -> UploadedFile | None:
 
 
 def _shape_fields(*, is_open: bool) -> None:
-    with st.expander("Input shapes and weights", expanded=is_open, key="shapes_open"):
+    # Without a key: one that has a key stays as it is when it is to open.
+    with st.expander("Input shapes and weights", expanded=is_open):
         draw_control("shapes")
         draw_control("batch")
         draw_control("weight_bits")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.inputs import accuracy_note
 from app.page.answer import Answer, catalogue_answer
@@ -70,6 +71,30 @@ def test_catalogue_answers_are_shared_and_shapes_are_kept_apart() -> None:
     assert catalogue_answer("resnet50-eighth", ASKED[2]) is one
     two = catalogue_answer("resnet50-eighth", ASKED[2], batch=2)
     assert two.profile.totals.macs == 2 * one.profile.totals.macs
+
+
+def _asks_twice() -> None:
+    """A script of the page: what it asks is shared no longer when it asks again."""
+    import streamlit as st
+
+    from app.page.answer import catalogue_answer
+    from app.page.asking import ask_on_page
+    from app.page.chosen import Chosen
+    from app.page.model_choice import Model
+    from profiles.catalog import load_model
+
+    st.session_state.update(shapes="", batch=None, weight_bits=None)
+    profile = load_model("resnet50-eighth")
+    chosen = Chosen(ask_on_page("small-nodes", 2), Model(profile, "resnet50-eighth"))
+    first = chosen.answer()
+    catalogue_answer.cache_clear()
+    st.text(f"the same: {chosen.answer() is first}")
+
+
+def test_many_visitors_questions_do_not_begin_a_plan_anew() -> None:
+    page = AppTest.from_function(_asks_twice, default_timeout=HANG_S).run()
+    assert not page.exception
+    assert page.text[0].value == "the same: True"
 
 
 def test_a_store_remembers_so_many_moments_and_one_answer() -> None:
