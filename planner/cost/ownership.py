@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import (
+    MOST_FEATURES,
     REPLICATED,
     Owners,
     Ratios,
@@ -25,6 +26,7 @@ from planner.domain.owners import (
     held_by,
     speed_ratio,
 )
+from planner.errors import BadInputError
 from planner.structure import tensor_bytes
 
 
@@ -135,7 +137,13 @@ def feature_shares(profile: ModelProfile, speeds: Iterable[float] | Ratios) -> F
     speeds : iterable of float, n of them, or Ratios
         MACs per second of each node, or their ratio: only that matters, and exactly
         (`planner.domain.owners.speed_ratio`).
+
+    Raises
+    ------
+    BadInputError
+        A tensor has more features than can be shared out (`MOST_FEATURES`).
     """
+    _check_features(profile)
     ratios = speeds if isinstance(speeds, Ratios) else Ratios(speed_ratio(speeds))
     nodes = len(ratios.whole)
     known: dict[bytes, Owners] = {}
@@ -174,6 +182,18 @@ def feature_shares(profile: ModelProfile, speeds: Iterable[float] | Ratios) -> F
         owners=owners,
         needed=[needs[number] for number in kind],
     )
+
+
+def _check_features(profile: ModelProfile) -> None:
+    sizes = [(f"input {spec.name!r}", spec.features) for spec in profile.inputs]
+    for layer in profile.layers:  # what it reads is an input or what another layer makes
+        sizes.append((f"layer {layer.name!r}", layer.out_features))
+    for name, features in sizes:
+        if features > MOST_FEATURES:
+            raise BadInputError(
+                f"{name}: has {features:,} features; no more than {MOST_FEATURES:,} of one tensor "
+                "can be shared out"
+            )
 
 
 _Counts = tuple[NDArray[np.int64], int, NDArray[np.int64], NDArray[np.int64], bool]

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 REPLICATED = -1
 """The owner of a feature that every node of the group holds."""
 
+MOST_FEATURES = 2**24
+"""Of a tensor that can be shared out: with more, these arrays would fill the memory."""
+
 Owners = NDArray[np.int16]
 
 Ratio = tuple[int, ...]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given
 
+from planner.api import answer, plan
 from planner.cost.memory import activation_bytes
 from planner.cost.ownership import FeatureShares, feature_shares
 from planner.cost.table import cost_table, group_shares
 from planner.domain.cluster import Cluster
+from planner.domain.language_model import LanguageModel
 from planner.domain.model_profile import ModelProfile
 from planner.domain.owners import REPLICATED, count_moves, owners_from_shares
-from tests.planner.builders import Net, cluster
+from planner.errors import BadInputError
+from tests.planner.builders import Net, chain, cluster
 from tests.planner.generators import clusters, networks
+from tests.planner.language_cases import language_model
 
 PIXELS = 5
 MAP_BYTES = PIXELS * 4  # of one feature
@@ -290,3 +295,24 @@ def test_nothing_moves_from_a_node_that_does_not_hold_it(
                 found.owned[row].sum() + found.kinds.replicated[found.kind][row]
                 == profile.layers[row].in_features
             )
+
+
+@pytest.mark.parametrize(
+    ("net", "where"),
+    [
+        (chain(4, 2**24 + 1, image=1, pixels=1), "layer 'conv_1'"),
+        (chain(4, image=2**24 + 1, pixels=1), "input 'image'"),
+    ],
+)
+def test_more_features_than_arrays_can_hold_are_refused(net: ModelProfile, where: str) -> None:
+    with pytest.raises(BadInputError, match=f"{where}: has 16,777,217 features; no more than 16,7"):
+        plan(net, cluster(2))
+
+
+def test_a_vocabulary_that_no_array_can_hold_is_refused() -> None:
+    model = language_model(Random(0), 2)
+    rows = 2**40
+    table = {"rows": rows, "columns": model.hidden, "bytes": rows * model.hidden}
+    huge = LanguageModel.model_validate(model.model_dump() | {"embedding": table, "head": None})
+    with pytest.raises(BadInputError, match="has 1,099,511,627,776 features; no more than"):
+        answer(huge, cluster(2), prompt=8, answer=2)
