@@ -493,4 +493,8 @@ def _shown(value: object) -> str:
 
 
 def _compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if text.isprintable():
+        return text
+    # A terminal that shows the file must not obey what a name holds.
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)

@@ -201,6 +201,14 @@ def test_written_documents_are_read_back_and_have_a_line_per_item() -> None:
     assert "Zwei Knoten Ω" in text
 
 
+def test_what_a_terminal_would_obey_is_escaped_in_documents() -> None:
+    name = "é💥 \u202e\u200f\x7f\x9b\u2028"
+    node = Node(name="a", macs_per_s=1e9)
+    text = document_text(Cluster(name=name, nodes=(node,), link=Link(bandwidth_bytes_per_s=1e6)))
+    assert "é💥" in text and text.replace("\n", "").isprintable()
+    assert read_document(text.encode(), Cluster, what="it").name == name
+
+
 def test_write_replaces_the_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     write_atomically(path, "a much longer first version")
