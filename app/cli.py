@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -108,6 +109,9 @@ def _built(name: str, module: str, attribute: str) -> Any:
     from app.options import CheckedCommand
 
     found = getattr(import_module(module), attribute)
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     if isinstance(found, typer.Typer):
         group = typer.main.get_group(found)
         group.name = name
@@ -171,6 +175,9 @@ def _tell(message: str) -> None:
 
 def main() -> None:
     """Run the command; what goes wrong becomes one line on stderr and its exit code."""
+    # What is imported stays for good: to look for garbage in it takes a fifth of a short command's
+    # time. `_built` goes on once the command is there.
+    gc.disable()
     if len(sys.argv) == 1 and _COMPLETES not in os.environ:
         sys.stdout.write(FIRST_STEPS)
         sys.exit(BadInputError.exit_code)

@@ -87,3 +87,9 @@ def test_a_shell_completes_commands_models_clusters_and_options(
         command, capture_output=True, text=True, timeout=HANG_S, env=os.environ | asked
     )
     assert wanted <= set(done.stdout.split())
+
+
+def test_garbage_is_looked_for_while_a_command_works() -> None:
+    program = "import gc, sys; sys.argv = ['planner', 'catalog', 'links']\nfrom app.cli import main"
+    program += "\nmain()\nsys.exit(0 if gc.isenabled() and gc.get_freeze_count() else 1)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0
