@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.page.answer import Answer
@@ -157,7 +157,6 @@ def test_a_sweep_goes_through_the_present_plan(over: str) -> None:
     assert len(figure.data) == (3 if here is None else 4)
 
 
-@settings(max_examples=40)
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.data())
 def test_blocks_say_of_every_sub_row_what_the_mask_says(
     nodes: int, inputs: int, outputs: int, data: st.DataObject

@@ -17,6 +17,7 @@ from streamlit.util import calc_hash
 
 from app.page.address import CONTROLS, read_link
 from planner.domain.cluster import Cluster, Link, Node
+from tests.examples import some
 from tests.page.driving import MAIN, good, opened, texts
 from tests.processor_time import HANG_S
 
@@ -101,14 +102,14 @@ UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)  # a run of the page ta
 
 
 @pytest.mark.thorough
-@settings(max_examples=6, phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
+@settings(some(0.15), phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
 @given(ADDRESSES, st.sampled_from(("", "compare", "time", "export")), st.integers(0, 2**32))
 def test_a_walk_through_a_language_models_page(query: dict[str, str], view: str, seed: int) -> None:
     walk(query | {"model": "tinyllama-1.1b", "source": "catalogue"}, view, random.Random(seed))
 
 
 @pytest.mark.thorough
-@settings(max_examples=8, phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
+@settings(some(0.2), phases=UNSHRUNK, suppress_health_check=list(HealthCheck))
 @given(ADDRESSES, st.sampled_from(VIEWS), st.integers(0, 2**32))
 def test_a_walk_through_addresses_and_widgets(query: dict[str, str], view: str, seed: int) -> None:
     walk(query | {"points": "3", "model": "resnet50-eighth"}, view, random.Random(seed))

@@ -99,7 +99,7 @@ SOURCES = st.lists(
     max_size=3,
 ).map(lambda found: [source.model_dump() for source in found])
 
-ANY = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+ANY = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @ANY

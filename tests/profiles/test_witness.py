@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,6 +16,7 @@ from planner.domain.model_profile import ModelProfile, Witness
 from profiles.from_torch.frontend import profile_module
 from profiles.from_torch.witness import WitnessWarning
 from profiles.macs import MAC_FORMULAS
+from tests.examples import some
 
 
 def witnessed(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> ModelProfile:
@@ -73,7 +74,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Callable[[], nn.Module], tuple[int, .
 
 
 @given(case=convolutions())
-@settings(max_examples=25)
+@some(0.6)
 def test_any_convolution_has_fvcores_count(
     case: tuple[Callable[[], nn.Module], tuple[int, ...]],
 ) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -18,6 +18,7 @@ from planner.errors import BadInputError
 from planner.runtime import slice_model
 from planner.runtime.reading.traced import TracedModel
 from planner.strategies.costed import cost_plan
+from tests.examples import some
 from tests.runtime import networks
 from tests.runtime.cases import check, example, random_plan, traced
 
@@ -62,7 +63,7 @@ def test_a_plan_whose_messages_are_passed_on_runs_with_direct_ones(collective: C
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=8)
+@some(0.2)
 @given(
     groups=GROUPS,
     casting=st.sampled_from(["unicast", "broadcast"]),

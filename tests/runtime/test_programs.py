@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.domain.layouts import WAYS, Way
@@ -20,6 +20,7 @@ from planner.runtime.reading.traced import TracedModel
 from planner.runtime.running.program import Await, Compute, Post
 from planner.runtime.running.rehearsal import rehearsed
 from planner.runtime.running.slices import Slices
+from tests.examples import some
 from tests.runtime import networks, test_families, test_ways
 from tests.runtime.cases import example, random_plan, traced
 from tests.runtime.way_plans import way_plan
@@ -58,7 +59,7 @@ def check(subject: TracedModel, plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=4, deadline=None)
+@some(0.1)
 @given(
     groups=test_ways.GROUPS,
     casting=test_ways.CASTING,
