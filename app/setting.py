@@ -12,7 +12,7 @@ from planner.domain.cluster import Cluster
 from planner.domain.request import Request
 
 LIMITS, COST, TUNE, SOLVER, ASKED = (
-    "Objective and limits",
+    "Goal and limits",
     "Cost conventions",
     "Tune the cluster",
     "Solver",

@@ -268,7 +268,7 @@ SETTINGS: tuple[Setting, ...] = (
         option="latency or throughput.",
         panel=LIMITS,
         commands=("plan", "compare", "sweep"),
-        label="Objective",
+        label="Goal",
         look="segments",
         words=objective_words,
     ),
