@@ -145,6 +145,22 @@ class Making:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A tensor that layers store, under the front end's name of it.
+
+    Attributes
+    ----------
+    elements, bytes : int
+    trained : whether its elements are parameters
+    """
+
+    name: str
+    elements: int
+    bytes: int
+    trained: bool
+
+
+@dataclass(frozen=True)
 class Graph:
     """Operators in topological order.
 
@@ -154,6 +170,8 @@ class Graph:
         Comparisons of open sizes (see `profiles.size`) without which it is another graph.
     makings : tuple of Making
         Products of constants alone that operators read.
+    stored : tuple of Stored
+        What operators own, each once; said of ONNX's graphs alone, where one may lie in another.
     """
 
     name: str
@@ -163,3 +181,4 @@ class Graph:
     notes: tuple[str, ...] = field(default=())
     requirements: tuple[str, ...] = field(default=())
     makings: tuple[Making, ...] = field(default=())
+    stored: tuple[Stored, ...] = field(default=())

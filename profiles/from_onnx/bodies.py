@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import onnx
 
 from profiles.from_onnx.file import holds_values
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred
+from profiles.from_onnx.inputs import MAX_ELEMENTS
+from profiles.graph import Graph
 
 Opsets = list[onnx.OperatorSetIdProto]
 Shape = tuple[int, ...]
@@ -24,8 +27,10 @@ class Body:
     model : onnx.ModelProto
     results : tuple of str
         Those of its outputs that become outputs of the Loop or Scan.
-    states : int
-        How many of them, the first ones, the next iteration reads.
+    entering : tuple of Shape
+        Of the states that it reads; the first of its results are what the next one reads.
+    captured : tuple of str
+        Tensors of the graphs around it that it reads.
     trips : int
         Iterations; 1 where they are not known.
     known : bool
@@ -34,13 +39,28 @@ class Body:
 
     model: onnx.ModelProto
     results: tuple[str, ...]
-    states: int
+    entering: tuple[Shape, ...]
+    captured: tuple[str, ...]
     trips: int
     known: bool
 
 
+@dataclass(frozen=True)
+class Inside:
+    """What one iteration does, and what is known of its tensors."""
+
+    graph: Graph
+    inferred: Inferred
+
+
 def body_of(
-    proto: onnx.NodeProto, inferred: Inferred, opsets: Opsets, constants: Collection[str] = ()
+    proto: onnx.NodeProto,
+    inferred: Inferred,
+    opsets: Opsets,
+    constants: Collection[str] = (),
+    *,
+    trip: int = 0,
+    growth: Sequence[Shape] = (),
 ) -> Body | None:
     """The body of a Loop or Scan, for inputs as they are known.
 
@@ -52,11 +72,15 @@ def body_of(
     opsets : list of onnx.OperatorSetIdProto
     constants : collection of str
         Tensors of the model around it that no input changes.
+    trip : int
+        Of which iteration.
+    growth : sequence of Shape
+        By how much each iteration makes each state larger; nothing: no state changes its size.
 
     Returns
     -------
     Body or None
-        None where a shape that it needs is not known, or the node is of no known form.
+        None where a shape that it needs is not known or cannot be, or the node is of no known form.
     """
     graph = next((a.g for a in proto.attribute if a.name == "body"), None)
     if graph is None or proto.domain not in STANDARD_DOMAINS:
@@ -70,26 +94,50 @@ def body_of(
     body.CopyFrom(graph)
     body.name = body.name or "body"
     del body.input[:]
-    types = dict(zip((v.name for v in graph.input), _types(proto, graph, inferred), strict=True))
+    names = [value.name for value in graph.input]
+    own = names[2:] if proto.op_type == "Loop" else names[:states]
+    for name, more in zip(own, growth, strict=False):
+        shapes[name] = tuple(n + trip * m for n, m in zip(shapes[name], more, strict=True))
+        if min(shapes[name], default=1) < 0 or prod(shapes[name]) > MAX_ELEMENTS:
+            return None
+    types = dict(zip(names, _types(proto, graph, inferred), strict=True))
     for name, shape in shapes.items():
         body.input.append(onnx.helper.make_tensor_value_info(name, types[name], shape))
-    for name in _captured(graph):
+    captured = tuple(_captured(graph))
+    for name in captured:
         if not _add_captured(body, name, inferred, constants):
             return None
     model = onnx.helper.make_model(body, opset_imports=opsets)
     results = [value.name for value in graph.output]
     if proto.op_type == "Loop":
         del results[:1]  # whether to go on
-    return Body(model, tuple(results), states, trips or 1, trips is not None)
+    entering = tuple(shapes[name] for name in own)
+    return Body(model, tuple(results), entering, captured, trips or 1, trips is not None)
 
 
-def output_shapes(body: Body, inner: Inferred) -> list[Shape | None]:
-    """Shapes of the outputs of a Loop or Scan, from those of its body."""
-    shapes = [inner.shapes.get(name) for name in body.results]
-    return [
-        shape if position < body.states or shape is None else (body.trips, *shape)
-        for position, shape in enumerate(shapes)
-    ]
+def growth_of(body: Body, inner: Inferred) -> list[Shape] | None:
+    """By how much an iteration makes each state larger; None where that is no number of elements.
+
+    Keys that are kept of every token are such a state.
+    """
+    grown = []
+    for before, name in zip(body.entering, body.results, strict=False):
+        after = inner.shapes.get(name, before)
+        if len(after) != len(before):
+            return None
+        grown.append(tuple(n - m for n, m in zip(after, before, strict=True)))
+    return grown
+
+
+def output_shapes(body: Body, first: Inferred, last: Inferred) -> list[Shape | None]:
+    """Shapes of the outputs of a Loop or Scan, from those of its first and last iteration."""
+    states = len(body.entering)
+    made = [last.shapes.get(name) for name in body.results[:states]]
+    for name in body.results[states:]:
+        each = first.shapes.get(name)
+        alike = each is not None and each == last.shapes.get(name)
+        made.append((body.trips, *each) if each is not None and alike else None)
+    return made
 
 
 def _loop_inputs(

@@ -69,6 +69,12 @@ class Call(meanings.Call):
         """The constants that it reads and that may be trained."""
         return [constant for constant in self.constants if constant.is_weight]
 
+    def is_packed(self, constant: Constant) -> bool:
+        """Whether it is a matrix of whole numbers of a byte or less: a weight, and no indices."""
+        sizes = [self.emitter.stored[root] for root in constant.roots]
+        small = bool(sizes) and all(size <= elements for elements, size in sizes)
+        return small and not constant.floating and min(len(constant.shape), constant.elements) > 1
+
     def mark_settings(self, *positions: int) -> None:
         """These inputs belong to the weights' encoding: bytes, but no trained parameters."""
         others = self.constants_at(p for p in range(len(self.inputs)) if p not in positions)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.bodies import Inside
 from profiles.from_onnx.emitter import BRANCH_ASSUMED
 from profiles.from_onnx.file import MAX_NODES
 from profiles.from_onnx.graph import translate
@@ -61,7 +62,7 @@ def graph_of(
         resolved.inferred,
         name,
         resolved.assumed,
-        _body_graph,
+        _inside,
         guessing=guessing,
     )
 
@@ -71,9 +72,9 @@ def inferred_of(model: onnx.ModelProto, declared: Declared) -> Inferred:
     return _resolved(model, declared).inferred
 
 
-def _body_graph(model: onnx.ModelProto) -> Graph:
+def _inside(model: onnx.ModelProto) -> Inside:
     resolved = _resolved(model, fix_inputs(model, {}, None))
-    return _translated(resolved, "body")
+    return Inside(_translated(resolved, "body"), resolved.inferred)
 
 
 def _body_inferred(model: onnx.ModelProto) -> Inferred:
@@ -83,7 +84,7 @@ def _body_inferred(model: onnx.ModelProto) -> Inferred:
 def _translated(resolved: Resolved, name: str) -> Graph:
     """The graph of a part of a model, which need not depend on the inputs."""
     return translate(
-        resolved.model, resolved.inferred, name, resolved.assumed, _body_graph, partial=True
+        resolved.model, resolved.inferred, name, resolved.assumed, _inside, partial=True
     )
 
 

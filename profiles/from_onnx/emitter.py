@@ -9,10 +9,11 @@ from math import prod
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.bodies import Inside
 from profiles.from_onnx.file import stored_bytes
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred, ShapeGapError
 from profiles.from_onnx.inputs import MAX_DIMENSIONS, MAX_ELEMENTS
-from profiles.graph import Graph, Tensor
+from profiles.graph import Tensor
 from profiles.meanings import call as meanings
 from profiles.meanings.call import Constant, roots_of
 
@@ -27,7 +28,7 @@ class Emitter(meanings.Emitter):
         inferred: Inferred,
         opsets: list[onnx.OperatorSetIdProto],
         assumed: dict[str, str],
-        inner: Callable[[onnx.ModelProto], Graph],
+        inner: Callable[[onnx.ModelProto], Inside],
         *,
         guessing: bool = False,
     ) -> None:
@@ -35,7 +36,7 @@ class Emitter(meanings.Emitter):
         self.opsets = opsets
         self.opset = max((o.version for o in opsets if o.domain in STANDARD_DOMAINS), default=1)
         self.inferred = inferred
-        self.inner = inner  # the graph of a loop's body
+        self.inner = inner  # what is inside of a loop's body
         self.assumed = assumed  # output -> what was assumed to get it
         self.guessing = guessing  # sizes that are not known are taken to be those of inputs
         self.guessed: dict[str, Tensor] = {}

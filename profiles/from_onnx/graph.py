@@ -9,6 +9,7 @@ from math import prod
 import onnx
 
 from planner.errors import BadInputError
+from profiles.from_onnx.bodies import Inside
 from profiles.from_onnx.call import Call
 from profiles.from_onnx.emitter import Emitter
 from profiles.from_onnx.handlers import HANDLERS, opaque, simple
@@ -46,7 +47,7 @@ def translate(
     inferred: Inferred,
     name: str,
     assumed: dict[str, str],
-    inner: Callable[[onnx.ModelProto], Graph],
+    inner: Callable[[onnx.ModelProto], Inside],
     *,
     partial: bool = False,
     guessing: bool = False,
@@ -63,7 +64,7 @@ def translate(
     assumed : dict of str to str
         Outputs of the Ifs that were there, and what was assumed of each.
     inner : callable
-        The graph of a loop's body.
+        What is inside of a loop's body.
     partial : bool
         The model is a part of one, which need not depend on the inputs.
     guessing : bool
@@ -114,7 +115,15 @@ def translate(
         emitter.assumed["sparse"] = _SPARSE.format(len(emitter.sparse))
     makings = emitter.made()
     notes = (*dict.fromkeys(emitter.assumed.values()), *making_notes(makings))
-    return Graph(name, inputs, outputs, tuple(emitter.operators), notes, makings=makings)
+    return Graph(
+        name,
+        inputs,
+        outputs,
+        tuple(emitter.operators),
+        notes,
+        makings=makings,
+        stored=emitter.owned(),
+    )
 
 
 def labelled(graph: onnx.GraphProto, emitter: Emitter) -> Iterator[Call]:

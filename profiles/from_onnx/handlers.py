@@ -38,7 +38,8 @@ Handler = Callable[[Call], None]
 
 def opaque(call: Call, position: int, step: str = "") -> None:
     """Keep an operator that runs on one node: its work is not counted, its weights are."""
-    weights = [c for c in (*call.constants, *inside(call)) if c.is_weight]
+    constants = (*call.constants, *inside(call))
+    weights = [c for c in constants if c.is_weight or call.is_packed(c)]
     inputs, step = call.activations, step or _assumption(call)
     call.add("opaque", inputs, position=position, beside="", step=step, weights=weights)
 

@@ -41,18 +41,42 @@ def inlined(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
         return model, []
     import onnx.inliner
 
+    _write_defaults(model)
     whole = onnx.inliner.inline_local_functions(model)
     return whole, [note] if (note := _used(whole)) else []
 
 
+def _write_defaults(model: onnx.ModelProto) -> None:
+    """Give every call the attributes that its function has values for and it leaves out.
+
+    The inliner drops them, and the nodes inside would have those of their own operators.
+    """
+    defaults = {(f.domain, f.name, f.overload): f.attribute_proto for f in model.functions}
+    nodes = [node for graph in graphs(model) for node in graph.node]
+    for function in model.functions:
+        for node in function.node:
+            nodes.append(node)
+            nodes += [inner for graph in _graphs_below(node) for inner in graph.node]
+    for node in nodes:
+        given = {attribute.name for attribute in node.attribute}
+        left_out = defaults.get((node.domain, node.op_type, node.overload), ())
+        node.attribute.extend(one for one in left_out if one.name not in given)
+
+
 def graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
     """A model's graph and all graphs inside of its nodes."""
-    stack = [model.graph]
+    yield model.graph
+    for node in model.graph.node:
+        yield from _graphs_below(node)
+
+
+def _graphs_below(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """All graphs inside of a node, those of its graphs' nodes too."""
+    stack = list(inner_graphs(node))
     while stack:
         graph = stack.pop()
         yield graph
-        for node in graph.node:
-            stack.extend(inner_graphs(node))
+        stack.extend(inner for held in graph.node for inner in inner_graphs(held))
 
 
 def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -66,13 +90,9 @@ def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 def reads_of(node: onnx.NodeProto) -> set[str]:
     """Names of all tensors that a node reads, those inside of its graphs too."""
     names = set(node.input)
-    stack = list(inner_graphs(node))
-    while stack:
-        graph = stack.pop()
+    for graph in _graphs_below(node):
         names.update(value.name for value in graph.output)
-        for inner in graph.node:
-            names.update(inner.input)
-            stack.extend(inner_graphs(inner))
+        names.update(name for inner in graph.node for name in inner.input)
     return names - {""}
 
 

@@ -12,7 +12,7 @@ from math import prod
 import onnx
 
 from profiles.from_onnx import vendor_shapes
-from profiles.from_onnx.bodies import body_of, output_shapes
+from profiles.from_onnx.bodies import body_of, growth_of, output_shapes
 from profiles.from_onnx.inferred import STANDARD_DOMAINS, Inferred, is_standards
 from profiles.from_onnx.vendor_shapes import (
     Rule,
@@ -147,9 +147,19 @@ def _of_body(
     body = body_of(node, found, opsets)
     if body is None:
         return []
-    inner = infer(body.model)
-    types = [inner.element_types.get(name, 0) for name in body.results]
-    return list(zip(output_shapes(body, inner), types, strict=True))
+    first = last = infer(body.model)
+    types = [first.element_types.get(name, 0) for name in body.results]
+    growth = growth_of(body, first)
+    if growth is None:
+        return []
+    if any(map(any, growth)) and body.trips > 1:
+        end = body_of(node, found, opsets, trip=body.trips - 1, growth=growth)
+        if end is None:
+            return []
+        last = infer(end.model)
+        if growth_of(end, last) != growth:  # no line: how large it becomes is not known
+            return []
+    return list(zip(output_shapes(body, first, last), types, strict=True))
 
 
 def _non_zero(node: onnx.NodeProto, found: Inferred) -> list[tuple[Shape | None, int]]:

@@ -89,25 +89,36 @@ def _packed_weight(call: Call, bias: int = -1) -> None:
     times(call, x, (rows, columns), None, weights)
 
 
-def _experts(call: Call) -> None:
-    """Every token's ``k`` experts of all that are stored; the router's choice is data."""
-    x, matrices = call.data(0), [c for c in call.constants if len(c.shape) == 3]
-    require(bool(matrices) and "MoE" in call.op_type)
-    require(all(matrix.elements for matrix in matrices))
-    bits = call.integer("expert_weight_bits", 4)
-    require(bits in (2, 4, 8))
-    width = 8 // bits if "QMoE" in call.op_type else 1
-    for matrix in matrices:
-        if width > 1:
+def _experts(
+    call: Call,
+    matrices: tuple[int, ...] = (2, 4, 6),
+    biases: tuple[int, ...] = (3, 5, 7),
+    packed_bits: int = 0,
+) -> None:
+    """Every token's ``k`` experts of all that are stored; the router's choice is data.
+
+    Packed matrices hold several numbers to a byte; all that is neither one of them nor a bias is a
+    setting of theirs.
+    """
+    x, stored = call.data(0), call.constants_at(matrices)
+    require(bool(stored) and all(len(m.shape) == 3 and m.elements for m in stored))
+    width = 1
+    if packed_bits:
+        bits = call.integer("expert_weight_bits", packed_bits)
+        require(bits in (2, 4, 8))
+        width = 8 // bits
+        known = (*matrices, *biases)
+        call.mark_settings(*(p for p in range(2, len(call.inputs)) if p not in known))
+        for matrix in stored:
             call.count_elements(matrix, matrix.elements * width)
-    each = sum(matrix.elements // matrix.shape[0] for matrix in matrices) * width
+    each = sum(matrix.elements // matrix.shape[0] for matrix in stored) * width
     layers.recurrent(
         call,
         x,
         call.tensors((1,)),
         [(call.integer("k", 1), each)],
         "experts",
-        weights=call.weights,
+        weights=[*stored, *call.constants_at(biases), *stored_only(many(call.constants))],
     )
 
 
@@ -407,7 +418,7 @@ _VENDORS: dict[str, Callable[[Call], None]] = {
     "QLinearSoftmax": _q_softmax,
     "QLinearMul": _quantised_pair(0, 3),
     "QLinearWhere": _quantised_pair(1, 4),
-    "QMoE": _experts,
+    "QMoE": partial(_experts, matrices=(2, 5, 8), biases=(4, 7, 10), packed_bits=4),
     "SimplifiedLayerNormalization": _rms_norm,
     "SkipGroupNorm": _group_norm,
     "TransposeMatMul": _fused_matmul,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, TypeVar
 
-from profiles.graph import Kind, Making, Operator, Tensor
+from profiles.graph import Kind, Making, Operator, Stored, Tensor
 
 Shape = tuple[int, ...]
 _PRODUCTS = ("attention", "conv", "conv_transpose", "linear", "matmul")
@@ -142,6 +142,13 @@ class Emitter:
             shared_params=sum(self.stored[root][0] for root in trained - fresh),
             param_bytes=sum(self.stored[root][1] for root in roots_of(owned)),
             shared_bytes=tuple(shared.items()),
+        )
+
+    def owned(self) -> tuple[Stored, ...]:
+        """All that layers store, each once."""
+        return tuple(
+            Stored(root, *self.stored[root], trained=root in self._counted)
+            for root in self._readers
         )
 
     def is_trained(self, constants: Iterable[Constant]) -> bool:

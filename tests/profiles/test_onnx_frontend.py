@@ -871,6 +871,33 @@ def test_local_functions_are_opened() -> None:
     assert profile.totals.macs == 4 * 36 * 27
 
 
+def test_what_a_call_leaves_out_is_as_its_function_has_it() -> None:
+    """Also where the call stands in another function, or in a branch."""
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)]
+    conv = node("Conv", "a k", "b")
+    for name, kind in (("strides", onnx.AttributeProto.INTS), ("group", onnx.AttributeProto.INT)):
+        conv.attribute.append(helper.make_attribute_ref(name, kind))
+        conv.attribute[-1].ref_attr_name = name
+    given = [helper.make_attribute("strides", [3, 3]), helper.make_attribute("group", 1)]
+    functions = [
+        helper.make_function("local", "Sparse", ["a", "k"], ["b"], [conv], opsets,
+                             attribute_protos=given),
+        helper.make_function("local", "Outer", ["a", "k"], ["b"],
+                             [node("Sparse", "a k", "b", domain="local")], opsets),
+    ]  # fmt: skip
+    calls = {
+        "top": node("Sparse", "x w", "y", domain="local"),
+        "nested": node("Outer", "x w", "y", domain="local"),
+        "told": node("Sparse", "x w", "y", domain="local", strides=[2, 2]),
+    }
+    macs = {}
+    for name, call in calls.items():
+        data = file([call], {"x": [1, 3, 9, 9]}, "y", [weight("w", 4, 3, 3, 3)],
+                    domains=["local"], functions=functions)  # fmt: skip
+        macs[name] = profiled(data).totals.macs
+    assert macs == {"top": 9 * 4 * 27, "nested": 9 * 4 * 27, "told": 16 * 4 * 27}
+
+
 def test_another_vendor_s_conv_is_not_ours() -> None:
     data = file(
         [node("Conv", "x w", "y", domain="vendor")],

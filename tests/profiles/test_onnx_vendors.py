@@ -303,6 +303,44 @@ ONES = {
         (weight("u", 4, 64, H), weight("d", 4, H, 64)),
         {"k": 2, "activation_type": "relu"},
     ),
+    **{
+        f"QMoE of {bits} bits": One(
+            "QMoE",
+            "x r u a - d b",
+            B * S * 2 * (2 * H * 64),
+            4 * 2 * H * 64,
+            B * S * H,
+            {"x": (B * S, H), "r": (B * S, 4)},
+            (
+                bytes_("u", 4, 64, H * bits // 8),
+                weight("a", 4, 64, H // 16),  # a scale for each 16 numbers
+                bytes_("d", 4, H, 64 * bits // 8),
+                weight("b", 4, H, 64 // 16),
+            ),
+            {"k": 2, "activation_type": "relu", "expert_weight_bits": bits, "block_size": 16},
+        )
+        for bits in (2, 4, 8)
+    },
+    "QMoE with gates and biases": One(
+        "QMoE",
+        "x r u a v d b c g e f",
+        B * S * 2 * (3 * H * 64),
+        4 * (3 * H * 64 + 64 + H + 64),
+        B * S * H,
+        {"x": (B * S, H), "r": (B * S, 4)},
+        (
+            bytes_("u", 4, 64, H // 2),
+            weight("a", 4, 64),
+            weight("v", 4, 64),
+            bytes_("d", 4, H, 32),
+            weight("b", 4, H),
+            weight("c", 4, H),
+            bytes_("g", 4, 64, H // 2),
+            weight("e", 4, 64),
+            weight("f", 4, 64),
+        ),
+        {"k": 2, "activation_type": "silu"},
+    ),
     "a linear classifier": One(
         "LinearClassifier",
         "x",
