@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,7 +20,7 @@ VALUE = helper.make_tensor_value_info
 
 def profiled(data: bytes) -> ModelProfile:
     """What the child does, without the child."""
-    request = {"name": "small", "input_shapes": {}, "batch": None}
+    request: dict[str, Any] = {"name": "small", "input_shapes": {}, "batch": None}
     return ModelProfile.model_validate(child.main(request, data))
 
 

@@ -235,6 +235,17 @@ ONES = {
         (numbers("l", [5, 5]), numbers("t", 6), weight("c", 16, 4), weight("s", 16, 4)),
         {"num_heads": 4, "kv_num_heads": 2, "do_rotary": 1},
     ),
+    "GroupQueryAttention, room in its cache": One(
+        "GroupQueryAttention",
+        "q k v old_k old_v l t",
+        2 * B * 11 * H,  # one token reads itself and ten of the twenty places
+        0,
+        B * H,
+        {"q": (B, 1, H), "k": (B, 1, 16), "v": (B, 1, 16)}
+        | {f"old_{name}": (B, 2, 20, 8) for name in "kv"},
+        (numbers("l", [10, 10]), numbers("t", 11)),
+        {"num_heads": 4, "kv_num_heads": 2},
+    ),
     "RotaryEmbedding": One(
         "RotaryEmbedding",
         "x p c s",
