@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from planner.errors import BadInputError
@@ -25,7 +26,8 @@ def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
     Raises
     ------
     BadInputError
-        Not of that form. A size of 0, of an empty cache, is left to the front ends.
+        Not of that form, or two for one input. A size of 0, of an empty cache, is left to the
+        front ends.
     """
     shapes = {}
     for text in texts:
@@ -35,6 +37,7 @@ def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
             raise BadInputError(
                 f"--input-shape {text!r}: give NAME=DIM,DIM,..., such as image=1,3,224,224"
             )
+        _check_new(name, shapes, f"--input-shape {text!r}")
         shapes[name] = tuple(int(part) for part in parts)
     return shapes
 
@@ -45,15 +48,22 @@ def parse_input_types(texts: list[str]) -> dict[str, str]:
     Raises
     ------
     BadInputError
-        Not of that form.
+        Not of that form, or two for one input.
     """
     types = {}
     for text in texts:
         name, _, dtype = text.rpartition("=")
         if not name or not dtype.isidentifier():
             raise BadInputError(f"--input-type {text!r}: give NAME=TYPE, such as x=int64")
+        _check_new(name, types, f"--input-type {text!r}")
         types[name] = dtype
     return types
+
+
+def _check_new(name: str, known: Collection[str], where: str) -> None:
+    """Of two that are given for one input neither is silently left out."""
+    if name in known:
+        raise BadInputError(f"{where}: {name!r} was given before; give each input once")
 
 
 def accuracy_note(case: Case) -> str:

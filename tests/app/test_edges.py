@@ -209,6 +209,11 @@ def test_no_name_is_too_long(tmp_path: Path, name: str) -> None:
         (["--min-throughput", "1e308"], "min_throughput_per_s: found 1e+308"),
         (["--max-accuracy-drop", "1e308"], "max_accuracy_drop: found 1e+308"),
         (["--input-shape", f"image={'9' * 5000}"], "give NAME=DIM,DIM"),
+        (
+            ["--input-shape", "image=1,3,9,9", "--input-shape", "image=1,3,8,8"],
+            "give each input once",
+        ),
+        (["--input-type", "x=int64", "--input-type", "x=int32"], "'x' was given before"),
         (["--input-shape", "image=1,3,0,224"], "found the shape 1,3,0,224"),
     ],
 )
