@@ -29,7 +29,7 @@ def parse_input_shapes(texts: list[str]) -> dict[str, tuple[int, ...]]:
         Not of that form, or two for one input. A size of 0, of an empty cache, is left to the
         front ends.
     """
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, _, dimensions = text.rpartition("=")
         parts = [part.strip() for part in dimensions.replace("x", ",").split(",")]
@@ -50,7 +50,7 @@ def parse_input_types(texts: list[str]) -> dict[str, str]:
     BadInputError
         Not of that form, or two for one input.
     """
-    types = {}
+    types: dict[str, str] = {}
     for text in texts:
         name, _, dtype = text.rpartition("=")
         if not name or not dtype.isidentifier():
