@@ -149,6 +149,13 @@ class _Reader:
         """A property of the family, or what the file says of it."""
         return key if isinstance(key, bool) else bool(self.values.get(key))
 
+    def listed(self, key: str) -> list[Any]:
+        """A list; empty where there is none."""
+        found = self.values.get(key) or []
+        if not isinstance(found, list):
+            raise BadInputError(f"config: {key}: found {str(found)[:40]!r}; give a list")
+        return found
+
     def matrix(self, part: str, inputs: int, outputs: int, bias: bool = False) -> Matrix:
         """Weights of a part of the model, as wide as these are."""
         return Matrix.of(inputs, outputs, self.widths.of(part), outputs if bias else 0)
@@ -313,10 +320,10 @@ class _Reader:
 
     def is_rotated(self, number: int) -> bool:
         """Whether a layer has rotary positions; in the list those that have them are a 1."""
-        listed = self.values.get("no_rope_layers")
+        listed = self.listed("no_rope_layers")
         if not listed:
             return (number + 1) % (self.number("no_rope_layer_interval", 0) or 4) != 0
-        if not isinstance(listed, list) or len(listed) < self.layers:
+        if len(listed) < self.layers:
             raise BadInputError("config: no_rope_layers: give a number for each layer")
         return bool(listed[number])
 
@@ -348,7 +355,7 @@ class _Reader:
             every = self.number("moe_layer_freq", 1) or 1
             return number >= self.number("first_k_dense_replace", 0) and number % every == 0
         if rule == "qwen":
-            only = self.values.get("mlp_only_layers") or []
+            only = self.listed("mlp_only_layers")
             every = self.number("decoder_sparse_step", 1) or 1
             return number not in only and (number + 1) % every == 0
         if rule == "llama4":

@@ -513,6 +513,10 @@ def test_a_cache_of_another_width() -> None:
             {"model_type": "llama4_text", "no_rope_layers": [1]},
             "no_rope_layers: give a number for each layer",
         ),
+        (
+            {"model_type": "qwen3_moe", "mlp_only_layers": 3},
+            "mlp_only_layers: found '3'; give a list",
+        ),
         ({"head_dim": True}, "head_dim: found 'True'"),
         ({"vocab_size": 0}, "rows"),
     ],
