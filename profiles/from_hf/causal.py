@@ -23,7 +23,7 @@ from planner.domain.language_model import (
 from planner.domain.model_profile import Provenance
 from planner.errors import BadInputError
 from profiles.files import first_problem
-from profiles.from_hf.families import FAMILIES, TRUE_BY_DEFAULT, Family
+from profiles.from_hf.families import DEFAULTS, FAMILIES, Family
 from profiles.from_hf.quantised import Widths, widths_of
 
 _BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "float64": 64}
@@ -93,9 +93,22 @@ def language_model_of(values: dict[str, Any], *, name: str) -> LanguageModel:
             f"known are {', '.join(sorted(FAMILIES))}"
         )
     try:
-        return _Reader(text, kind, family).model(name)
+        return _Reader(_as_read(text, kind, family), family).model(name)
     except ValidationError as error:
         raise BadInputError(f"config: {first_problem(error, LanguageModel)}") from error
+
+
+def _as_read(values: dict[str, Any], kind: str, family: Family) -> dict[str, Any]:
+    """What the family reads of a file, and what it takes for keys that are not there."""
+    found = {key: value for key, value in values.items() if key not in family.unread}
+    for key in family.refused:
+        if found.get(key):
+            raise BadInputError(f"config: {key} is not known of {kind}")
+    same = {name: names for names in _NAMES.values() for name in names}
+    for key, value in DEFAULTS.get(kind, {}).items():
+        if not any(name in values for name in same.get(key, (key,))):
+            found[key] = value
+    return found
 
 
 @dataclass
@@ -103,7 +116,6 @@ class _Reader:
     """One configuration."""
 
     values: dict[str, Any]
-    kind: str
     family: Family
     widths: Widths = field(init=False)
     element: int = field(init=False)
@@ -135,10 +147,14 @@ class _Reader:
 
     def flag(self, key: bool | str) -> bool:
         """A property of the family, or what the file says of it."""
-        if isinstance(key, bool):
-            return key
-        found = self.values.get(key)
-        return (self.kind, key) in TRUE_BY_DEFAULT if found is None else bool(found)
+        return key if isinstance(key, bool) else bool(self.values.get(key))
+
+    def listed(self, key: str) -> list[Any]:
+        """A list; empty where there is none."""
+        found = self.values.get(key) or []
+        if not isinstance(found, list):
+            raise BadInputError(f"config: {key}: found {str(found)[:40]!r}; give a list")
+        return found
 
     def matrix(self, part: str, inputs: int, outputs: int, bias: bool = False) -> Matrix:
         """Weights of a part of the model, as wide as these are."""
@@ -149,8 +165,7 @@ class _Reader:
     def model(self, name: str) -> LanguageModel:
         """All of it."""
         hidden, rows = self.hidden, self.number("vocab_size")
-        said = self.values.get("tie_word_embeddings")
-        tied = self.family.tied if said is None else bool(said)
+        tied = self.flag("tie_word_embeddings")
         context = self.number("max_position_embeddings", 0)
         kinds, order = kinds_of(self.block(number) for number in range(self.layers))
         positions = 0
@@ -185,8 +200,10 @@ class _Reader:
 
     def block(self, number: int) -> Block:
         """One layer."""
+        parallel = self.flag(self.family.parallel)
+        places = "a" if parallel and self.family.one_norm else self.family.norms
         norms = {
-            name: self.norm_params if mark in self.family.norms else 0
+            name: self.norm_params if mark in places else 0
             for mark, name in (
                 ("a", "before_attention"),
                 ("A", "after_attention"),
@@ -198,7 +215,7 @@ class _Reader:
             attention=self.attention(number),
             mlp=self.experts() if self.has_experts(number) else self.mlp(),
             norm=self.family.norm,
-            parallel=self.flag(self.family.parallel),
+            parallel=parallel,
             **norms,
         )
 
@@ -207,7 +224,7 @@ class _Reader:
         if self.family.latent:
             return self.latent_attention()
         heads, kv_heads = self.heads, self.number("num_key_value_heads", self.heads)
-        size = self.number("head_dim", self.family.head_size or self.hidden // max(heads, 1))
+        size = self.number("head_dim", self.hidden // max(heads, 1))
         bias = self.flag(self.family.query_bias)
         normed = self.flag("use_qk_norm") or self.flag("qk_layernorm")
         others = heads if self.family.sinks else 0
@@ -283,17 +300,32 @@ class _Reader:
                 raise BadInputError(f"config: layer_types: {name[:40]!r} is no attention")
             return self.number(sizes[name])
         rule = self.family.window
-        size = self.number("sliding_window", 0)
-        if not rule or not size or self.values.get("use_sliding_window") is False:
-            return None
-        if rule == "qwen":
-            if not self.values.get("use_sliding_window"):
-                return None
-            return size if number >= self.number("max_window_layers", 28) else None
-        if rule == "all":
-            return size
-        period = 2 if rule == "odd" else self.number("sliding_window_pattern", self.family.period)
-        return None if (number + 1) % period == 0 else size
+        size = self.number("attention_chunk_size" if rule == "rotated" else "sliding_window", 0)
+        asked = self.flag("use_sliding_window") or not self.family.window_asked
+        return size if size and rule and asked and self.has_window(number) else None
+
+    def has_window(self, number: int) -> bool:
+        """Whether a layer is one of those that have the window, where there is one."""
+        rule = self.family.window
+        if rule == "first":
+            return number % 2 == 0 and number < self.number("max_window_layers", 0)
+        if rule == "last":
+            return number >= self.number("max_window_layers", 0)
+        if rule == "pattern":
+            period = self.number("sliding_window_pattern", 0) or self.family.period
+            return (number + 1) % period != 0
+        if rule in ("rotated", "unrotated"):
+            return self.is_rotated(number) == (rule == "rotated")
+        return True
+
+    def is_rotated(self, number: int) -> bool:
+        """Whether a layer has rotary positions; in the list those that have them are a 1."""
+        listed = self.listed("no_rope_layers")
+        if not listed:
+            return (number + 1) % (self.number("no_rope_layer_interval", 0) or 4) != 0
+        if len(listed) < self.layers:
+            raise BadInputError("config: no_rope_layers: give a number for each layer")
+        return bool(listed[number])
 
     # Networks behind attention.
 
@@ -323,7 +355,7 @@ class _Reader:
             every = self.number("moe_layer_freq", 1) or 1
             return number >= self.number("first_k_dense_replace", 0) and number % every == 0
         if rule == "qwen":
-            only = self.values.get("mlp_only_layers") or []
+            only = self.listed("mlp_only_layers")
             every = self.number("decoder_sparse_step", 1) or 1
             return number not in only and (number + 1) % every == 0
         if rule == "llama4":
@@ -342,6 +374,8 @@ class _Reader:
         shared, beside, gate = 0, None, None
         if self.family.experts == "deepseek":
             shared = self.number("n_shared_experts", 0)
+            if shared and self.flag(self.family.mlp_bias):  # no experts like those that are chosen
+                beside, shared = self.mlp(shared * inner), 0
         elif self.family.experts == "llama4":
             shared = 1
         elif self.family.shared_gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import struct
 from fractions import Fraction
@@ -17,7 +18,18 @@ from profiles.from_gguf.child import main
 from profiles.from_gguf.header import BLOCKS, read_header
 from profiles.from_gguf.model import language_model_of
 from profiles.language import load_language_model
-from tests.profiles.gguf_files import ARRAY, F32_TYPE, Q4_K, U64, experts, gguf, llama, text
+from tests.profiles.gguf_files import (
+    ARRAY,
+    F32_TYPE,
+    Q4_K,
+    Q8_0,
+    U64,
+    Shapes,
+    experts,
+    gguf,
+    llama,
+    text,
+)
 
 
 def read(data: bytes) -> Any:
@@ -104,12 +116,173 @@ def _latent(rank: int) -> bytes:
     """Keys and values out of one vector, whose upper matrix is in two parts."""
     values, tensors = llama(**{"llama.attention.kv_lora_rank": rank})
     for block in range(2):
+        del tensors[f"blk.{block}.attn_k.weight"], tensors[f"blk.{block}.attn_v.weight"]
         tensors |= {
             f"blk.{block}.attn_kv_a_mqa.weight": ((256, 64), Q4_K),
             f"blk.{block}.attn_k_b.weight": ((32, 64, 4), F32_TYPE),
             f"blk.{block}.attn_v_b.weight": ((32, 64, 4), F32_TYPE),
         }
     return gguf(values, tensors)
+
+
+# What is in a file is in the model, or the file is refused.
+
+
+def also(shapes: Shapes, *without: str, of: str = "llama", **values: Any) -> tuple[Any, Shapes]:
+    """The llama of two blocks under another name, each with these tensors and without those."""
+    given, tensors = llama()
+    renamed = {key.replace("llama.", f"{of}."): value for key, value in given.items()}
+    for block in range(2):
+        for name in without:
+            del tensors[f"blk.{block}.{name}.weight"]
+        tensors |= {f"blk.{block}.{name}": shape for name, shape in shapes.items()}
+    told = {f"{of}.{key}": value for key, value in values.items()}
+    return renamed | told | {"general.architecture": of}, tensors
+
+
+def vectors(**sizes: int) -> Shapes:
+    return {f"{name}.weight": ((size,), F32_TYPE) for name, size in sizes.items()}
+
+
+def matrices(**shapes: tuple[int, ...]) -> Shapes:
+    return {f"{name}.weight": (shape, Q8_0) for name, shape in shapes.items()}
+
+
+def biases(**shapes: tuple[int, ...]) -> Shapes:
+    return {f"{name}.bias": (shape, F32_TYPE) for name, shape in shapes.items()}
+
+
+MIXED = matrices(
+    ffn_gate_exps=(256, 64, 4), ffn_up_exps=(256, 64, 4), ffn_down_exps=(64, 256, 4)
+) | {"ffn_gate_inp.weight": ((256, 4), F32_TYPE)}
+"""A router and four experts of 64."""
+DENSE = ("ffn_gate", "ffn_up", "ffn_down")
+BOTH_ENDS = vectors(post_attention_norm=256, post_ffw_norm=256)
+
+WRITTEN: dict[str, tuple[Any, Shapes]] = {
+    "llama": also({"attn_rot_embd.weight": ((32,), F32_TYPE)}),
+    "qwen2": also(biases(attn_q=(256,), attn_k=(128,), attn_v=(128,)), of="qwen2"),
+    "qwen3": also(vectors(attn_q_norm=64, attn_k_norm=64), of="qwen3"),
+    "gemma2": also(BOTH_ENDS, of="gemma2", **{"attention.sliding_window": 32}),
+    "gemma3": also(BOTH_ENDS | vectors(attn_q_norm=64, attn_k_norm=64), of="gemma3"),
+    "phi3": also(
+        matrices(attn_qkv=(256, 512), ffn_up=(256, 1024)),
+        *("attn_q", "attn_k", "attn_v", "ffn_gate"),
+        of="phi3",
+    ),
+    "glm4": also(BOTH_ENDS | matrices(ffn_up=(256, 1024)), "ffn_gate", of="glm4"),
+    "mixtral": also(MIXED, *DENSE, expert_used_count=2),
+    "gpt-oss": also(
+        MIXED
+        | vectors(attn_sinks=4, post_attention_norm=256)
+        | biases(attn_q=(256,), attn_k=(128,), attn_v=(128,), attn_output=(256,))
+        | biases(ffn_gate_inp=(4,), ffn_gate_exps=(64, 4), ffn_up_exps=(64, 4))
+        | biases(ffn_down_exps=(256, 4)),
+        *(*DENSE, "ffn_norm"),
+        of="gpt-oss",
+        expert_used_count=2,
+    ),
+    "deepseek2": also(
+        MIXED
+        | matrices(attn_q_a=(256, 48), attn_q_b=(48, 256), attn_kv_a_mqa=(256, 64))
+        | matrices(attn_k_b=(64, 32, 4), attn_v_b=(32, 64, 4))
+        | matrices(ffn_gate_shexp=(256, 64), ffn_up_shexp=(256, 64), ffn_down_shexp=(64, 256))
+        | vectors(attn_q_a_norm=48, attn_kv_a_norm=32)
+        | biases(exp_probs_b=(4,)),
+        *(*DENSE, "attn_q", "attn_k", "attn_v"),
+        of="deepseek2",
+        expert_used_count=2,
+        **{"attention.kv_lora_rank": 32},
+    ),
+    "bitnet": also(vectors(attn_sub_norm=256, ffn_sub_norm=512), of="bitnet"),
+    "dbrx": also(
+        MIXED | vectors(attn_output_norm=256),
+        *(*DENSE, "ffn_norm"),
+        of="dbrx",
+        expert_used_count=2,
+    ),
+}
+"""Which tensors llama.cpp writes for a family."""
+
+
+@pytest.mark.parametrize("family", WRITTEN)
+def test_every_number_of_a_file_is_a_parameter(family: str) -> None:
+    """All that it has, less the angles of rotary positions."""
+    values, tensors = WRITTEN[family]
+    model = read(gguf(values, tensors))
+    profile = phase_profile(model, Phase(tokens=1, past=4, room=8))
+    counted = [math.prod(shape) for name, (shape, _) in tensors.items() if "rot" not in name]
+    assert profile.totals.params == sum(counted) - tensors["rope_freqs.weight"][0][0]
+    assert not any(block.parallel for block in model.kinds)
+
+
+@pytest.mark.parametrize(
+    ("of", "left", "message"),
+    [
+        (
+            "falcon-h1",  # a state beside attention: 2 (256 * 1100 + 4 * 640 + 512 * 256 + 8)
+            matrices(ssm_in=(256, 1100), ssm_conv1d=(4, 640), ssm_out=(512, 256), ssm_a=(1, 8)),
+            "falcon-h1: 8 matrices of 830,480 numbers are not known, the first blk.0.ssm_in.weight",
+        ),
+        ("arctic", MIXED, "6 matrices of 786,432 numbers are not known, the first blk.0.ffn_gate."),
+        (
+            "mllama",
+            matrices(cross_attn_q=(256, 256), cross_attn_k=(256, 128)),
+            "4 matrices of 196,608 numbers are not known, the first blk.0.cross_attn_q.weight",
+        ),
+        (
+            "gemma3n",
+            matrices(inp_gate=(256, 64), proj=(64, 256), laurel_l=(256, 16), laurel_r=(16, 256)),
+            "8 matrices of 81,920 numbers are not known, the first blk.0.inp_gate.weight",
+        ),
+        ("step35", matrices(attn_gate=(256, 4)), "2 matrices of 2,048 numbers are not known"),
+        (
+            "grovemoe",
+            matrices(ffn_up_chexps=(256, 64, 2)),
+            "2 matrices of 65,536 numbers are not known",
+        ),
+    ],
+)
+def test_matrices_that_are_not_known_are_refused(of: str, left: Shapes, message: str) -> None:
+    values, tensors = also(left, of=of, expert_used_count=2)
+    with pytest.raises(BadInputError, match=message) as error:
+        read(gguf(values, tensors))
+    assert "\n" not in str(error.value)
+
+
+def test_matrices_beside_the_blocks() -> None:
+    """A part of the model that is not known is refused; the part of images is left out."""
+    values, tensors = llama()
+    plain = read(gguf(values, tensors))
+    images: Shapes = {
+        "v.blk.0.attn_q.weight": ((64, 64), F32_TYPE),
+        "mm.0.weight": ((64, 256), F32_TYPE),
+    }
+    assert read(gguf(values, tensors | images)) == plain
+    with pytest.raises(BadInputError, match=r"1 matrices of 65,536 numbers .* the first dense_2"):
+        read(gguf(values, tensors | {"dense_2.weight": ((256, 256), F32_TYPE)}))
+    found = read(gguf(values, tensors | {"token_embd_norm.weight": ((256,), F32_TYPE)}))
+    assert "256 numbers of vectors beside the blocks are left out" in found.provenance.note
+    with pytest.raises(BadInputError, match=r"the first blk\.1\.attn_q"):
+        read(gguf(values | {"llama.block_count": 1}, tensors))
+
+
+def test_blocks_that_guess_further_tokens_do_not_run() -> None:
+    """``block_count`` has them; llama.cpp runs the others alone."""
+    values, tensors = also({}, of="glm4moe", nextn_predict_layers=1, block_count=3)
+    guess = {
+        name.replace("blk.1.", "blk.2."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("blk.1.")
+    }
+    guess["blk.2.nextn.eh_proj.weight"] = ((512, 256), Q4_K)
+    model = read(gguf(values, tensors | guess))
+    plain = read(gguf(*llama()))
+    assert (model.kinds, model.order) == (plain.kinds, (0, 0))
+    assert model.weight_bits == plain.weight_bits
+    assert "; 1 blocks that guess further tokens do not run" in model.provenance.note
+    with pytest.raises(BadInputError, match="nextn_predict_layers: found 3 of 3 blocks"):
+        read(gguf(values | {"glm4moe.nextn_predict_layers": 3}, tensors | guess))
 
 
 HOSTILE: dict[str, tuple[bytes, str]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import struct
 from fractions import Fraction
@@ -15,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from planner.domain.language_model import LanguageModel
 from planner.domain.model_profile import ModelProfile
 from planner.domain.workload import Workload
 from planner.errors import BadInputError
@@ -23,7 +26,7 @@ from profiles.catalog import language_names, load_language, load_model
 from profiles.files import document_text
 from profiles.from_hf.causal import language_model_of
 from profiles.from_hf.config import name_of_config, read_config
-from profiles.from_hf.families import FAMILIES
+from profiles.from_hf.families import DEFAULTS, FAMILIES
 from profiles.from_hf.network import build_network, prepared
 from profiles.from_torch.traced import on_cpu
 from profiles.language import load_language_model
@@ -246,16 +249,162 @@ def built(values: Config) -> Any:
         return transformers.AutoModelForCausalLM.from_config(config).eval()
 
 
+def read(values: Config) -> LanguageModel:
+    """A configuration, by way of JSON as from a file."""
+    return language_model_of(read_config(json.dumps(values).encode()), name="x")
+
+
+def params_of(model: LanguageModel) -> int:
+    return phase_profile(model, Phase(tokens=1, past=4, room=8)).totals.params
+
+
+def windows_of(network: Any) -> list[int | None]:
+    """Tokens that each layer of transformers' network sees, by its own configuration."""
+    config = network.config
+    code = inspect.getsource(inspect.getmodule(type(network)))  # type: ignore[arg-type]
+    sizes = {
+        "full_attention": None,
+        "sliding_attention": getattr(config, "sliding_window", None),
+        "chunked_attention": getattr(config, "attention_chunk_size", None),
+    }
+    if "layer_types" in code:
+        return [sizes[name] for name in config.layer_types]
+    window = sizes["sliding_attention"] if "config.sliding_window" in code else None
+    return [window] * config.num_hidden_layers
+
+
+def assert_same(model: LanguageModel, network: Any) -> None:
+    assert params_of(model) == sum(p.numel() for p in network.parameters())
+    assert [block.attention.window for block in model.blocks] == windows_of(network)
+
+
 @pytest.mark.parametrize("kind", sorted(FAMILIES))
 def test_as_many_parameters_as_transformers_builds(kind: str) -> None:
     values = small(kind)
     network = built({**values, "architectures": None})
     saved = network.config.to_dict() | {"model_type": kind}
     for given in (values, saved):  # as typed, and as transformers writes it
-        model = language_model_of(read_config(json.dumps(given).encode()), name="x")
-        profile = phase_profile(model, Phase(tokens=1, past=4, room=8))
-        assert profile.totals.params == sum(p.numel() for p in network.parameters())
-        assert sum(1 for block in model.blocks) == network.config.num_hidden_layers
+        assert_same(read(given), network)
+
+
+ODD: list[Config] = [
+    *({"num_key_value_heads": heads} for heads in (1, 4)),
+    *({key: 40} for key in ("moe_intermediate_size", "intermediate_size", "n_inner")),
+    *({key: 40} for key in ("intermediate_size_mlp", "shared_expert_intermediate_size")),
+    *({"head_dim": 16 * size} for size in (1, 2)),
+    *(
+        {key: value}
+        for key in ("mlp_bias", "attention_bias", "qkv_bias", "use_qkv_bias", "use_bias")
+        for value in (False, True)
+    ),
+    *({"use_parallel_residual": value} for value in (False, True)),
+    *({"tie_word_embeddings": value} for value in (False, True)),
+    *({"sliding_window": size} for size in (None, 24)),
+    *({"sliding_window": 24, "use_sliding_window": value} for value in (False, True)),
+    {"sliding_window": 24, "use_sliding_window": True, "max_window_layers": 1},
+    {"use_sliding_window": True},
+    {"sliding_window_pattern": 3},
+    {"no_rope_layer_interval": 2},
+    {"no_rope_layers": [0, 1, 1, 0, 1, 0]},
+    {"attention_chunk_size": 24},
+    *({"first_k_dense_replace": number} for number in (0, 2)),
+    *({key: 2} for key in ("decoder_sparse_step", "interleave_moe_layer_step")),
+    {"mlp_only_layers": [1]},
+    {"moe_layers": [1]},
+    {"n_shared_experts": 2},
+    {"n_shared_experts": 2, "mlp_bias": True},
+]
+"""Keys that some families read, and others do not."""
+
+
+@pytest.mark.parametrize("kind", sorted(FAMILIES))
+def test_a_key_is_read_where_transformers_reads_it(kind: str) -> None:
+    """Six layers with one odd key at a time; one that transformers refuses says nothing."""
+    layers = {"n_layer" if kind == "gpt2" else "num_hidden_layers": 6}
+    tried = 0
+    for odd in ODD:
+        values = {**small(kind), **layers, **odd}
+        try:
+            network = built({**values, "architectures": None})
+        except Exception:  # of many kinds
+            continue
+        if kind == "olmoe" and "head_dim" in odd:
+            continue  # it builds norms of other sizes than its heads, and does not run
+        tried += 1
+        try:
+            assert_same(read(values), network)
+        except AssertionError as error:
+            raise AssertionError(f"{kind}: {odd}: {error}") from error
+    assert tried > 30
+
+
+SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("n_embd", "n_head"),
+)
+"""What every file names."""
+
+
+@pytest.mark.parametrize("kind", sorted(FAMILIES))
+def test_keys_that_a_file_leaves_out_are_the_defaults_of_transformers(kind: str) -> None:
+    """Each row of the table is the class's, and a file of sizes alone is what it builds of it."""
+    fields = {
+        field.name: field.default
+        for field in dataclasses.fields(transformers.CONFIG_MAPPING[kind])
+        if field.name not in (*SIZES, "n_layer", "max_position_embeddings")
+    }
+    known = {key for row in DEFAULTS.values() for key in row}
+    known |= {"mlp_bias", "use_qkv_bias", "use_sliding_window", "add_cross_attention", "n_inner"}
+    known |= {"qk_layernorm", "mlp_only_layers", "moe_layers", "no_rope_layers"}
+    assert DEFAULTS.get(kind, {}) == {k: v for k, v in fields.items() if k in known and v}
+    whole = transformers.CONFIG_MAPPING[kind]()
+    values = {"model_type": kind, "num_hidden_layers": 6, "num_experts_per_tok": 2}
+    values |= {key: getattr(whole, key) for key in SIZES if hasattr(whole, key)}
+    if kind == "ministral":
+        values["head_dim"] = 128  # without one the class builds nothing
+    assert_same(read(values), built(values))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "windows"),
+    [
+        # Llama 4: three layers in chunks of 8,192 and one that sees all, where nothing is listed
+        ("llama4_text", {}, [8192, 8192, 8192, None, 8192]),
+        ("llama4_text", {"no_rope_layer_interval": 2}, [8192, None] * 2 + [8192]),
+        ("llama4_text", {"no_rope_layers": [0, 1, 1, 1, 0]}, [None] + [8192] * 3 + [None]),
+        ("llama4_text", {"no_rope_layers": [], "attention_chunk_size": 64}, [64, 64, 64, None, 64]),
+        ("mistral", {}, [4096] * 5),
+        ("mistral", {"sliding_window": None}, [None] * 5),
+        ("gemma2", {}, [4096, None, 4096, None, 4096]),
+        ("gemma3_text", {"sliding_window_pattern": 0}, [4096] * 5),
+        ("gpt_oss", {}, [128, None, 128, None, 128]),
+        ("qwen2", {}, [None] * 5),
+        ("qwen2", {"use_sliding_window": True}, [None] * 5),
+        ("qwen2", {"use_sliding_window": True, "max_window_layers": 3}, [None] * 3 + [4096] * 2),
+        (
+            "qwen2_moe",
+            {"use_sliding_window": True, "max_window_layers": 3},
+            [4096, None, 4096, None, None],
+        ),
+        ("qwen3_moe", {"use_sliding_window": True, "sliding_window": 32}, [32] * 5),
+        ("smollm3", {"use_sliding_window": True, "sliding_window": 32}, [None] * 3 + [32, None]),
+    ],
+)
+def test_windows_that_a_file_does_not_list(
+    kind: str, values: Config, windows: list[int | None]
+) -> None:
+    sizes = {**GROUPED, "num_key_value_heads": 2, "num_hidden_layers": 5, "head_dim": 16}
+    found = read({**sizes, **values, "model_type": kind})
+    assert [block.attention.window for block in found.blocks] == windows
+
+
+def test_a_parallel_stablelm_has_one_norm_a_block() -> None:
+    """Of 64 numbers and 64 biases: one less in each of two blocks, and both parts read it."""
+    plain = {**small("stablelm"), "use_parallel_residual": False}
+    one, other = read(plain), read({**plain, "use_parallel_residual": True})
+    assert params_of(one) - params_of(other) == 2 * 128
+    assert other.kinds[0].parallel and not one.kinds[0].parallel
+    assert (other.kinds[0].before_attention, other.kinds[0].before_mlp) == (128, 0)
 
 
 COUNTED = ("gpt2", "gemma2", "phi3", "qwen3_moe", "deepseek_v3", "gpt_oss")
@@ -359,6 +508,15 @@ def test_a_cache_of_another_width() -> None:
         ({"layer_types": ["linear_attention"] * 32}, "'linear_attention' is no attention"),
         ({"quantization_config": {"quant_method": "aqlm"}}, "quant_method: found 'aqlm'"),
         ({"quantization_config": {"quant_method": "gptq", "bits": 0}}, "bits: found '0'"),
+        ({**GPT2, "add_cross_attention": True}, "add_cross_attention is not known of gpt2"),
+        (
+            {"model_type": "llama4_text", "no_rope_layers": [1]},
+            "no_rope_layers: give a number for each layer",
+        ),
+        (
+            {"model_type": "qwen3_moe", "mlp_only_layers": 3},
+            "mlp_only_layers: found '3'; give a list",
+        ),
         ({"head_dim": True}, "head_dim: found 'True'"),
         ({"vocab_size": 0}, "rows"),
     ],
