@@ -9,7 +9,8 @@ from app.figures import Figure, beside, figures
 from planner.case import Case
 from planner.domain.layouts import Way
 from planner.domain.model_profile import ModelProfile
-from planner.domain.plan import Binding, Plan
+from planner.domain.plan import Alternative, Binding, Plan
+from planner.strategies.optimise import LATE
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_bytes, format_rate, format_seconds, format_si, format_times
 
@@ -232,15 +233,16 @@ def fewer_nodes_sentence(plan: Plan) -> str:
         others = [a for a in alike if a.nodes > 1]
         if not others:
             return "One node is all that was asked for."
-        return "One node is best: " + "; ".join(
-            f"{a.strategy} on {a.nodes} is {a.reason}" for a in others
-        )
+        best = "One node is best"
+        if not _is_proven(plan):
+            best = "One node is the best that was found in the time; plans on more nodes were "
+            best += "not finished"
+        return f"{best}: {'; '.join(map(_why_not, others))}."
     if not smaller:
         return "Plans with fewer nodes were not looked at: exactly this many were asked for."
     if not fitting:
-        return f"No plan with fewer nodes fits: {smaller[-1].strategy} on {smaller[-1].nodes} " + (
-            smaller[-1].reason
-        )
+        none = "fits" if all(a.reason != LATE for a in smaller) else "was found"
+        return f"No plan with fewer nodes {none}: {_why_not(smaller[-1])}."
     if plan.objective == "latency":
         best = min(fitting, key=lambda a: a.latency_s or 0.0)
     else:
@@ -249,6 +251,23 @@ def fewer_nodes_sentence(plan: Plan) -> str:
         f"Best with fewer nodes: {best.strategy} on {best.nodes}, "
         f"{format_seconds(best.latency_s or 0.0, 3)} per input ({best.reason})."
     )
+
+
+def _why_not(other: Alternative) -> str:
+    """Why another plan is not the answer: a clause."""
+    verb = "is " if other.latency_s is not None else "was " if other.reason == LATE else ""
+    return f"{other.strategy} on {other.nodes} {verb}{other.reason}"
+
+
+def alone_sentence(plan: Plan) -> str:
+    """What one node, where more were allowed, says of distributing: only with a proof that."""
+    if _is_proven(plan):
+        return "Distributing does not pay here."
+    return "Whether distributing pays here is not known yet."
+
+
+def _is_proven(plan: Plan) -> bool:
+    return plan.certificate is not None and plan.certificate.status == "optimal"
 
 
 def binding_sentences(plan: Plan) -> list[str]:

@@ -1,0 +1,56 @@
+"""What a plan is said to be: no more than is known of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.words import alone_sentence, fewer_nodes_sentence
+from planner.case import Case
+from planner.domain.certificate import Certificate
+from planner.domain.plan import Alternative, Plan
+from planner.domain.request import Request
+from planner.strategies.optimise import LATE, optimise
+from tests.planner.builders import chain, cluster
+
+
+@pytest.fixture(scope="module")
+def alone() -> Plan:
+    """One node of two, since every message takes a second."""
+    case = Case(chain(16, 32, 16), cluster([1e6, 2e6], latency_s=1.0))
+    plan = optimise(case, Request(2))
+    assert plan.node_count == 1 and plan.certificate is not None
+    return plan
+
+
+def ended(plan: Plan) -> Certificate:
+    """The certificate of a search that time ended."""
+    assert plan.certificate is not None
+    update = {"status": "feasible", "bound": None, "gap": None}
+    return plan.certificate.model_copy(update=update)
+
+
+def test_one_node_is_best_only_with_a_proof(alone: Plan) -> None:
+    proven = fewer_nodes_sentence(alone)
+    assert proven.startswith("One node is best: optimal-") and " on 2 is 1 s slower" in proven
+    assert alone_sentence(alone) == "Distributing does not pay here."
+    late = Alternative(nodes=2, strategy="optimal-allocation", reason=LATE)
+    update = {"certificate": ended(alone), "alternatives": (late,)}
+    open_ = alone.model_copy(update=update)
+    assert fewer_nodes_sentence(open_) == (
+        "One node is the best that was found in the time; plans on more nodes were not finished: "
+        "optimal-allocation on 2 was not found in the time there was."
+    )
+    assert alone_sentence(open_) == "Whether distributing pays here is not known yet."
+
+
+def test_a_plan_that_time_did_not_find_is_not_said_not_to_fit() -> None:
+    case = Case(chain(16, 32, 16), cluster([1e6, 1e6], bandwidth_bytes_per_s=1e9))
+    plan = optimise(case, Request(2))
+    assert plan.node_count == 2
+    for reason, words in (
+        (LATE, "No plan with fewer nodes was found: single-node on 1 was not found in the time"),
+        ("does not fit: memory", "No plan with fewer nodes fits: single-node on 1 does not fit"),
+    ):
+        other = Alternative(nodes=1, strategy="single-node", reason=reason)
+        told = fewer_nodes_sentence(plan.model_copy(update={"alternatives": (other,)}))
+        assert told.startswith(words)
