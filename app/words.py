@@ -107,10 +107,30 @@ def _figure_words(figure: Figure, plan: Plan) -> str:
 
 
 def _times_words(ratio: float, plan: Plan) -> str:
-    better, worse = ("faster", "slower") if plan.objective == "latency" else ("more", "fewer")
-    if ratio >= 1:
-        return f"{format_times(ratio)} {better} than one"
-    return f"{format_times(1 / ratio)} {worse} than one"
+    return f"{better_words(ratio, by_rate=plan.objective != 'latency')} than one"
+
+
+_TIMES_FROM = 1.05  # a smaller ratio would read as 1×
+_LEAST_CHANGE = 5e-4  # less would read as 0 %
+
+
+def better_words(ratio: float, *, by_rate: bool) -> str:
+    """How much better something is: ``68× faster``, ``0.9% slower``, ``no faster``.
+
+    Parameters
+    ----------
+    ratio : float
+        How many times as good: as fast, or in inputs per second.
+    by_rate : bool
+        Of a rate, in place of a time. Per cent are of the one or of the other.
+    """
+    better, worse = ("more", "fewer") if by_rate else ("faster", "slower")
+    if max(ratio, 1 / ratio) >= _TIMES_FROM:
+        return f"{format_times(max(ratio, 1 / ratio))} {better if ratio > 1 else worse}"
+    change = ratio - 1 if by_rate else 1 / ratio - 1
+    if abs(change) < _LEAST_CHANGE:
+        return f"no {better}"
+    return f"{abs(change):.1%} {better if ratio > 1 else worse}"
 
 
 def _other_words(plan: Plan, other: Figure) -> str:
@@ -122,7 +142,12 @@ def _other_words(plan: Plan, other: Figure) -> str:
     name = "without training" if plan.drops_features else "with training"
     if other.lost:
         name += f" at {other.lost}"
-    times = f", {format_times(other.ratio)}" if other.ratio is not None else ""
+    times = ""
+    if other.ratio is not None:
+        is_near = 1 <= other.ratio < _TIMES_FROM
+        by_rate = plan.objective != "latency"
+        near = better_words(other.ratio, by_rate=by_rate) if is_near else ""
+        times = f", {near or format_times(other.ratio)}"
     return f"; {name}: {_figure_words(other, plan)}{times}"
 
 
@@ -138,12 +163,15 @@ def shape_words(plan: Plan, profile: ModelProfile | None = None) -> str:
 
 
 def split_words(plan: Plan, profile: ModelProfile | None = None) -> str:
-    """By what most layers are shared out, the most frequent first."""
+    """By what most layers are shared out, the most frequent first, or that most are not."""
     ops = {} if profile is None else {layer.name: layer.op for layer in profile.layers}
     found: Counter[str] = Counter()
     maps = tokens = False
+    whole = total = 0
     for stage in plan.stages:
         for layer in stage.layers if len(stage.nodes) > 1 else ():
+            total += 1
+            whole += layer.way == "whole"
             if kind := _SPLIT.get(layer.way or "features"):
                 found[kind] += 1
                 if kind == _POSITIONS:
@@ -153,7 +181,10 @@ def split_words(plan: Plan, profile: ModelProfile | None = None) -> str:
         return "every layer on all of them"
     positions = "rows" if maps else "tokens" if tokens else "rows or tokens"
     most = [kind for kind, n in found.most_common() if n >= _OFTEN * found.total()]
-    return f"split by {' and '.join(positions if kind == _POSITIONS else kind for kind in most)}"
+    kinds = " and ".join(positions if kind == _POSITIONS else kind for kind in most)
+    if whole > _MOSTLY * total:
+        return f"most layers whole on each of them, the others split by {kinds}"
+    return f"split by {kinds}"
 
 
 _POSITIONS = "positions"
@@ -167,6 +198,7 @@ _SPLIT: dict[Way, str] = {
 """What a way shares out; the others share nothing."""
 
 _OFTEN = 0.2  # of the layers: rarer kinds go unsaid
+_MOSTLY = 0.5  # of the layers: where more are whole on each node, that is said first
 
 
 def lost_words(drop: float | None, energy: float | None) -> str:

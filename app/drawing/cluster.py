@@ -37,7 +37,6 @@ def cluster_picture(plan: Plan, times: Sequence[NodeTime], width: float = WIDTH)
     columns = max(int((width - _TRUNK + _GAP) // (_NARROWEST + _GAP)), 1)
     columns = min(columns, len(cards))
     wide = min((width - _TRUNK + _GAP) / columns - _GAP, 1.6 * _NARROWEST)
-    work = sum(time.macs for time in times)
     rows = [cards[k : k + columns] for k in range(0, len(cards), columns)]
     most, shapes = busiest(times), list[Shape]()
     lows: list[float] = []
@@ -48,7 +47,7 @@ def cluster_picture(plan: Plan, times: Sequence[NodeTime], width: float = WIDTH)
             card = Box(_TRUNK + column * (wide + _GAP), y, wide, _HIGH, stroke="line", radius=8)
             middle = card.x + wide / 2
             shapes.append(Line(middle, y + _HIGH, middle, lows[-1], width=2))
-            shapes += _card(plan, name, time, card, work, time.node == most.node)
+            shapes += _card(plan, name, time, card, time.node == most.node)
         right = _TRUNK + len(row) * (wide + _GAP) - _GAP - wide / 2
         shapes.append(Line(_TRUNK / 2, lows[-1], right, lows[-1], width=3))
     if len(rows) > 1:
@@ -95,9 +94,7 @@ def _idle(plan: Plan) -> Iterator[tuple[str, NodeTime]]:
         yield name, NodeTime(names[0], 0, 0.0, 0.0, 0.0, 0.0, plan.predicted.latency_s)
 
 
-def _card(
-    plan: Plan, name: str, time: NodeTime, card: Box, work: int, is_busiest: bool
-) -> Iterator[Shape]:
+def _card(plan: Plan, name: str, time: NodeTime, card: Box, is_busiest: bool) -> Iterator[Shape]:
     node = next(node for node in plan.cluster.nodes if node.name == time.node)
     works = time.stage > 0
     yield replace(card, stroke="busiest", stroke_width=3) if is_busiest else card
@@ -107,7 +104,7 @@ def _card(
     if is_busiest:
         yield Words(left + inside, y + 21, "busiest", 11.5, "busiest", True, "end")
     yield Words(left, y + 38, fitted(_speed(node), inside, 11.5), 11.5, "faint")
-    yield Words(left, y + 55, fitted(_part(plan, time, work), inside, 11.5), 11.5)
+    yield Words(left, y + 55, fitted(_part(plan, time), inside, 11.5), 11.5)
     if not works:
         return
     yield Words(left, y + 72, fitted(memory_words(plan, time.node), inside, 11.5), 11.5, "faint")
@@ -116,13 +113,13 @@ def _card(
     yield Words(left, y + 102, fitted(words, inside, 11), 11, "faint")
 
 
-def _part(plan: Plan, time: NodeTime, work: int) -> str:
-    """Which part of the work lies on a node."""
+def _part(plan: Plan, time: NodeTime) -> str:
+    """Which part of the model's work a node does; what several nodes do counts for each."""
     if time.stage == 0:
         idle = len(plan.cluster.nodes) - plan.node_count
         return "not used" if idle == 1 else f"{idle} nodes, not used"
     stage = f"stage {time.stage}, " if len(plan.stages) > 1 else ""
-    return f"{stage}{time.macs / max(work, 1):.0%} of the work"
+    return f"{stage}{time.macs / max(plan.model.macs, 1):.0%} of the work"
 
 
 def _speed(node: Node) -> str:

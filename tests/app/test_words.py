@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from app.words import alone_sentence, fewer_nodes_sentence
+from app.drawing.cluster import cluster_picture
+from app.drawing.shapes import Words
+from app.words import (
+    alone_sentence,
+    answer_sentence,
+    better_words,
+    fewer_nodes_sentence,
+    split_words,
+)
 from planner.case import Case
 from planner.domain.certificate import Certificate
 from planner.domain.plan import Alternative, Plan
 from planner.domain.request import Request
 from planner.strategies.optimise import LATE, optimise
+from planner.strategies.timeline import node_times
 from tests.planner.builders import chain, cluster
 
 
@@ -54,3 +63,49 @@ def test_a_plan_that_time_did_not_find_is_not_said_not_to_fit() -> None:
         other = Alternative(nodes=1, strategy="single-node", reason=reason)
         told = fewer_nodes_sentence(plan.model_copy(update={"alternatives": (other,)}))
         assert told.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "by_rate", "words"),
+    [
+        (68.0, False, "68× faster"),
+        (1.06, False, "1.1× faster"),
+        (1.01, False, "1.0% faster"),
+        (1.01, True, "1.0% more"),
+        (1.0001, False, "no faster"),
+        (1.0, True, "no more"),
+        (0.99, False, "1.0% slower"),
+        (0.5, False, "2× slower"),
+        (0.5, True, "2× fewer"),
+    ],
+)
+def test_a_ratio_in_words(ratio: float, by_rate: bool, words: str) -> None:
+    assert better_words(ratio, by_rate=by_rate) == words
+
+
+@pytest.fixture(scope="module")
+def mostly_whole() -> tuple[Case, Plan]:
+    """Each of two nodes does every layer but the last."""
+    case = Case(chain(16, 32, 32, 32, 16), cluster([1e6, 1e6], bandwidth_bytes_per_s=3e5))
+    plan = optimise(case, Request(2, exactly=True, ways=("whole",)))
+    (stage,) = plan.stages
+    last = stage.layers[-1].model_copy(update={"way": "outputs"})
+    layers = (*(x.model_copy(update={"way": "whole"}) for x in stage.layers[:-1]), last)
+    stages = (stage.model_copy(update={"layers": layers}),)
+    return case, plan.model_copy(update={"stages": stages})
+
+
+def test_layers_that_each_node_does_are_not_called_split(mostly_whole: tuple[Case, Plan]) -> None:
+    _, plan = mostly_whole
+    words = "most layers whole on each of them, the others split by features"
+    assert split_words(plan) == words
+    assert answer_sentence(plan).startswith(f"2 nodes, {words}, no training: ")
+
+
+def test_what_each_node_does_is_all_of_the_work_of_each() -> None:
+    case = Case(chain(16, 32, 16), cluster([1e6, 1e6], bandwidth_bytes_per_s=3e5))
+    plan = optimise(case, Request(2, exactly=True, ways=("whole",), parallelism="within-layer"))
+    assert {layer.way for stage in plan.stages for layer in stage.layers} == {"whole"}
+    picture = cluster_picture(plan, node_times(case, plan))
+    words = [shape.text for shape in picture.shapes if isinstance(shape, Words)]
+    assert words.count("100% of the work") == 2
