@@ -14,6 +14,7 @@ from app.asking import asks_for_case, node_count, one_of
 from app.blocks import blocks, layer_blocks
 from app.export import plan_json
 from app.inputs import accuracy_note
+from app.loading import report_command
 from app.next_steps import catalogue_links
 from app.progress import work
 from app.question import request_to_trade, with_usual_loss_limit
@@ -94,6 +95,12 @@ def plan(
     layers: Annotated[
         bool, typer.Option("--layers", help="Show every layer in place of the blocks.")
     ] = False,
+    source: str = "",
+    input_shape: list[str] | None = None,
+    batch: int | None = None,
+    weight_bits: float | None = None,
+    no_witness: bool = False,
+    input_type: list[str] | None = None,
 ) -> Outcome:
     """Find the best plan for a model on a cluster, with its certificate."""
     begun = time.perf_counter()
@@ -110,9 +117,18 @@ def plan(
         found = work(doing, find_next_steps, case, asked, links=catalogue_links(), best=best)
         best = best.model_copy(update={"next_steps": found})
 
+    typed = {
+        "input_shape": input_shape,
+        "batch": batch,
+        "weight_bits": weight_bits,
+        "no_witness": no_witness,
+        "input_type": input_type,
+    }
+
     def screen(width: int) -> Iterator[Text]:
         parts = layer_blocks(case, best) if layers else blocks(case, best)
-        shown = Shown(best, case.profile, node_times(case, best), parts, best.next_steps)
+        told = report_command(best.model.name, source, typed)
+        shown = Shown(best, case.profile, node_times(case, best), parts, best.next_steps, told)
         return shown.lines(width)
 
     notes = [*known_notes(case), *warnings(best)]
