@@ -13,6 +13,7 @@ from planner.domain.plan import Alternative, Binding, Plan
 from planner.strategies.optimise import LATE
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_bytes, format_rate, format_seconds, format_si, format_times
+from profiles.built import NOT_RUN, RUNNABLE
 
 NO_ACCURACY_MODEL = (
     "no accuracy model: what dropping features costs is unknown; choose one "
@@ -30,6 +31,16 @@ _STRATEGY_WORDS = {
 
 
 _SHOWN = 3
+
+
+def running_words(*, is_own: bool) -> str:
+    """What runs a plan: of one for a model file what must be named beside it, if it runs at all."""
+    if not is_own:
+        return "which `planner slice` cuts and `planner run` runs"
+    return (
+        f"which `planner slice` cuts and `planner run` runs with --model and the model as "
+        f"{RUNNABLE}; {NOT_RUN}"
+    )
 
 
 def uncounted_words(uncounted: Mapping[str, int]) -> str:
@@ -111,7 +122,7 @@ def _times_words(ratio: float, plan: Plan) -> str:
 
 
 _TIMES_FROM = 1.05  # a smaller ratio would read as 1×
-_LEAST_CHANGE = 5e-4  # less would read as 0 %
+LEAST_CHANGE = 5e-4  # relative; less would read as 0 %
 
 
 def better_words(ratio: float, *, by_rate: bool) -> str:
@@ -128,7 +139,7 @@ def better_words(ratio: float, *, by_rate: bool) -> str:
     if max(ratio, 1 / ratio) >= _TIMES_FROM:
         return f"{format_times(max(ratio, 1 / ratio))} {better if ratio > 1 else worse}"
     change = ratio - 1 if by_rate else 1 / ratio - 1
-    if abs(change) < _LEAST_CHANGE:
+    if abs(change) < LEAST_CHANGE:
         return f"no {better}"
     return f"{abs(change):.1%} {better if ratio > 1 else worse}"
 
@@ -265,11 +276,11 @@ def fewer_nodes_sentence(plan: Plan) -> str:
         others = [a for a in alike if a.nodes > 1]
         if not others:
             return "One node is all that was asked for."
-        best = "One node is best"
+        said = "One node is best"
         if not _is_proven(plan):
-            best = "One node is the best that was found in the time; plans on more nodes were "
-            best += "not finished"
-        return f"{best}: {'; '.join(map(_why_not, others))}."
+            said = "One node is the best that was found in the time; plans on more nodes were "
+            said += "not finished"
+        return f"{said}: {'; '.join(map(_why_not, others))}."
     if not smaller:
         return "Plans with fewer nodes were not looked at: exactly this many were asked for."
     if not fitting:

@@ -11,6 +11,7 @@ from app.words import (
     answer_sentence,
     better_words,
     fewer_nodes_sentence,
+    running_words,
     split_words,
 )
 from planner.case import Case
@@ -109,3 +110,10 @@ def test_what_each_node_does_is_all_of_the_work_of_each() -> None:
     picture = cluster_picture(plan, node_times(case, plan))
     words = [shape.text for shape in picture.shapes if isinstance(shape, Words)]
     assert words.count("100% of the work") == 2
+
+
+def test_what_is_not_run_is_not_said_to_be() -> None:
+    assert running_words(is_own=False) == "which `planner slice` cuts and `planner run` runs"
+    own = running_words(is_own=True)
+    assert ".onnx and .pt2 files can be profiled and planned, not run" in own
+    assert "--model" in own and "config.json" in own

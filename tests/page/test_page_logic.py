@@ -18,7 +18,7 @@ from app.page.answer import Answer
 from app.page.asking import ask_on_page
 from app.page.show import on_page
 from app.serve import run_page
-from app.words import headline
+from app.words import better_words, headline
 from planner.accuracy.spreading import DEFAULT_RULE
 from planner.domain.layouts import WAYS
 from profiles.catalog import load_cluster, load_model
@@ -87,6 +87,8 @@ def test_more_bandwidth_and_fewer_nodes_change_the_plan(page: AppTest) -> None:
     assert "B 75 MB/s" in texts(page)
     faster = metrics(page)["Latency"]
     assert milliseconds(faster) < milliseconds(before)
+    ratio = milliseconds(before) / milliseconds(faster)
+    assert f"<dd>{better_words(ratio, by_rate=False)}</dd>" in figures(page)
     good(page.number_input(key="nodes").set_value(2).run())
     assert "split over 2 nodes" in shown_headline(page)
     assert milliseconds(metrics(page)["Latency"]) > milliseconds(faster)
@@ -400,6 +402,12 @@ def test_devices_that_one_owns_are_the_cluster(page: AppTest) -> None:
     assert shown.question.base_cluster == wanted
     assert shown_title(page) == f"resnet50 on {wanted.name}"
     assert page.number_input(key="nodes").value == 5
+    # one number for all would hide what each has
+    assert not [x for x in page.number_input if x.key in ("compute", "memory")]
+    assert "compute at different speeds and have different memory: see the view" in texts(page)
+    assert {x.memory_bytes for x in shown.question.tuned_cluster.nodes} == {
+        x.memory_bytes for x in wanted.nodes
+    }
 
 
 @pytest.mark.parametrize(
