@@ -163,10 +163,15 @@ def _other_words(plan: Plan, other: Figure) -> str:
 
 
 def shape_words(plan: Plan, profile: ModelProfile | None = None) -> str:
-    """How many nodes, in how many stages, and what of the layers is shared out."""
+    """How many nodes, in how many stages, and what of the layers is shared out.
+
+    Of unlike nodes one alone is named.
+    """
     count, stages = plan.node_count, len(plan.stages)
     if count == 1:
-        return "one node"
+        nodes = plan.cluster.nodes
+        alike = len({node.model_copy(update={"name": ""}) for node in nodes}) == 1
+        return "one node" if alike else f"one node, {plan.running_nodes[0]}"
     if stages == count:
         return f"{count} nodes, a pipeline of {count} stages"
     words = f"{count} nodes" if stages == 1 else f"{count} nodes in {stages} stages"
@@ -174,15 +179,23 @@ def shape_words(plan: Plan, profile: ModelProfile | None = None) -> str:
 
 
 def split_words(plan: Plan, profile: ModelProfile | None = None) -> str:
-    """By what most layers are shared out, the most frequent first, or that most are not."""
+    """By what most layers are shared out, the most frequent first, or that most are not.
+
+    Parameters
+    ----------
+    plan : Plan
+    profile : ModelProfile, optional
+        Without one every layer counts for as much work as any other.
+    """
     ops = {} if profile is None else {layer.name: layer.op for layer in profile.layers}
     found: Counter[str] = Counter()
     maps = tokens = False
+    work = {} if profile is None else {layer.name: layer.macs for layer in profile.layers}
     whole = total = 0
     for stage in plan.stages:
         for layer in stage.layers if len(stage.nodes) > 1 else ():
-            total += 1
-            whole += layer.way == "whole"
+            total += work.get(layer.name, 1)
+            whole += work.get(layer.name, 1) if layer.way == "whole" else 0
             if kind := _SPLIT.get(layer.way or "features"):
                 found[kind] += 1
                 if kind == _POSITIONS:
@@ -194,7 +207,7 @@ def split_words(plan: Plan, profile: ModelProfile | None = None) -> str:
     most = [kind for kind, n in found.most_common() if n >= _OFTEN * found.total()]
     kinds = " and ".join(positions if kind == _POSITIONS else kind for kind in most)
     if whole > _MOSTLY * total:
-        return f"most layers whole on each of them, the others split by {kinds}"
+        return f"most of the work whole on each of them, the rest split by {kinds}"
     return f"split by {kinds}"
 
 
@@ -209,7 +222,7 @@ _SPLIT: dict[Way, str] = {
 """What a way shares out; the others share nothing."""
 
 _OFTEN = 0.2  # of the layers: rarer kinds go unsaid
-_MOSTLY = 0.5  # of the layers: where more are whole on each node, that is said first
+_MOSTLY = 0.5  # of the work: where each node does more of it whole, that is said first
 
 
 def lost_words(drop: float | None, energy: float | None) -> str:
@@ -217,6 +230,13 @@ def lost_words(drop: float | None, energy: float | None) -> str:
     if energy is not None:
         return f"{energy:.1%} of the weights' energy pruned"
     return "" if drop is None else f"{drop:.2g} points lost"
+
+
+def dropped_words(sparsity: float | None, drop: float | None, energy: float | None) -> str:
+    """What dropping features costs, in passing; where nobody knows, how many go and that."""
+    if drop is None and energy is None:
+        return f"drops {sparsity:.0%}, loss unknown" if sparsity else ""
+    return lost_words(drop, energy) if drop or energy else ""
 
 
 def _interval(plan: Plan) -> str:

@@ -97,10 +97,17 @@ def mostly_whole() -> tuple[Case, Plan]:
 
 
 def test_layers_that_each_node_does_are_not_called_split(mostly_whole: tuple[Case, Plan]) -> None:
-    _, plan = mostly_whole
-    words = "most layers whole on each of them, the others split by features"
-    assert split_words(plan) == words
+    case, plan = mostly_whole
+    words = "most of the work whole on each of them, the rest split by features"
+    assert split_words(plan) == split_words(plan, case.profile) == words
     assert answer_sentence(plan).startswith(f"2 nodes, {words}, no training: ")
+    last = plan.stages[0].layers[-1].name
+    layers = tuple(
+        layer.model_copy(update={"macs": 1}) if layer.name != last else layer
+        for layer in case.profile.layers
+    )
+    little = case.profile.model_copy(update={"layers": layers})
+    assert split_words(plan, little) == "split by features"
 
 
 def test_what_each_node_does_is_all_of_the_work_of_each() -> None:
@@ -117,3 +124,12 @@ def test_what_is_not_run_is_not_said_to_be() -> None:
     own = running_words(is_own=True)
     assert ".onnx and .pt2 files can be profiled and planned, not run" in own
     assert "--model" in own and "config.json" in own
+
+
+def test_one_node_of_unlike_ones_is_named(alone: Plan) -> None:
+    (name,) = alone.running_nodes
+    assert answer_sentence(alone).startswith(f"One node, {name}, no training: ")
+    first = alone.cluster.nodes[0]
+    nodes = tuple(first.model_copy(update={"name": x.name}) for x in alone.cluster.nodes)
+    like = alone.model_copy(update={"cluster": alone.cluster.model_copy(update={"nodes": nodes})})
+    assert answer_sentence(like).startswith("One node, no training: ")
