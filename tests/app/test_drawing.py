@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -142,6 +143,7 @@ def test_svg_is_an_image_with_a_name(
     text = to_svg(cluster_picture(*found), palette)  # type: ignore[arg-type]
     root = ET.fromstring(text)
     assert root.attrib["role"] == "img"
+    assert re.search(r"node-\d busiest ", "".join(root.itertext()))
     title, description = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
     assert title is not None and "nodes, links" in (title.text or "")
     assert description is not None and "Busiest" in (description.text or "")
