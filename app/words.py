@@ -296,11 +296,13 @@ def fewer_nodes_sentence(plan: Plan) -> str:
         others = [a for a in alike if a.nodes > 1]
         if not others:
             return "One node is all that was asked for."
-        said = "One node is best"
-        if not _is_proven(plan):
-            said = "One node is the best that was found in the time; plans on more nodes were "
-            said += "not finished"
-        return f"{said}: {'; '.join(map(_why_not, others))}."
+        why_not = "; ".join(map(_why_not, others))
+        if _is_proven(plan):
+            return f"One node is best: {why_not}."
+        return (
+            "One node is the best that was found in the time; plans on more nodes were not "
+            f"finished. So far {why_not}."
+        )
     if not smaller:
         return "Plans with fewer nodes were not looked at: exactly this many were asked for."
     if not fitting:

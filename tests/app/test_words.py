@@ -47,8 +47,8 @@ def test_one_node_is_best_only_with_a_proof(alone: Plan) -> None:
     update = {"certificate": ended(alone), "alternatives": (late,)}
     open_ = alone.model_copy(update=update)
     assert fewer_nodes_sentence(open_) == (
-        "One node is the best that was found in the time; plans on more nodes were not finished: "
-        "optimal-allocation on 2 was not found in the time there was."
+        "One node is the best that was found in the time; plans on more nodes were not "
+        "finished. So far optimal-allocation on 2 was not found in the time there was."
     )
     assert alone_sentence(open_) == "Whether distributing pays here is not known yet."
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import words
 from app.next_steps import SHOWN
 from app.page import answer as answer_module
 from app.page import asking, current, server
@@ -122,7 +123,9 @@ def test_throughput_objective_chooses_the_pipeline(page: AppTest) -> None:
     assert len(drawn["handed over"]["y"]) == 1
 
 
-def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest) -> None:
+def test_a_preset_fills_its_section_and_says_when_one_node_is_best(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good(page.number_input(key="bandwidth").set_value(99.0).run())
     good(page.selectbox(key="cluster").set_value("head-mounted").run())
     preset = load_cluster("head-mounted")
@@ -133,6 +136,10 @@ def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest
     good(page.button_group(key="ways").set_value(["features"]).run())
     assert "only by features" in texts(page) and page.query_params["ways"] == "features"
     assert "Distributing does not pay here" in page.info[0].value
+    with monkeypatch.context() as ended:  # a search that time ended proves nothing
+        ended.setattr(words, "_is_proven", lambda plan: False)
+        told = good(page.run()).info[0].value
+    assert "Whether distributing pays here is not known yet" in told and "is best" not in told
     assert "whole model on one node" in shown_headline(page)
     good(page.segmented_control(key="node_choice").set_value("exactly").run())
     assert "2 " in shown_headline(page)
