@@ -28,8 +28,8 @@ def asks_for_case(before: str = "") -> Callable[[Callable[..., Outcome]], Callab
     """Give a command the options that describe a case and a request, around its own, and show.
 
     The command takes a `Case` and a `Request` first and its own options as keywords. A parameter
-    that is called like a setting, or like one of the options about the output, has what was typed
-    for it.
+    that is called like a setting, or like one of the options about the model or the output, has
+    what was typed for it.
 
     Parameters
     ----------
@@ -61,15 +61,15 @@ def asks(
         shared = [option_of(x) for x in settings if not x.commands]
         model, shown = _parameters(load), _parameters(_show)[1:]
         named = _parameters(command)[2:]
-        others = {x.name for x in settings} | {p.name for p in shown}
+        others = {x.name for x in settings} | {p.name for p in (*model, *shown)}
         typed = others.intersection(p.name for p in named)
         own = [p for p in named if p.name not in typed]
         place = next((at for at, p in enumerate(own) if p.name == before), len(own))
 
         @wraps(command)
         def run(**given: Any) -> None:
-            loaded, cluster = load(**{p.name: given.pop(p.name) for p in model})
             kept = {p.name: given[p.name] for p in named}
+            loaded, cluster = load(**{p.name: given.pop(p.name) for p in model})
             values = {x: given[x.name] for x in settings if given[x.name] is not None}
             fields = {x.field: x.kind.parse(value, x.flag) for x, value in values.items()}
             sized = ask(cluster, **fields | {"max_nodes": 1, "exactly": False}).tuned_cluster

@@ -147,10 +147,11 @@ def cluster_of(case: Case, request: Request, step: NextStep) -> Cluster:
 
 
 def untried_sentence(found: NextSteps) -> str:
-    """What time did not allow to try; empty where all was tried."""
+    """What time did not allow to try, or to try to the end; empty where all was tried."""
     if not found.untried:
         return ""
-    return f"Not tried, time was short: {', '.join(_KINDS[kind] for kind in found.untried)}."
+    kinds = ", ".join(_KINDS[kind] for kind in found.untried)
+    return f"Without a result in the time there was: {kinds}."
 
 
 def none_sentence(found: NextSteps) -> str:

@@ -33,7 +33,7 @@ from planner.strategies.timeline import NodeTime
 from profiles.files import one_line
 
 _BAR = (("█", "orange3", COMPUTES), ("▒", "deep_sky_blue3", SENDS), ("·", "dim", WAITS))
-_MORE = "Every layer: --layers. To keep it: -o plan.json, then planner report plan.json"
+_MORE = "Every layer: --layers. To keep it: -o plan.json, then"
 _FIGURE = 9  # columns of a duration with the space before it
 _TIME = 11  # the same below its title
 _NARROWEST_BAR = 10
@@ -55,6 +55,8 @@ class Shown:
         Or every layer as a block of its own.
     steps : NextSteps, optional
         None where they were not asked for.
+    report : str
+        What to type for a report of the plan once it is kept.
     """
 
     plan: Plan
@@ -62,6 +64,7 @@ class Shown:
     times: tuple[NodeTime, ...]
     blocks: tuple[Block, ...]
     steps: NextSteps | None = None
+    report: str = "planner report plan.json"
 
     def lines(self, width: int) -> Iterator[Text]:
         """The lines for a terminal of so many columns; none is wider."""
@@ -79,7 +82,17 @@ class Shown:
         yield from wrapped(certificate_sentence(plan, with_solver=False), width)
         yield from wrapped(fewer_nodes_sentence(plan), width)
         if any(len(block.layers) > 1 for block in self.blocks):
-            yield Text(cut(_MORE, width), "dim")
+            yield from _more_lines(self.report, width)
+
+
+def _more_lines(report: str, width: int) -> Iterator[Text]:
+    """What else there is to type; a command that is longer than the line stays one to copy."""
+    if len(_MORE) + 1 + len(report) <= width:
+        yield Text(f"{_MORE} {report}", "dim")
+        return
+    for line in wrapped(_MORE, width):
+        yield Text(line.plain, "dim")
+    yield Text(f"  {report}", "dim")
 
 
 def wrapped(text: str, width: int, indent: str = "") -> Iterator[Text]:

@@ -9,14 +9,12 @@ from app.export import planned_model
 from app.progress import working
 from planner.domain.plan import Plan
 from planner.errors import BadInputError
-from profiles.built import RUNNABLE, built_model
+from profiles.built import NOT_RUN, RUNNABLE, built_model
 from profiles.from_torch.exported_slices import export_slices
 from profiles.from_torch.hygiene import import_torch
 from profiles.from_torch.saved_slices import save_slices
 
-_RUNNABLE = (
-    f"what it was made for, {RUNNABLE}; .onnx and .pt2 files can be profiled and planned, not run"
-)
+_RUNNABLE = f"what it was made for, {RUNNABLE}; {NOT_RUN}"
 
 
 @dataclass(frozen=True)

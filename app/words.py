@@ -9,9 +9,11 @@ from app.figures import Figure, beside, figures
 from planner.case import Case
 from planner.domain.layouts import Way
 from planner.domain.model_profile import ModelProfile
-from planner.domain.plan import Binding, Plan
+from planner.domain.plan import Alternative, Binding, Plan
+from planner.strategies.optimise import LATE
 from planner.strategies.what_if.frontier import ParetoFrontier
 from planner.units import format_bytes, format_rate, format_seconds, format_si, format_times
+from profiles.built import NOT_RUN, RUNNABLE
 
 NO_ACCURACY_MODEL = (
     "no accuracy model: what dropping features costs is unknown; choose one "
@@ -29,6 +31,16 @@ _STRATEGY_WORDS = {
 
 
 _SHOWN = 3
+
+
+def running_words(*, is_own: bool) -> str:
+    """What runs a plan: of one for a model file what must be named beside it, if it runs at all."""
+    if not is_own:
+        return "which `planner slice` cuts and `planner run` runs"
+    return (
+        f"which `planner slice` cuts and `planner run` runs with --model and the model as "
+        f"{RUNNABLE}; {NOT_RUN}"
+    )
 
 
 def uncounted_words(uncounted: Mapping[str, int]) -> str:
@@ -106,10 +118,30 @@ def _figure_words(figure: Figure, plan: Plan) -> str:
 
 
 def _times_words(ratio: float, plan: Plan) -> str:
-    better, worse = ("faster", "slower") if plan.objective == "latency" else ("more", "fewer")
-    if ratio >= 1:
-        return f"{format_times(ratio)} {better} than one"
-    return f"{format_times(1 / ratio)} {worse} than one"
+    return f"{better_words(ratio, by_rate=plan.objective != 'latency')} than one"
+
+
+_TIMES_FROM = 1.05  # a smaller ratio would read as 1×
+LEAST_CHANGE = 5e-4  # relative; less would read as 0 %
+
+
+def better_words(ratio: float, *, by_rate: bool) -> str:
+    """How much better something is: ``68× faster``, ``0.9% slower``, ``no faster``.
+
+    Parameters
+    ----------
+    ratio : float
+        How many times as good: as fast, or in inputs per second.
+    by_rate : bool
+        Of a rate, in place of a time. Per cent are of the one or of the other.
+    """
+    better, worse = ("more", "fewer") if by_rate else ("faster", "slower")
+    if max(ratio, 1 / ratio) >= _TIMES_FROM:
+        return f"{format_times(max(ratio, 1 / ratio))} {better if ratio > 1 else worse}"
+    change = ratio - 1 if by_rate else 1 / ratio - 1
+    if abs(change) < LEAST_CHANGE:
+        return f"no {better}"
+    return f"{abs(change):.1%} {better if ratio > 1 else worse}"
 
 
 def _other_words(plan: Plan, other: Figure) -> str:
@@ -121,15 +153,25 @@ def _other_words(plan: Plan, other: Figure) -> str:
     name = "without training" if plan.drops_features else "with training"
     if other.lost:
         name += f" at {other.lost}"
-    times = f", {format_times(other.ratio)}" if other.ratio is not None else ""
+    times = ""
+    if other.ratio is not None:
+        is_near = 1 <= other.ratio < _TIMES_FROM
+        by_rate = plan.objective != "latency"
+        near = better_words(other.ratio, by_rate=by_rate) if is_near else ""
+        times = f", {near or format_times(other.ratio)}"
     return f"; {name}: {_figure_words(other, plan)}{times}"
 
 
 def shape_words(plan: Plan, profile: ModelProfile | None = None) -> str:
-    """How many nodes, in how many stages, and what of the layers is shared out."""
+    """How many nodes, in how many stages, and what of the layers is shared out.
+
+    Of unlike nodes one alone is named.
+    """
     count, stages = plan.node_count, len(plan.stages)
     if count == 1:
-        return "one node"
+        nodes = plan.cluster.nodes
+        alike = len({node.model_copy(update={"name": ""}) for node in nodes}) == 1
+        return "one node" if alike else f"one node, {plan.running_nodes[0]}"
     if stages == count:
         return f"{count} nodes, a pipeline of {count} stages"
     words = f"{count} nodes" if stages == 1 else f"{count} nodes in {stages} stages"
@@ -137,12 +179,23 @@ def shape_words(plan: Plan, profile: ModelProfile | None = None) -> str:
 
 
 def split_words(plan: Plan, profile: ModelProfile | None = None) -> str:
-    """By what most layers are shared out, the most frequent first."""
+    """By what most layers are shared out, the most frequent first, or that most are not.
+
+    Parameters
+    ----------
+    plan : Plan
+    profile : ModelProfile, optional
+        Without one every layer counts for as much work as any other.
+    """
     ops = {} if profile is None else {layer.name: layer.op for layer in profile.layers}
     found: Counter[str] = Counter()
     maps = tokens = False
+    work = {} if profile is None else {layer.name: layer.macs for layer in profile.layers}
+    whole = total = 0
     for stage in plan.stages:
         for layer in stage.layers if len(stage.nodes) > 1 else ():
+            total += work.get(layer.name, 1)
+            whole += work.get(layer.name, 1) if layer.way == "whole" else 0
             if kind := _SPLIT.get(layer.way or "features"):
                 found[kind] += 1
                 if kind == _POSITIONS:
@@ -152,7 +205,10 @@ def split_words(plan: Plan, profile: ModelProfile | None = None) -> str:
         return "every layer on all of them"
     positions = "rows" if maps else "tokens" if tokens else "rows or tokens"
     most = [kind for kind, n in found.most_common() if n >= _OFTEN * found.total()]
-    return f"split by {' and '.join(positions if kind == _POSITIONS else kind for kind in most)}"
+    kinds = " and ".join(positions if kind == _POSITIONS else kind for kind in most)
+    if whole > _MOSTLY * total:
+        return f"most of the work whole on each of them, the rest split by {kinds}"
+    return f"split by {kinds}"
 
 
 _POSITIONS = "positions"
@@ -166,6 +222,7 @@ _SPLIT: dict[Way, str] = {
 """What a way shares out; the others share nothing."""
 
 _OFTEN = 0.2  # of the layers: rarer kinds go unsaid
+_MOSTLY = 0.5  # of the work: where each node does more of it whole, that is said first
 
 
 def lost_words(drop: float | None, energy: float | None) -> str:
@@ -173,6 +230,13 @@ def lost_words(drop: float | None, energy: float | None) -> str:
     if energy is not None:
         return f"{energy:.1%} of the weights' energy pruned"
     return "" if drop is None else f"{drop:.2g} points lost"
+
+
+def dropped_words(sparsity: float | None, drop: float | None, energy: float | None) -> str:
+    """What dropping features costs, in passing; where nobody knows, how many go and that."""
+    if drop is None and energy is None:
+        return f"drops {sparsity:.0%}, loss unknown" if sparsity else ""
+    return lost_words(drop, energy) if drop or energy else ""
 
 
 def _interval(plan: Plan) -> str:
@@ -232,15 +296,18 @@ def fewer_nodes_sentence(plan: Plan) -> str:
         others = [a for a in alike if a.nodes > 1]
         if not others:
             return "One node is all that was asked for."
-        return "One node is best: " + "; ".join(
-            f"{a.strategy} on {a.nodes} is {a.reason}" for a in others
+        why_not = "; ".join(map(_why_not, others))
+        if _is_proven(plan):
+            return f"One node is best: {why_not}."
+        return (
+            "One node is the best that was found in the time; plans on more nodes were not "
+            f"finished. So far {why_not}."
         )
     if not smaller:
         return "Plans with fewer nodes were not looked at: exactly this many were asked for."
     if not fitting:
-        return f"No plan with fewer nodes fits: {smaller[-1].strategy} on {smaller[-1].nodes} " + (
-            smaller[-1].reason
-        )
+        none = "fits" if all(a.reason != LATE for a in smaller) else "was found"
+        return f"No plan with fewer nodes {none}: {_why_not(smaller[-1])}."
     if plan.objective == "latency":
         best = min(fitting, key=lambda a: a.latency_s or 0.0)
     else:
@@ -249,6 +316,23 @@ def fewer_nodes_sentence(plan: Plan) -> str:
         f"Best with fewer nodes: {best.strategy} on {best.nodes}, "
         f"{format_seconds(best.latency_s or 0.0, 3)} per input ({best.reason})."
     )
+
+
+def _why_not(other: Alternative) -> str:
+    """Why another plan is not the answer: a clause."""
+    verb = "is " if other.latency_s is not None else "was " if other.reason == LATE else ""
+    return f"{other.strategy} on {other.nodes} {verb}{other.reason}"
+
+
+def alone_sentence(plan: Plan) -> str:
+    """What one node, where more were allowed, says of distributing: only with a proof that."""
+    if _is_proven(plan):
+        return "Distributing does not pay here."
+    return "Whether distributing pays here is not known yet."
+
+
+def _is_proven(plan: Plan) -> bool:
+    return plan.certificate is not None and plan.certificate.status == "optimal"
 
 
 def binding_sentences(plan: Plan) -> list[str]:

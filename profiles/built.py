@@ -26,6 +26,7 @@ RUNNABLE = (
     "a catalogue model (planner catalog models), a Hugging Face config.json, or module:callable "
     "that returns a torch.nn.Module"
 )
+NOT_RUN = ".onnx and .pt2 files can be profiled and planned, not run"
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ from app.asking import asks_for_case, node_count, one_of
 from app.blocks import blocks, layer_blocks
 from app.export import plan_json
 from app.inputs import accuracy_note
+from app.loading import report_command
 from app.next_steps import catalogue_links
 from app.progress import work
 from app.question import request_to_trade, with_usual_loss_limit
 from app.render import Format, Outcome
 from app.screen import Shown
+from app.settings import SETTINGS
 from app.tables import comparison_table, frontier_table, plan_table
 from app.what_if import (
     needed_sentences,
@@ -70,7 +72,22 @@ def accuracy_notes(case: Case) -> list[str]:
 
 
 _LEAST_PATIENCE_S = 10.0
-"""Next steps are tried for as long as the plan itself took, and for so long at least."""
+_TIME_LIMIT_S = next(x.default for x in SETTINGS if x.field == "time_limit_s")
+
+
+def _patience_s(took_s: float, limit_s: float | None) -> float:
+    """How long next steps are tried: a limit of the user's own, or as long as the plan took.
+
+    Parameters
+    ----------
+    took_s : float
+        The plan; steps have a little time where that was none.
+    limit_s : float, optional
+        That is asked for, or the usual one.
+    """
+    if limit_s is not None and limit_s != _TIME_LIMIT_S:
+        return limit_s
+    return min(max(took_s, _LEAST_PATIENCE_S), limit_s or float("inf"))
 
 
 @asks_for_case(before="what_binds")
@@ -94,6 +111,12 @@ def plan(
     layers: Annotated[
         bool, typer.Option("--layers", help="Show every layer in place of the blocks.")
     ] = False,
+    source: str = "",
+    input_shape: list[str] | None = None,
+    batch: int | None = None,
+    weight_bits: float | None = None,
+    no_witness: bool = False,
+    input_type: list[str] | None = None,
 ) -> Outcome:
     """Find the best plan for a model on a cluster, with its certificate."""
     begun = time.perf_counter()
@@ -104,15 +127,23 @@ def plan(
         binding = work(doing, find_what_binds, case, request)
         best = best.model_copy(update={"binding": binding})
     if output is Format.table if next_steps is None else next_steps:
-        most_s = max(took_s, _LEAST_PATIENCE_S)
-        asked = replace(request, time_limit_s=min(most_s, request.time_limit_s or most_s))
+        asked = replace(request, time_limit_s=_patience_s(took_s, request.time_limit_s))
         doing = f"trying what to change about {on_cluster(case)}"
         found = work(doing, find_next_steps, case, asked, links=catalogue_links(), best=best)
         best = best.model_copy(update={"next_steps": found})
 
+    typed = {
+        "input_shape": input_shape,
+        "batch": batch,
+        "weight_bits": weight_bits,
+        "no_witness": no_witness,
+        "input_type": input_type,
+    }
+
     def screen(width: int) -> Iterator[Text]:
         parts = layer_blocks(case, best) if layers else blocks(case, best)
-        shown = Shown(best, case.profile, node_times(case, best), parts, best.next_steps)
+        told = report_command(best.model.name, source, typed)
+        shown = Shown(best, case.profile, node_times(case, best), parts, best.next_steps, told)
         return shown.lines(width)
 
     notes = [*known_notes(case), *warnings(best)]

@@ -21,7 +21,8 @@ def to_svg(picture: Picture, palette: Mapping[Colour, str] | None = None) -> str
         The colours. Without one they are the page's variables ``--plan-text`` and so on, and
         those of `app.drawing.shapes.LIGHT` where it has none.
     """
-    shapes = "".join(_drawn(shape, palette) for shape in picture.shapes)
+    # words beside each other stay apart where the text alone is read
+    shapes = " ".join(_drawn(shape, palette) for shape in picture.shapes)
     size = f"{picture.width:g} {picture.height:g}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" role="img" '

@@ -51,8 +51,7 @@ def question_of(
     """
     cluster = chosen_cluster(values)
     given = {x.field: _given(x, values, cluster) for x in asked_of(is_language) if x.label}
-    if len({node.macs_per_s for node in cluster.nodes}) > 1:
-        given["macs_per_s"] = None  # there is no control then
+    given |= dict.fromkeys(unlike(cluster))  # there is no control then
     base = cluster if values["cluster"] == OWN_CLUSTER else str(values["cluster"])
     nodes, exactly = given.pop("max_nodes"), values["node_choice"] == EXACTLY
     if is_language:
@@ -70,6 +69,12 @@ def question_of(
         accuracy_model=(kind or f"curve:{chosen}/{values['rule']}") if is_known else NO_MODEL,
         **given,
     )
+
+
+def unlike(cluster: Cluster) -> tuple[str, ...]:
+    """The fields of nodes that the side bar does not show, since one number would hide others."""
+    fields = ("macs_per_s", "memory_bytes")
+    return tuple(x for x in fields if len({getattr(node, x) for node in cluster.nodes}) > 1)
 
 
 def _given(setting: Setting, values: Mapping[str, Value], cluster: Cluster) -> Any:

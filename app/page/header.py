@@ -18,11 +18,10 @@ from app.page.model_choice import model_chip
 from app.page.show import on_page
 from app.page.store import Moment, Shown, store
 from app.page.text import count, plain, said
-from app.words import warnings
+from app.words import LEAST_CHANGE, better_words, warnings
 from planner.units import format_bytes, format_rate, format_seconds
 
 _RATES = ("throughput", "tokens-per-second")
-_SHOWN_CHANGE = 0.0005  # relative; less would read as 0 %
 
 
 @dataclass(frozen=True)
@@ -135,12 +134,11 @@ def _change(answer: Shown) -> str:
         return ""
     name = "A" if kept.pinned else "before"
     by_rate = answer.goal in _RATES
-    ratio = answer.score[answer.goal] / moment.score[answer.goal] - 1
-    if abs(ratio) < _SHOWN_CHANGE:
+    change = answer.score[answer.goal] / moment.score[answer.goal]
+    if abs(change - 1) < LEAST_CHANGE:
         return f'<div class="same"><dt>{name}</dt><dd>as in</dd></div>' if kept.pinned else ""
-    more, less = ("more", "less") if by_rate else ("slower", "faster")
-    kind = "better" if (ratio > 0) == by_rate else "worse"
-    words = f"{abs(ratio):.1%} {more if ratio > 0 else less}"
+    ratio = change if by_rate else 1 / change
+    kind, words = "better" if ratio > 1 else "worse", better_words(ratio, by_rate=by_rate)
     return f'<div class="{kind}"><dt>than {name}</dt><dd>{words}</dd></div>'
 
 

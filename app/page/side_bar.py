@@ -8,6 +8,7 @@ from app.glossary import terms
 from app.kinds import Number
 from app.page import state
 from app.page.address import CONTROLS, chosen_cluster, unit_key
+from app.page.asking import unlike
 from app.page.controls import draw_control, draw_section
 from app.page.model_choice import Model, is_of_language, model_fields
 from app.page.store import store
@@ -84,11 +85,20 @@ def _cluster() -> None:
     draw_control("node_choice", right, width="stretch")
     also = " Sets links between two nodes as well." if cluster.pair_links else ""
     _draw_amount("bandwidth", also)
-    if len({node.macs_per_s for node in cluster.nodes}) == 1:
+    hidden = unlike(cluster)
+    if "macs_per_s" not in hidden:
         _draw_amount("compute")
-    else:
-        st.caption("The nodes compute at different speeds: see the view Devices.")
-    draw_control("memory", label="Memory per node (MB)", placeholder=_usual_memory(cluster))
+    if "memory_bytes" not in hidden:
+        draw_control("memory", label="Memory per node (MB)", placeholder=_usual_memory(cluster))
+    if hidden:
+        what = " and ".join(_UNLIKE[field] for field in hidden)
+        st.caption(f"The nodes {what}: see the view Devices.")
+
+
+_UNLIKE = {
+    "macs_per_s": "compute at different speeds",
+    "memory_bytes": "have different memory",
+}
 
 
 def _draw_amount(key: str, also: str = "") -> None:
@@ -109,10 +119,7 @@ def _convert(key: str, unit: str) -> None:
 
 def _usual_memory(cluster: Cluster) -> str:
     """What holds where the field is empty."""
-    limits = {node.memory_bytes for node in cluster.nodes}
-    if len(limits) > 1:
-        return "see the view Devices"
-    memory = limits.pop()
+    memory = cluster.nodes[0].memory_bytes
     shown = CONTROLS["memory"].kind.to_control(memory)
     return "no limit" if memory is None else f"{shown:g} (preset)"
 

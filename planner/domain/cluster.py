@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Collection, Sequence
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -452,9 +453,20 @@ def _of_size(cluster: Cluster, count: int) -> Cluster:
 
 
 def with_copy(cluster: Cluster, name: str) -> Cluster:
-    """The cluster with one more node at its end, like the one of that name."""
+    """The cluster with one more node at its end, like the one of that name.
+
+    It is called as its kind's nodes are, by the next number that is free.
+    """
     like = next(node for node in cluster.nodes if node.name == name)
     taken = {node.name for node in cluster.nodes}
-    fresh = next(new for k in itertools.count() if (new := f"node{k}") not in taken)
+    stem, number = f"{name[:_LONGEST_STEM]}-", 1
+    if name != like.device_type and (found := _NUMBERED.fullmatch(name)):
+        stem, number = found[1][:_LONGEST_STEM], int(found[2])
+    fresh = next(new for k in itertools.count(number + 1) if (new := f"{stem}{k}") not in taken)
     added = like.model_copy(update={"name": fresh})
     return cluster.model_copy(update={"nodes": (*cluster.nodes, added)})
+
+
+_NUMBERED = re.compile(r"(.*-|[^0-9-]+)([0-9]{1,9})", re.DOTALL)
+"""A name that ends in a number of its own: ``node-1``, ``node0``, not ``mac-mini-m4``."""
+_LONGEST_STEM = 200

@@ -45,6 +45,8 @@ LOSSLESS = "optimal-lossless"
 """The best plan that drops nothing, beside one that does."""
 TRAINED = "optimal-trained"
 """The best plan at the usual loss, beside one that drops nothing."""
+LATE = "not found in the time there was"
+"""Why another plan is not the answer, where the search was ended before it had one."""
 
 _SAME = 1e-9  # relative difference below which two objectives count as equal
 # Of a time limit for the plan itself; the rest is for what it is weighed against.
@@ -53,7 +55,6 @@ _FIRST_SHARE = 0.7
 _BY_TIME_PARTS = 3.0
 # Of a time limit, for the best plan that gathers features alone.
 _GATHERING_SHARE = 0.1
-_LATE = "not found in the time there was"
 
 
 def optimise(case: Case, request: Request) -> Plan:
@@ -411,12 +412,12 @@ def _alternatives(
         if plan is None:
             binding = (result and result.binding) or "the solver found no plan"
             stopped = result is not None and result.certificate.status == "timeout"
-            reason = _LATE if stopped else f"does not fit: {readable_bytes(binding)}"
+            reason = LATE if stopped else f"does not fit: {readable_bytes(binding)}"
             found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=reason)
         elif name == TRAINED and objective_s(plan) >= objective_s(best) * (1 - _SAME):
             # what drops nothing is among its plans: either none is better, or time was short
             if result is None or result.certificate.status != "optimal":
-                found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=_LATE)
+                found[name, nodes] = Alternative(nodes=nodes, strategy=name, reason=LATE)
         elif plan.stages != best.stages:
             found[plan.strategy, plan.node_count] = Alternative(
                 nodes=plan.node_count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -84,6 +85,36 @@ def test_the_cluster_shows_who_works_who_is_busiest_and_who_does_nothing(
     assert len(node_time_table(found[1]).rows) == 3
 
 
+def words_of(speeds: list[float], width: float = 640.0) -> list[str]:
+    """What the drawing says of nodes of which the last alone works."""
+    group = cluster(speeds, latency_s=1.0)
+    nodes = tuple(
+        node.model_copy(
+            update={"name": f"a-kind-of-{node.macs_per_s:g}-{k}", "device_type": "board"}
+        )
+        for k, node in enumerate(group.nodes)
+    )
+    case = Case(chain(16, 32, 16), group.model_copy(update={"nodes": nodes}))
+    plan = optimise(case, Request(len(speeds), alternatives=False))
+    assert plan.running_nodes == (nodes[-1].name,)
+    picture = cluster_picture(plan, node_times(case, plan), width)
+    inside(picture)
+    return [shape.text for shape in picture.shapes if isinstance(shape, Words)]
+
+
+def test_unused_nodes_of_each_kind_have_their_own_speed() -> None:
+    words = words_of([1e6, 1e6, 1e6, 3e6, 8e6])
+    at = words.index("3 × board")
+    assert words[at : at + 3] == ["3 × board", "1 MMAC/s", "3 nodes, not used"]
+    assert words[words.index("a-kind-of-3e+06-3") + 1 :][:2] == ["3 MMAC/s", "not used"]
+
+
+def test_unused_nodes_of_many_kinds_share_a_card_that_names_the_range() -> None:
+    words = words_of([1e6, 2e6, 3e6, 4e6, 5e6, 9e6])
+    assert words.count("5 nodes, not used") == 1
+    assert words[words.index("5 nodes, not used") - 1] == "1 MMAC/s to 5 MMAC/s"
+
+
 def test_bars_are_as_long_as_the_time(found: tuple[Plan, tuple[NodeTime, ...]]) -> None:
     picture = time_bars(found[1])
     bars = [x for x in picture.shapes if isinstance(x, Box) and x.height > 10]
@@ -112,6 +143,7 @@ def test_svg_is_an_image_with_a_name(
     text = to_svg(cluster_picture(*found), palette)  # type: ignore[arg-type]
     root = ET.fromstring(text)
     assert root.attrib["role"] == "img"
+    assert re.search(r"node-\d busiest ", "".join(root.itertext()))
     title, description = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
     assert title is not None and "nodes, links" in (title.text or "")
     assert description is not None and "Busiest" in (description.text or "")

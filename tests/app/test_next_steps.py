@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.commands import planning
 from app.next_steps import (
     catalogue_links,
     cluster_of,
@@ -18,7 +19,10 @@ from app.next_steps import (
     untried_sentence,
 )
 from app.question import ask
+from planner.case import Case
+from planner.domain.cluster import with_copy
 from planner.domain.plan import NextStep, NextSteps, Plan
+from planner.domain.request import Request
 from planner.strategies.optimise import objective_s, optimise
 from planner.strategies.what_if.next_steps import next_steps
 from profiles.accuracy import Accuracy
@@ -163,7 +167,7 @@ def test_what_was_not_tried_and_what_gains_nothing_is_said() -> None:
         == "Nothing that was tried gains anything: more bandwidth, more memory."
     )
     assert untried_sentence(found) == (
-        "Not tried, time was short: one more node, other ways of splitting."
+        "Without a result in the time there was: one more node, other ways of splitting."
     )
 
 
@@ -196,3 +200,44 @@ def test_changes_are_made_one_after_the_other_and_count_for_the_nodes(net: str) 
 def test_a_change_that_cannot_be_is_refused_in_one_line(typed: str, words: str) -> None:
     done = planner("plan", "resnet50-eighth", "--change", typed)
     assert done.code == 2 and words in one_line(done)
+
+
+@pytest.mark.parametrize(
+    ("names", "like", "kind", "fresh"),
+    [
+        (["mac-mini-m4-1"], "mac-mini-m4-1", "mac-mini-m4", "mac-mini-m4-2"),
+        (["pi-1", "pi-2", "mac-1"], "pi-1", "generic", "pi-3"),
+        (["node0", "node1"], "node0", "generic", "node2"),
+        (["mac-mini-m4"], "mac-mini-m4", "generic", "mac-mini-m4-2"),
+        (["raspberry-pi-4"], "raspberry-pi-4", "raspberry-pi-4", "raspberry-pi-4-2"),
+        (["laptop", "laptop-2"], "laptop", "generic", "laptop-3"),
+    ],
+)
+def test_one_more_node_goes_on_with_its_kinds_numbers(
+    names: list[str], like: str, kind: str, fresh: str
+) -> None:
+    group = cluster([1e5] * len(names))
+    nodes = (
+        node.model_copy(update={"name": name, "device_type": kind})
+        for node, name in zip(group.nodes, names, strict=True)
+    )
+    more = with_copy(group.model_copy(update={"nodes": tuple(nodes)}), like)
+    assert [node.name for node in more.nodes] == [*names, fresh]
+
+
+@pytest.mark.parametrize(
+    ("words", "most_s"),
+    [(("--time-limit", "200"), 200.0), (("--time-limit", "2"), 2.0), ((), 10.0)],
+)
+def test_steps_have_the_time_that_was_given(
+    words: tuple[str, ...], most_s: float, net: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Request] = []
+
+    def tried(_: Case, request: Request, **__: object) -> NextSteps:
+        asked.append(request)
+        return NextSteps(steps=())
+
+    monkeypatch.setattr(planning, "find_next_steps", tried)
+    planned(net, "--max-nodes", "1", "--next-steps", *words)
+    assert [request.time_limit_s for request in asked] == [most_s]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -134,3 +135,32 @@ def test_what_cannot_be_reported_is_refused_in_one_line(saved: Path, tmp_path: P
     renamed.write_text(text, encoding="utf-8")
     assert "--model: the plan is for 'own'" in refused(str(renamed), "-o", page)
     assert planner("report", str(renamed), "-o", page, "--model", "resnet50").code == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["own net.json"], "planner report plan.json --model 'own net.json'"),
+        (["resnet50-eighth", "--batch", "2"], "planner report plan.json --batch 2"),
+        (
+            ["resnet50-eighth", "--input-shape", "image=1,3,64,64", "--weight-bits", "8.5"],
+            "planner report plan.json --input-shape image=1,3,64,64 --weight-bits 8.5",
+        ),
+        (["resnet50-eighth"], "planner report plan.json"),
+    ],
+)
+def test_the_command_that_is_shown_makes_the_report(
+    typed: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = load_model("resnet50-eighth").model_copy(update={"name": "own"})
+    Path("own net.json").write_text(own.model_dump_json(), encoding="utf-8")
+    done = planner("plan", *typed, "--nodes", "2", "--no-next-steps", "-o", "plan.json")
+    assert done.code == 0, done.err
+    shown = done.out.splitlines()[-1]
+    assert shown.removeprefix("Every layer: --layers. To keep it: -o plan.json, then").strip() == (
+        words
+    )
+    reported = planner(*shlex.split(words)[1:])
+    assert reported.code == 0, reported.err
+    assert Path("report.html").exists()

@@ -157,7 +157,7 @@ def test_the_sentence_on_the_terminal_says_what_there_is_not() -> None:
     words = ("--nodes", "2", "--parallelism", "pipeline")
     piped = planner("plan", "resnet50", *words, *quick)
     assert "2 nodes, a pipeline of 2 stages, no training: " in told(piped)
-    assert "slower than one; with training: nothing that may be dropped" in told(piped)
+    assert "1.09 s, no faster than one; with training: nothing that may be dropped" in told(piped)
 
 
 def test_runs_of_layers_on_the_terminal(lossless: Plan, at_half_a_point: Plan) -> None:

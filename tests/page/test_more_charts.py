@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from app.page.asking import ask_on_page
 from app.page.charts.layers import cumulative, roofed, roofline
 from app.page.charts.masks import HELD_BY_ALL, OWN, PRUNED, SENT, blocks, mask_picture
 from app.page.charts.model import graph, work
-from app.page.charts.plans import POINTS, by_nodes, frontier_chart, sweep_chart
+from app.page.charts.plans import POINTS, by_nodes, frontier_chart, strategies, sweep_chart
 from app.page.charts.timeline import gantt, memory, timeline_table
 from app.page.layer_view import layer_table, plan_stages
 from app.page.views.what_if import here_value, sweep_values
@@ -126,6 +128,14 @@ def test_lines_over_nodes_are_the_rows_of_the_comparisons() -> None:
     assert [trace.name for trace in uniform] == ["disco-uniform 80%", "disco-uniform 90%"]
     looks = {(trace.marker.symbol[0], trace.line.dash) for trace in uniform}
     assert len(looks) == 2, "told apart without colours"
+    for trace in uniform:  # no accuracy model says what that costs
+        (said,) = {re.sub("[0-9]+", "N", x) for x in trace.customdata}
+        assert said == "<br>drops N%, loss unknown"
+    assert set(dense.customdata) == {""}
+    bars = strategies(found[4])
+    at_ends = dict(zip(bars.data[2].y, bars.data[2].text, strict=True))
+    assert "%, loss unknown · " in at_ends["disco-uniform 90% (4)"]
+    assert "drops" not in at_ends["dense (4)"]
 
 
 def test_the_frontier_draws_its_points_in_order_and_the_plan() -> None:

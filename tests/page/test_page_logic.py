@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import words
 from app.next_steps import SHOWN
 from app.page import answer as answer_module
 from app.page import asking, current, server
@@ -18,7 +19,7 @@ from app.page.answer import Answer
 from app.page.asking import ask_on_page
 from app.page.show import on_page
 from app.serve import run_page
-from app.words import headline
+from app.words import better_words, headline
 from planner.accuracy.spreading import DEFAULT_RULE
 from planner.domain.layouts import WAYS
 from profiles.catalog import load_cluster, load_model
@@ -87,6 +88,8 @@ def test_more_bandwidth_and_fewer_nodes_change_the_plan(page: AppTest) -> None:
     assert "B 75 MB/s" in texts(page)
     faster = metrics(page)["Latency"]
     assert milliseconds(faster) < milliseconds(before)
+    ratio = milliseconds(before) / milliseconds(faster)
+    assert f"<dd>{better_words(ratio, by_rate=False)}</dd>" in figures(page)
     good(page.number_input(key="nodes").set_value(2).run())
     assert "split over 2 nodes" in shown_headline(page)
     assert milliseconds(metrics(page)["Latency"]) > milliseconds(faster)
@@ -120,7 +123,9 @@ def test_throughput_objective_chooses_the_pipeline(page: AppTest) -> None:
     assert len(drawn["handed over"]["y"]) == 1
 
 
-def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest) -> None:
+def test_a_preset_fills_its_section_and_says_when_one_node_is_best(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good(page.number_input(key="bandwidth").set_value(99.0).run())
     good(page.selectbox(key="cluster").set_value("head-mounted").run())
     preset = load_cluster("head-mounted")
@@ -131,6 +136,10 @@ def test_a_preset_fills_its_section_and_says_when_one_node_is_best(page: AppTest
     good(page.button_group(key="ways").set_value(["features"]).run())
     assert "only by features" in texts(page) and page.query_params["ways"] == "features"
     assert "Distributing does not pay here" in page.info[0].value
+    with monkeypatch.context() as ended:  # a search that time ended proves nothing
+        ended.setattr(words, "_is_proven", lambda plan: False)
+        told = good(page.run()).info[0].value
+    assert "Whether distributing pays here is not known yet" in told and "is best" not in told
     assert "whole model on one node" in shown_headline(page)
     good(page.segmented_control(key="node_choice").set_value("exactly").run())
     assert "2 " in shown_headline(page)
@@ -400,6 +409,12 @@ def test_devices_that_one_owns_are_the_cluster(page: AppTest) -> None:
     assert shown.question.base_cluster == wanted
     assert shown_title(page) == f"resnet50 on {wanted.name}"
     assert page.number_input(key="nodes").value == 5
+    # one number for all would hide what each has
+    assert not [x for x in page.number_input if x.key in ("compute", "memory")]
+    assert "compute at different speeds and have different memory: see the view" in texts(page)
+    assert {x.memory_bytes for x in shown.question.tuned_cluster.nodes} == {
+        x.memory_bytes for x in wanted.nodes
+    }
 
 
 @pytest.mark.parametrize(

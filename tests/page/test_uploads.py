@@ -56,6 +56,9 @@ def test_an_upload_is_profiled_planned_and_forgotten(page: AppTest, onnx_net) ->
     shown = metrics(page)
     assert shown["Accuracy drop"] == shown["With training"] == "–"
     assert "nothing dropped" in shown_headline(page) and not page.warning
+    assert ".onnx and .pt2 files can be profiled and planned, not run" in texts(
+        go_to(page, "export")
+    )
     profile = go_to(page, "model").dataframe[0].value
     assert list(profile["layer"]) == ["first", "relu", "second"]
     assert profile["MACs"].sum() == 16 * 16 * 9 * (3 * 16 + 16 * 8)

@@ -166,7 +166,7 @@ def test_every_point_of_a_frontier_is_the_plan_under_its_limits(trade: str) -> N
 
 def test_trade_off_without_an_accuracy_model_says_what_is_missing() -> None:
     page = opened("trade-off", accuracy="none")
-    assert "no accuracy model to trade with" in texts(page)
+    assert "no accuracy model to trade with: choose one under *Goal*." in texts(page)
     assert not page.get("plotly_chart")
 
 

@@ -23,6 +23,7 @@ from app.page.charts.style import (
 )
 from app.page.text import label
 from app.what_if import QUANTITIES, quantity_words
+from app.words import dropped_words
 from planner.domain.plan import Plan
 from planner.strategies.compare import Comparison, ComparisonRow
 from planner.strategies.what_if.frontier import ParetoFrontier
@@ -66,13 +67,13 @@ def by_nodes(comparisons: Mapping[int, Comparison], measure: str) -> go.Figure:
     measure : str
         One of `_MEASURES`.
     """
-    lines: dict[tuple[str, float | None], list[tuple[int, float, bool]]] = {}
+    lines: dict[tuple[str, float | None], list[tuple[int, float, ComparisonRow]]] = {}
     for nodes, comparison in sorted(comparisons.items()):
         for row in comparison.rows:
             value = amount(row, measure)
             if row.strategy in _LINES and value is not None:
                 level = row.nominal_sparsity if row.strategy == "disco-uniform" else None
-                lines.setdefault((row.strategy, level), []).append((nodes, value, row.fits))
+                lines.setdefault((row.strategy, level), []).append((nodes, value, row))
     figure = go.Figure()
     levels = sorted(level for _, level in lines if level is not None)
     for (strategy, level), points in lines.items():
@@ -87,11 +88,11 @@ def by_nodes(comparisons: Mapping[int, Comparison], measure: str) -> go.Figure:
             mode="lines+markers",
             line={"color": color, "dash": dash, "width": 2},
             marker={
-                "symbol": [symbol if fits else f"{symbol}-open" for _, _, fits in points],
+                "symbol": [symbol if row.fits else f"{symbol}-open" for _, _, row in points],
                 "size": 10,
                 "color": color,
             },
-            customdata=["" if fits else "<br>breaks a limit" for _, _, fits in points],
+            customdata=[_under_pointer(row) for _, _, row in points],
             hovertemplate=f"<b>{label(name)}</b><br>%{{x}} nodes: %{{y:.4g}}%{{customdata}}"
             "<extra></extra>",
         )
@@ -108,6 +109,10 @@ def by_nodes(comparisons: Mapping[int, Comparison], measure: str) -> go.Figure:
     )
 
 
+def _under_pointer(row: ComparisonRow) -> str:
+    return "".join(f"<br>{x}" for x in (_lost(row), "" if row.fits else "breaks a limit") if x)
+
+
 def amount(row: ComparisonRow, measure: str) -> float | None:
     """A row's number for a measure, in the unit of the chart."""
     if measure == "latency":
@@ -121,6 +126,7 @@ def amount(row: ComparisonRow, measure: str) -> float | None:
 
 _PALE = 0.35  # opacity of a strategy that breaks a limit
 _ROOM = 1.9  # right of the bars, for the numbers at their ends on a phone
+_MORE_ROOM, _LONG_END = 2.6, 30  # the same where one has more characters than so many
 _SECONDS_FROM = 10.0  # bars as long as this are labelled in seconds
 
 
@@ -135,6 +141,8 @@ def strategies(comparison: Comparison) -> go.Figure:
     by_rate = comparison.objective == "throughput"
     rows.sort(key=lambda row: (row.throughput_per_s if by_rate else -(row.latency_s or 0.0)) or 0.0)
     names = _unique([_row_name(row) for row in rows])
+    ends = [_bar_end(row, by_rate) for row in rows]
+    room = _MORE_ROOM if max(map(len, ends), default=0) > _LONG_END else _ROOM
     parts = [(row.comm_s or 0.0, row.compute_s or 0.0) for row in rows]
     longest = max(map(sum, parts), default=1.0)
     unit, scale = ("s", 1.0) if longest >= _SECONDS_FROM else ("ms", MS)
@@ -163,7 +171,7 @@ def strategies(comparison: Comparison) -> go.Figure:
         x=[sum(part) * scale for part in parts],
         y=names,
         mode="text",
-        text=[_bar_end(row, by_rate) for row in rows],
+        text=ends,
         textposition="middle right",
         cliponaxis=False,
         hoverinfo="skip",
@@ -176,7 +184,7 @@ def strategies(comparison: Comparison) -> go.Figure:
         margin={"l": 0, "r": 0, "t": 36, "b": 0},
         bargap=0.3,
         legend=LEGEND | {"traceorder": "normal"},
-        xaxis={"title": f"time per input ({unit})", "range": [0, longest * scale * _ROOM]},
+        xaxis={"title": f"time per input ({unit})", "range": [0, longest * scale * room]},
         yaxis={"type": "category", "automargin": True, "ticksuffix": " "},
     )
 
@@ -185,11 +193,15 @@ def _bar_end(row: ComparisonRow, by_rate: bool) -> str:
     """What the bars are ordered by, and what it costs in accuracy and memory."""
     rate, seconds = format_rate(row.throughput_per_s or 0.0), format_seconds(row.latency_s or 0.0)
     parts = [f"{rate} /s" if by_rate else seconds]
-    if row.accuracy_drop:
-        parts.append(f"{-row.accuracy_drop:+.2g} points")
+    if lost := _lost(row):
+        parts.append(lost)
     if row.memory_bytes:
         parts.append(format_bytes(max(row.memory_bytes.values())))
     return f" {' · '.join(parts)}"
+
+
+def _lost(row: ComparisonRow) -> str:
+    return dropped_words(row.mean_comm_sparsity, row.accuracy_drop, row.energy_loss)
 
 
 def _row_name(row: ComparisonRow) -> str:

@@ -70,7 +70,8 @@ def _drawn(answer: Answer, found: dict[int, Comparison]) -> None:
         by_nodes(found, measure),
         together,
         f"{_about(measure)} Each line is a strategy, hollow where it breaks a limit; optimal "
-        f"is the best over at most so many nodes, under the limits. {times_origin(answer)}",
+        f"is the best over at most so many nodes, under the limits. What is lost where "
+        f"features are dropped stands under the pointer. {times_origin(answer)}",
         key="chart_by_nodes",
         alt=f"{measure} of the strategies on {', '.join(map(str, found))} nodes",
     )

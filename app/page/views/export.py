@@ -22,6 +22,7 @@ from app.page.training import export_zip, masks_of
 from app.report import report_html, report_png
 from app.serve import MAX_UPLOAD_MB
 from app.tables import Table
+from app.words import running_words
 from planner.domain.language_model import LanguageModel
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
@@ -49,8 +50,9 @@ def _running(answer: Answer) -> None:
         for name, text in answer.files().items():
             kind = CSV if name.endswith(".csv") else _JSON
             st.download_button(name, text, name, kind, key=f"get_{name}", on_click="ignore")
+    running = running_words(is_own=st.session_state.source != "catalogue")
     st.caption(
-        "plan.json: the plan with its proof, which `planner slice` cuts and `planner run` runs. "
+        f"plan.json: the plan with its proof, {running}. "
         "layers.csv: what each layer exchanges. profile.json: the model's layers. cluster.json: "
         "the nodes and links as they are tuned."
     )

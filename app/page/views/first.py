@@ -15,7 +15,12 @@ from app.page.progress import part
 from app.page.show import picture
 from app.page.step import take_step
 from app.page.text import plain, said
-from app.words import answer_sentence, certificate_sentence, fewer_nodes_sentence
+from app.words import (
+    alone_sentence,
+    answer_sentence,
+    certificate_sentence,
+    fewer_nodes_sentence,
+)
 from planner.domain.plan import NextSteps
 
 _BARS_PX, _CLUSTER_PX = 460, 400  # of the drawings: of letters that are read without effort
@@ -32,7 +37,7 @@ def show(answer: Answer) -> None:
     st.header(plain(answer_sentence(answer.plan, answer.profile)), anchor=False)
     if answer.plan.node_count == 1 and answer.request.max_nodes > 1:
         told = fewer_nodes_sentence(answer.plan)
-        st.info(f"**Distributing does not pay here.** {plain(told)}")
+        st.info(f"**{alone_sentence(answer.plan)}** {plain(told)}")
     left, right = st.columns((_BARS_PX, _CLUSTER_PX), gap="medium")
     with left:
         picture(_bars(answer), node_time_table(answer.node_times), key="picture_times")

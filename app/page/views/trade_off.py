@@ -38,7 +38,7 @@ def show(answer: Answer) -> None:
     draw_control("points", right)
     trade, points = st.session_state.trade, st.session_state.points
     if trade == "accuracy" and answer.case.loss_model is None:
-        st.info("There is no accuracy model to trade with: choose one in the side bar.")
+        st.info("There is no accuracy model to trade with: choose one under *Goal*.")
         return
     free = answer.traded(trade)
     key = (Same(answer.profile, answer.own_accuracy), free.question, points, trade)
