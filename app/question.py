@@ -165,5 +165,5 @@ def request_to_trade(case: Case, request: Request, trade: Trade) -> Request:
 
 def is_uniform(cluster: Cluster) -> bool:
     """Whether all nodes are alike but for their names, and all links."""
-    kinds = {node.model_copy(update={"name": "-"}) for node in cluster.nodes}
+    kinds = {node.unnamed for node in cluster.nodes}
     return len(kinds) == 1 and not cluster.pair_links

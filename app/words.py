@@ -170,7 +170,7 @@ def shape_words(plan: Plan, profile: ModelProfile | None = None) -> str:
     count, stages = plan.node_count, len(plan.stages)
     if count == 1:
         nodes = plan.cluster.nodes
-        alike = len({node.model_copy(update={"name": ""}) for node in nodes}) == 1
+        alike = len({node.unnamed for node in nodes}) == 1
         return "one node" if alike else f"one node, {plan.running_nodes[0]}"
     if stages == count:
         return f"{count} nodes, a pipeline of {count} stages"

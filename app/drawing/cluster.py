@@ -112,7 +112,7 @@ def _idle(plan: Plan) -> list[_Content]:
     kinds: dict[Node, list[Node]] = {}
     unused = [node for node in plan.cluster.nodes if node.name not in plan.running_nodes]
     for node in unused:
-        kinds.setdefault(node.model_copy(update={"name": ""}), []).append(node)
+        kinds.setdefault(node.unnamed, []).append(node)
     groups = list(kinds.values()) if len(kinds) <= _MOST_IDLE else [unused]
     waits_s = plan.predicted.latency_s
     return [

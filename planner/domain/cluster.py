@@ -105,6 +105,11 @@ class Node(Frozen):
         return hash(self.model_dump_json())
 
     @property
+    def unnamed(self) -> Node:
+        """The same node without its own name: that of nodes that are alike is equal."""
+        return self.model_copy(update={"name": "-"})
+
+    @property
     def as_host(self) -> Node:
         """The same node with the memory and the rates of its host; itself without one."""
         if self.host is None:

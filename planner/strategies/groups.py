@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.case import Case
+from planner.domain.cluster import Node
 from planner.domain.settings import Parallelism
 
 MAX_GROUPS = 128
@@ -128,10 +129,9 @@ def _types(case: Case, names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     linked = {name for pair in cluster.pair_links for name in pair.between}
     if case.settings.count_input or case.settings.count_output:
         linked.add(cluster.nodes[cluster.source_index].name)
-    found: dict[str, list[str]] = {}
+    found: dict[Node, list[str]] = {}
     for node in cluster.only(names).nodes:
-        own = node.name if node.name in linked else "-"
-        kind = node.model_copy(update={"name": own}).model_dump_json()
+        kind = node if node.name in linked else node.unnamed
         found.setdefault(kind, []).append(node.name)
     return tuple(tuple(names) for names in found.values())
 

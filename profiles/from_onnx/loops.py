@@ -59,13 +59,14 @@ def _body(call: Call, trip: int = 0, growth: Sequence[Shape] = ()) -> Body:
 def _macs(call: Call, body: Body, first: Inside) -> int:
     """Multiply-accumulates of all trips, each of its own size where a state grows."""
     growth = growth_of(body, first.inferred)
-    once = graph_macs(first.graph)
     if growth is None or not any(map(any, growth)):
-        return body.trips * once
-    return _sum_of_trips(
-        lambda trip: graph_macs(call.emitter.inner(_body(call, trip, growth).model).graph),
-        body.trips,
-    )
+        return body.trips * graph_macs(first.graph)
+
+    def of_trip(trip: int) -> int:
+        later = call.emitter.inner(_body(call, trip, growth).model) if trip else first
+        return graph_macs(later.graph)
+
+    return _sum_of_trips(of_trip, body.trips)
 
 
 def _sum_of_trips(macs: Callable[[int], int], trips: int) -> int:
