@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import onnx
@@ -12,16 +11,31 @@ from onnx import TensorProto, helper
 
 from planner.domain.model_profile import ModelProfile
 from planner.errors import BadInputError
-from profiles.from_onnx import child
-from tests.profiles.onnx_models import file, node, numbers, weight
+from tests.profiles.onnx_models import file, node, numbers, profiled, weight
 
 VALUE = helper.make_tensor_value_info
 
 
-def profiled(data: bytes) -> ModelProfile:
-    """What the child does, without the child."""
-    request: dict[str, Any] = {"name": "small", "input_shapes": {}, "batch": None}
-    return ModelProfile.model_validate(child.main(request, data))
+def body_of(
+    work: Sequence[onnx.NodeProto],
+    made: Sequence[str],
+    inside: Sequence[onnx.TensorProto] = (),
+) -> onnx.GraphProto:
+    """A body that works on the state ``h`` and never asks to stop."""
+    return helper.make_graph(
+        [*work, node("Identity", "go", "more")],
+        "body",
+        [
+            VALUE("i", TensorProto.INT64, []),
+            VALUE("go", TensorProto.BOOL, []),
+            VALUE("h", TensorProto.FLOAT, None),
+        ],
+        [
+            VALUE("more", TensorProto.BOOL, []),
+            *(VALUE(name, TensorProto.FLOAT, None) for name in made),
+        ],
+        initializer=inside,
+    )
 
 
 def looped(
@@ -36,19 +50,9 @@ def looped(
     **options: int,
 ) -> ModelProfile:
     """A Loop from the state ``h`` to the last of what the work makes, and what it stacks."""
-    ends = [VALUE(name, TensorProto.FLOAT, None) for name in f"{states} {results}".split()]
-    body = helper.make_graph(
-        [*work, node("Identity", "go", "more")],
-        "body",
-        [
-            VALUE("i", TensorProto.INT64, []),
-            VALUE("go", TensorProto.BOOL, []),
-            VALUE("h", TensorProto.FLOAT, None),
-        ],
-        [VALUE("more", TensorProto.BOOL, []), *ends],
-        initializer=inside,
-    )
-    outputs = " ".join(f"y{number}" for number in range(len(ends)))
+    names = f"{states} {results}".split()
+    body = body_of(work, names, inside)
+    outputs = " ".join(f"y{number}" for number in range(len(names)))
     nodes = [node("Loop", "n - x", outputs, body=body, name="loop")]
     return profiled(file(nodes, {"x": shape}, outputs, [numbers("n", trips), *held], **options))
 
@@ -121,16 +125,7 @@ def test_packed_weights_of_a_body_are_as_many_as_they_hold() -> None:
 
 
 def test_a_weight_that_the_body_and_others_read_counts_once() -> None:
-    body = helper.make_graph(
-        [node("MatMul", "h w", "next"), node("Identity", "go", "more")],
-        "body",
-        [
-            VALUE("i", TensorProto.INT64, []),
-            VALUE("go", TensorProto.BOOL, []),
-            VALUE("h", TensorProto.FLOAT, None),
-        ],
-        [VALUE("more", TensorProto.BOOL, []), VALUE("next", TensorProto.FLOAT, None)],
-    )
+    body = body_of([node("MatMul", "h w", "next")], ["next"])
     nodes = [node("Loop", "n - x", "y", body=body), node("MatMul", "y w", "z")]
     profile = profiled(file(nodes, {"x": (2, 6)}, "z", [numbers("n", 3), weight("w", 6, 6)]))
     assert (profile.totals.params, profile.totals.param_bytes) == (36, 36 * 4)

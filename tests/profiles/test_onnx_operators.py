@@ -12,14 +12,7 @@ from onnx import TensorProto, helper
 
 from planner.domain.layer_profile import LayerProfile
 from planner.domain.model_profile import ModelProfile
-from profiles.from_onnx import child as onnx_child
-from tests.profiles.onnx_models import file, node, numbers, proto, weight
-
-
-def profiled(data: bytes) -> ModelProfile:
-    """What the child does, without the child."""
-    request = {"name": "small", "input_shapes": {}, "batch": None}
-    return ModelProfile.model_validate(onnx_child.main(request, data))
+from tests.profiles.onnx_models import file, node, numbers, profiled, proto, weight
 
 
 def working(profile: ModelProfile) -> list[LayerProfile]:

@@ -10,16 +10,10 @@ import onnx
 import pytest
 
 from planner.domain.model_profile import ModelProfile
-from profiles.from_onnx import child
-from tests.profiles.onnx_models import file, node, numbers, weight
+from tests.profiles.onnx_models import file, node, numbers, profiled, weight
 
 Shape = tuple[int, ...]
 B, S, H = 2, 6, 32  # batch, tokens, features
-
-
-def profiled(data: bytes) -> ModelProfile:
-    request: dict[str, Any] = {"name": "one", "input_shapes": {}, "batch": None}
-    return ModelProfile.model_validate(child.main(request, data))
 
 
 @dataclass(frozen=True)
